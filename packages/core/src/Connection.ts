@@ -1,0 +1,103 @@
+/**
+ * One client, from accept to end.
+ *
+ * A `Connection` gives its handler the socket, and tells the drain what is in
+ * flight: `exchange` marks a unit of work that must not be cut (a request and
+ * its answer, a message of a framed protocol from its first byte on), and
+ * `draining` tells the handler that its listener is going away.
+ *
+ * @stability experimental
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type * as NetAddress from "effect/net/NetAddress"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import type * as Scope from "effect/Scope"
+import type * as Socket from "effect/socket/Socket"
+import type { ConnectionInfo } from "./DrainReport.ts"
+import type { TransportConnection } from "./Transport.ts"
+
+/**
+ * Runtime type identifier of connections.
+ *
+ * @stability experimental
+ * @category type IDs
+ * @since 0.1.0
+ */
+export const TypeId = "~@effect-listener/core/Connection"
+
+/**
+ * One client, from accept to end.
+ *
+ * **Details**
+ *
+ * - `socket`: reader and writer. A pull that the drain ends fails with a
+ *   `SocketCloseError` of code 1001 and reason `"draining"`; 1000 is the
+ *   peer's own end. A handler that ends with either ended normally.
+ * - `exchange`: runs work as one unit in flight under a label; the drain waits
+ *   for it. Ended at the latest with the handler.
+ * - `beginExchange`: the same for callback code; call the result to end it,
+ *   once or more often.
+ * - `draining`: completes when draining, a lame duck included, reaches this
+ *   connection.
+ * - `detach`: the connection lives in the given scope from now on and outlives
+ *   its listener; its handler goes on and is no longer waited for.
+ *
+ * @stability experimental
+ * @category models
+ * @since 0.1.0
+ */
+export interface Connection {
+  readonly [TypeId]: typeof TypeId
+  readonly id: number
+  readonly listener: string
+  readonly protocol: string
+  readonly remote: NetAddress.SocketAddress
+  readonly local: NetAddress.SocketAddress
+  readonly socket: Socket.Socket
+  readonly exchange: <A, E, R>(label: string, work: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  readonly beginExchange: (label: string) => () => void
+  readonly draining: Effect.Effect<void>
+  readonly detach: (scope: Scope.Scope) => Effect.Effect<void>
+  readonly info: Effect.Effect<ConnectionInfo>
+  /** The connection as its transport handed it over, for protocol packages. */
+  readonly transport: TransportConnection
+}
+
+/**
+ * Whether a value is a `Connection`.
+ *
+ * @stability experimental
+ * @category guards
+ * @since 0.1.0
+ */
+export const isConnection = (u: unknown): u is Connection => Predicate.hasProperty(u, TypeId)
+
+/**
+ * The connection whose handler is running: how a protocol layer finds it.
+ * `None` outside a handler.
+ *
+ * **Example** (Naming the peer in a log line, wherever the code is)
+ *
+ * ```ts
+ * import { Connection } from "@effect-listener/core"
+ * import { Effect, Option } from "effect"
+ *
+ * const who = Effect.map(
+ *   Connection.CurrentConnection,
+ *   Option.match({ onNone: () => "nobody", onSome: (connection) => `connection ${connection.id}` })
+ * )
+ *
+ * console.log(Effect.runSync(who)) // => nobody
+ * ```
+ *
+ * @stability experimental
+ * @category references
+ * @since 0.1.0
+ */
+export const CurrentConnection: Context.Reference<Option.Option<Connection>> = Context.Reference(
+  "@effect-listener/core/Connection/CurrentConnection",
+  { defaultValue: () => Option.none<Connection>() }
+)

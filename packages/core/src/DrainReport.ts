@@ -1,0 +1,295 @@
+/**
+ * What a close did: how long it took, how every connection ended, and which
+ * ones were cut and why.
+ *
+ * A `DrainReport` is the value of `Listener.close` and travels inside
+ * `OperationTimedOut` and `OperationAborted`. It is plain data: it encodes to
+ * JSON through its schema and through `JSON.stringify`, and it never holds
+ * payload data.
+ *
+ * @stability experimental
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+
+/**
+ * Schema of a connection's phase.
+ *
+ * @stability experimental
+ * @category schemas
+ * @since 0.1.0
+ */
+export const ConnectionPhase = Schema.Literals([
+  "Queued",
+  "Handshake",
+  "Idle",
+  "Active",
+  "Flushing",
+  "Lingering",
+  "Upgraded",
+  "Detached"
+])
+
+/**
+ * Where a connection stands.
+ *
+ * **Details**
+ *
+ * - `Queued`: accepted by the kernel, not yet given to a handler.
+ * - `Handshake`: TLS is being negotiated.
+ * - `Idle`: nothing is in flight on it.
+ * - `Active`: it has work in flight.
+ * - `Flushing`: its last bytes are on their way to the kernel.
+ * - `Lingering`: all is sent, the peer has not ended its side yet.
+ * - `Upgraded`: an HTTP connection that became another protocol.
+ * - `Detached`: it lives in another scope, outside this listener.
+ *
+ * @stability experimental
+ * @category models
+ * @since 0.1.0
+ */
+export type ConnectionPhase = typeof ConnectionPhase.Type
+
+/**
+ * A unit of work in flight: its label and its age in milliseconds.
+ *
+ * @stability experimental
+ * @category schemas
+ * @since 0.1.0
+ */
+export const ExchangeInfo = Schema.Struct({
+  label: Schema.String,
+  age: Schema.Finite
+})
+
+/**
+ * A unit of work in flight: its label and its age in milliseconds.
+ *
+ * @stability experimental
+ * @category models
+ * @since 0.1.0
+ */
+export type ExchangeInfo = typeof ExchangeInfo.Type
+
+/**
+ * Schema of `ConnectionInfo`.
+ *
+ * @stability experimental
+ * @category schemas
+ * @since 0.1.0
+ */
+export const ConnectionInfo = Schema.Struct({
+  id: Schema.Int,
+  remote: Schema.String,
+  protocol: Schema.String,
+  phase: ConnectionPhase,
+  exchanges: Schema.Array(ExchangeInfo),
+  age: Schema.Finite,
+  bytesIn: Schema.Finite,
+  bytesOut: Schema.Finite,
+  bytesPending: Schema.Finite
+})
+
+/**
+ * One connection as an operator sees it.
+ *
+ * **Details**
+ *
+ * `id` is unique within the listener, `remote` is the peer's address as text,
+ * `age` is in milliseconds since the accept, the byte counts are payload of
+ * the transport in bytes. `bytesPending` is what was written but not yet taken
+ * by the kernel: a large number names a client that does not read.
+ *
+ * @stability experimental
+ * @category models
+ * @since 0.1.0
+ */
+export type ConnectionInfo = typeof ConnectionInfo.Type
+
+/**
+ * Schema of `ConnectionCounts`.
+ *
+ * @stability experimental
+ * @category schemas
+ * @since 0.1.0
+ */
+export const ConnectionCounts = Schema.Struct({
+  total: Schema.Int,
+  drained: Schema.Int,
+  idle: Schema.Int,
+  endedByPeer: Schema.Int,
+  failed: Schema.Int,
+  cut: Schema.Int,
+  closer: Schema.Int,
+  detached: Schema.Int,
+  neverAccepted: Schema.Int
+})
+
+/**
+ * How the connections of a close ended. `total` is what was open when the close
+ * began and what was accepted after, and the other fields add up to it.
+ *
+ * **Details**
+ *
+ * - `drained`: had work in flight when draining reached it, finished it, and
+ *   was ended by a goodbye.
+ * - `idle`: had none, and was ended by a goodbye.
+ * - `endedByPeer`: the peer ended or reset it.
+ * - `failed`: its handler failed or died.
+ * - `cut`: destroyed by the deadline or by an abort.
+ * - `closer`: its own handler asked for the close, so the close did not wait for it.
+ * - `detached`: it lives on in another scope.
+ * - `neverAccepted`: taken from the kernel, given to nobody.
+ *
+ * @stability experimental
+ * @category models
+ * @since 0.1.0
+ */
+export type ConnectionCounts = typeof ConnectionCounts.Type
+
+/**
+ * The one reason for which a connection ended.
+ *
+ * @stability experimental
+ * @category models
+ * @since 0.1.0
+ */
+export type EndReason = Exclude<keyof ConnectionCounts, "total">
+
+/**
+ * Schema of how a close ended.
+ *
+ * @stability experimental
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Outcome = Schema.Literals(["Drained", "DeadlineExceeded", "Aborted"])
+
+/**
+ * How a close ended: everything finished, the deadline passed, or an abort
+ * overtook it.
+ *
+ * @stability experimental
+ * @category models
+ * @since 0.1.0
+ */
+export type Outcome = typeof Outcome.Type
+
+/**
+ * Schema of `DrainReport`.
+ *
+ * @stability experimental
+ * @category schemas
+ * @since 0.1.0
+ */
+export const DrainReport = Schema.Struct({
+  listener: Schema.String,
+  reason: Schema.String,
+  outcome: Outcome,
+  duration: Schema.Finite,
+  swept: Schema.Int,
+  sweepCut: Schema.Boolean,
+  refused: Schema.Int,
+  connections: ConnectionCounts,
+  cut: Schema.Array(ConnectionInfo),
+  handlersLeftBehind: Schema.Array(ConnectionInfo)
+})
+
+/**
+ * What a close did.
+ *
+ * **Details**
+ *
+ * - `reason`: the text given to `close`, or who closed.
+ * - `duration`: milliseconds from the call to the end.
+ * - `swept`: connections the kernel had accepted and the sweep still served.
+ * - `sweepCut`: the deadline passed before the sweep was finished.
+ * - `refused`: connections refused by admission and requests read after a
+ *   goodbye; not part of `connections.total`.
+ * - `cut`: each connection that was destroyed, as it stood at that moment.
+ * - `handlersLeftBehind`: handlers that did not end within the abort grace.
+ *
+ * @stability experimental
+ * @category models
+ * @since 0.1.0
+ */
+export type DrainReport = typeof DrainReport.Type
+
+const seconds = (ms: number): string => ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`
+
+const bytes = (n: number): string =>
+  n < 1024 ? `${n} B` : n < 1024 * 1024 ? `${Math.round(n / 1024)} KiB` : `${(n / 1024 / 1024).toFixed(1)} MiB`
+
+/**
+ * One line that names a connection: what it was doing, for how long, with
+ * whom, and what it still had to send.
+ *
+ * @stability experimental
+ * @category formatting
+ * @since 0.1.0
+ */
+export const formatConnection = (info: ConnectionInfo): string => {
+  const work = info.exchanges.map((exchange) => `${exchange.label} ${seconds(exchange.age)}`).join(", ")
+  const pending = info.bytesPending > 0 ? `, ${bytes(info.bytesPending)} unsent` : ""
+  return `#${info.id} ${info.remote} ${info.protocol} ${info.phase}, ${work === "" ? "" : `${work}, `}open ${
+    seconds(info.age)
+  }${pending}`
+}
+
+/**
+ * A report as a person would like to read it: one line for the outcome, one
+ * for how the connections ended, one for each connection that was cut or left
+ * behind.
+ *
+ * **Example** (Printing a report)
+ *
+ * ```ts
+ * import { DrainReport } from "@effect-listener/core"
+ *
+ * console.log(DrainReport.format({
+ *   listener: "api",
+ *   reason: "SIGTERM",
+ *   outcome: "Drained",
+ *   duration: 412,
+ *   swept: 3,
+ *   sweepCut: false,
+ *   refused: 0,
+ *   connections: {
+ *     total: 12, drained: 4, idle: 8, endedByPeer: 0, failed: 0,
+ *     cut: 0, closer: 0, detached: 0, neverAccepted: 0
+ *   },
+ *   cut: [],
+ *   handlersLeftBehind: []
+ * }))
+ * // => api: drained in 412 ms (SIGTERM)
+ * // =>   12 connections: 4 drained, 8 idle; 3 swept
+ * ```
+ *
+ * @stability experimental
+ * @category formatting
+ * @since 0.1.0
+ */
+export const format = (report: DrainReport): string => {
+  const outcome = report.outcome === "Drained"
+    ? `drained in ${seconds(report.duration)}`
+    : report.outcome === "Aborted"
+    ? `aborted after ${seconds(report.duration)}`
+    : `deadline exceeded after ${seconds(report.duration)}`
+  const { total, ...ends } = report.connections
+  const parts = Object.entries(ends).filter(([, n]) => n > 0).map(([reason, n]) =>
+    `${n} ${reason === "endedByPeer" ? "ended by peer" : reason === "neverAccepted" ? "never accepted" : reason}`
+  )
+  const notes = [
+    ...report.swept > 0 ? [`${report.swept} swept`] : [],
+    ...report.sweepCut ? ["sweep cut short"] : [],
+    ...report.refused > 0 ? [`${report.refused} refused`] : []
+  ]
+  return [
+    `${report.listener}: ${outcome} (${report.reason})`,
+    `  ${total} connection${total === 1 ? "" : "s"}${parts.length === 0 ? "" : `: ${parts.join(", ")}`}${
+      notes.length === 0 ? "" : `; ${notes.join(", ")}`
+    }`,
+    ...report.cut.map((info) => `  cut ${formatConnection(info)}`),
+    ...report.handlersLeftBehind.map((info) => `  handler left behind ${formatConnection(info)}`)
+  ].join("\n")
+}

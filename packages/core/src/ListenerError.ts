@@ -1,0 +1,393 @@
+/**
+ * Everything that can go wrong with a listener, as flat tagged errors.
+ *
+ * Each operation fails with exactly the errors it can give: `OpenError`,
+ * `ListenError`, `AcceptError`, `CloseError`. All are schema classes, so they
+ * cross RPC and encode to JSON. Each carries the `listener`, the `operation`
+ * and a `trail` of context lines, newest first, which `withTrail` extends while
+ * the error travels up. `Hresult.of` gives the Windows Web Services code.
+ *
+ * @stability experimental
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { DrainReport } from "./DrainReport.ts"
+import { ListenerState } from "./ListenerState.ts"
+import type { TransportBindError } from "./Transport.ts"
+
+const common = {
+  operation: Schema.String,
+  listener: Schema.String,
+  trail: Schema.Array(Schema.String)
+}
+
+const subject = (error: { readonly operation: string; readonly listener: string }): string =>
+  `${error.operation} on listener "${error.listener}"`
+
+/**
+ * The operation is not allowed in the listener's current state: a misuse.
+ *
+ * @stability experimental
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidOperation extends Schema.TaggedError<InvalidOperation>(
+  "@effect-listener/core/ListenerError/InvalidOperation"
+)("InvalidOperation", { ...common, state: ListenerState }) {
+  override get message(): string {
+    return `${subject(this)} is not allowed in state ${this.state}`
+  }
+}
+
+/**
+ * An option or argument is out of range: a misuse. `parameter` names it.
+ *
+ * @stability experimental
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidArgument extends Schema.TaggedError<InvalidArgument>(
+  "@effect-listener/core/ListenerError/InvalidArgument"
+)("InvalidArgument", { ...common, parameter: Schema.String, detail: Schema.String }) {
+  override get message(): string {
+    return `${subject(this)}: ${this.parameter} ${this.detail}`
+  }
+}
+
+/**
+ * The pending operation was ended by an abort, by an interruption, or, for an
+ * accept, by the close. A close that was overtaken by an abort still ends
+ * Closed and carries its report.
+ *
+ * @stability experimental
+ * @category errors
+ * @since 0.1.0
+ */
+export class OperationAborted extends Schema.TaggedError<OperationAborted>(
+  "@effect-listener/core/ListenerError/OperationAborted"
+)("OperationAborted", { ...common, report: Schema.optional(DrainReport) }) {
+  override get message(): string {
+    return `${subject(this)} was aborted`
+  }
+}
+
+/**
+ * The operation's deadline (milliseconds) passed. A close that timed out still
+ * ends Closed and carries the report that names what it cut.
+ *
+ * @stability experimental
+ * @category errors
+ * @since 0.1.0
+ */
+export class OperationTimedOut extends Schema.TaggedError<OperationTimedOut>(
+  "@effect-listener/core/ListenerError/OperationTimedOut"
+)("OperationTimedOut", { ...common, deadline: Schema.Finite, report: Schema.optional(DrainReport) }) {
+  override get message(): string {
+    const cut = this.report === undefined ? "" : `, ${this.report.cut.length} connections cut`
+    return `${subject(this)} exceeded its deadline of ${this.deadline} ms${cut}`
+  }
+}
+
+/**
+ * The address is taken by another socket.
+ *
+ * @stability experimental
+ * @category errors
+ * @since 0.1.0
+ */
+export class AddressInUse extends Schema.TaggedError<AddressInUse>(
+  "@effect-listener/core/ListenerError/AddressInUse"
+)("AddressInUse", { ...common, address: Schema.String }) {
+  override get message(): string {
+    return `${subject(this)}: ${this.address} is in use`
+  }
+}
+
+/**
+ * The address does not exist on this machine: a foreign IP, an unknown host
+ * name, a missing directory.
+ *
+ * @stability experimental
+ * @category errors
+ * @since 0.1.0
+ */
+export class AddressNotAvailable extends Schema.TaggedError<AddressNotAvailable>(
+  "@effect-listener/core/ListenerError/AddressNotAvailable"
+)("AddressNotAvailable", { ...common, address: Schema.String }) {
+  override get message(): string {
+    return `${subject(this)}: ${this.address} is not available on this machine`
+  }
+}
+
+/**
+ * The process is not allowed to bind the address.
+ *
+ * @stability experimental
+ * @category errors
+ * @since 0.1.0
+ */
+export class AccessDenied extends Schema.TaggedError<AccessDenied>(
+  "@effect-listener/core/ListenerError/AccessDenied"
+)("AccessDenied", { ...common, address: Schema.String }) {
+  override get message(): string {
+    return `${subject(this)}: permission denied for ${this.address}`
+  }
+}
+
+/**
+ * A limit of the system was reached, such as open descriptors.
+ *
+ * @stability experimental
+ * @category errors
+ * @since 0.1.0
+ */
+export class QuotaExceeded extends Schema.TaggedError<QuotaExceeded>(
+  "@effect-listener/core/ListenerError/QuotaExceeded"
+)("QuotaExceeded", { ...common, quota: Schema.String, limit: Schema.optional(Schema.Finite) }) {
+  override get message(): string {
+    return `${subject(this)}: ${this.quota} exceeded${this.limit === undefined ? "" : ` (limit ${this.limit})`}`
+  }
+}
+
+/**
+ * A certificate or key is missing, does not fit, or is expired.
+ *
+ * @stability experimental
+ * @category errors
+ * @since 0.1.0
+ */
+export class SecurityFailure extends Schema.TaggedError<SecurityFailure>(
+  "@effect-listener/core/ListenerError/SecurityFailure"
+)("SecurityFailure", { ...common, detail: Schema.String }) {
+  override get message(): string {
+    return `${subject(this)}: ${this.detail}`
+  }
+}
+
+/**
+ * The platform has no such feature.
+ *
+ * @stability experimental
+ * @category errors
+ * @since 0.1.0
+ */
+export class NotSupported extends Schema.TaggedError<NotSupported>(
+  "@effect-listener/core/ListenerError/NotSupported"
+)("NotSupported", { ...common, feature: Schema.String }) {
+  override get message(): string {
+    return `${subject(this)}: ${this.feature} is not supported here`
+  }
+}
+
+/**
+ * Any other failure of the transport, with the system's error code where there
+ * is one.
+ *
+ * @stability experimental
+ * @category errors
+ * @since 0.1.0
+ */
+export class TransportFailure extends Schema.TaggedError<TransportFailure>(
+  "@effect-listener/core/ListenerError/TransportFailure"
+)("TransportFailure", { ...common, code: Schema.optional(Schema.String), cause: Schema.Defect() }) {
+  override get message(): string {
+    return `${subject(this)}: transport failure${this.code === undefined ? "" : ` ${this.code}`}`
+  }
+}
+
+/**
+ * The listener was aborted, or its listening socket died. Only `close` leads on.
+ *
+ * @stability experimental
+ * @category errors
+ * @since 0.1.0
+ */
+export class ListenerFaulted extends Schema.TaggedError<ListenerFaulted>(
+  "@effect-listener/core/ListenerError/ListenerFaulted"
+)("ListenerFaulted", { ...common, reason: Schema.Union([Schema.Literal("Aborted"), TransportFailure]) }) {
+  override get message(): string {
+    return `${subject(this)}: the listener is faulted (${
+      this.reason === "Aborted" ? "aborted" : this.reason.code ?? this.reason.message
+    })`
+  }
+}
+
+/**
+ * What `Listener.open` can fail with.
+ *
+ * @stability experimental
+ * @category errors
+ * @since 0.1.0
+ */
+export type OpenError =
+  | InvalidOperation
+  | InvalidArgument
+  | OperationAborted
+  | OperationTimedOut
+  | AddressInUse
+  | AddressNotAvailable
+  | AccessDenied
+  | QuotaExceeded
+  | SecurityFailure
+  | NotSupported
+  | TransportFailure
+
+/**
+ * What `Listener.listen` can fail with: an open that nobody else can abort or
+ * call out of turn.
+ *
+ * @stability experimental
+ * @category errors
+ * @since 0.1.0
+ */
+export type ListenError = Exclude<OpenError, InvalidOperation | OperationAborted>
+
+/**
+ * What `Listener.accept` can fail with.
+ *
+ * @stability experimental
+ * @category errors
+ * @since 0.1.0
+ */
+export type AcceptError = InvalidOperation | OperationAborted | ListenerFaulted
+
+/**
+ * What `Listener.close` can fail with.
+ *
+ * @stability experimental
+ * @category errors
+ * @since 0.1.0
+ */
+export type CloseError = InvalidOperation | InvalidArgument | OperationAborted | OperationTimedOut
+
+/**
+ * Schema of every error of a listener, for RPC and JSON.
+ *
+ * @stability experimental
+ * @category schemas
+ * @since 0.1.0
+ */
+export const ListenerError = Schema.Union([
+  InvalidOperation,
+  InvalidArgument,
+  OperationAborted,
+  OperationTimedOut,
+  AddressInUse,
+  AddressNotAvailable,
+  AccessDenied,
+  QuotaExceeded,
+  SecurityFailure,
+  NotSupported,
+  TransportFailure,
+  ListenerFaulted
+])
+
+/**
+ * Any error of a listener. Operations never fail with this union: each has its
+ * own.
+ *
+ * @stability experimental
+ * @category errors
+ * @since 0.1.0
+ */
+export type ListenerError = typeof ListenerError.Type
+
+/**
+ * Whether a value is an error of a listener.
+ *
+ * @stability experimental
+ * @category guards
+ * @since 0.1.0
+ */
+export const isListenerError: (u: unknown) => u is ListenerError = Schema.is(ListenerError)
+
+/**
+ * Adds a line of context to the error's trail while it travels up. Errors that
+ * are not a listener's pass unchanged.
+ *
+ * **Example** (Saying what was being done)
+ *
+ * ```ts
+ * import { Listener, ListenerError } from "@effect-listener/core"
+ * import { MemoryTransport } from "@effect-listener/testing"
+ * import { Effect } from "effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const listener = yield* Listener.make(yield* MemoryTransport.make())
+ *   yield* Effect.scoped(listener.accept)
+ * }).pipe(
+ *   ListenerError.withTrail("while serving the admin port"),
+ *   Effect.catchTag("InvalidOperation", (error) => Effect.succeed(error.trail[0])),
+ *   Effect.scoped
+ * )
+ *
+ * console.log(Effect.runSync(program)) // => while serving the admin port
+ * ```
+ *
+ * @stability experimental
+ * @category combinators
+ * @since 0.1.0
+ */
+export const withTrail =
+  (line: string) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.mapError(self, (error) => isListenerError(error) ? prepend(error, line) : error)
+
+const prepend = <E extends ListenerError>(error: E, line: string): E => {
+  // an error is copied, not changed: the same value may be held by another fiber
+  const copy: E = Object.create(Object.getPrototypeOf(error), Object.getOwnPropertyDescriptors(error))
+  return Object.defineProperty(copy, "trail", {
+    value: [line, ...error.trail],
+    enumerable: true,
+    configurable: true,
+    writable: true
+  })
+}
+
+/**
+ * Completes what a transport said about its bind with the listener's name, the
+ * operation and a trail. The one place where these errors are built from
+ * foreign values, so that no constructor can throw.
+ *
+ * @internal
+ */
+export const fromBindError = (
+  error: TransportBindError,
+  at: { readonly listener: string; readonly operation: string }
+): Exclude<ListenError, OperationTimedOut> => {
+  const context = { ...at, trail: [] }
+  switch (error._tag) {
+    case "InvalidArgument":
+      return new InvalidArgument({ ...context, parameter: String(error.parameter), detail: String(error.detail) })
+    case "QuotaExceeded":
+      return new QuotaExceeded({
+        ...context,
+        quota: String(error.quota),
+        ...(typeof error.limit === "number" && Number.isFinite(error.limit) ? { limit: error.limit } : {})
+      })
+    case "AddressInUse":
+      return new AddressInUse({ ...context, address: String(error.address) })
+    case "AddressNotAvailable":
+      return new AddressNotAvailable({ ...context, address: String(error.address) })
+    case "AccessDenied":
+      return new AccessDenied({ ...context, address: String(error.address) })
+    case "SecurityFailure":
+      return new SecurityFailure({ ...context, detail: String(error.detail) })
+    case "NotSupported":
+      return new NotSupported({ ...context, feature: String(error.feature) })
+    case "TransportFailure":
+      return transportFailure({ code: error.code, cause: error.cause }, at)
+  }
+}
+
+/** @internal */
+export const transportFailure = (
+  failure: { readonly code?: string | undefined; readonly cause: unknown },
+  at: { readonly listener: string; readonly operation: string }
+): TransportFailure =>
+  new TransportFailure({
+    ...at,
+    trail: [],
+    cause: failure.cause,
+    ...(failure.code === undefined ? {} : { code: String(failure.code) })
+  })
