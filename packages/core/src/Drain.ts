@@ -215,7 +215,9 @@ const resolveLameDuck = (input: Duration.Input | LameDuck): Result.Result<Resolv
     const min = yield* millis("drain.lameDuck.min", input.min)
     const quiet = yield* millis("drain.lameDuck.quiet", input.quiet)
     const max = yield* millis("drain.lameDuck.max", input.max)
-    if (max < min) return yield* Result.fail({ parameter: "drain.lameDuck.max", detail: `is less than min (${min} ms)` })
+    if (max < min) {
+      return yield* Result.fail({ parameter: "drain.lameDuck.max", detail: `is less than min (${min} ms)` })
+    }
     return { min, quiet, max }
   })
 

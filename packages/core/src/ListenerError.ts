@@ -329,9 +329,8 @@ export const isListenerError: (u: unknown) => u is ListenerError = Schema.is(Lis
  * @category combinators
  * @since 0.1.0
  */
-export const withTrail =
-  (line: string) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    Effect.mapError(self, (error) => isListenerError(error) ? prepend(error, line) : error)
+export const withTrail = (line: string) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.mapError(self, (error) => isListenerError(error) ? prepend(error, line) : error)
 
 const prepend = <E extends ListenerError>(error: E, line: string): E => {
   // an error is copied, not changed: the same value may be held by another fiber
