@@ -6,8 +6,9 @@
  * @since 0.1.0
  */
 import type * as Duration from "effect/Duration"
+import * as Formatter from "effect/Formatter"
 import * as Result from "effect/Result"
-import { millis } from "./Drain.ts"
+import { type BadOption, millis } from "./Drain.ts"
 
 /**
  * The limits of a listener.
@@ -82,8 +83,6 @@ export const timeoutDefaults: ResolvedTimeouts = {
   inactivity: Infinity
 }
 
-type BadOption = { readonly parameter: string; readonly detail: string }
-
 const count = (
   parameter: string,
   input: number | undefined,
@@ -94,7 +93,7 @@ const count = (
     ? Result.succeed(fallback)
     : input === Infinity || (Number.isSafeInteger(input) && input >= least)
     ? Result.succeed(input)
-    : Result.fail({ parameter, detail: `is not a whole number of at least ${least} (${input})` })
+    : Result.fail({ parameter, detail: `is not a whole number of at least ${least} (${Formatter.format(input)})` })
 
 /** @internal */
 export const resolveAdmission = (
@@ -104,7 +103,10 @@ export const resolveAdmission = (
   Result.gen(function*() {
     const overflow = options?.overflow ?? base.overflow
     if (overflow !== "wait" && overflow !== "reject") {
-      return yield* Result.fail({ parameter: "admission.overflow", detail: `is neither "wait" nor "reject"` })
+      return yield* Result.fail({
+        parameter: "admission.overflow",
+        detail: `is neither "wait" nor "reject" (${Formatter.format(overflow)})`
+      })
     }
     return {
       maxConnections: yield* count("admission.maxConnections", options?.maxConnections, base.maxConnections, 1),
@@ -141,14 +143,19 @@ export type Admit = "Take" | "Queue" | "Refuse"
  * Decides about an arriving connection from what is open, what is queued, and
  * whether somebody is there to take it.
  *
+ * **Details**
+ *
+ * First come, first served: nobody overtakes the queue. With `"reject"` the
+ * queue holds only what has room but no taker yet, so what is queued counts as
+ * open.
+ *
  * @internal
  */
 export const admit = (
   limits: ResolvedAdmission,
   now: { readonly open: number; readonly queued: number; readonly taker: boolean }
 ): Admit => {
-  const room = now.open < limits.maxConnections
-  if (room && now.taker && now.queued === 0) return "Take"
-  if (!room && limits.overflow === "reject") return "Refuse"
+  if (limits.overflow === "reject" && now.open + now.queued >= limits.maxConnections) return "Refuse"
+  if (now.taker && now.queued === 0 && now.open < limits.maxConnections) return "Take"
   return now.queued < limits.maxQueued ? "Queue" : "Refuse"
 }

@@ -215,10 +215,28 @@ export const DrainReport = Schema.Struct({
  */
 export type DrainReport = typeof DrainReport.Type
 
-const seconds = (ms: number): string => ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`
+const span = (ms: number): string => {
+  if (Math.round(ms) < 1000) return `${Math.round(ms)} ms`
+  const s = ms / 1000
+  if (s < 60) return `${s.toFixed(1)} s`
+  if (s < 3600) return `${Math.floor(s / 60)} min ${Math.floor(s % 60)} s`
+  return `${Math.floor(s / 3600)} h ${Math.floor(s % 3600 / 60)} min`
+}
 
 const bytes = (n: number): string =>
   n < 1024 ? `${n} B` : n < 1024 * 1024 ? `${Math.round(n / 1024)} KiB` : `${(n / 1024 / 1024).toFixed(1)} MiB`
+
+/**
+ * Text with its control characters and line ends made visible: a label can hold
+ * what a client sent, and must not forge a line of a log or drive a terminal.
+ *
+ * @internal
+ */
+export const oneLine = (text: string): string =>
+  text.replace(
+    /[\p{Cc}\p{Zl}\p{Zp}]/gu,
+    (c) => c === "\n" ? "\\n" : `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`
+  )
 
 /**
  * One line that names a connection: what it was doing, for how long, with
@@ -229,11 +247,13 @@ const bytes = (n: number): string =>
  * @since 0.1.0
  */
 export const formatConnection = (info: ConnectionInfo): string => {
-  const work = info.exchanges.map((exchange) => `${exchange.label} ${seconds(exchange.age)}`).join(", ")
+  const work = info.exchanges.map((exchange) => `${exchange.label} ${span(exchange.age)}`).join(", ")
   const pending = info.bytesPending > 0 ? `, ${bytes(info.bytesPending)} unsent` : ""
-  return `#${info.id} ${info.remote} ${info.protocol} ${info.phase}, ${work === "" ? "" : `${work}, `}open ${
-    seconds(info.age)
-  }${pending}`
+  return oneLine(
+    `#${info.id} ${info.remote} ${info.protocol} ${info.phase}, ${work === "" ? "" : `${work}, `}open ${
+      span(info.age)
+    }${pending}`
+  )
 }
 
 /**
@@ -270,26 +290,39 @@ export const formatConnection = (info: ConnectionInfo): string => {
  * @since 0.1.0
  */
 export const format = (report: DrainReport): string => {
-  const outcome = report.outcome === "Drained"
-    ? `drained in ${seconds(report.duration)}`
-    : report.outcome === "Aborted"
-    ? `aborted after ${seconds(report.duration)}`
-    : `deadline exceeded after ${seconds(report.duration)}`
-  const { total, ...ends } = report.connections
-  const parts = Object.entries(ends).filter(([, n]) => n > 0).map(([reason, n]) =>
-    `${n} ${reason === "endedByPeer" ? "ended by peer" : reason === "neverAccepted" ? "never accepted" : reason}`
-  )
+  const { total } = report.connections
+  const ended = Object.entries(ends).flatMap(([reason, text]) => {
+    const count = report.connections[reason as EndReason] // Object.entries widens the keys of `ends`
+    return count > 0 ? [`${count} ${text}`] : []
+  })
   const notes = [
     ...report.swept > 0 ? [`${report.swept} swept`] : [],
     ...report.sweepCut ? ["sweep cut short"] : [],
     ...report.refused > 0 ? [`${report.refused} refused`] : []
   ]
   return [
-    `${report.listener}: ${outcome} (${report.reason})`,
-    `  ${total} connection${total === 1 ? "" : "s"}${parts.length === 0 ? "" : `: ${parts.join(", ")}`}${
+    oneLine(`${report.listener}: ${outcomes[report.outcome]} ${span(report.duration)} (${report.reason})`),
+    `  ${total} connection${total === 1 ? "" : "s"}${ended.length === 0 ? "" : `: ${ended.join(", ")}`}${
       notes.length === 0 ? "" : `; ${notes.join(", ")}`
     }`,
     ...report.cut.map((info) => `  cut ${formatConnection(info)}`),
     ...report.handlersLeftBehind.map((info) => `  handler left behind ${formatConnection(info)}`)
   ].join("\n")
+}
+
+const outcomes: Record<Outcome, string> = {
+  Drained: "drained in",
+  DeadlineExceeded: "deadline exceeded after",
+  Aborted: "aborted after"
+}
+
+const ends: Record<EndReason, string> = {
+  drained: "drained",
+  idle: "idle",
+  endedByPeer: "ended by peer",
+  failed: "failed",
+  cut: "cut",
+  closer: "closer",
+  detached: "detached",
+  neverAccepted: "never accepted"
 }

@@ -5,14 +5,18 @@
  * `ListenError`, `AcceptError`, `CloseError`. All are schema classes, so they
  * cross RPC and encode to JSON. Each carries the `listener`, the `operation`
  * and a `trail` of context lines, newest first, which `withTrail` extends while
- * the error travels up. `Hresult.of` gives the Windows Web Services code.
+ * the error travels up. `classOf` says whose mistake it is, `Hresult.of` gives
+ * the Windows Web Services code, `format` prints it all for an operator.
  *
  * @stability experimental
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as Formatter from "effect/Formatter"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { DrainReport } from "./DrainReport.ts"
+import { DrainReport, format as formatReport, oneLine } from "./DrainReport.ts"
+import * as Hresult from "./Hresult.ts"
 import { ListenerState } from "./ListenerState.ts"
 import type { TransportBindError } from "./Transport.ts"
 
@@ -76,15 +80,21 @@ export class OperationAborted extends Schema.TaggedError<OperationAborted>(
  * The operation's deadline (milliseconds) passed. A close that timed out still
  * ends Closed and carries the report that names what it cut.
  *
+ * **Details**
+ *
+ * `deadline` may be `Infinity`: a close without a limit can be overtaken by the
+ * shorter deadline of another closer or of the owner scope.
+ *
  * @stability experimental
  * @category errors
  * @since 0.1.0
  */
 export class OperationTimedOut extends Schema.TaggedError<OperationTimedOut>(
   "@effect-listener/core/ListenerError/OperationTimedOut"
-)("OperationTimedOut", { ...common, deadline: Schema.Finite, report: Schema.optional(DrainReport) }) {
+)("OperationTimedOut", { ...common, deadline: Schema.Number, report: Schema.optional(DrainReport) }) {
   override get message(): string {
-    const cut = this.report === undefined ? "" : `, ${this.report.cut.length} connections cut`
+    const count = this.report?.cut.length
+    const cut = count === undefined ? "" : `, ${count} connection${count === 1 ? "" : "s"} cut`
     return `${subject(this)} exceeded its deadline of ${this.deadline} ms${cut}`
   }
 }
@@ -192,7 +202,9 @@ export class TransportFailure extends Schema.TaggedError<TransportFailure>(
   "@effect-listener/core/ListenerError/TransportFailure"
 )("TransportFailure", { ...common, code: Schema.optional(Schema.String), cause: Schema.Defect() }) {
   override get message(): string {
-    return `${subject(this)}: transport failure${this.code === undefined ? "" : ` ${this.code}`}`
+    return `${subject(this)}: transport failure${this.code === undefined ? "" : ` ${this.code}`}${
+      this.cause instanceof Error ? ` (${this.cause.message})` : ""
+    }`
   }
 }
 
@@ -333,14 +345,118 @@ export const withTrail = (line: string) => <A, E, R>(self: Effect.Effect<A, E, R
   Effect.mapError(self, (error) => isListenerError(error) ? prepend(error, line) : error)
 
 const prepend = <E extends ListenerError>(error: E, line: string): E => {
-  // an error is copied, not changed: the same value may be held by another fiber
-  const copy: E = Object.create(Object.getPrototypeOf(error), Object.getOwnPropertyDescriptors(error))
-  return Object.defineProperty(copy, "trail", {
-    value: [line, ...error.trail],
-    enumerable: true,
+  // an error is copied, not changed: the same value may be held by another fiber.
+  // The constructor of an E takes E's fields and gives an E; TypeScript knows it only as a Function
+  const Class = error.constructor as new(fields: E) => E
+  return Object.defineProperty(new Class(Object.assign({}, error, { trail: [line, ...error.trail] })), "stack", {
+    value: error.stack,
     configurable: true,
     writable: true
   })
+}
+
+/**
+ * Whose an error is: a `misuse` is the calling program's, `lifetime` is what
+ * closing and aborting are for, `environment` is the machine's or the
+ * configuration's.
+ *
+ * @stability experimental
+ * @category models
+ * @since 0.1.0
+ */
+export type ErrorClass = "misuse" | "lifetime" | "environment"
+
+const classes: Record<ListenerError["_tag"], ErrorClass> = {
+  InvalidOperation: "misuse",
+  InvalidArgument: "misuse",
+  OperationAborted: "lifetime",
+  OperationTimedOut: "lifetime",
+  ListenerFaulted: "lifetime",
+  QuotaExceeded: "environment",
+  AddressInUse: "environment",
+  AddressNotAvailable: "environment",
+  AccessDenied: "environment",
+  SecurityFailure: "environment",
+  NotSupported: "environment",
+  TransportFailure: "environment"
+}
+
+/**
+ * The class of an error.
+ *
+ * **Example** (Retrying only what may change by itself)
+ *
+ * ```ts
+ * import { ListenerError } from "@effect-listener/core"
+ *
+ * const error = new ListenerError.AddressInUse({
+ *   listener: "api",
+ *   operation: "open",
+ *   trail: [],
+ *   address: "127.0.0.1:8080"
+ * })
+ *
+ * console.log(ListenerError.classOf(error)) // => environment
+ * ```
+ *
+ * @stability experimental
+ * @category getters
+ * @since 0.1.0
+ */
+export const classOf = (error: ListenerError): ErrorClass => classes[error._tag]
+
+/**
+ * An error for an operator, in several lines: what happened, its code, class
+ * and meaning, the trail (newest first), and then what it carries: the report
+ * of the close, the failure that faulted the listener, the system's own error.
+ *
+ * **Example** (Printing an error)
+ *
+ * ```ts
+ * import { ListenerError } from "@effect-listener/core"
+ *
+ * console.log(ListenerError.format(
+ *   new ListenerError.AddressInUse({
+ *     listener: "admin",
+ *     operation: "open",
+ *     trail: ["while opening the admin port", "while starting the service"],
+ *     address: "127.0.0.1:9000"
+ *   })
+ * ))
+ * // => AddressInUse: open on listener "admin": 127.0.0.1:9000 is in use
+ * // =>   0x803D000B WS_E_ADDRESS_IN_USE (environment): the address is in use, or no address is left
+ * // =>   while opening the admin port
+ * // =>   while starting the service
+ * ```
+ *
+ * @stability experimental
+ * @category formatting
+ * @since 0.1.0
+ */
+export const format = (error: ListenerError): string => {
+  const { code, name, meaning } = Option.getOrThrow(Hresult.describe(Hresult.of(error)))
+  return [
+    oneLine(`${error._tag}: ${error.message}`),
+    ...[
+      `${Hresult.format(code)} ${name} (${classOf(error)}): ${meaning}`,
+      ...error.trail.map(oneLine),
+      ...carried(error)
+    ].map((line) => `  ${line}`)
+  ].join("\n")
+}
+
+const carried = (error: ListenerError): ReadonlyArray<string> => {
+  switch (error._tag) {
+    case "OperationAborted":
+    case "OperationTimedOut":
+      return error.report === undefined ? [] : formatReport(error.report).split("\n")
+    case "ListenerFaulted":
+      return error.reason === "Aborted" ? [] : format(error.reason).split("\n")
+    case "TransportFailure":
+      return error.cause === undefined ? [] : [oneLine(`cause: ${Formatter.format(error.cause)}`)]
+    default:
+      return []
+  }
 }
 
 /**

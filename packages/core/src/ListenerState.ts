@@ -224,10 +224,13 @@ const table: Record<ListenerState, Record<Event, Cell>> = {
  * import { ListenerState } from "@effect-listener/core"
  * import { Result } from "effect"
  *
- * console.log(ListenerState.transition("Open", "close"))
- * // => Result.succeed({ next: "Closing", action: "Drain" })
- * console.log(ListenerState.transition("Closing", "close"))
- * // => Result.fail("InvalidOperation")
+ * const say = Result.match({
+ *   onSuccess: (step: ListenerState.Step) => `${step.next}, ${step.action}`,
+ *   onFailure: (refusal: ListenerState.Refusal) => refusal
+ * })
+ *
+ * console.log(say(ListenerState.transition("Open", "close"))) // => Closing, Drain
+ * console.log(say(ListenerState.transition("Closing", "close"))) // => InvalidOperation
  * ```
  *
  * @stability experimental
