@@ -16,7 +16,7 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
-import type { ConnectionInfo } from "./DrainReport.ts"
+import type { ConnectionInfo, ConnectionPhase } from "./DrainReport.ts"
 import type { TransportConnection } from "./Transport.ts"
 
 /**
@@ -101,3 +101,55 @@ export const CurrentConnection: Context.Reference<Option.Option<Connection>> = C
   "@effect-listener/core/Connection/CurrentConnection",
   { defaultValue: () => Option.none<Connection>() }
 )
+
+/**
+ * How a protocol that works by callbacks, without a fiber a connection, takes
+ * part in the lifetime: what the listener asks it and tells it.
+ *
+ * **Details**
+ *
+ * Times are milliseconds of the listener's monotonic clock (`events.now()`).
+ *
+ * - `busy`: whether something is in flight; asked only while draining.
+ * - `exchanges`: what is in flight, for reports.
+ * - `lastActive`: when something was last read or answered.
+ * - `draining`: draining, a lame duck included, has reached the connection.
+ * - `goodbye`: nothing is in flight: say the last word and end the transport.
+ * - `cut`: the transport was destroyed; interrupt what still runs.
+ * - `running`: whether something still runs after `cut`.
+ *
+ * @stability experimental
+ * @category protocols
+ * @since 0.1.0
+ */
+export interface ProtocolDriver {
+  readonly busy: () => boolean
+  readonly exchanges: () => ReadonlyArray<{ readonly label: string; readonly since: number }>
+  readonly lastActive: () => number
+  readonly draining: () => void
+  readonly goodbye: () => void
+  readonly cut: () => void
+  readonly running: () => boolean
+  readonly phase?: (() => ConnectionPhase | undefined) | undefined
+}
+
+/**
+ * What a protocol driver tells its listener.
+ *
+ * **Details**
+ *
+ * - `review`: something ended: look again whether the connection is idle.
+ * - `ended`: the transport is gone; the last thing a driver says.
+ * - `refused`: a request was read after a goodbye and not executed.
+ * - `now`: milliseconds of the listener's monotonic clock.
+ *
+ * @stability experimental
+ * @category protocols
+ * @since 0.1.0
+ */
+export interface ProtocolEvents {
+  readonly review: () => void
+  readonly ended: (reason: "normal" | "byPeer" | "failed") => void
+  readonly refused: () => void
+  readonly now: () => number
+}

@@ -11,17 +11,32 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
+import * as Layer from "effect/Layer"
 import type * as NetAddress from "effect/net/NetAddress"
 import * as Predicate from "effect/Predicate"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
+import * as SocketServer from "effect/socket/SocketServer"
 import type * as Stream from "effect/Stream"
 import type { AdmissionOptions, TimeoutOptions } from "./Admission.ts"
-import type { Connection } from "./Connection.ts"
+import type { Connection, ProtocolDriver, ProtocolEvents } from "./Connection.ts"
 import type { CloseOptions, DrainOptions, DrainProgress, DryRun } from "./Drain.ts"
 import type { ConnectionInfo, DrainReport } from "./DrainReport.ts"
-import type { AcceptError, CloseError, InvalidArgument, InvalidOperation, OpenError } from "./ListenerError.ts"
+import { driverTaker } from "./internal/driver.ts"
+import { type Registration, registrationTaker } from "./internal/handler.ts"
+import * as internal from "./internal/listener.ts"
+import type {
+  AcceptError,
+  CloseError,
+  InvalidArgument,
+  InvalidOperation,
+  ListenerFaulted,
+  ListenError,
+  OpenError
+} from "./ListenerError.ts"
 import type { ListenerState } from "./ListenerState.ts"
+import type { Transport } from "./Transport.ts"
 
 /**
  * Runtime type identifier of listeners.
@@ -141,3 +156,399 @@ export interface ServeOptions {
   readonly idle?: "handler" | "pull" | "exchange" | undefined
   readonly refuse?: ((connection: Connection) => Effect.Effect<void>) | undefined
 }
+
+/**
+ * Makes a listener in state `Created` that belongs to the current scope: when
+ * that closes, the listener is brought to `Closed`, drained with its own
+ * deadline, then cut.
+ *
+ * **Details**
+ *
+ * It cannot fail: options are checked by `open`.
+ *
+ * @see {@link listen} for a listener that is open already
+ * @stability experimental
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (
+  transport: Transport,
+  options?: ListenerOptions
+): Effect.Effect<Listener, never, Scope.Scope> => internal.make(transport, options ?? {})
+
+/**
+ * Makes a listener and opens it.
+ *
+ * **Example** (A listener that echoes)
+ *
+ * ```ts
+ * import { Listener } from "@effect-listener/core"
+ * import { MemoryTransport } from "@effect-listener/testing"
+ * import { Effect } from "effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const listener = yield* Listener.listen(yield* MemoryTransport.make())
+ *   console.log(yield* listener.state) // => Open
+ *   const report = yield* listener.close()
+ *   console.log(report.outcome) // => Drained
+ * })
+ *
+ * await Effect.runPromise(Effect.scoped(program))
+ * ```
+ *
+ * @stability experimental
+ * @category constructors
+ * @since 0.1.0
+ */
+export const listen = (
+  transport: Transport,
+  options?: ListenerOptions
+): Effect.Effect<Listener, ListenError, Scope.Scope> => Effect.tap(make(transport, options), openFirst)
+
+/** Opens a listener that nobody else holds yet: nobody can have opened or aborted it. */
+const openFirst = (listener: Listener): Effect.Effect<void, ListenError> =>
+  Effect.catchTag(listener.open, ["InvalidOperation", "OperationAborted"], (error) => Effect.die(error))
+
+/** `make` is the only constructor of listeners. */
+const implementation = (listener: Listener): internal.ListenerImpl => listener as internal.ListenerImpl
+
+const registration = <E, R>(
+  handler: (connection: Connection) => Effect.Effect<unknown, E, R>,
+  options: SocketServeOptions | undefined
+): Effect.Effect<Registration, never, Exclude<R, Scope.Scope>> =>
+  Effect.map(
+    Effect.context<Exclude<R, Scope.Scope>>(),
+    (context): Registration => ({
+      // the context has everything but the scope, which each connection brings
+      handler: handler as (connection: Connection) => Effect.Effect<unknown, E, Scope.Scope>,
+      context: Context.omit(Scope.Scope)(context) as Context.Context<never>,
+      idle: options?.idle ?? "handler",
+      services: options?.services,
+      refuse: options?.refuse
+    })
+  )
+
+/**
+ * Serves every connection with a handler, until the listener is closed, and
+ * answers with the report of that close.
+ *
+ * **Details**
+ *
+ * Each connection runs the handler in one fiber and one scope of its own. A
+ * handler's failure ends its connection, is logged and counted, and is never
+ * `serve`'s. Handlers belong to the listener: interrupting `serve` stops it
+ * taking connections, not the handlers it has started. On a listener that is
+ * not open yet it waits; on one that is aborted it fails with
+ * `ListenerFaulted`.
+ *
+ * **Example** (An exchange a line)
+ *
+ * ```ts
+ * import { Listener } from "@effect-listener/core"
+ * import { MemoryTransport } from "@effect-listener/testing"
+ * import { Effect } from "effect"
+ * import { Socket } from "effect/socket"
+ *
+ * const program = Effect.gen(function*() {
+ *   const transport = yield* MemoryTransport.make()
+ *   const listener = yield* Listener.listen(transport)
+ *   yield* Effect.forkScoped(Listener.serve(
+ *     listener,
+ *     Effect.fnUntraced(function*(connection) {
+ *       const pull = yield* Socket.readerString(connection.socket)
+ *       const writer = yield* connection.socket.writer
+ *       while (true) {
+ *         const text = (yield* pull).join("")
+ *         yield* connection.exchange(text, writer.write(`you said ${text}`))
+ *       }
+ *     }),
+ *     { idle: "pull" }
+ *   ))
+ *   const client = yield* transport.connect
+ *   yield* client.write("hello")
+ *   console.log(yield* client.readText(14)) // => you said hello
+ *   const report = yield* listener.close()
+ *   console.log(report.connections.idle) // => 1
+ * })
+ *
+ * await Effect.runPromise(Effect.scoped(program))
+ * ```
+ *
+ * @stability experimental
+ * @category running
+ * @since 0.1.0
+ */
+export const serve: {
+  /**
+   * Serves every connection with a handler, until the listener is closed.
+   *
+   * @stability experimental
+   * @category running
+   * @since 0.1.0
+   */
+  <E, R>(
+    handler: (connection: Connection) => Effect.Effect<unknown, E, R>,
+    options?: ServeOptions
+  ): (listener: Listener) => Effect.Effect<DrainReport, ListenerFaulted, Exclude<R, Scope.Scope>>
+  /**
+   * Serves every connection with a handler, until the listener is closed.
+   *
+   * @stability experimental
+   * @category running
+   * @since 0.1.0
+   */
+  <E, R>(
+    listener: Listener,
+    handler: (connection: Connection) => Effect.Effect<unknown, E, R>,
+    options?: ServeOptions
+  ): Effect.Effect<DrainReport, ListenerFaulted, Exclude<R, Scope.Scope>>
+} = dual(
+  (args) => isListener(args[0]),
+  <E, R>(
+    listener: Listener,
+    handler: (connection: Connection) => Effect.Effect<unknown, E, R>,
+    options?: ServeOptions
+  ): Effect.Effect<DrainReport, ListenerFaulted, Exclude<R, Scope.Scope>> =>
+    Effect.flatMap(registration(handler, options), (member) => implementation(listener).serveHandler(member))
+)
+
+/**
+ * A layer that serves a transport for as long as it is there, and provides the
+ * listener.
+ *
+ * **Details**
+ *
+ * The handler is in place before the first connection arrives. When the layer
+ * ends, the listener drains before the services its handler uses are released.
+ *
+ * @stability experimental
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerServe = <E, R>(
+  transport: Transport,
+  handler: (connection: Connection) => Effect.Effect<unknown, E, R>,
+  options?: ListenerOptions & ServeOptions
+): Layer.Layer<Listener, ListenError, Exclude<R, Scope.Scope>> =>
+  Layer.effect(
+    Listener,
+    Effect.gen(function*() {
+      const member = yield* registration(handler, options)
+      const listener = yield* make(transport, options)
+      implementation(listener).register((life) => registrationTaker(life, member))
+      yield* openFirst(listener)
+      return listener
+    })
+  )
+
+/**
+ * How a `SocketServer` runs its handlers, beyond `ServeOptions`.
+ *
+ * @stability experimental
+ * @category options
+ * @since 0.1.0
+ */
+export interface SocketServeOptions extends ServeOptions {
+  /** What else the handler of one connection finds in its context. */
+  readonly services?: ((connection: Connection) => Context.Context<never>) | undefined
+}
+
+/**
+ * Effect's `SocketServer` over a listener: `run` serves, never returns, and
+ * fails when the listener is aborted.
+ *
+ * **Details**
+ *
+ * Unlike Effect's own, interrupting `run` does not interrupt its handlers: they
+ * belong to the listener and are drained with it.
+ *
+ * @stability experimental
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeSocketServer = (
+  listener: Listener,
+  options?: SocketServeOptions
+): Effect.Effect<SocketServer.SocketServer["Service"], InvalidOperation> =>
+  Effect.map(listener.address, (address) =>
+    SocketServer.SocketServer.of({
+      address,
+      run: (handler) =>
+        Effect.flatMap(registration((connection) => handler(connection.socket), options), (member) =>
+          implementation(listener).serveHandler(member)).pipe(
+            Effect.mapError((cause) =>
+              new SocketServer.SocketServerError({ reason: new SocketServer.SocketServerUnknownError({ cause }) })
+            ),
+            Effect.andThen(Effect.never)
+          )
+    }))
+
+/**
+ * A layer that provides Effect's `SocketServer` over a transport, and the
+ * listener under it.
+ *
+ * **Details**
+ *
+ * Connections are never taken for idle unless `idle` says otherwise, because a
+ * multiplexed protocol such as RPC waits in its pull while calls run.
+ *
+ * @stability experimental
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerSocketServer = (
+  transport: Transport,
+  options?: ListenerOptions & SocketServeOptions
+): Layer.Layer<SocketServer.SocketServer | Listener, SocketServer.SocketServerError> =>
+  Layer.effectContext(
+    Effect.gen(function*() {
+      const listener = yield* listen(transport, options)
+      const server = yield* makeSocketServer(listener, options)
+      return Context.add(Context.make(SocketServer.SocketServer, server), Listener, listener)
+    }).pipe(
+      Effect.mapError((cause) =>
+        new SocketServer.SocketServerError({ reason: new SocketServer.SocketServerOpenError({ cause }) })
+      )
+    )
+  )
+
+/**
+ * Serves every connection with a protocol that works by callbacks, without a
+ * fiber a connection: for protocol packages. Otherwise as `serve`.
+ *
+ * **Details**
+ *
+ * `attach` is called with each connection once its transport has it ready, must
+ * not throw, and answers with the driver of its protocol. `events.ended` must be
+ * called when the transport is gone.
+ *
+ * @stability experimental
+ * @category running
+ * @since 0.1.0
+ */
+export const serveDriver = (
+  listener: Listener,
+  attach: (connection: Connection, events: ProtocolEvents) => ProtocolDriver,
+  options?: { readonly refuse?: ((connection: Connection) => Effect.Effect<void>) | undefined }
+): Effect.Effect<DrainReport, ListenerFaulted> =>
+  implementation(listener).serve((life) => driverTaker(life, attach, options?.refuse))
+
+/**
+ * Binds the transport and begins to accept.
+ *
+ * @stability experimental
+ * @category combinators
+ * @since 0.1.0
+ */
+export const open = (self: Listener): Effect.Effect<void, OpenError> => self.open
+
+/**
+ * Waits for the next connection, which lives in the current scope.
+ *
+ * @stability experimental
+ * @category combinators
+ * @since 0.1.0
+ */
+export const accept = (self: Listener): Effect.Effect<Connection, AcceptError, Scope.Scope> => self.accept
+
+/**
+ * Stops accepting, drains, and reports.
+ *
+ * **Example** (Closing with a deadline of its own)
+ *
+ * ```ts
+ * import { Listener } from "@effect-listener/core"
+ * import { MemoryTransport } from "@effect-listener/testing"
+ * import { Effect } from "effect"
+ *
+ * const program = MemoryTransport.make().pipe(
+ *   Effect.flatMap(Listener.listen),
+ *   Effect.flatMap(Listener.close({ deadline: "5 seconds", reason: "deploy" })),
+ *   Effect.map((report) => `${report.outcome}: ${report.reason}`),
+ *   Effect.scoped
+ * )
+ *
+ * console.log(await Effect.runPromise(program)) // => Drained: deploy
+ * ```
+ *
+ * @stability experimental
+ * @category combinators
+ * @since 0.1.0
+ */
+export const close: {
+  /**
+   * Stops accepting, drains, and reports.
+   *
+   * @stability experimental
+   * @category combinators
+   * @since 0.1.0
+   */
+  (options?: CloseOptions): (self: Listener) => Effect.Effect<DrainReport, CloseError>
+  /**
+   * Stops accepting, drains, and reports.
+   *
+   * @stability experimental
+   * @category combinators
+   * @since 0.1.0
+   */
+  (self: Listener, options?: CloseOptions): Effect.Effect<DrainReport, CloseError>
+} = dual(
+  (args) => isListener(args[0]),
+  (self: Listener, options?: CloseOptions): Effect.Effect<DrainReport, CloseError> => self.close(options)
+)
+
+/**
+ * Waits for `Closed`, whoever closes.
+ *
+ * @stability experimental
+ * @category combinators
+ * @since 0.1.0
+ */
+export const closed = (self: Listener): Effect.Effect<DrainReport> => self.closed
+
+/**
+ * Cuts everything at once.
+ *
+ * @stability experimental
+ * @category combinators
+ * @since 0.1.0
+ */
+export const abort = (self: Listener): Effect.Effect<void> => self.abort
+
+/**
+ * Leads a closed listener back to `Created`, options kept.
+ *
+ * @stability experimental
+ * @category combinators
+ * @since 0.1.0
+ */
+export const reset = (self: Listener): Effect.Effect<void, InvalidOperation> => self.reset
+
+/**
+ * Changes the limits of a running listener.
+ *
+ * @stability experimental
+ * @category combinators
+ * @since 0.1.0
+ */
+export const setAdmission: {
+  /**
+   * Changes the limits of a running listener.
+   *
+   * @stability experimental
+   * @category combinators
+   * @since 0.1.0
+   */
+  (options: AdmissionOptions): (self: Listener) => Effect.Effect<void, InvalidArgument>
+  /**
+   * Changes the limits of a running listener.
+   *
+   * @stability experimental
+   * @category combinators
+   * @since 0.1.0
+   */
+  (self: Listener, options: AdmissionOptions): Effect.Effect<void, InvalidArgument>
+} = dual(
+  2,
+  (self: Listener, options: AdmissionOptions): Effect.Effect<void, InvalidArgument> => self.setAdmission(options)
+)

@@ -9,20 +9,47 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type { Listener } from "./Listener.ts"
+import type * as Stream from "effect/Stream"
+import type { DrainProgress } from "./Drain.ts"
+import type { DrainReport } from "./DrainReport.ts"
 
 /**
- * The listeners that are in scope, in the order in which they were made.
+ * A listener, or several that close as one, as a main program sees them.
+ *
+ * **Details**
+ *
+ * - `shutdown` brings it to `Closed` from any state and never fails: it joins a
+ *   close that runs, and otherwise closes with the smaller of its own deadline
+ *   and the given one. The report says what happened.
+ * - `progress` is the close as it runs.
+ *
+ * @stability experimental
+ * @category models
+ * @since 0.1.0
+ */
+export interface Member {
+  readonly name: string
+  readonly shutdown: (options: {
+    readonly reason: string
+    readonly deadline?: Duration.Input | undefined
+  }) => Effect.Effect<DrainReport>
+  readonly progress: Stream.Stream<DrainProgress>
+}
+
+/**
+ * Who is in scope, in the order in which they were made.
  *
  * @stability experimental
  * @category models
  * @since 0.1.0
  */
 export interface ListenerRegistry {
-  /** Adds a listener; call the result to take it out again. */
-  readonly add: (listener: Listener) => () => void
-  readonly listeners: () => ReadonlyArray<Listener>
+  /** Adds a member; call the result to take it out again. */
+  readonly add: (member: Member) => () => void
+  readonly members: () => ReadonlyArray<Member>
 }
 
 /**
@@ -45,14 +72,14 @@ export const CurrentRegistry: Context.Reference<Option.Option<ListenerRegistry>>
  * @since 0.1.0
  */
 export const make = (): ListenerRegistry => {
-  const members = new Set<Listener>()
+  const members = new Set<Member>()
   return {
-    add: (listener) => {
-      members.add(listener)
+    add: (member) => {
+      members.add(member)
       return () => {
-        members.delete(listener)
+        members.delete(member)
       }
     },
-    listeners: () => Array.from(members)
+    members: () => Array.from(members)
   }
 }

@@ -1,0 +1,123 @@
+import { admit, type ResolvedAdmission } from "../Admission.ts"
+import type { ListenerFaulted, OperationAborted } from "../ListenerError.ts"
+import type { ConnectionImpl } from "./connection.ts"
+import type { Connections } from "./connections.ts"
+
+/**
+ * Somebody who wants connections: a fiber waiting in `accept` takes one, the
+ * handler of a `serve` takes all it can get.
+ */
+export interface Taker {
+  readonly once: boolean
+  /** Takes a connection. Called with the connection already out of the queue and registered. */
+  readonly take: (connection: ConnectionImpl) => void
+  /** Told when nothing will come any more; only who waits in `accept`. */
+  readonly fail?: ((error: OperationAborted | ListenerFaulted) => void) | undefined
+  /** How this taker turns away what admission does not let in. */
+  readonly refuse?: ((connection: ConnectionImpl) => void) | undefined
+}
+
+/**
+ * Where connections that the transport handed over wait for somebody to take
+ * them, first come first served on both sides, within the limits of admission.
+ */
+export class AcceptQueue {
+  private readonly queued = new Set<ConnectionImpl>()
+  private readonly takers = new Set<Taker>()
+  private readonly connections: Connections
+  private readonly refuse: (connection: ConnectionImpl, by: Taker | undefined) => void
+  private matching = false
+  limits: ResolvedAdmission
+
+  constructor(
+    connections: Connections,
+    limits: ResolvedAdmission,
+    refuse: (connection: ConnectionImpl, by: Taker | undefined) => void
+  ) {
+    this.connections = connections
+    this.limits = limits
+    this.refuse = refuse
+  }
+
+  get size(): number {
+    return this.queued.size
+  }
+
+  /** A connection the transport handed over. */
+  arrive(connection: ConnectionImpl): void {
+    const verdict = admit(this.limits, {
+      open: this.connections.open,
+      queued: this.queued.size,
+      taker: this.takers.size > 0
+    })
+    if (verdict === "Refuse") return this.refuse(connection, this.refuser())
+    this.queued.add(connection)
+    this.match()
+  }
+
+  /** A connection whose accept was interrupted: it is the next to be taken. */
+  giveBack(connection: ConnectionImpl): void {
+    const later = Array.from(this.queued)
+    this.queued.clear()
+    this.queued.add(connection)
+    for (const other of later) this.queued.add(other)
+    this.match()
+  }
+
+  add(taker: Taker): void {
+    this.takers.add(taker)
+    this.match()
+  }
+
+  remove(taker: Taker): void {
+    this.takers.delete(taker)
+  }
+
+  /** Takes out everybody who waits for one connection, first come first. */
+  removeWaiting(): Array<Taker> {
+    const waiting = Array.from(this.takers).filter((taker) => taker.once)
+    for (const taker of waiting) this.takers.delete(taker)
+    return waiting
+  }
+
+  /** Takes out every connection nobody has taken. */
+  removeQueued(): Array<ConnectionImpl> {
+    const left = Array.from(this.queued)
+    this.queued.clear()
+    return left
+  }
+
+  /** The connections nobody has taken, oldest first. */
+  snapshot(): Array<ConnectionImpl> {
+    return Array.from(this.queued)
+  }
+
+  /** Who turns connections away: the first who serves. */
+  refuser(): Taker | undefined {
+    for (const taker of this.takers) if (taker.refuse !== undefined) return taker
+    return undefined
+  }
+
+  /**
+   * Gives connections to takers while there are both and admission has room.
+   * Taking resumes other fibers at once, which may come back here: the state is
+   * settled before each take, and the outermost call goes on.
+   */
+  match(): void {
+    if (this.matching) return
+    this.matching = true
+    try {
+      while (this.queued.size > 0 && this.takers.size > 0 && this.connections.open < this.limits.maxConnections) {
+        const connection: ConnectionImpl = this.queued.values().next().value!
+        const taker: Taker = this.takers.values().next().value!
+        this.queued.delete(connection)
+        this.takers.delete(taker)
+        if (!taker.once) this.takers.add(taker)
+        this.connections.add(connection)
+        taker.take(connection)
+      }
+    } finally {
+      this.matching = false
+    }
+  }
+}

@@ -1,0 +1,322 @@
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as NetAddress from "effect/net/NetAddress"
+import * as Scope from "effect/Scope"
+import * as Socket from "effect/socket/Socket"
+import type { ResolvedTimeouts } from "../Admission.ts"
+import { type Connection, type ProtocolDriver, TypeId } from "../Connection.ts"
+import type { ConnectionInfo, ConnectionPhase } from "../DrainReport.ts"
+import type { LingerOptions, TransportConnection } from "../Transport.ts"
+import { type IdleMode, isIdle } from "./drainPolicy.ts"
+import type { Timers } from "./timers.ts"
+
+/** What a connection needs of the life it belongs to. */
+export interface ConnectionHost {
+  readonly name: string
+  readonly timeouts: ResolvedTimeouts
+  readonly timers: Timers
+  readonly now: () => number
+  /** Something changed that may let a draining connection be told goodbye. */
+  readonly review: (connection: ConnectionImpl) => void
+  /** Lets go of a connection that moves to another scope. */
+  readonly letGo: (connection: ConnectionImpl) => void
+  readonly refused: () => void
+  readonly linger: () => LingerOptions
+}
+
+interface Exchange {
+  readonly label: string
+  readonly since: number
+}
+
+const utf8 = new TextEncoder()
+
+const size = (frame: Uint8Array | string): number =>
+  typeof frame === "string" ? utf8.encode(frame).length : frame.length
+
+export const closeError = (reason: string): Socket.SocketError =>
+  new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: 1001, closeReason: reason }) })
+
+/**
+ * One connection: what its handler uses, and what the drain knows of it. Plain
+ * mutable fields, because they change with every pull; everything that decides
+ * is elsewhere.
+ */
+export class ConnectionImpl implements Connection {
+  readonly [TypeId]: typeof TypeId = TypeId
+  readonly id: number
+  readonly transport: TransportConnection
+  readonly host: ConnectionHost
+  readonly since: number
+
+  mode: IdleMode = "handler"
+  step: "Queued" | "Handshake" | "Serving" | "Goodbye" | "Detached" | "Ended" = "Queued"
+  /** The fiber whose `close` must not wait for this connection: its handler's, or the one that accepted it. */
+  fiber: Fiber.Fiber<unknown, unknown> | undefined
+  /** Its fiber is its handler's own, the listener's to interrupt. */
+  handled = false
+  /** Present on connections that a protocol drives by callbacks, without a fiber. */
+  driver: ProtocolDriver | undefined
+  lastActive: number
+  /** Counts everything that happens on it: unchanged through a read turn means idle through it. */
+  activity = 0
+  /** The drain has told it, a lame duck included. */
+  told = false
+  /** The drain waits for it and may say goodbye. */
+  reached = false
+  /** It had work in flight when the drain reached it. */
+  hadWork = false
+  graceEnds: number | undefined
+  settling = false
+  saidGoodbye = false
+  /** Destroyed by a deadline or an abort. */
+  cut = false
+
+  private pulling = 0
+  private received = 0
+  private sent = 0
+  private exchanges: Set<Exchange> | undefined
+  private listeners: Set<() => void> | undefined
+  private lazySocket: Socket.Socket | undefined
+  private cancelTimeout: (() => void) | undefined
+  private seenBytes = 0
+
+  constructor(id: number, transport: TransportConnection, host: ConnectionHost) {
+    this.id = id
+    this.transport = transport
+    this.host = host
+    this.since = host.now()
+    this.lastActive = this.since
+  }
+
+  get listener(): string {
+    return this.host.name
+  }
+  get protocol(): string {
+    return this.transport.protocol
+  }
+  get remote(): NetAddress.SocketAddress {
+    return this.transport.remote
+  }
+  get local(): NetAddress.SocketAddress {
+    return this.transport.local
+  }
+
+  // --- the socket, watched ---------------------------------------------------------------------------------------
+
+  get socket(): Socket.Socket {
+    return this.lazySocket ??= Socket.make({
+      reader: Effect.map(this.transport.socket.reader, (reader) => ({ ...reader, pull: this.watchPull(reader.pull) })),
+      writer: this.transport.bytesOut === undefined
+        ? Effect.map(this.transport.socket.writer, (writer) => this.countWrites(writer))
+        : this.transport.socket.writer
+    })
+  }
+
+  private watchPull(pull: Socket.Reader["pull"]): Socket.Reader["pull"] {
+    const watched = Effect.onExit(pull, (exit) => {
+      this.endPull(exit)
+      return Effect.void
+    })
+    return Effect.suspend(() => {
+      this.beginPull()
+      return watched
+    })
+  }
+
+  private countWrites(writer: Socket.Writer): Socket.Writer {
+    return {
+      write: (chunk) => {
+        if (!Socket.isCloseEvent(chunk)) this.sent += size(chunk)
+        return writer.write(chunk)
+      },
+      writeAll: (chunks) => {
+        for (const chunk of chunks) this.sent += size(chunk)
+        return writer.writeAll(chunks)
+      }
+    }
+  }
+
+  private beginPull(): void {
+    this.pulling++
+    if (this.cancelTimeout === undefined) this.armTimeout()
+    if (this.reached) this.host.review(this)
+  }
+
+  private endPull(exit: Exit.Exit<NonEmptyReadonlyArray<Uint8Array | string>, Socket.SocketError>): void {
+    this.pulling--
+    this.touch()
+    if (this.transport.bytesIn !== undefined || Exit.isFailure(exit)) return
+    for (const frame of exit.value) this.received += size(frame)
+  }
+
+  private touch(): void {
+    this.activity++
+    this.lastActive = this.host.now()
+  }
+
+  private bytesIn(): number {
+    return this.transport.bytesIn === undefined ? this.received : this.transport.bytesIn()
+  }
+  private bytesOut(): number {
+    return this.transport.bytesOut === undefined ? this.sent : this.transport.bytesOut()
+  }
+
+  // --- exchanges -------------------------------------------------------------------------------------------------
+
+  readonly beginExchange = (label: string): () => void => {
+    const exchange: Exchange = { label, since: this.host.now() }
+    const open = this.exchanges ??= new Set()
+    open.add(exchange)
+    this.activity++
+    if (this.mode === "handler") this.mode = "pull"
+    return () => {
+      if (!open.delete(exchange)) return
+      this.touch()
+      if (this.reached) this.host.review(this)
+    }
+  }
+
+  readonly exchange = <A, E, R>(label: string, work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.suspend(() => {
+      const end = this.beginExchange(label)
+      return Effect.onExit(work, () => {
+        end()
+        return Effect.void
+      })
+    })
+
+  /** Nothing is in flight, by the connection's own rule. */
+  get idle(): boolean {
+    if (this.step !== "Serving") return false
+    return this.driver === undefined
+      ? isIdle(this.mode, this.exchanges?.size ?? 0, this.pulling > 0)
+      : !this.driver.busy()
+  }
+
+  // --- draining --------------------------------------------------------------------------------------------------
+
+  get draining(): Effect.Effect<void> {
+    return Effect.callback<void>((resume) => {
+      if (this.told) return resume(Effect.void)
+      const listeners = this.listeners ??= new Set()
+      const tell = () => resume(Effect.void)
+      listeners.add(tell)
+      return Effect.sync(() => {
+        listeners.delete(tell)
+      })
+    })
+  }
+
+  /** Completes `draining`. */
+  tell(): void {
+    if (this.told) return
+    this.told = true
+    const listeners = this.listeners
+    this.listeners = undefined
+    this.driver?.draining()
+    if (listeners !== undefined) { for (const tell of listeners) tell() }
+  }
+
+  /** Ends an idle connection: its handler's pull fails, or its protocol says its last word. */
+  sayGoodbye(): void {
+    if (this.driver !== undefined) {
+      this.saidGoodbye = true
+      this.driver.goodbye()
+    } else if (this.transport.endReading(closeError("draining"))) {
+      this.saidGoodbye = true
+    }
+    // with bytes buffered nothing was ended: the pull that takes them comes by here again
+  }
+
+  readonly detach = (scope: Scope.Scope): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      if (this.step === "Detached" || this.step === "Ended" || this.cut) return Effect.void
+      this.release()
+      this.step = "Detached"
+      const linger = this.host.linger()
+      this.host.letGo(this)
+      return Scope.addFinalizerExit(
+        scope,
+        (exit) => this.transport.goodbye(Exit.isSuccess(exit) ? linger : "none")
+      )
+    })
+
+  /** When it was last used: for the grace. */
+  lastUse(): number {
+    return this.driver === undefined ? this.lastActive : this.driver.lastActive()
+  }
+
+  /** Gives back what the connection held of its life: its timer and its open exchanges. */
+  release(): void {
+    this.cancelTimeout?.()
+    this.cancelTimeout = undefined
+    this.exchanges = undefined
+  }
+
+  // --- time-outs -------------------------------------------------------------------------------------------------
+
+  /** One timer a connection, armed when a pull waits and looked at only when it fires. */
+  private armTimeout(): void {
+    const { firstByte, inactivity } = this.host.timeouts
+    if (firstByte === Infinity && inactivity === Infinity) return
+    const silent = this.bytesIn() === 0
+    const limit = silent ? Math.min(firstByte, inactivity) : inactivity
+    if (limit === Infinity) return
+    this.seenBytes = this.bytesOut()
+    const due = (silent ? this.host.now() : this.lastActive) + limit
+    this.cancelTimeout = this.host.timers.schedule(due, () => this.onTimeout(silent, limit))
+  }
+
+  private onTimeout(silent: boolean, limit: number): void {
+    this.cancelTimeout = undefined
+    if (this.pulling === 0 || this.step !== "Serving") return
+    const stillSilent = silent && this.bytesIn() === 0
+    const sending = this.bytesOut() !== this.seenBytes || this.transport.bytesPending() > 0
+    const expired = stillSilent || this.host.now() - this.lastActive >= limit
+    if (expired && !sending) {
+      const ended = this.transport.endReading(closeError(stillSilent ? "first byte timeout" : "inactivity timeout"))
+      if (ended) return
+    }
+    if (sending) this.lastActive = this.host.now()
+    this.armTimeout()
+  }
+
+  // --- what an operator sees -------------------------------------------------------------------------------------
+
+  get phase(): ConnectionPhase {
+    switch (this.step) {
+      case "Queued":
+      case "Handshake":
+      case "Detached":
+        return this.step
+      case "Goodbye":
+      case "Ended":
+        return this.transport.bytesPending() > 0 ? "Flushing" : "Lingering"
+      case "Serving":
+        return this.driver?.phase?.() ?? (this.idle ? "Idle" : "Active")
+    }
+  }
+
+  describe(): ConnectionInfo {
+    const now = this.host.now()
+    const exchanges = this.driver?.exchanges() ?? Array.from(this.exchanges ?? [])
+    return {
+      id: this.id,
+      remote: NetAddress.formatSocketAddress(this.remote),
+      protocol: this.protocol,
+      phase: this.phase,
+      exchanges: exchanges.map(({ label, since }) => ({ label, age: Math.max(0, now - since) })),
+      age: Math.max(0, now - this.since),
+      bytesIn: this.bytesIn(),
+      bytesOut: this.bytesOut(),
+      bytesPending: this.transport.bytesPending()
+    }
+  }
+
+  get info(): Effect.Effect<ConnectionInfo> {
+    return Effect.sync(() => this.describe())
+  }
+}

@@ -1,0 +1,92 @@
+import type { ConnectionCounts, EndReason } from "../DrainReport.ts"
+import type { ConnectionImpl } from "./connection.ts"
+
+/** How connections ended since counting began. */
+export class Tally {
+  refused = 0
+  private readonly ends: Record<EndReason, number> = {
+    drained: 0,
+    idle: 0,
+    endedByPeer: 0,
+    failed: 0,
+    cut: 0,
+    closer: 0,
+    detached: 0,
+    neverAccepted: 0
+  }
+  private sum = 0
+
+  add(reason: EndReason): void {
+    this.ends[reason]++
+    this.sum++
+  }
+
+  /** `total` is what has ended and what has not yet. */
+  counts(remaining: number): ConnectionCounts {
+    return { total: this.sum + remaining, ...this.ends }
+  }
+
+  total(remaining: number): number {
+    return this.sum + remaining
+  }
+}
+
+/**
+ * The open connections of one life, oldest first. Adding, removing and counting
+ * cost the same however many there are.
+ */
+export class Connections {
+  private readonly members = new Set<ConnectionImpl>()
+  /** Connections whose handlers closed the listener: nobody waits for them. */
+  readonly closers = new Set<ConnectionImpl>()
+  /** Connections admission turned away that are still being told so. */
+  readonly refusing = new Set<ConnectionImpl>()
+  /** Present while a close, or the abort before it, counts how connections end. */
+  tally: Tally | undefined
+
+  /** How many connections are open, closers included: what admission counts. */
+  get open(): number {
+    return this.members.size + this.closers.size
+  }
+
+  /** How many a close waits for. */
+  get remaining(): number {
+    return this.members.size + this.refusing.size
+  }
+
+  /** How many a report counts that have not ended. */
+  get counted(): number {
+    return this.members.size
+  }
+
+  add(connection: ConnectionImpl): void {
+    this.members.add(connection)
+  }
+
+  /** Takes a connection out for the one reason it ended for. */
+  end(connection: ConnectionImpl, reason: EndReason): void {
+    if (this.members.delete(connection)) this.tally?.add(reason)
+    else this.closers.delete(connection)
+  }
+
+  /** Takes a connection out that has not ended: it goes back to the queue. */
+  remove(connection: ConnectionImpl): boolean {
+    return this.members.delete(connection)
+  }
+
+  /** Sets a connection aside whose own handler asked for the close. */
+  excuse(connection: ConnectionImpl): void {
+    if (!this.members.delete(connection)) return
+    this.tally?.add("closer")
+    this.closers.add(connection)
+  }
+
+  oldest(): ConnectionImpl | undefined {
+    return this.members.values().next().value
+  }
+
+  /** A copy, oldest first: what is done with one may change the set. */
+  snapshot(): Array<ConnectionImpl> {
+    return Array.from(this.members)
+  }
+}

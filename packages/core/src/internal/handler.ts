@@ -1,0 +1,199 @@
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import * as Socket from "effect/socket/Socket"
+import { type Connection, CurrentConnection } from "../Connection.ts"
+import { type EndReason, formatConnection } from "../DrainReport.ts"
+import type { Taker } from "./acceptQueue.ts"
+import { closeError, type ConnectionImpl } from "./connection.ts"
+import type { IdleMode } from "./drainPolicy.ts"
+import type { Life } from "./life.ts"
+
+/** What a connection's end means: `ours` when the handler or the drain ended it. */
+type Ending = "ours" | "peer" | "failed"
+
+/**
+ * How a handler, or the scope an accepted connection lives in, ended. Sockets
+ * report every end as an error, the drain's own and the peer's included; only
+ * what remains is a failure.
+ */
+export const endingOf = (exit: Exit.Exit<unknown, unknown>): Ending => {
+  if (Exit.isSuccess(exit)) return "ours"
+  let ending: Ending = "ours"
+  for (const reason of exit.cause.reasons) {
+    if (Cause.isDieReason(reason)) return "failed"
+    if (!Cause.isFailReason(reason)) continue
+    if (!Socket.isSocketError(reason.error)) return "failed"
+    switch (reason.error.reason._tag) {
+      case "SocketCloseError":
+        if (reason.error.reason.code !== 1001) ending = "peer"
+        break
+      case "SocketReadError":
+      case "SocketWriteError":
+        ending = "peer"
+        break
+      default:
+        return "failed"
+    }
+  }
+  return ending
+}
+
+/** The one reason a connection is counted under. */
+const reasonOf = (connection: ConnectionImpl, ending: Ending): EndReason =>
+  connection.cut
+    ? "cut"
+    : ending === "failed"
+    ? "failed"
+    : ending === "peer"
+    ? "endedByPeer"
+    : connection.hadWork
+    ? "drained"
+    : "idle"
+
+const logFailure = (
+  life: Life,
+  connection: ConnectionImpl,
+  exit: Exit.Failure<unknown, unknown>
+): Effect.Effect<void> =>
+  Effect.logError(`connection handler failed on listener "${life.name}"`, exit.cause).pipe(
+    Effect.annotateLogs({ listener: life.name, connection: formatConnection(connection.describe()) })
+  )
+
+/**
+ * The end of every connection: its scope has ended, now its transport does, and
+ * then it is counted. A detached connection is another scope's to end.
+ */
+export const finish = (
+  life: Life,
+  connection: ConnectionImpl,
+  exit: Exit.Exit<unknown, unknown>
+): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const ending = endingOf(exit)
+    // the failure of an accepted connection's scope is told to who owns that scope
+    const failed = connection.handled && ending === "failed" && Exit.isFailure(exit)
+      ? logFailure(life, connection, exit)
+      : Effect.void
+    if (connection.step === "Detached") return failed
+    if (connection.step === "Ended") return Effect.andThen(failed, connection.transport.destroy)
+    connection.step = "Goodbye"
+    connection.release()
+    const clean = Exit.isSuccess(exit) || (ending !== "failed" && !Cause.hasInterrupts(exit.cause))
+    const end = connection.cut
+      ? connection.transport.destroy
+      : connection.transport.goodbye(clean ? life.linger() : "none")
+    return Effect.andThen(
+      failed,
+      Effect.onExit(end, () => Effect.sync(() => life.end(connection, reasonOf(connection, ending))))
+    )
+  })
+
+/** Waits for a connection's handshake, within the listener's bound. */
+export const handshake = (life: Life, connection: ConnectionImpl): Effect.Effect<void, unknown> => {
+  const ready = connection.transport.ready
+  if (ready === Effect.void || life.timeouts.handshake === Infinity) return ready
+  return Effect.timeoutOrElse(ready, {
+    duration: Duration.millis(life.timeouts.handshake),
+    orElse: () => Effect.fail(closeError("handshake timeout"))
+  })
+}
+
+/** A handler and what it runs with. */
+export interface Registration {
+  readonly handler: (connection: Connection) => Effect.Effect<unknown, unknown, Scope.Scope>
+  readonly context: Context.Context<never>
+  readonly idle: IdleMode
+  /** What else the handler of one connection finds in its context. */
+  readonly services: ((connection: Connection) => Context.Context<never>) | undefined
+  readonly refuse: ((connection: Connection) => Effect.Effect<void>) | undefined
+}
+
+/**
+ * Runs a handler over a connection: one fiber and one scope, then the goodbye in
+ * the same fiber. The fiber belongs to nobody but its life, so that a handler
+ * that will not end can be left behind. The connection is registered before the
+ * fiber starts, because it starts to run at once.
+ */
+export const serveConnection = (life: Life, connection: ConnectionImpl, registration: Registration): void => {
+  connection.mode = registration.idle
+  connection.handled = true
+  const scope = Scope.makeUnsafe()
+  const own = Context.add(
+    Context.add(registration.context, CurrentConnection, Option.some<Connection>(connection)),
+    Scope.Scope,
+    scope
+  )
+  const services = registration.services === undefined ? own : Context.merge(own, registration.services(connection))
+  const { handler } = registration
+  const handle = Effect.suspend(() => {
+    life.begin(connection)
+    return handler(connection)
+  })
+  const plain = connection.transport.ready === Effect.void
+  if (!plain) connection.step = "Handshake"
+  const work = plain ? handle : Effect.andThen(handshake(life, connection), handle)
+  const program = Effect.withFiber((fiber) => {
+    connection.fiber = fiber
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(
+        Effect.exit(restore(work)),
+        (exit) =>
+          Effect.flatMap(Effect.exit(Scope.close(scope, exit)), (closed) =>
+            finish(life, connection, Exit.isFailure(closed) && Exit.isSuccess(exit) ? closed : exit))
+      )
+    )
+  })
+  Effect.runForkWith(services)(program).addObserver(() => life.handlerEnded(connection))
+}
+
+/** How one registration takes part in the accept queue. */
+export const registrationTaker = (life: Life, registration: Registration): Taker => ({
+  once: false,
+  take: (connection) => serveConnection(life, connection, registration),
+  refuse: registration.refuse === undefined
+    ? undefined
+    : (connection) => refuseWith(life, connection, registration.refuse!(connection))
+})
+
+/** Turns a connection away: in its protocol's words where there are some, with a FIN otherwise. */
+export const refuse = (life: Life, connection: ConnectionImpl, by: Taker | undefined): void => {
+  life.refused()
+  if (by?.refuse !== undefined) by.refuse(connection)
+  else refuseWith(life, connection, Effect.void)
+}
+
+/** Lets go of a connection nobody took before the listener closed. */
+export const turnAway = (life: Life, connection: ConnectionImpl): void => {
+  const by = life.queue.refuser()
+  if (by?.refuse !== undefined) by.refuse(connection)
+  else refuseWith(life, connection, Effect.void)
+}
+
+/** Says why, then ends the connection; not counted as served. */
+export const refuseWith = (life: Life, connection: ConnectionImpl, words: Effect.Effect<void>): void => {
+  connection.step = "Goodbye"
+  life.connections.refusing.add(connection)
+  const program: Effect.Effect<void> = Effect.withFiber((fiber: Fiber.Fiber<unknown, unknown>) => {
+    connection.fiber = fiber
+    return Effect.ignoreCause(words, { log: "Warn", message: "refusing a connection failed" }).pipe(
+      Effect.andThen(Effect.suspend(() => connection.transport.goodbye(life.linger()))),
+      Effect.onExit(() =>
+        Effect.andThen(
+          connection.cut ? connection.transport.destroy : Effect.void,
+          Effect.sync(() => {
+            connection.step = "Ended"
+            life.connections.refusing.delete(connection)
+            life.notifyIfDrained()
+          })
+        )
+      )
+    )
+  })
+  life.runFork(program)
+}

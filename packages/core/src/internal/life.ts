@@ -1,0 +1,256 @@
+import type * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import type { ResolvedAdmission, ResolvedTimeouts } from "../Admission.ts"
+import { lingerFor, type ResolvedDrain } from "../Drain.ts"
+import type { ConnectionInfo, EndReason } from "../DrainReport.ts"
+import type { LingerOptions, TransportConnection } from "../Transport.ts"
+import { AcceptQueue } from "./acceptQueue.ts"
+import { type ConnectionHost, ConnectionImpl } from "./connection.ts"
+import { Connections, Tally } from "./connections.ts"
+import { decide } from "./drainPolicy.ts"
+import { refuse, turnAway } from "./handler.ts"
+import { Signal } from "./signal.ts"
+import { monotonicMillis, Timers } from "./timers.ts"
+
+/** What all lives of a listener share. */
+export interface LifeOptions {
+  readonly name: string
+  readonly clock: Clock.Clock
+  /** The context `make` was called in: drain and connection fibers log and read the clock by it. */
+  readonly context: Context.Context<never>
+  readonly drain: ResolvedDrain
+  readonly admission: ResolvedAdmission
+  readonly timeouts: ResolvedTimeouts
+}
+
+/**
+ * One life of a listener, from `Created` to `Closed`: its connections, the queue
+ * before them, and the level that says whether they are draining. `reset` begins
+ * another, so that nothing of this one can reach into the next.
+ */
+export class Life implements ConnectionHost {
+  readonly name: string
+  readonly clock: Clock.Clock
+  readonly context: Context.Context<never>
+  readonly timeouts: ResolvedTimeouts
+  readonly timers: Timers
+  readonly connections = new Connections()
+  readonly queue: AcceptQueue
+  /** The number of connections to wait for fell to zero, or the drain itself was told something. */
+  readonly signal = new Signal()
+  readonly runFork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+  /** Fibers that wait for this life to be closed: their own connections are not waited for. */
+  readonly waiting = new Set<Fiber.Fiber<unknown, unknown>>()
+
+  /** What draining goes by: the listener's options, or those of the close that runs. */
+  drain: ResolvedDrain
+  /** Connections are told that the listener goes away: a lame duck or a drain. */
+  telling = false
+  /** Connections are waited for and told goodbye as they become idle. */
+  draining = false
+  sweeping = false
+  swept = 0
+  lastArrival: number
+  /** When the running drain cuts; `Infinity` where there is no deadline. */
+  deadlineAt: number | undefined
+  /** Connections may still be queued: open, or sweeping. */
+  accepting = true
+  /** Who was cut, as it stood then. */
+  readonly cut: Array<ConnectionInfo> = []
+  private readonly leaving = new Map<ConnectionImpl, ConnectionInfo>()
+  private ids = 0
+
+  constructor(options: LifeOptions) {
+    this.name = options.name
+    this.clock = options.clock
+    this.context = options.context
+    this.drain = options.drain
+    this.timeouts = options.timeouts
+    this.timers = new Timers(options.clock, options.context)
+    this.runFork = Effect.runForkWith(options.context)
+    this.lastArrival = this.now()
+    this.queue = new AcceptQueue(this.connections, options.admission, (connection, by) => refuse(this, connection, by))
+  }
+
+  readonly now = (): number => monotonicMillis(this.clock)
+
+  readonly linger = (): LingerOptions =>
+    lingerFor(this.drain, this.deadlineAt === undefined ? undefined : Math.max(0, this.deadlineAt - this.now()))
+
+  /** A connection the transport handed over. */
+  arrive(transport: TransportConnection): void {
+    if (this.sweeping) this.swept++
+    this.lastArrival = this.now()
+    this.queue.arrive(new ConnectionImpl(++this.ids, transport, this))
+  }
+
+  /**
+   * A connection begins to be served. Who comes late is told at once: draining is
+   * a level, read here and whenever a connection may have become idle.
+   */
+  begin(connection: ConnectionImpl): void {
+    connection.step = "Serving"
+    if (this.telling) connection.tell()
+    if (this.draining) this.reach(connection)
+  }
+
+  /** The drain has come to this connection. */
+  reach(connection: ConnectionImpl): void {
+    if (connection.step === "Ended" || connection.step === "Detached") return
+    if (!connection.reached) {
+      connection.reached = true
+      connection.hadWork = connection.step === "Serving" && !connection.idle
+      connection.tell()
+    }
+    this.review(connection)
+  }
+
+  /** Looks at a draining connection again and does what the policy decides. */
+  readonly review = (connection: ConnectionImpl): void => {
+    if (!this.draining || !connection.reached || connection.saidGoodbye || connection.settling) return
+    const idle = connection.idle
+    const now = this.now()
+    if (idle) connection.graceEnds ??= connection.lastUse() + this.drain.idleGrace
+    switch (decide({ idle, settled: false, now, graceEnds: connection.graceEnds ?? now })) {
+      case "Leave":
+      case "Goodbye":
+        return
+      case "Wait": {
+        connection.settling = true
+        this.timers.schedule(connection.graceEnds ?? now, () => {
+          connection.settling = false
+          this.review(connection)
+        })
+        return
+      }
+      case "Settle":
+        return this.settle(connection)
+    }
+  }
+
+  /** Waits one whole read turn and, when nothing happened in it, says goodbye. */
+  private settle(connection: ConnectionImpl): void {
+    connection.settling = true
+    const activity = connection.activity
+    this.runFork(Effect.map(connection.transport.settled, () => {
+      connection.settling = false
+      if (connection.saidGoodbye || connection.step !== "Serving") return
+      const now = this.now()
+      const settled = connection.activity === activity
+      const decision = decide({ idle: connection.idle, settled, now, graceEnds: connection.graceEnds ?? now })
+      if (decision === "Goodbye") connection.sayGoodbye()
+      else if (decision !== "Leave") this.review(connection)
+    }))
+  }
+
+  /** A connection ended, for one reason. */
+  end(connection: ConnectionImpl, reason: EndReason): void {
+    if (connection.step === "Ended" || connection.step === "Detached") return
+    connection.step = "Ended"
+    connection.release()
+    this.connections.end(connection, reason)
+    this.queue.match()
+    this.notifyIfDrained()
+  }
+
+  readonly letGo = (connection: ConnectionImpl): void => {
+    this.connections.end(connection, "detached")
+    this.queue.match()
+    this.notifyIfDrained()
+  }
+
+  /** Does not wait for the connections of this fiber: it asked for the close. */
+  excuse(fiber: Fiber.Fiber<unknown, unknown>): void {
+    for (const connection of this.connections.snapshot()) {
+      if (connection.fiber === fiber) this.connections.excuse(connection)
+    }
+    this.notifyIfDrained()
+  }
+
+  /** Takes back a connection whose accept was interrupted after it was given: the next in line gets it. */
+  giveBack(connection: ConnectionImpl): void {
+    if (connection.step !== "Queued" || !this.connections.remove(connection)) return
+    if (this.accepting) return this.queue.giveBack(connection)
+    this.connections.tally?.add("neverAccepted")
+    turnAway(this, connection)
+    this.notifyIfDrained()
+  }
+
+  /** Destroys every connection, interrupts every handler, and remembers how each one stood. */
+  cutAll(): void {
+    const tally = this.connections.tally ??= new Tally()
+    const queued = this.queue.removeQueued()
+    const refusing = Array.from(this.connections.refusing)
+    const victims = this.connections.snapshot()
+    for (const connection of queued) {
+      tally.add("neverAccepted")
+      connection.step = "Ended"
+    }
+    for (const connection of refusing) connection.cut = true
+    for (const connection of victims) {
+      const info = connection.describe()
+      this.cut.push(info)
+      connection.cut = true
+      if (connection.handled || connection.driver !== undefined) this.leaving.set(connection, info)
+      this.end(connection, "cut")
+    }
+    // recorded; only now may other fibers run
+    for (const connection of victims) {
+      if (connection.handled) connection.fiber?.interruptUnsafe()
+      this.runFork(connection.transport.destroy)
+      connection.driver?.cut()
+    }
+    for (const connection of refusing) {
+      connection.fiber?.interruptUnsafe()
+      this.runFork(connection.transport.destroy)
+    }
+    for (const connection of queued) this.runFork(connection.transport.destroy)
+  }
+
+  /** A handler has ended, however long after its connection. */
+  handlerEnded(connection: ConnectionImpl): void {
+    if (this.leaving.delete(connection)) this.signal.notify()
+  }
+
+  /** The handlers of cut connections that still run, as they stood when they were cut. */
+  running(): ReadonlyArray<ConnectionInfo> {
+    for (const connection of Array.from(this.leaving.keys())) {
+      if (connection.driver !== undefined && !connection.driver.running()) this.leaving.delete(connection)
+    }
+    return Array.from(this.leaving.values())
+  }
+
+  /** A fiber waits for this life to be closed. */
+  wait(fiber: Fiber.Fiber<unknown, unknown>, closing: boolean): void {
+    this.waiting.add(fiber)
+    if (closing) this.excuse(fiber)
+  }
+
+  stopWaiting(fiber: Fiber.Fiber<unknown, unknown>): void {
+    this.waiting.delete(fiber)
+  }
+
+  /** Ends the connections whose handlers closed the listener. They have been counted. */
+  cutClosers(): void {
+    const closers = Array.from(this.connections.closers)
+    for (const connection of closers) {
+      connection.cut = true
+      this.end(connection, "closer")
+    }
+    for (const connection of closers) {
+      if (connection.handled) connection.fiber?.interruptUnsafe()
+      this.runFork(connection.transport.destroy)
+      connection.driver?.cut()
+    }
+  }
+
+  readonly refused = (): void => {
+    if (this.connections.tally !== undefined) this.connections.tally.refused++
+  }
+
+  notifyIfDrained(): void {
+    if (this.connections.remaining === 0 || this.connections.closers.size === 0) this.signal.notify()
+  }
+}

@@ -1,0 +1,103 @@
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
+import type { BoundTransport, TransportAcceptError, TransportConnection } from "../Transport.ts"
+
+/** accept(2) documents these as errors of one client, to be retried at once. */
+const knownTransient: ReadonlySet<string> = new Set([
+  "ECONNABORTED",
+  "ECONNRESET",
+  "EPROTO",
+  "EINTR",
+  "EAGAIN",
+  "EPERM",
+  "ENETDOWN",
+  "ENETUNREACH",
+  "EHOSTDOWN",
+  "EHOSTUNREACH",
+  "ENONET",
+  "ENOPROTOOPT",
+  "EOPNOTSUPP"
+])
+
+/** An error nobody knows is believed to be fatal when it came this often in a row. */
+const unknownLimit = 10
+
+const isKnown = (error: TransportAcceptError): boolean => error.code !== undefined && knownTransient.has(error.code)
+
+/**
+ * How to go on after an accept error, from the error and how many unknown ones
+ * came in a row before it.
+ */
+export const afterError = (error: TransportAcceptError, unknownInRow: number): "retry" | "backOff" | "fault" =>
+  error.class === "exhausted"
+    ? "backOff"
+    : error.class === "fatal"
+    ? "fault"
+    : isKnown(error) || unknownInRow + 1 < unknownLimit
+    ? "retry"
+    : "fault"
+
+/** 5 ms doubling to 1 s; begun anew after every success. */
+const backOff = Schedule.min([Schedule.exponential("5 millis"), Schedule.spaced("1 second")])
+
+/** What the accept loop tells its listener. */
+export interface PumpHost {
+  readonly arrive: (connection: TransportConnection) => void
+  /** An accept failed: to be counted and logged. */
+  readonly onError: (error: TransportAcceptError) => Effect.Effect<void>
+  /** Completes when a back-off is not worth waiting for: the listener closes. */
+  readonly hurry: Effect.Effect<void>
+}
+
+/**
+ * The accept loop: one fiber a listener. Takes what the transport hands over,
+ * retries what is worth retrying, and fails with the error that means the
+ * listening socket is gone.
+ */
+export const pump = (bound: BoundTransport, host: PumpHost): Effect.Effect<never, TransportAcceptError> =>
+  Effect.gen(function*() {
+    let unknownInRow = 0
+    const arrive = (connection: TransportConnection) => {
+      unknownInRow = 0
+      host.arrive(connection)
+    }
+    const takeAll = Effect.forever(Effect.map(bound.accept, arrive), { disableYield: true })
+    while (true) {
+      let error = yield* Effect.flip(takeAll)
+      yield* host.onError(error)
+      while (true) {
+        const next = afterError(error, unknownInRow)
+        if (next === "fault") return yield* error
+        if (next === "retry") {
+          unknownInRow = isKnown(error) ? 0 : unknownInRow + 1
+          // a transport that fails synchronously must not keep other fibers from running
+          yield* Effect.yieldNow
+          break
+        }
+        const again = yield* Effect.result(backingOff(bound, error, host))
+        if (Result.isSuccess(again)) {
+          arrive(again.success)
+          break
+        }
+        error = again.failure
+      }
+    }
+  })
+
+/** Accepts again after a while, and again, until it succeeds or fails in another way. */
+const backingOff = (
+  bound: BoundTransport,
+  error: TransportAcceptError,
+  host: PumpHost
+): Effect.Effect<TransportConnection, TransportAcceptError> => {
+  let first = true
+  const attempt = Effect.suspend(() => {
+    if (!first) return Effect.tapError(bound.accept, host.onError)
+    first = false
+    return Effect.fail(error)
+  })
+  const patient = Effect.retry(attempt, { schedule: backOff, while: (failure) => failure.class === "exhausted" })
+  const last = Effect.andThen(Effect.yieldNow, Effect.tapError(bound.accept, host.onError))
+  return Effect.raceFirst(patient, Effect.andThen(host.hurry, last))
+}
