@@ -1,0 +1,57 @@
+/**
+ * The project's one test command: types, lint, format, unused code, packages, then every test.
+ *
+ * Ends with one line, `N passed, N failed`: the tests, and one for each of the other checks. Exit code 1 when anything
+ * failed or when no test ran. What needs a program that is not installed is shown as `not run: name: reason`; with
+ * `--full` that is a failure.
+ */
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import type { Outcome } from "./verify/run.ts"
+import { run, stopAll } from "./verify/run.ts"
+import { checks, temporaryFolder, tests } from "./verify/steps.ts"
+import { summarize } from "./verify/summary.ts"
+import type { Tests } from "./verify/testReporter.ts"
+import { empty } from "./verify/testReporter.ts"
+
+const root = Path.resolve(import.meta.dirname, "..")
+const full = process.argv.includes("--full")
+
+const main = async (): Promise<number> => {
+  const outcomes: Array<Outcome> = []
+  for (const group of checks) {
+    outcomes.push(...await Promise.all(group.map(async (step) => show(await run(step, root)))))
+  }
+  const folder = temporaryFolder(root, "verify")
+  try {
+    const results = Path.join(folder, "tests.json")
+    console.log("tests: running")
+    const outcome = await run(tests(results, (text) => process.stdout.write(text)), root)
+    const counted: Tests = Fs.existsSync(results) ? JSON.parse(Fs.readFileSync(results, "utf8")) : empty
+    const summary = summarize({ checks: outcomes, tests: { ...counted, run: outcome }, full })
+    for (const line of summary.lines) console.log(line)
+    return summary.exitCode
+  } finally {
+    Fs.rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+const show = (outcome: Outcome): Outcome => {
+  const seconds = (outcome.milliseconds / 1000).toFixed(1)
+  if (outcome.failure === undefined) {
+    console.log(`${outcome.name}: passed, ${seconds} s`)
+  } else {
+    console.log(`${outcome.name}: FAILED, ${seconds} s: ${outcome.failure}`)
+    console.log(outcome.output.trimEnd().replace(/^/gm, "  | "))
+  }
+  return outcome
+}
+
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.once(signal, () => {
+    stopAll()
+    process.exit(signal === "SIGINT" ? 130 : 143)
+  })
+}
+
+process.exitCode = await main()

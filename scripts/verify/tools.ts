@@ -1,0 +1,55 @@
+/**
+ * The programs beyond Node and npm that some tests need.
+ *
+ * A test names what it needs by a tag, `it.live("…", () => …, { tags: ["wrk"] })` or on a whole `describe`. Where the
+ * program is missing the test is not run, and `verify` says so by name; with `--full` that is a failure.
+ */
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+
+export interface Tool {
+  /** The tag. */
+  readonly name: string
+  readonly description: string
+  /** Any one of these on the PATH will do. */
+  readonly executables: ReadonlyArray<string>
+}
+
+export const tools: ReadonlyArray<Tool> = [
+  {
+    name: "chromium",
+    description: "a browser without a window",
+    executables: ["chromium", "chromium-browser", "google-chrome"]
+  },
+  { name: "curl", description: "an HTTP/1 and HTTP/2 client", executables: ["curl"] },
+  { name: "go", description: "the Go compiler, for peers in Go", executables: ["go"] },
+  { name: "wrk", description: "an HTTP load generator", executables: ["wrk"] }
+]
+
+/** Where the tool is, if it is on the PATH. */
+export const find = (tool: Tool, path: string = process.env["PATH"] ?? ""): string | undefined =>
+  path.split(Path.delimiter)
+    .flatMap((folder) => tool.executables.map((executable) => Path.join(folder, executable)))
+    .find(isExecutable)
+
+/** The tools as vitest's tags: a test whose tool is missing is not run. */
+export const tags = tools.map((tool) => ({
+  name: tool.name,
+  description: tool.description,
+  skip: find(tool) === undefined
+}))
+
+function isExecutable(file: string): boolean {
+  try {
+    Fs.accessSync(file, Fs.constants.X_OK)
+    return Fs.statSync(file).isFile()
+  } catch {
+    return false
+  }
+}
+
+/** Why a test with these tags cannot run here. */
+export const missing = (tags: ReadonlyArray<string>, path?: string): string | undefined => {
+  const names = tools.filter((tool) => tags.includes(tool.name) && find(tool, path) === undefined)
+  return names.length === 0 ? undefined : `needs ${names.map((tool) => tool.name).join(" and ")}, not found on the PATH`
+}
