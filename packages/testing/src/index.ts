@@ -1,1 +1,1 @@
-export {}
+export * as MemoryTransport from "./MemoryTransport.ts"

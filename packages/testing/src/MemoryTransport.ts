@@ -1,0 +1,396 @@
+/**
+ * A whole `Transport` without sockets: bytes in memory, time on Effect's clock,
+ * and control over everything that is up to the kernel and the peer.
+ *
+ * A listener under test binds a `MemoryTransport` like any other; the test
+ * connects clients to it, decides what they send, read and when they go, makes
+ * the bind or an accept fail, and looks at what is left afterwards. It behaves
+ * as TCP does where that matters to a lifetime: a client is connected as soon
+ * as it is in the accept queue, a writer waits for a reader once `bufferSize`
+ * bytes are between them, a reset destroys what was not read yet, and a socket
+ * that is closed with unread input resets its peer.
+ *
+ * It uses no timer, promise or event loop of its own, so a test is
+ * deterministic under `TestClock` and under an exploring `Scheduler`.
+ *
+ * @stability experimental
+ * @since 0.1.0
+ */
+import type { SecurityFailure } from "@effect-listener/core/ListenerError"
+import type { Transport, TransportAcceptError } from "@effect-listener/core/Transport"
+import { TransportBindError } from "@effect-listener/core/Transport"
+import type * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as NetAddress from "effect/net/NetAddress"
+import type * as Scope from "effect/Scope"
+import type * as Socket from "effect/socket/Socket"
+import * as endpoint from "./internal/endpoint.ts"
+import * as memoryClient from "./internal/memoryClient.ts"
+import type { ServerConnection } from "./internal/memoryConnection.ts"
+import * as memoryConnection from "./internal/memoryConnection.ts"
+import { MemoryListener } from "./internal/memoryListener.ts"
+import type { Ending } from "./internal/pipe.ts"
+
+/**
+ * A `Transport` in memory, and the test's side of it.
+ *
+ * **Details**
+ *
+ * - `address`: where it binds and where `connect` goes.
+ * - `connect`: a client, connected as soon as the "kernel" has accepted it,
+ *   also before anybody calls `accept`. Its scope closes it.
+ * - `failBind`: the next bind fails with this error.
+ * - `failAccept`: the next accept fails with this error, or the next `times`
+ *   (default 1); one that is waiting fails at once. No connection is lost.
+ * - `fault`: the listening socket dies: every accept fails with this error, who
+ *   is queued is reset, new clients are refused.
+ * - `open`: connections that the server side has not released yet, by
+ *   `goodbye` or `destroy`; the queued ones included. 0 when nothing leaked.
+ * - `queued`: connections in the accept queue. `waiting`: fibers that wait in
+ *   `accept`.
+ *
+ * @stability experimental
+ * @category models
+ * @since 0.1.0
+ */
+export interface MemoryTransport extends Transport {
+  readonly address: NetAddress.SocketAddress
+  readonly connect: Effect.Effect<Client, ConnectError, Scope.Scope>
+  readonly failBind: (error: TransportBindError) => Effect.Effect<void>
+  readonly failAccept: (error: TransportAcceptError, times?: number) => Effect.Effect<void>
+  readonly fault: (error: TransportAcceptError) => Effect.Effect<void>
+  readonly open: Effect.Effect<number>
+  readonly queued: Effect.Effect<number>
+  readonly waiting: Effect.Effect<number>
+}
+
+/**
+ * A client of a `MemoryTransport`.
+ *
+ * **Details**
+ *
+ * It reads nothing by itself: what is sent to it stays in its "kernel" until a
+ * read, and beyond `bufferSize` bytes the server waits. Every read fails with
+ * `ConnectionEnded` when the server has ended the connection and all before it
+ * was read; a reset destroys what was not read.
+ *
+ * - `write`: completes when the kernel has taken all bytes.
+ * - `read`: the next bytes, at least one.
+ * - `readText`: exactly that many bytes as UTF-8 text; without a number the
+ *   next bytes.
+ * - `readAll`, `readAllText`: everything until the server's FIN.
+ * - `received`, `receivedText`: everything that has arrived so far, read or
+ *   not; reads nothing.
+ * - `ended`: waits until the server's end has arrived, reads nothing, and says
+ *   how it ended. `state`: the same without waiting.
+ * - `bytesPending`: bytes written, not yet taken by the kernel.
+ * - `end`: ends the writing side (FIN) after what was written; reading goes on.
+ * - `reset`: resets the connection.
+ *
+ * Closing its scope closes the socket: with unread input a reset, else a FIN,
+ * and a reset for what the server sends afterwards.
+ *
+ * @stability experimental
+ * @category models
+ * @since 0.1.0
+ */
+export interface Client {
+  readonly local: NetAddress.SocketAddress
+  readonly remote: NetAddress.SocketAddress
+  readonly write: (data: string | Uint8Array) => Effect.Effect<void, ConnectionEnded>
+  readonly read: Effect.Effect<Uint8Array, ConnectionEnded>
+  readonly readText: (bytes?: number) => Effect.Effect<string, ConnectionEnded>
+  readonly readAll: Effect.Effect<Uint8Array, ConnectionEnded>
+  readonly readAllText: Effect.Effect<string, ConnectionEnded>
+  readonly received: Effect.Effect<Uint8Array>
+  readonly receivedText: Effect.Effect<string>
+  readonly ended: Effect.Effect<"Fin" | "Reset">
+  readonly state: Effect.Effect<"Open" | "Fin" | "Reset">
+  readonly bytesPending: Effect.Effect<number>
+  readonly end: Effect.Effect<void>
+  readonly reset: Effect.Effect<void>
+}
+
+/**
+ * Nobody listens at the address, or the accept queue is full.
+ *
+ * @stability experimental
+ * @category errors
+ * @since 0.1.0
+ */
+export class ConnectionRefused extends Data.TaggedError("ConnectionRefused")<{
+  readonly address: string
+  readonly reason: "NotListening" | "BacklogFull"
+}> {
+  override get message(): string {
+    return `connect to ${this.address} was refused: ${
+      this.reason === "NotListening" ? "nobody listens there" : "the accept queue is full"
+    }`
+  }
+}
+
+/**
+ * Why a client could not connect.
+ *
+ * @stability experimental
+ * @category errors
+ * @since 0.1.0
+ */
+export type ConnectError = ConnectionRefused
+
+/**
+ * The connection has ended: by the server's FIN, by a reset, or, in a write,
+ * by the client itself (`"Closed"`).
+ *
+ * @stability experimental
+ * @category errors
+ * @since 0.1.0
+ */
+export class ConnectionEnded extends Data.TaggedError("ConnectionEnded")<{
+  readonly how: "Fin" | "Reset" | "Closed"
+}> {
+  override get message(): string {
+    return this.how === "Fin"
+      ? "the server ended the connection"
+      : this.how === "Reset"
+      ? "the connection was reset"
+      : "the client has ended its side"
+  }
+}
+
+/**
+ * What is bound to an address: makes a connection that is in its accept queue
+ * and gives the client, or says why not.
+ *
+ * @internal
+ */
+export type Host = (
+  context: Context.Context<never>,
+  client: NetAddress.SocketAddress
+) => MemoryClient | "BacklogFull"
+
+/** A bind that was not released: its accept queue, and how to refuse new clients. */
+interface Bound {
+  readonly listener: MemoryListener<ServerConnection>
+  readonly refuse: () => void
+}
+
+interface MemoryClient extends Client {
+  readonly close: () => void
+}
+
+/**
+ * The addresses several transports share: what is bound where.
+ *
+ * @stability experimental
+ * @category models
+ * @since 0.1.0
+ */
+export interface MemoryNetwork {
+  /** @internal */
+  readonly hosts: Map<string, Host>
+  /** @internal */
+  readonly nextPort: () => number
+  /** @internal */
+  readonly nextClientPort: () => number
+}
+
+/**
+ * Makes a network without listeners.
+ *
+ * @stability experimental
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeNetwork: Effect.Effect<MemoryNetwork> = Effect.sync(() => {
+  let port = 0
+  let clientPort = 50_000
+  return {
+    hosts: new Map(),
+    nextPort: () => ++port,
+    nextClientPort: () => ++clientPort
+  }
+})
+
+/**
+ * The options of a `MemoryTransport`.
+ *
+ * **Details**
+ *
+ * - `name`: default `"memory"`.
+ * - `network`: what it shares addresses with. Default: a network of its own.
+ * - `address`: default 127.0.0.1 with the network's next port, from 1 on.
+ * - `bufferSize`: bytes between writer and reader in each direction, at least
+ *   1. Default 65,536.
+ * - `latency`: how long bytes, ends and connects are on their way, one way.
+ *   Default none.
+ * - `backlog`: connections in the accept queue. Default 511.
+ * - `bindLatency`: how long a bind takes. Default none.
+ * - `resumeLate`: a connection that arrives while a fiber waits in `accept` is
+ *   handed over at once, but the fiber goes on from its dispatcher. So a test
+ *   can interrupt it before, during and after the hand-over. Default `false`.
+ * - `handshake`: what `ready` of every connection does. Default nothing.
+ * - `protocol`: of every connection. Default `"memory"`.
+ *
+ * @stability experimental
+ * @category options
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly name?: string | undefined
+  readonly network?: MemoryNetwork | undefined
+  readonly address?: NetAddress.SocketAddress | undefined
+  readonly bufferSize?: number | undefined
+  readonly latency?: Duration.Input | undefined
+  readonly backlog?: number | undefined
+  readonly bindLatency?: Duration.Input | undefined
+  readonly resumeLate?: boolean | undefined
+  readonly handshake?: Effect.Effect<void, SecurityFailure | Socket.SocketError> | undefined
+  readonly protocol?: string | undefined
+}
+
+/**
+ * Makes a transport in memory.
+ *
+ * @stability experimental
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make: (options?: Options) => Effect.Effect<MemoryTransport> = Effect.fnUntraced(
+  function*(options: Options = {}) {
+    const network = options.network ?? (yield* makeNetwork)
+    const address = options.address ?? NetAddress.inetAddressUnsafe(NetAddress.ipv4Loopback, network.nextPort())
+    const key = NetAddress.formatSocketAddress(address)
+    const latency = Duration.fromInputUnsafe(options.latency ?? 0)
+    const bindLatency = Duration.fromInputUnsafe(options.bindLatency ?? 0)
+    const capacity = options.bufferSize ?? 64 * 1024
+    const ready = options.handshake ?? Effect.void
+    const protocol = options.protocol ?? "memory"
+    const bindFailures: Array<TransportBindError> = []
+    const acceptFailures: Array<TransportAcceptError> = []
+    let open = 0
+    let bound: Bound | undefined
+
+    const listen = (): Bound => {
+      const listener = new MemoryListener<ServerConnection>({
+        backlog: options.backlog ?? 511,
+        late: options.resumeLate ?? false,
+        failures: acceptFailures,
+        discard: (connection) => connection.dismiss()
+      })
+      const host: Host = (context, remote) => {
+        if (listener.full) return "BacklogFull"
+        const ended = Deferred.makeUnsafe<Ending>()
+        const { server, client } = endpoint.make({
+          capacity,
+          latency,
+          context,
+          serverError: memoryConnection.readError,
+          clientError: (how) => new ConnectionEnded({ how }),
+          onClientEnd: (ending) => Deferred.doneUnsafe(ended, Exit.succeed(ending))
+        })
+        open++
+        const connection = memoryConnection.make({
+          endpoint: server,
+          remote,
+          local: address,
+          protocol,
+          ready,
+          onRelease: () => {
+            open--
+          }
+        })
+        listener.enqueue(connection)
+        return {
+          ...memoryClient.make({
+            endpoint: client,
+            local: remote,
+            remote: address,
+            ended,
+            error: (how) => new ConnectionEnded({ how })
+          }),
+          close: client.close
+        }
+      }
+      network.hosts.set(key, host)
+      bound = {
+        listener,
+        refuse: () => {
+          if (network.hosts.get(key) === host) network.hosts.delete(key)
+        }
+      }
+      return bound
+    }
+
+    const bind: Transport["bind"] = Effect.gen(function*() {
+      yield* pass(bindLatency)
+      const { listener, refuse } = yield* Effect.acquireRelease(
+        Effect.suspend(() => {
+          const failure = bindFailures.shift()
+          if (failure !== undefined) return Effect.fail(failure)
+          if (network.hosts.has(key)) return Effect.fail(TransportBindError.AddressInUse({ address: key }))
+          return Effect.succeed(listen())
+        }),
+        (binding) =>
+          Effect.sync(() => {
+            if (bound === binding) bound = undefined
+            binding.refuse()
+            for (const connection of binding.listener.close()) connection.dismiss()
+          })
+      )
+      return { address, accept: listener.accept, stop: listener.stop(refuse) }
+    })
+
+    const connect: MemoryTransport["connect"] = Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function*() {
+        yield* restore(pass(latency))
+        const client = yield* Effect.acquireRelease(
+          Effect.contextWith((context: Context.Context<never>) => {
+            const host = network.hosts.get(key)
+            if (host === undefined) return Effect.fail(new ConnectionRefused({ address: key, reason: "NotListening" }))
+            const port = network.nextClientPort()
+            const client = host(context, NetAddress.inetAddressUnsafe(NetAddress.ipv4Loopback, port))
+            return client === "BacklogFull"
+              ? Effect.fail(new ConnectionRefused({ address: key, reason: client }))
+              : Effect.succeed(client)
+          }),
+          (client) => Effect.sync(client.close)
+        )
+        yield* restore(pass(latency))
+        return client
+      })
+    )
+
+    return {
+      name: options.name ?? "memory",
+      address,
+      bind,
+      connect,
+      failBind: (error) =>
+        Effect.sync(() => {
+          bindFailures.push(error)
+        }),
+      failAccept: (error, times = 1) =>
+        Effect.sync(() => {
+          for (let i = 0; i < times; i++) acceptFailures.push(error)
+          bound?.listener.failed()
+        }),
+      fault: (error) =>
+        Effect.sync(() => {
+          if (bound === undefined) return
+          bound.refuse()
+          for (const connection of bound.listener.die(error)) connection.reset()
+        }),
+      open: Effect.sync(() => open),
+      queued: Effect.sync(() => bound?.listener.queued ?? 0),
+      waiting: Effect.sync(() => bound?.listener.waiting ?? 0)
+    }
+  }
+)
+
+/** Lets time pass; none at all is not even a scheduling point. */
+const pass = (time: Duration.Duration): Effect.Effect<void> => Duration.isZero(time) ? Effect.void : Effect.sleep(time)

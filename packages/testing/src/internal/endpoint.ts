@@ -1,0 +1,78 @@
+/**
+ * The two ends of a connection, as a kernel has them: each can end its writing
+ * side (FIN), close (FIN, and a reset for whatever is unread or still comes),
+ * or reset.
+ */
+import type * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import type { Ending } from "./pipe.ts"
+import { Pipe } from "./pipe.ts"
+import { Wire } from "./wire.ts"
+
+export interface Endpoint<E, Peer> {
+  readonly incoming: Pipe<E>
+  readonly outgoing: Pipe<Peer>
+  /** Releases the socket well: what the kernel has taken is delivered, then a FIN; unread or late input is answered with a reset. */
+  readonly close: () => void
+  /** Releases the socket at once with a reset. */
+  readonly reset: () => void
+}
+
+export interface Options<Server, Client> {
+  readonly capacity: number
+  readonly latency: Duration.Duration
+  readonly context: Context.Context<never>
+  readonly serverError: (ending: Ending) => Server
+  readonly clientError: (ending: Ending) => Client
+  /** Called when the server's end of the connection reaches the client. */
+  readonly onClientEnd: (ending: Ending) => void
+}
+
+/** Makes a connection and gives both its ends. */
+export const make = <Server, Client>(
+  options: Options<Server, Client>
+): { readonly server: Endpoint<Server, Client>; readonly client: Endpoint<Client, Server> } => {
+  const { capacity } = options
+  const upWire = new Wire(options.latency, options.context)
+  const downWire = new Wire(options.latency, options.context)
+  const up: Pipe<Server> = new Pipe({
+    capacity,
+    wire: upWire,
+    error: options.serverError,
+    onRefused: () => server.reset()
+  })
+  const down: Pipe<Client> = new Pipe({
+    capacity,
+    wire: downWire,
+    error: options.clientError,
+    onEnd: options.onClientEnd,
+    onRefused: () => client.reset()
+  })
+  const server = endpoint(up, down, downWire)
+  const client = endpoint(down, up, upWire)
+  return { server, client }
+}
+
+const endpoint = <E, Peer>(incoming: Pipe<E>, outgoing: Pipe<Peer>, wire: Wire): Endpoint<E, Peer> => {
+  let resets = false
+  const reset = (): void => {
+    if (resets) return
+    resets = true
+    // Both sides have said all: there is nothing left to reset
+    const over = outgoing.ended && incoming.ending === "Fin" && incoming.unread === 0
+    incoming.close()
+    outgoing.kill()
+    if (over) return
+    wire.send(() => {
+      incoming.kill()
+      outgoing.finish("Reset")
+    })
+  }
+  const close = (): void => {
+    if (incoming.unread > 0) return reset()
+    incoming.close()
+    outgoing.drop()
+    outgoing.end()
+  }
+  return { incoming, outgoing, close, reset }
+}

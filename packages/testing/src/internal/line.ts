@@ -1,0 +1,136 @@
+/**
+ * A line of fibers waiting for values, first come first served, that loses none.
+ *
+ * A value that was handed to a fiber which is interrupted before it goes on
+ * with it is given back. That can happen between any two steps of a fiber, not
+ * only while it waits, so the value stays with the line until it has left
+ * `receive`.
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+
+/** What a line hands out, and whether a waiting fiber goes on at once or from its dispatcher. */
+export interface Source<A, E> {
+  readonly take: (limit: number) => Exit.Exit<A, E> | undefined
+  readonly giveBack: (value: A) => void
+  /** Called after a value was handed over: what the taking made possible. */
+  readonly onHanded?: (() => void) | undefined
+  readonly late: boolean
+}
+
+interface Waiter<A, E> {
+  readonly fiber: Fiber.Fiber<unknown, unknown>
+  readonly limit: number
+  readonly owner: object | undefined
+  readonly resume: (exit: Exit.Exit<A, E>) => void
+  /** It was not served in its own call. */
+  waited: boolean
+  handed: Exit.Exit<A, E> | undefined
+  /** The fiber has gone on with what it was handed. */
+  went: boolean
+}
+
+export class Line<A, E> {
+  readonly source: Source<A, E>
+  #waiters: Array<Waiter<A, E>> = []
+  #inHand = 0
+  #idle: Array<() => void> = []
+
+  constructor(source: Source<A, E>) {
+    this.source = source
+  }
+
+  /** How many fibers wait. */
+  get waiting(): number {
+    return this.#waiters.length
+  }
+
+  /** How many values were handed to fibers that have not gone on yet. */
+  get inHand(): number {
+    return this.#inHand
+  }
+
+  /** Waits for the next value, or takes it if there is one; `limit` is passed on to `take`, `owner` names the waiting fiber in `answer`. */
+  receive(limit: number, owner?: object): Effect.Effect<A, E> {
+    return Effect.withFiber<A, E>((fiber) => {
+      let waiter: Waiter<A, E> | undefined
+      return Effect.callback<A, E>((resume) => {
+        waiter = { fiber, limit, owner, resume, waited: false, handed: undefined, went: false }
+        this.#waiters.push(waiter)
+        // Those who came before go first
+        if (this.#waiters.length === 1) this.serve()
+        waiter.waited = true
+      }).pipe(
+        Effect.map((value) => {
+          if (waiter !== undefined) this.#go(waiter)
+          return value
+        }),
+        // Not onExit: its frame could turn a success into an interruption after the value has passed
+        Effect.catchCause((cause) => {
+          if (waiter !== undefined) this.#leave(waiter)
+          return Effect.failCause(cause)
+        })
+      )
+    })
+  }
+
+  /** Hands out what there is. To be called when there may be more than before. */
+  serve(): void {
+    let first = this.#waiters[0]
+    while (first !== undefined) {
+      const exit = this.source.take(first.limit)
+      if (exit === undefined) return
+      this.#waiters.shift()
+      this.#hand(first, exit)
+      this.source.onHanded?.()
+      first = this.#waiters[0]
+    }
+  }
+
+  /** Gives every fiber that waits, or those of one owner, the same answer. */
+  answer(exit: Exit.Exit<A, E>, owner?: object): void {
+    const answered = this.#waiters.filter((waiter) => owner === undefined || waiter.owner === owner)
+    this.#waiters = this.#waiters.filter((waiter) => !answered.includes(waiter))
+    for (const waiter of answered) this.#hand(waiter, exit)
+  }
+
+  /** Completes when no value is between the line and a fiber. */
+  readonly settled: Effect.Effect<void> = Effect.withFiber((fiber) =>
+    Effect.callback<void>((resume) => {
+      if (this.#inHand === 0) return resume(Effect.void)
+      // From the dispatcher: the fiber that received goes on first
+      const wake = () => fiber.currentDispatcher.scheduleTask(() => resume(Effect.void), 0)
+      this.#idle.push(wake)
+      return Effect.sync(() => {
+        this.#idle = this.#idle.filter((other) => other !== wake)
+      })
+    })
+  )
+
+  #hand(waiter: Waiter<A, E>, exit: Exit.Exit<A, E>): void {
+    waiter.handed = exit
+    if (Exit.isSuccess(exit)) this.#inHand++
+    if (this.source.late && waiter.waited) waiter.fiber.currentDispatcher.scheduleTask(() => waiter.resume(exit), 0)
+    else waiter.resume(exit)
+  }
+
+  #go(waiter: Waiter<A, E>): void {
+    if (waiter.went) return
+    waiter.went = true
+    this.#inHand--
+    if (this.#inHand > 0) return
+    const idle = this.#idle
+    this.#idle = []
+    for (const wake of idle) wake()
+  }
+
+  #leave(waiter: Waiter<A, E>): void {
+    const { handed } = waiter
+    if (handed === undefined) this.#waiters = this.#waiters.filter((other) => other !== waiter)
+    else if (Exit.isSuccess(handed)) {
+      this.#go(waiter)
+      this.source.giveBack(handed.value)
+    }
+  }
+}
