@@ -45,7 +45,7 @@ import type { Transport } from "./Transport.ts"
  * @category type IDs
  * @since 0.1.0
  */
-export const TypeId = "~@effect-listener/core/Listener"
+export const TypeId: "~@effect-listener/core/Listener" = internal.TypeId
 
 /**
  * A server's listener.

@@ -345,14 +345,12 @@ export const withTrail = (line: string) => <A, E, R>(self: Effect.Effect<A, E, R
   Effect.mapError(self, (error) => isListenerError(error) ? prepend(error, line) : error)
 
 const prepend = <E extends ListenerError>(error: E, line: string): E => {
-  // an error is copied, not changed: the same value may be held by another fiber.
-  // The constructor of an E takes E's fields and gives an E; TypeScript knows it only as a Function
-  const Class = error.constructor as new(fields: E) => E
-  return Object.defineProperty(new Class(Object.assign({}, error, { trail: [line, ...error.trail] })), "stack", {
-    value: error.stack,
-    configurable: true,
-    writable: true
-  })
+  // TypeScript knows a constructor only as a Function; that of an E takes E's fields and gives an E
+  const Class = error.constructor as new(fields: object) => E
+  // a copy, because the same error may be held by another fiber. It is a new Error, not Object.create's, which
+  // would have no stack; `cause` is not enumerable, and ignored where it is no field
+  const copy = new Class(Object.assign({}, error, { cause: error.cause, trail: [line, ...error.trail] }))
+  return Object.defineProperty(copy, "stack", { value: error.stack, configurable: true, writable: true })
 }
 
 /**

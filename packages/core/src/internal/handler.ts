@@ -178,6 +178,7 @@ export const turnAway = (life: Life, connection: ConnectionImpl): void => {
 /** Says why, then ends the connection; not counted as served. */
 export const refuseWith = (life: Life, connection: ConnectionImpl, words: Effect.Effect<void>): void => {
   connection.step = "Goodbye"
+  connection.handled = true
   life.connections.refusing.add(connection)
   const program: Effect.Effect<void> = Effect.withFiber((fiber: Fiber.Fiber<unknown, unknown>) => {
     connection.fiber = fiber

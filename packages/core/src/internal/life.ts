@@ -197,16 +197,16 @@ export class Life implements ConnectionHost {
       this.end(connection, "cut")
     }
     // recorded; only now may other fibers run
-    for (const connection of victims) {
-      if (connection.handled) connection.fiber?.interruptUnsafe()
-      this.runFork(connection.transport.destroy)
-      connection.driver?.cut()
-    }
-    for (const connection of refusing) {
-      connection.fiber?.interruptUnsafe()
-      this.runFork(connection.transport.destroy)
-    }
+    for (const connection of victims) this.destroy(connection)
+    for (const connection of refusing) this.destroy(connection)
     for (const connection of queued) this.runFork(connection.transport.destroy)
+  }
+
+  /** The transport first: a handler's finalizers end it with a FIN, as if all had been said. */
+  private destroy(connection: ConnectionImpl): void {
+    this.runFork(connection.transport.destroy)
+    if (connection.handled) connection.fiber?.interruptUnsafe()
+    connection.driver?.cut()
   }
 
   /** A handler has ended, however long after its connection. */
@@ -239,11 +239,7 @@ export class Life implements ConnectionHost {
       connection.cut = true
       this.end(connection, "closer")
     }
-    for (const connection of closers) {
-      if (connection.handled) connection.fiber?.interruptUnsafe()
-      this.runFork(connection.transport.destroy)
-      connection.driver?.cut()
-    }
+    for (const connection of closers) this.destroy(connection)
   }
 
   readonly refused = (): void => {

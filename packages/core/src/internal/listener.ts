@@ -29,7 +29,7 @@ import {
   type ResolvedDrain
 } from "../Drain.ts"
 import { type ConnectionInfo, type DrainReport, format } from "../DrainReport.ts"
-import { type Listener, type ListenerOptions, TypeId } from "../Listener.ts"
+import type { Listener, ListenerOptions } from "../Listener.ts"
 import {
   type AcceptError,
   type CloseError,
@@ -53,6 +53,9 @@ import { Drain, type DrainHost } from "./drain.ts"
 import { finish, handshake, type Registration, registrationTaker } from "./handler.ts"
 import { Life, type LifeOptions } from "./life.ts"
 import { pump } from "./pump.ts"
+
+/** Here and not in the public module, which could not be evaluated before this one. */
+export const TypeId = "~@effect-listener/core/Listener"
 
 /** A bind that is under way. */
 interface OpenAttempt {
