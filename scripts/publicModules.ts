@@ -1,0 +1,32 @@
+/**
+ * The public modules: each `packages/<package>/src/<Module>.ts` is one, the barrel and `internal/` are not.
+ */
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+
+export interface PublicModule {
+  /** The folder below `packages`. */
+  readonly package: string
+  /** The name it is imported by. */
+  readonly packageName: string
+  /** The module's name, as in `Listener`. */
+  readonly name: string
+  /** Its file, relative to the root. */
+  readonly file: string
+}
+
+export const publicPackages = ["core", "node", "testing"] as const
+
+export const publicModules = (root: string): ReadonlyArray<PublicModule> =>
+  publicPackages.flatMap((name) => {
+    const source = Path.join("packages", name, "src")
+    return Fs.readdirSync(Path.join(root, source))
+      .filter((file) => file.endsWith(".ts") && file !== "index.ts")
+      .sort()
+      .map((file) => ({
+        package: name,
+        packageName: `@effect-listener/${name}`,
+        name: file.slice(0, -".ts".length),
+        file: Path.join(source, file)
+      }))
+  })
