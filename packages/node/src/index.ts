@@ -1,1 +1,1 @@
-export {}
+export * as NodeMain from "./NodeMain.ts"

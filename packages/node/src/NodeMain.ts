@@ -1,0 +1,201 @@
+/**
+ * Runs a program with listeners as the main program of a process, and ends it
+ * without losing what its clients have in flight.
+ *
+ * It is `NodeRuntime.runMain` with one difference: the first SIGTERM or SIGINT
+ * closes the listeners of the program first, and interrupts the program when
+ * they are closed. Interrupting at once would release whatever is built on a
+ * listener before the listener drained, because a scope closes top-down.
+ *
+ * @stability experimental
+ * @since 0.1.0
+ */
+import * as DrainReport from "@effect-listener/core/DrainReport"
+import { InvalidArgument } from "@effect-listener/core/ListenerError"
+import * as ListenerRegistry from "@effect-listener/core/ListenerRegistry"
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import { dual, identity } from "effect/Function"
+import * as Logger from "effect/Logger"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Runtime from "effect/Runtime"
+import { inspect } from "node:util"
+import { closeMembers, watchedRegistry } from "./internal/closeMembers.ts"
+import { afterSignal, exitCode, isByClose, isIncomplete } from "./internal/exitCode.ts"
+import * as ProgressLine from "./internal/progressLine.ts"
+import { forcedExitCode, onSignal } from "./internal/signals.ts"
+
+/**
+ * The options of `runMain`.
+ *
+ * **Details**
+ *
+ * - `disableErrorReporting`: do not print the failure of the program.
+ * - `teardown`: decides the exit code of the program itself. After a graceful
+ *   signal it is given a success for what the signal brought about.
+ * - `hostDeadline`: the time the host gives a program after its signal, such as
+ *   `terminationGracePeriodSeconds`, less what finalizers need. From the first
+ *   signal on every deadline is lowered to it, a lame duck included; a
+ *   listener's `abortGrace` (1 s) may still follow. Default: none.
+ *
+ * @stability experimental
+ * @category options
+ * @since 0.1.0
+ */
+export interface RunMainOptions {
+  readonly disableErrorReporting?: boolean | undefined
+  readonly teardown?: Runtime.Teardown | undefined
+  readonly hostDeadline?: Duration.Input | undefined
+}
+
+/**
+ * Runs an effect as the main program of the process, and closes its listeners
+ * gracefully on SIGTERM or SIGINT.
+ *
+ * **Details**
+ *
+ * The first signal closes every listener made in the program, all at once, and
+ * joins closes that run already. While it waits, stderr shows where they stand:
+ * one live line on a terminal, a line a second elsewhere. When all are closed the
+ * program is interrupted, so that its finalizers run. The second signal ends the
+ * process at once.
+ *
+ * | exit code | |
+ * |---|---|
+ * | 0 | everything drained |
+ * | 1, or `Runtime.errorExitCode` | the program failed |
+ * | 124 | a deadline passed and something was cut; each connection is named on stderr |
+ * | 143, 130 | forced by a second SIGTERM, SIGINT |
+ *
+ * A program that ends by itself has the exit code `NodeRuntime.runMain` gives
+ * it, also when a listener it closed with its scope cut something: that listener
+ * has warned, and the program may have good reason. Everything printed here goes
+ * to stderr.
+ *
+ * **Example** (An echo server that restarts without losing anything)
+ *
+ * ```ts
+ * import { Listener } from "@effect-listener/core"
+ * import { NodeMain, NodeTcp } from "@effect-listener/node"
+ * import { Effect } from "effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const listener = yield* Listener.listen(NodeTcp.transport({ port: 8080 }))
+ *   yield* Listener.serve(listener, (connection) =>
+ *     Effect.gen(function*() {
+ *       const { pull } = yield* connection.socket.reader
+ *       const { writeAll } = yield* connection.socket.writer
+ *       yield* Effect.forever(Effect.flatMap(pull, writeAll))
+ *     }), { idle: "pull" })
+ * })
+ *
+ * NodeMain.runMain(Effect.scoped(program), { hostDeadline: "25 seconds" })
+ * ```
+ *
+ * @stability experimental
+ * @category running
+ * @since 0.1.0
+ */
+export const runMain: {
+  /**
+   * Runs an effect as the main program of the process, and closes its listeners
+   * gracefully on SIGTERM or SIGINT.
+   *
+   * @stability experimental
+   * @category running
+   * @since 0.1.0
+   */
+  (options?: RunMainOptions): <E, A>(program: Effect.Effect<A, E>) => void
+  /**
+   * Runs an effect as the main program of the process, and closes its listeners
+   * gracefully on SIGTERM or SIGINT.
+   *
+   * @stability experimental
+   * @category running
+   * @since 0.1.0
+   */
+  <E, A>(program: Effect.Effect<A, E>, options?: RunMainOptions): void
+} = dual(
+  (args) => Effect.isEffect(args[0]),
+  <E, A>(program: Effect.Effect<A, E>, options?: RunMainOptions): void => {
+    const deadline = hostDeadline(options?.hostDeadline)
+    const registry = watchedRegistry()
+    const display = ProgressLine.makeDisplay(process.stderr)
+    const reports: Array<DrainReport.DrainReport> = []
+    let signalled = false
+    let closing: Fiber.Fiber<void> | undefined
+
+    const onReport = (report: DrainReport.DrainReport): void => {
+      reports.push(report)
+      if (!isIncomplete(report)) return
+      display.clear()
+      process.stderr.write(`${DrainReport.format(report)}\n`)
+    }
+
+    const start = Runtime.makeRunMain(({ fiber, teardown }) => {
+      const removeHandlers = onSignal((signal) => {
+        if (signalled) {
+          display.clear()
+          process.exit(forcedExitCode[signal])
+        }
+        signalled = true
+        closing = Effect.runFork(closeMembers(registry, {
+          reason: signal,
+          deadline: Result.getOrUndefined(deadline),
+          display,
+          onReport
+        }))
+        closing.addObserver(() => fiber.interruptUnsafe(fiber.id))
+      })
+      fiber.addObserver((exit) => {
+        const end = (): void => {
+          removeHandlers()
+          teardown(signalled ? afterSignal(exit) : exit, (program) => {
+            const code = exitCode({ program, reports })
+            // a program that ends well by itself ends when nothing keeps it alive any more
+            if (signalled || code !== 0) process.exit(code)
+          })
+        }
+        // a program may end as soon as its listeners are closed, or fail before they are
+        if (closing === undefined) end()
+        else closing.addObserver(end)
+      })
+    })
+
+    start(
+      Effect.andThen(Effect.fromResult(deadline), program).pipe(
+        options?.disableErrorReporting === true
+          ? identity
+          : Effect.tapCause((cause) => signalled && isByClose(cause) ? Effect.void : reportFailure(cause)),
+        Effect.provideService(ListenerRegistry.CurrentRegistry, Option.some(registry))
+      ),
+      { disableErrorReporting: true, teardown: options?.teardown }
+    )
+  }
+)
+
+/** As `Runtime.makeRunMain` does it, but on stderr: stdout may be the program's own. */
+const reportFailure = (cause: Cause.Cause<unknown>): Effect.Effect<void> =>
+  Cause.hasInterruptsOnly(cause) || !Runtime.getErrorReported(Cause.squash(cause))
+    ? Effect.void
+    : Effect.provideService(Effect.logError(cause), Logger.LogToStderr, true)
+
+/** Milliseconds; undefined where the host sets none. */
+const hostDeadline = (input: Duration.Input | undefined): Result.Result<number | undefined, InvalidArgument> => {
+  if (input === undefined) return Result.succeed(undefined)
+  const millis = Number.isNaN(input) ? Option.none() : Option.map(Duration.fromInput(input), Duration.toMillis)
+  return Option.isSome(millis) && millis.value >= 0
+    ? Result.succeed(millis.value === Infinity ? undefined : millis.value)
+    : Result.fail(
+      new InvalidArgument({
+        operation: "runMain",
+        listener: "all",
+        trail: [],
+        parameter: "hostDeadline",
+        detail: `is not a duration of zero or more (${inspect(input)})`
+      })
+    )
+}

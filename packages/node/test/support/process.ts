@@ -1,0 +1,141 @@
+/**
+ * A program as a child process: its JSON lines, its stderr, its signals and its
+ * exit, each as an effect that waits for the thing itself.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { spawn } from "node:child_process"
+import { createInterface } from "node:readline"
+import type { Readable } from "node:stream"
+
+export interface Exit {
+  /** The exit code; undefined when a signal ended the process. */
+  readonly code: number | undefined
+  readonly signal: NodeJS.Signals | undefined
+  /** What it printed, whole, line by line. */
+  readonly stdout: ReadonlyArray<string>
+  readonly stderr: ReadonlyArray<string>
+}
+
+export interface Program {
+  readonly pid: number
+  readonly signal: (signal: NodeJS.Signals) => Effect.Effect<void>
+  /** Waits for a line of stdout, from the first on, that the function accepts, and answers what it made of it. */
+  readonly stdout: <A>(f: (line: string) => A | undefined) => Effect.Effect<A, Error>
+  /** The same for stderr. */
+  readonly stderr: <A>(f: (line: string) => A | undefined) => Effect.Effect<A, Error>
+  /** Waits for a JSON line with this `event`. */
+  readonly event: (event: string) => Effect.Effect<Record<string, unknown>, Error>
+  /** Waits for the `open` line and answers its port. */
+  readonly port: Effect.Effect<number, Error>
+  /** Waits for the end of the process and of its output. */
+  readonly exit: Effect.Effect<Exit>
+}
+
+/**
+ * Starts a TypeScript or JavaScript file with the Node that runs the tests. When
+ * the scope closes, the process is killed if it has not ended.
+ */
+export const start = (
+  file: string | URL,
+  options: {
+    readonly args?: ReadonlyArray<string> | undefined
+    readonly env?: Record<string, string> | undefined
+  } = {}
+): Effect.Effect<Program, never, Scope.Scope> =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.sync(() => launch(file, options.args ?? [], options.env ?? {})),
+      ({ child, exit }) =>
+        Effect.suspend(() => {
+          if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL")
+          return exit
+        })
+    ),
+    ({ program }) => program
+  )
+
+const launch = (file: string | URL, args: ReadonlyArray<string>, env: Record<string, string>) => {
+  const child = spawn(process.execPath, [file instanceof URL ? file.pathname : file, ...args], {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, ...env }
+  })
+  const stdout = new Lines(child.stdout)
+  const stderr = new Lines(child.stderr)
+  const ended = Deferred.makeUnsafe<Exit>()
+  // "close" comes after the last byte of stdout and stderr
+  child.once("close", (code, signal) => {
+    const exit: Exit = {
+      code: code ?? undefined,
+      signal: signal ?? undefined,
+      stdout: stdout.all,
+      stderr: stderr.all
+    }
+    Deferred.doneUnsafe(ended, Effect.succeed(exit))
+    const ending = `ended with ${exit.code ?? exit.signal}:\n${[...stdout.all, ...stderr.all].join("\n")}`
+    stdout.end(ending)
+    stderr.end(ending)
+  })
+  const event = (name: string) =>
+    stdout.find((line) => {
+      const json: Record<string, unknown> = JSON.parse(line)
+      return json["event"] === name ? json : undefined
+    })
+  const program: Program = {
+    pid: child.pid ?? -1,
+    signal: (signal) =>
+      Effect.sync(() => {
+        child.kill(signal)
+      }),
+    stdout: (f) => stdout.find(f),
+    stderr: (f) => stderr.find(f),
+    event,
+    port: Effect.map(event("open"), (open) => Number(open["port"])),
+    exit: Deferred.await(ended)
+  }
+  return { child, program, exit: Deferred.await(ended) }
+}
+
+/** The lines of an output, and who waits for one of them. */
+class Lines {
+  readonly all: Array<string> = []
+  private readonly waiting = new Set<() => void>()
+  private ended: string | undefined
+
+  constructor(output: Readable) {
+    createInterface(output).on("line", (line) => {
+      this.all.push(line)
+      this.wake()
+    })
+  }
+
+  find<A>(f: (line: string) => A | undefined): Effect.Effect<A, Error> {
+    return Effect.callback<A, Error>((resume) => {
+      let seen = 0
+      const look = (): void => {
+        for (; seen < this.all.length; seen++) {
+          const found = f(this.all[seen]!)
+          if (found === undefined) continue
+          this.waiting.delete(look)
+          return resume(Effect.succeed(found))
+        }
+        if (this.ended === undefined) return
+        this.waiting.delete(look)
+        resume(Effect.fail(new Error(`the line did not come; the process ${this.ended}`)))
+      }
+      this.waiting.add(look)
+      look()
+      return Effect.sync(() => this.waiting.delete(look))
+    })
+  }
+
+  end(how: string): void {
+    this.ended = how
+    this.wake()
+  }
+
+  private wake(): void {
+    for (const look of Array.from(this.waiting)) look()
+  }
+}
