@@ -18,7 +18,6 @@ import * as Schema from "effect/Schema"
 import { DrainReport, format as formatReport, oneLine } from "./DrainReport.ts"
 import * as Hresult from "./Hresult.ts"
 import { ListenerState } from "./ListenerState.ts"
-import type { TransportBindError } from "./Transport.ts"
 
 const common = {
   operation: Schema.String,
@@ -457,50 +456,5 @@ const carried = (error: ListenerError): ReadonlyArray<string> => {
   }
 }
 
-/**
- * Completes what a transport said about its bind with the listener's name, the
- * operation and a trail. The one place where these errors are built from
- * foreign values, so that no constructor can throw.
- *
- * @internal
- */
-export const fromBindError = (
-  error: TransportBindError,
-  at: { readonly listener: string; readonly operation: string }
-): Exclude<ListenError, OperationTimedOut> => {
-  const context = { ...at, trail: [] }
-  switch (error._tag) {
-    case "InvalidArgument":
-      return new InvalidArgument({ ...context, parameter: String(error.parameter), detail: String(error.detail) })
-    case "QuotaExceeded":
-      return new QuotaExceeded({
-        ...context,
-        quota: String(error.quota),
-        ...(typeof error.limit === "number" && Number.isFinite(error.limit) ? { limit: error.limit } : {})
-      })
-    case "AddressInUse":
-      return new AddressInUse({ ...context, address: String(error.address) })
-    case "AddressNotAvailable":
-      return new AddressNotAvailable({ ...context, address: String(error.address) })
-    case "AccessDenied":
-      return new AccessDenied({ ...context, address: String(error.address) })
-    case "SecurityFailure":
-      return new SecurityFailure({ ...context, detail: String(error.detail) })
-    case "NotSupported":
-      return new NotSupported({ ...context, feature: String(error.feature) })
-    case "TransportFailure":
-      return transportFailure({ code: error.code, cause: error.cause }, at)
-  }
-}
-
 /** @internal */
-export const transportFailure = (
-  failure: { readonly code?: string | undefined; readonly cause: unknown },
-  at: { readonly listener: string; readonly operation: string }
-): TransportFailure =>
-  new TransportFailure({
-    ...at,
-    trail: [],
-    cause: failure.cause,
-    ...(failure.code === undefined ? {} : { code: String(failure.code) })
-  })
+export { fromBindError, transportFailure } from "./internal/transportErrors.ts"
