@@ -168,7 +168,7 @@ describe("testReporter", () => {
         it("explains", (context) => context.skip("no IPv6"))
         describe("broken", () => {
           beforeAll(() => { throw new Error("no") })
-          it("inside", () => {})
+          describe("deep", () => { it("inside", () => {}) })
         })`
       )
       Fs.writeFileSync(Path.join(folder, "b.test.ts"), `throw new Error("cannot be loaded")`)
@@ -195,7 +195,7 @@ describe("testReporter", () => {
         failed: [
           "a.test.ts > fails",
           "a.test.ts > skips: skipped without a reason",
-          "a.test.ts > broken > inside: skipped without a reason",
+          "a.test.ts > broken > deep > inside: its set-up failed",
           "b.test.ts: failed outside its tests"
         ],
         notRun: [

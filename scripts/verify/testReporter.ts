@@ -24,6 +24,12 @@ const reasonOf = (test: TestCase): string | undefined => {
   return result.state === "skipped" ? result.note ?? missing(test.tags) : undefined
 }
 
+const setUpFailed = (test: TestCase): boolean => {
+  const failed = (suite: TestCase["parent"]): boolean =>
+    suite.errors().length > 0 || (suite.type === "suite" && failed(suite.parent))
+  return failed(test.parent)
+}
+
 const countModule = (module: TestModule): Tests => {
   const tests = Array.from(module.children.allTests())
   const inState = (state: string) => tests.filter((test) => test.result().state === state)
@@ -32,8 +38,9 @@ const countModule = (module: TestModule): Tests => {
   const failed = [
     ...inState("failed").map(nameOf),
     ...inState("pending").map((test) => `${nameOf(test)}: did not end`),
-    // also what vitest reports for the tests of a suite whose set-up failed
-    ...unexplained.map((test) => `${nameOf(test)}: skipped without a reason`)
+    ...unexplained.map((test) =>
+      `${nameOf(test)}: ${setUpFailed(test) ? "its set-up failed" : "skipped without a reason"}`
+    )
   ]
   return {
     passed: inState("passed").length,

@@ -1,0 +1,195 @@
+/**
+ * The packages as users get them: built, packed, and installed into an empty project outside the workspace.
+ */
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
+import type { DocExample } from "../docExamples/extract.ts"
+import { fromMarkdown } from "../docExamples/extract.ts"
+import { check } from "../docExamples/run.ts"
+import { publicModules, publicPackages } from "../publicModules.ts"
+import { run } from "../verify/run.ts"
+
+const root = Path.resolve(import.meta.dirname, "../..")
+
+const readJson = (file: string) => JSON.parse(Fs.readFileSync(file, "utf8"))
+
+const installedVersion = (name: string): string =>
+  readJson(Path.join(root, "node_modules", name, "package.json")).version
+
+const execute = async (cwd: string, ...command: readonly [string, ...ReadonlyArray<string>]): Promise<string> => {
+  const outcome = await run({ name: command[0], commands: [command], timeout: 180_000 }, cwd)
+  if (outcome.failure !== undefined) throw new Error(`${outcome.failure}\n${outcome.output}`)
+  return outcome.output
+}
+
+/** Packs a package into `folder` and answers with the tarball's name. */
+const pack = async (name: string, folder: string): Promise<string> => {
+  await execute(Path.join(root, "packages", name), "pnpm", "pack", "--pack-destination", folder)
+  const tarball = Fs.readdirSync(folder).find((file) => file.startsWith(`effect-listener-${name}-`))
+  if (tarball === undefined) throw new Error(`pnpm pack made no tarball of ${name}`)
+  return tarball
+}
+
+const writeProject = (folder: string, tarballs: Record<string, string>): void => {
+  const write = (file: string, content: unknown) => Fs.writeFileSync(Path.join(folder, file), JSON.stringify(content))
+  write("package.json", {
+    name: "consumer",
+    private: true,
+    type: "module",
+    dependencies: {
+      ...tarballs,
+      "@effect/platform-node": installedVersion("@effect/platform-node"),
+      effect: installedVersion("effect")
+    },
+    devDependencies: {
+      "@types/node": installedVersion("@types/node"),
+      typescript: installedVersion("typescript"),
+      vitest: installedVersion("vitest"),
+      vite: installedVersion("vite")
+    }
+  })
+  // the packages depend on each other by version, and no registry has this one yet
+  write("pnpm-workspace.yaml", { overrides: tarballs })
+  write("tsconfig.base.json", {
+    compilerOptions: {
+      target: "ES2024",
+      lib: ["ES2024", "ESNext.Disposable", "DOM", "DOM.Iterable"],
+      module: "NodeNext",
+      moduleDetection: "force",
+      types: ["node"],
+      strict: true,
+      exactOptionalPropertyTypes: true,
+      // a published type that mentions one that was not published would otherwise silently be `any`
+      skipLibCheck: false
+    }
+  })
+}
+
+const consumer = `
+import * as Core from "@effect-listener/core"
+import * as ListenerState from "@effect-listener/core/ListenerState"
+import * as Node from "@effect-listener/node"
+import * as Testing from "@effect-listener/testing"
+import * as MemoryTransport from "@effect-listener/testing/MemoryTransport"
+import { Effect } from "effect"
+
+console.log(Core.ListenerState.transition === ListenerState.transition) // => true
+console.log(Testing.MemoryTransport.make === MemoryTransport.make) // => true
+console.log(typeof Node) // => object
+
+const program = Effect.gen(function*() {
+  const listener = yield* Core.Listener.listen(yield* MemoryTransport.make())
+  const report: Core.DrainReport.DrainReport = yield* listener.close()
+  console.log(report.outcome) // => Drained
+})
+
+await Effect.runPromise(Effect.scoped(program))
+`
+
+const internals = `
+for (const name of ["core", "node", "testing"]) {
+  const error = await import(\`@effect-listener/\${name}/internal/x\`).catch((error) => error)
+  console.log(error.code)
+}
+// => ERR_PACKAGE_PATH_NOT_EXPORTED
+// => ERR_PACKAGE_PATH_NOT_EXPORTED
+// => ERR_PACKAGE_PATH_NOT_EXPORTED
+`
+
+/** The modules outside `node` that do not run anywhere: one opens sockets, the other is a vitest suite. */
+const needNode = ["BadClients", "TransportLaws"]
+
+const example = (file: string, code: string): DocExample => ({ file, line: 1, code, noRun: undefined })
+
+const readme = Path.join(root, "README.md")
+
+const examples = [
+  example("consumer", consumer),
+  example("internals", internals),
+  ...Fs.existsSync(readme) ? fromMarkdown("README.md", Fs.readFileSync(readme, "utf8")) : []
+]
+
+describe("the published packages", () => {
+  const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "effect-listener-consumer-"))
+  const manifest = (name: string) => readJson(Path.join(folder, "node_modules/@effect-listener", name, "package.json"))
+
+  let problems: ReadonlyArray<string | undefined>
+
+  beforeAll(async () => {
+    await execute(root, "tsc", "-b", ...publicPackages.map((name) => `packages/${name}/tsconfig.src.json`))
+    const tarballs = await Promise.all(
+      publicPackages.map(async (name) => [`@effect-listener/${name}`, `file:${await pack(name, folder)}`])
+    )
+    writeProject(folder, Object.fromEntries(tarballs))
+    await execute(folder, "pnpm", "install", "--prefer-offline", "--no-frozen-lockfile")
+    const examplesFolder = Path.join(folder, "examples")
+    Fs.mkdirSync(examplesFolder)
+    problems = await check(examples, { root: folder, folder: examplesFolder, timeout: 30_000 })
+  }, 600_000)
+
+  afterAll(() => Fs.rmSync(folder, { recursive: true, force: true }))
+
+  it.for(examples.map(({ file, line }, index) => [`${file}:${line}`, index] as const))(
+    "type-check and run %s",
+    ([, index]) => {
+      assert.strictEqual(problems[index] ?? "", "")
+    }
+  )
+
+  it("have whole types", async () => {
+    const file = Path.join(folder, "types.ts")
+    Fs.writeFileSync(
+      file,
+      publicModules(root).map(({ name, packageName }) => `import "${packageName}/${name}"\n`).join("")
+    )
+    const project = Path.join(folder, "tsconfig.json")
+    Fs.writeFileSync(
+      project,
+      JSON.stringify({ extends: "./tsconfig.base.json", compilerOptions: { noEmit: true }, files: [file] })
+    )
+    // fails with the output of tsc
+    assert.strictEqual(await execute(folder, "tsc", "-p", project, "--pretty", "false"), "")
+  })
+
+  it.for(publicModules(root))("have $packageName/$name, built", ({ file, package: name }) => {
+    const built = file.replace(/^.*\/src\//, "dist/").replace(/\.ts$/, "")
+    for (const extension of [".js", ".d.ts", ".js.map", ".d.ts.map"]) {
+      const path = Path.join(folder, "node_modules/@effect-listener", name, built + extension)
+      assert.isTrue(Fs.existsSync(path), `${built}${extension} is missing`)
+    }
+  })
+
+  it.for(publicPackages)("%s depends on what registries have, and comes with licence and changelog", (name) => {
+    const { dependencies = {}, peerDependencies } = manifest(name)
+    for (const range of Object.values({ ...dependencies, ...peerDependencies })) {
+      assert.match(String(range), /^[\^>]/)
+    }
+    for (const file of ["LICENSE", "CHANGELOG.md"]) {
+      assert.isTrue(Fs.existsSync(Path.join(folder, "node_modules/@effect-listener", name, file)), `${file} is missing`)
+    }
+  })
+
+  it.for(
+    publicModules(root)
+      .filter(({ name, package: folder }) => folder !== "node" && !needNode.includes(name))
+      .map(({ name, packageName }) => `${packageName}/${name}`)
+  )("%s runs anywhere: it loads no module of Node's", async (specifier) => {
+    const file = Path.join(folder, `${specifier.replaceAll(/\W/g, "-")}.ts`)
+    Fs.writeFileSync(
+      file,
+      `import { isBuiltin, registerHooks } from "node:module"
+      const builtins: Array<string> = []
+      registerHooks({
+        resolve(specifier, context, next) {
+          if (isBuiltin(specifier)) builtins.push(\`\${specifier} by \${context.parentURL}\`)
+          return next(specifier, context)
+        }
+      })
+      await import(${JSON.stringify(specifier)})
+      console.log(JSON.stringify(builtins))`
+    )
+    assert.deepStrictEqual(JSON.parse(await execute(folder, process.execPath, file)), [])
+  })
+})
