@@ -4,22 +4,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { echo, makeHolder } from "./support/handlers.ts"
+import { listen, start, tagOf, untilStage } from "./support/listening.ts"
 
 const quick = { idleGrace: 0, deadline: "1 second", abortGrace: "100 millis", linger: { idle: 0 } } as const
-
-/** A listener that is aborted when the test ends: its drain would wait for the virtual clock. */
-const listen = (transport: Transport.Transport, options?: Listener.ListenerOptions) =>
-  Effect.tap(Listener.listen(transport, options), (listener) => Effect.addFinalizer(() => listener.abort))
-
-/** Waits until the drain has told every connection. */
-const untilDraining = (listener: Listener.Listener) =>
-  listener.progress.pipe(Stream.takeUntil((progress) => progress.stage === "Draining"), Stream.runDrain)
-
-/** Runs in a fiber that has already started. */
-const start = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkChild(effect, { startImmediately: true })
-
-const tagOf = <A, E extends { readonly _tag: string }, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.map(Effect.flip(effect), (error) => error._tag)
 
 describe("the lifetime of a listener", () => {
   describe("abort", () => {
@@ -297,7 +284,7 @@ describe("the lifetime of a listener", () => {
         const closing = yield* start(listener.close())
         const tags = yield* Effect.forEach(accepts, Fiber.join)
         assert.deepStrictEqual(tags, ["OperationAborted", "OperationAborted", "OperationAborted"])
-        yield* untilDraining(listener)
+        yield* untilStage(listener, "Draining")
         yield* holder.release
         yield* TestClock.adjust("10 millis")
         assert.strictEqual((yield* Fiber.join(closing)).connections.drained, 1)
@@ -318,7 +305,7 @@ describe("the lifetime of a listener", () => {
         yield* Fiber.interrupt(closing)
         assert.strictEqual(yield* listener.state, "Closing")
         const joined = yield* start(listener.closed)
-        yield* untilDraining(listener)
+        yield* untilStage(listener, "Draining")
         yield* holder.release
         yield* TestClock.adjust("10 millis")
         assert.strictEqual((yield* Fiber.join(joined)).connections.drained, 1)

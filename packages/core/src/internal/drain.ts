@@ -47,6 +47,7 @@ export class Drain {
   private endLameDuck = false
   private endGrace = false
   private sweepCut = false
+  private shown = -1
   private readonly host: DrainHost
   private readonly life: Life
 
@@ -127,7 +128,13 @@ export class Drain {
 
   private enter(stage: DrainStage): void {
     this.stage = stage
-    this.host.onProgress(this.progress())
+    this.showProgress()
+  }
+
+  private showProgress(): void {
+    const progress = this.progress()
+    this.shown = progress.remaining
+    this.host.onProgress(progress)
   }
 
   /** Not ready any more, but still accepting, until the time is over or somebody has had enough of it. */
@@ -229,14 +236,10 @@ export class Drain {
 
   /** At most ten times a second, and only what changed. */
   private reportProgress(): Effect.Effect<void> {
-    let last = -1
     return Effect.forever(Effect.andThen(
       this.life.clock.sleep(Duration.millis(100)),
       Effect.sync(() => {
-        const { remaining } = this.life.connections
-        if (remaining === last) return
-        last = remaining
-        this.host.onProgress(this.progress())
+        if (this.life.connections.remaining !== this.shown) this.showProgress()
       })
     ))
   }

@@ -1,0 +1,569 @@
+import { Connection, type DrainReport, Listener, ListenerError } from "@effect-listener/core"
+import { MemoryTransport } from "@effect-listener/testing"
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Exit, Fiber, Option, References, Scope, Stream } from "effect"
+import { Socket } from "effect/socket"
+import { TestClock } from "effect/testing"
+import { echo, makeHolder } from "./support/handlers.ts"
+import { listen, start, tagOf, untilStage } from "./support/listening.ts"
+
+const quick = { idleGrace: 0, deadline: "10 seconds", abortGrace: "100 millis", linger: { idle: 0 } } as const
+
+const sum = (counts: DrainReport.ConnectionCounts) => {
+  const { total, ...ends } = counts
+  return Object.values(ends).reduce((a, b) => a + b, 0) === total
+}
+
+describe("draining", () => {
+  it.effect("idle connections are ended before the first exchange in flight ends, and every one is counted once", () =>
+    Effect.gen(function*() {
+      const transport = yield* MemoryTransport.make()
+      const listener = yield* listen(transport, { drain: quick })
+      yield* start(Listener.serve(
+        listener,
+        Effect.fnUntraced(function*(connection) {
+          const pull = yield* Socket.readerString(connection.socket)
+          const writer = yield* connection.socket.writer
+          while (true) {
+            yield* pull
+            yield* connection.exchange("slow", Effect.andThen(Effect.sleep("2 seconds"), writer.write("done")))
+          }
+        }),
+        { idle: "pull" }
+      ))
+      const idle = yield* Effect.forEach(Array.from({ length: 20 }), () => transport.connect)
+      const busy = yield* Effect.forEach(Array.from({ length: 10 }), () => transport.connect)
+      for (const client of busy) yield* client.write("go")
+      const closing = yield* start(listener.close())
+      yield* TestClock.adjust("1 millis")
+      for (const client of idle) assert.strictEqual(yield* client.state, "Fin")
+      for (const client of busy) assert.strictEqual(yield* client.state, "Open")
+      yield* TestClock.adjust("2 seconds")
+      const report = yield* Fiber.join(closing)
+      for (const client of busy) assert.strictEqual(yield* client.readAllText, "done")
+      assert.deepStrictEqual([report.connections.idle, report.connections.drained], [20, 10])
+      assert.isTrue(sum(report.connections))
+      assert.strictEqual(yield* transport.open, 0)
+    }))
+
+  it.effect("three messages in one chunk, an exchange each, close during the first: three answers", () =>
+    Effect.gen(function*() {
+      const transport = yield* MemoryTransport.make()
+      const listener = yield* listen(transport, { drain: quick })
+      const entered = yield* Deferred.make<void>()
+      const release = yield* Deferred.make<void>()
+      yield* start(Listener.serve(
+        listener,
+        Effect.fnUntraced(function*(connection) {
+          const pull = yield* Socket.readerString(connection.socket)
+          const writer = yield* connection.socket.writer
+          while (true) {
+            for (const line of (yield* pull).join("").trim().split("\n")) {
+              yield* connection.exchange(
+                line,
+                Effect.gen(function*() {
+                  yield* Deferred.succeed(entered, undefined)
+                  yield* Deferred.await(release)
+                  yield* writer.write(`<${line}>`)
+                })
+              )
+            }
+          }
+        })
+      ))
+      const client = yield* transport.connect
+      yield* client.write("a\nb\nc\n")
+      yield* Deferred.await(entered)
+      const closing = yield* start(listener.close())
+      yield* untilStage(listener, "Draining")
+      yield* Deferred.succeed(release, undefined)
+      yield* TestClock.adjust("10 millis")
+      yield* Fiber.join(closing)
+      assert.strictEqual(yield* client.readAllText, "<a><b><c>")
+    }))
+
+  it.effect("half a message whose exchange is open is waited for", () =>
+    Effect.gen(function*() {
+      const transport = yield* MemoryTransport.make()
+      const listener = yield* listen(transport, { drain: quick })
+      const half = yield* Deferred.make<void>()
+      yield* start(Listener.serve(
+        listener,
+        Effect.fnUntraced(function*(connection) {
+          const pull = yield* Socket.readerString(connection.socket)
+          const writer = yield* connection.socket.writer
+          let message = (yield* pull).join("")
+          const end = connection.beginExchange("message")
+          yield* Deferred.succeed(half, undefined)
+          while (!message.endsWith("\n")) message += (yield* pull).join("")
+          yield* writer.write(`got ${message}`)
+          end()
+          end()
+          yield* pull
+        })
+      ))
+      const client = yield* transport.connect
+      yield* client.write("first half, ")
+      yield* Deferred.await(half)
+      const closing = yield* start(listener.close())
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual(yield* client.state, "Open")
+      yield* client.write("second half\n")
+      yield* TestClock.adjust("10 millis")
+      assert.strictEqual((yield* Fiber.join(closing)).connections.drained, 1)
+      assert.strictEqual(yield* client.readAllText, "got first half, second half\n")
+    }))
+
+  it.effect("a request that had arrived but was not read yet is served, without any grace", () =>
+    Effect.gen(function*() {
+      const transport = yield* MemoryTransport.make({ readLate: true })
+      const listener = yield* listen(transport, { drain: quick })
+      yield* start(Listener.serve(listener, echo, { idle: "pull" }))
+      const clients = yield* Effect.forEach(Array.from({ length: 100 }), () => transport.connect)
+      for (const client of clients) yield* client.write("hi")
+      const report = yield* listener.close()
+      for (const client of clients) assert.strictEqual(yield* client.readAllText, "got hi")
+      assert.strictEqual(report.outcome, "Drained")
+      assert.strictEqual(report.connections.total, 100)
+    }))
+
+  describe("idle grace", () => {
+    const serveActiveAtZero = Effect.gen(function*() {
+      const transport = yield* MemoryTransport.make()
+      const listener = yield* listen(transport, { drain: { ...quick, idleGrace: "250 millis" } })
+      yield* start(Listener.serve(listener, echo, { idle: "pull" }))
+      const client = yield* transport.connect
+      yield* client.write("a")
+      assert.strictEqual(yield* client.readText(5), "got a")
+      return { transport, listener, client }
+    })
+
+    it.effect("is counted from the last activity, exactly", () =>
+      Effect.gen(function*() {
+        const { client, listener } = yield* serveActiveAtZero
+        yield* TestClock.adjust("100 millis")
+        const closing = yield* start(listener.close())
+        yield* TestClock.adjust("149 millis")
+        assert.strictEqual(yield* client.state, "Open")
+        yield* TestClock.adjust("1 millis")
+        assert.strictEqual(yield* client.state, "Fin")
+        assert.strictEqual((yield* Fiber.join(closing)).duration, 150)
+      }))
+
+    it.effect("is not given to who was idle longer", () =>
+      Effect.gen(function*() {
+        const { client, listener } = yield* serveActiveAtZero
+        yield* TestClock.adjust("1 second")
+        const report = yield* listener.close()
+        assert.strictEqual(yield* client.state, "Fin")
+        assert.strictEqual(report.duration, 0)
+      }))
+
+    it.effect("lets the next request be served, and is given once, however often the client asks", () =>
+      Effect.gen(function*() {
+        const { client, listener } = yield* serveActiveAtZero
+        const closing = yield* start(listener.close())
+        const asking = yield* start(Effect.flip(Effect.forever(Effect.gen(function*() {
+          yield* client.write("more")
+          assert.strictEqual(yield* client.readText(8), "got more")
+          yield* Effect.sleep("10 millis")
+        }))))
+        yield* TestClock.adjust("251 millis")
+        const report = yield* Fiber.join(closing)
+        assert.isAtMost(report.duration, 251)
+        assert.strictEqual(report.connections.idle, 1)
+        yield* TestClock.adjust("10 millis")
+        yield* Fiber.join(asking)
+      }))
+  })
+
+  describe("idle mode", () => {
+    const closeAfter = (
+      options: Listener.ServeOptions,
+      handler: (connection: Connection.Connection) => Effect.Effect<unknown, unknown, Scope.Scope>
+    ) =>
+      Effect.gen(function*() {
+        const transport = yield* MemoryTransport.make()
+        const listener = yield* listen(transport, { drain: quick })
+        yield* start(Effect.ignore(Listener.serve(listener, handler, options)))
+        const client = yield* transport.connect
+        yield* client.write("x")
+        const closing = yield* start(Effect.result(listener.close()))
+        yield* TestClock.adjust("11 seconds")
+        return (yield* Fiber.join(closing))._tag === "Success" ? "Drained" : "Deadline"
+      })
+    const onlyPulls = Effect.fnUntraced(function*(connection: Connection.Connection) {
+      const { pull } = yield* connection.socket.reader
+      while (true) yield* pull
+    })
+
+    it.effect("handler: never idle, it costs the deadline", () =>
+      Effect.map(closeAfter({}, onlyPulls), (end) => assert.strictEqual(end, "Deadline")))
+    it.effect("handler: by pull once an exchange was opened", () =>
+      Effect.map(closeAfter({}, echo), (end) => assert.strictEqual(end, "Drained")))
+    it.effect("pull: idle while waiting in pull", () =>
+      Effect.map(closeAfter({ idle: "pull" }, onlyPulls), (end) => assert.strictEqual(end, "Drained")))
+    it.effect("pull: not idle while computing", () =>
+      Effect.map(
+        closeAfter({ idle: "pull" }, () => Effect.sleep("1 hour")),
+        (end) => assert.strictEqual(end, "Deadline")
+      ))
+    it.effect("exchange: idle while no exchange is open, whatever the handler waits for", () =>
+      Effect.map(
+        closeAfter({ idle: "exchange" }, (connection) =>
+          Effect.gen(function*() {
+            const { pull } = yield* connection.socket.reader
+            yield* pull
+            yield* Effect.raceFirst(Effect.never, pull)
+          })),
+        (end) => assert.strictEqual(end, "Drained")
+      ))
+  })
+
+  it.effect("a pull that the drain ends fails with 1001 draining, and the handler may still write its last word", () =>
+    Effect.gen(function*() {
+      const transport = yield* MemoryTransport.make()
+      const listener = yield* listen(transport, { drain: quick })
+      yield* start(Listener.serve(
+        listener,
+        Effect.fnUntraced(function*(connection) {
+          const { pull } = yield* connection.socket.reader
+          const writer = yield* connection.socket.writer
+          const error = yield* Effect.flip(Effect.forever(pull))
+          assert(error.reason._tag === "SocketCloseError")
+          yield* writer.write(`bye ${error.reason.code} ${error.reason.closeReason}`)
+        }),
+        { idle: "pull" }
+      ))
+      const client = yield* transport.connect
+      const report = yield* listener.close()
+      assert.strictEqual(yield* client.readAllText, "bye 1001 draining")
+      assert.strictEqual(report.connections.idle, 1)
+    }))
+
+  it.effect("draining tells every handler, early and late", () =>
+    Effect.gen(function*() {
+      const transport = yield* MemoryTransport.make()
+      const listener = yield* listen(transport, { drain: quick })
+      yield* start(Listener.serve(listener, (connection) =>
+        Effect.gen(function*() {
+          const writer = yield* connection.socket.writer
+          yield* connection.draining
+          yield* connection.draining
+          yield* writer.write("told")
+        })))
+      const client = yield* transport.connect
+      const report = yield* listener.close()
+      assert.strictEqual(yield* client.readAllText, "told")
+      assert.strictEqual(report.connections.drained, 1)
+    }))
+
+  it.effect("a client that does not read is cut at the deadline and named with its pending bytes; others end well", () =>
+    Effect.gen(function*() {
+      const transport = yield* MemoryTransport.make({ bufferSize: 1000 })
+      const listener = yield* listen(transport, { drain: quick })
+      yield* start(Listener.serve(
+        listener,
+        Effect.fnUntraced(function*(connection) {
+          const pull = yield* Socket.readerString(connection.socket)
+          const writer = yield* connection.socket.writer
+          while (true) yield* connection.exchange((yield* pull).join(""), writer.write(new Uint8Array(5000)))
+        })
+      ))
+      const stuck = yield* transport.connect
+      const reader = yield* transport.connect
+      yield* stuck.write("big")
+      yield* reader.write("big")
+      const closing = yield* start(Effect.flip(listener.close()))
+      yield* untilStage(listener, "Draining")
+      const reading = yield* start(reader.readAll)
+      yield* TestClock.adjust("10 seconds")
+      const error = yield* Fiber.join(closing)
+      assert.instanceOf(error, ListenerError.OperationTimedOut)
+      assert.strictEqual((yield* Fiber.join(reading)).length, 5000)
+      const report = error.report!
+      assert.deepStrictEqual([report.connections.cut, report.connections.drained], [1, 1])
+      assert.strictEqual(report.cut[0]?.id, 1)
+      assert.strictEqual(report.cut[0]?.bytesPending, 4000)
+      assert.strictEqual(yield* stuck.ended, "Reset")
+    }))
+
+  it.effect("a peer that resets during the drain is counted endedByPeer and does not hold it", () =>
+    Effect.gen(function*() {
+      const transport = yield* MemoryTransport.make()
+      const holder = yield* makeHolder
+      const listener = yield* listen(transport, { drain: quick })
+      yield* start(Listener.serve(listener, holder.handler))
+      const client = yield* transport.connect
+      yield* client.write("x")
+      yield* holder.entered
+      const closing = yield* start(listener.close())
+      yield* untilStage(listener, "Draining")
+      yield* client.reset
+      yield* holder.release
+      yield* TestClock.adjust("10 millis")
+      assert.strictEqual((yield* Fiber.join(closing)).connections.endedByPeer, 1)
+    }))
+
+  it.effect("progress falls, its last element equals the report, and it ends at Closed", () =>
+    Effect.gen(function*() {
+      const transport = yield* MemoryTransport.make()
+      const listener = yield* listen(transport, { drain: quick })
+      yield* start(
+        Listener.serve(listener, (connection) => connection.exchange("work", Effect.sleep(connection.id * 1000)))
+      )
+      for (let i = 0; i < 5; i++) yield* transport.connect
+      const watching = yield* start(Stream.runCollect(listener.progress))
+      const closing = yield* start(listener.close())
+      yield* TestClock.adjust("6 seconds")
+      const report = yield* Fiber.join(closing)
+      const seen = yield* Fiber.join(watching)
+      const draining = seen.filter((progress) => progress.stage === "Draining").map((progress) => progress.remaining)
+      assert.deepStrictEqual(draining, [5, 4, 3, 2, 1])
+      const last = seen.at(-1)
+      assert.strictEqual(last?.stage, "Closed")
+      assert.strictEqual(last?.remaining, 0)
+      assert.strictEqual(last?.connections, report.connections.total)
+      const oldest = seen.find((progress) => progress.stage === "Draining")?.oldest
+      assert.strictEqual(oldest && Option.getOrUndefined(oldest)?.id, 1)
+    }))
+
+  it.effect("dryRun says what a close now would wait for, and stops nothing", () =>
+    Effect.gen(function*() {
+      const transport = yield* MemoryTransport.make()
+      const holder = yield* makeHolder
+      const listener = yield* listen(transport, { drain: quick })
+      const serving = yield* start(Listener.serve(listener, holder.handler, { idle: "pull" }))
+      const client = yield* transport.connect
+      yield* transport.connect
+      yield* client.write("x")
+      yield* holder.entered
+      yield* Fiber.interrupt(serving)
+      yield* transport.connect
+      const dry = yield* listener.dryRun
+      assert.deepStrictEqual([dry.active, dry.idle, dry.queued], [1, 1, 1])
+      assert.deepStrictEqual(dry.waitingFor.map((info) => info.exchanges[0]?.label), ["hold x"])
+      assert.strictEqual(yield* listener.state, "Open")
+      const phases = (yield* listener.connections).map((info) => info.phase)
+      assert.deepStrictEqual(phases, ["Active", "Idle", "Queued"])
+    }))
+
+  describe("lame duck", () => {
+    it.effect("not ready, still accepting, everybody told, nobody ended; then the drain", () =>
+      Effect.gen(function*() {
+        const transport = yield* MemoryTransport.make()
+        const listener = yield* listen(transport, { drain: { ...quick, lameDuck: "1 second" } })
+        const told: Array<number> = []
+        yield* start(Listener.serve(listener, (connection) =>
+          Effect.andThen(
+            Effect.forkChild(Effect.andThen(connection.draining, Effect.sync(() => told.push(connection.id)))),
+            echo(connection)
+          ), { idle: "pull" }))
+        const early = yield* transport.connect
+        assert.isTrue(yield* listener.readiness)
+        const closing = yield* start(listener.close())
+        yield* TestClock.adjust("500 millis")
+        assert.isFalse(yield* listener.readiness)
+        assert.strictEqual(yield* listener.state, "Open")
+        const late = yield* transport.connect
+        yield* late.write("hi")
+        assert.strictEqual(yield* late.readText(6), "got hi")
+        yield* Effect.yieldNow
+        assert.deepStrictEqual(told, [1, 2])
+        assert.strictEqual(yield* early.state, "Open")
+        yield* TestClock.adjust("499 millis")
+        assert.strictEqual(yield* listener.state, "Open")
+        yield* TestClock.adjust("1 millis")
+        const report = yield* Fiber.join(closing)
+        assert.strictEqual(report.duration, 1000)
+        assert.strictEqual(report.connections.total, 2)
+        assert.strictEqual(yield* tagOf(transport.connect), "ConnectionRefused")
+      }))
+
+    it.effect("ends early when no new connection came for quiet, not before min, at most at max", () =>
+      Effect.gen(function*() {
+        const lasts = (connectEvery: number) =>
+          Effect.gen(function*() {
+            const transport = yield* MemoryTransport.make()
+            const listener = yield* listen(transport, {
+              drain: { ...quick, lameDuck: { min: "2 seconds", quiet: "1 second", max: "10 seconds" } }
+            })
+            yield* start(Listener.serve(listener, echo, { idle: "pull" }))
+            const closing = yield* start(listener.close())
+            const clients = yield* start(
+              Effect.ignore(Effect.forever(Effect.delay(transport.connect, connectEvery)))
+            )
+            yield* TestClock.adjust("20 seconds")
+            yield* Fiber.interrupt(clients)
+            return (yield* Fiber.join(closing)).duration
+          })
+        assert.strictEqual(yield* lasts(60_000), 2000)
+        assert.strictEqual(yield* lasts(1600), 2600)
+        assert.strictEqual(yield* lasts(500), 10_000)
+      }))
+
+    it.effect("another close ends it; both get one report and the smaller deadline wins", () =>
+      Effect.gen(function*() {
+        const transport = yield* MemoryTransport.make()
+        const holder = yield* makeHolder
+        const listener = yield* listen(transport, { drain: { ...quick, lameDuck: "1 hour" } })
+        yield* start(Listener.serve(listener, holder.handler))
+        const client = yield* transport.connect
+        yield* client.write("x")
+        yield* holder.entered
+        const first = yield* start(Effect.flip(listener.close()))
+        const second = yield* start(Effect.flip(listener.close({ deadline: "1 second" })))
+        yield* TestClock.adjust("1 second")
+        const error = yield* Fiber.join(first)
+        assert.instanceOf(error, ListenerError.OperationTimedOut)
+        assert.strictEqual(error.deadline, 1000)
+        assert.deepStrictEqual(yield* Fiber.join(second), error)
+      }))
+
+    it.effect("an abort ends it: Faulted, and the waiting close fails OperationAborted and ends Closed", () =>
+      Effect.gen(function*() {
+        const transport = yield* MemoryTransport.make()
+        const holder = yield* makeHolder
+        const listener = yield* listen(transport, { drain: { ...quick, lameDuck: "1 hour" } })
+        yield* start(Effect.ignore(Listener.serve(listener, holder.handler)))
+        const client = yield* transport.connect
+        yield* client.write("x")
+        yield* holder.entered
+        const states = yield* start(
+          listener.changes.pipe(Stream.takeUntil((state) => state === "Closed"), Stream.runCollect)
+        )
+        const closing = yield* start(tagOf(listener.close()))
+        yield* listener.abort
+        assert.strictEqual(yield* Fiber.join(closing), "OperationAborted")
+        assert.deepStrictEqual(yield* Fiber.join(states), ["Open", "Faulted", "Closing", "Closed"])
+        assert.strictEqual((yield* listener.closed).connections.cut, 1)
+      }))
+  })
+
+  describe("an accepted connection", () => {
+    it.effect("is told draining and awaited until its scope ends", () =>
+      Effect.gen(function*() {
+        const transport = yield* MemoryTransport.make()
+        const listener = yield* listen(transport, { drain: quick })
+        const client = yield* transport.connect
+        const told = yield* Deferred.make<void>()
+        const go = yield* Deferred.make<void>()
+        const user = yield* start(Effect.scoped(Effect.gen(function*() {
+          const connection = yield* listener.accept
+          yield* connection.draining
+          yield* Deferred.succeed(told, undefined)
+          yield* Deferred.await(go)
+          yield* Effect.flatMap(connection.socket.writer, (writer) => writer.write("done"))
+        })))
+        const closing = yield* start(listener.close())
+        yield* Deferred.await(told)
+        assert.strictEqual(yield* listener.state, "Closing")
+        yield* Deferred.succeed(go, undefined)
+        yield* TestClock.adjust("10 millis")
+        yield* Fiber.join(user)
+        assert.strictEqual((yield* Fiber.join(closing)).connections.drained, 1)
+        assert.strictEqual(yield* client.readAllText, "done")
+      }))
+
+    it.effect("is destroyed at the deadline, its fiber left alone", () =>
+      Effect.gen(function*() {
+        const transport = yield* MemoryTransport.make()
+        const listener = yield* listen(transport, { drain: quick })
+        const client = yield* transport.connect
+        const user = yield* start(Effect.scoped(Effect.andThen(listener.accept, Effect.sleep("1 minute"))))
+        const closing = yield* start(Effect.flip(listener.close()))
+        yield* TestClock.adjust("10 seconds")
+        const error = yield* Fiber.join(closing)
+        assert.instanceOf(error, ListenerError.OperationTimedOut)
+        assert.strictEqual(error.report?.connections.cut, 1)
+        assert.deepStrictEqual(error.report?.handlersLeftBehind, [])
+        assert.strictEqual(yield* client.ended, "Reset")
+        assert.isUndefined(user.pollUnsafe())
+        yield* TestClock.adjust("1 minute")
+        yield* Fiber.join(user)
+      }))
+
+    it.effect("interrupted before, during and after the hand-over: the next accept has it", () =>
+      Effect.gen(function*() {
+        const seen = { before: 0, givenBack: 0, after: 0 }
+        // a fiber that yields after every few operations can be interrupted between being given a connection and owning it
+        for (const operations of [3, 4, 5, 6]) {
+          for (let turns = 0; turns < 16; turns++) {
+            const transport = yield* MemoryTransport.make({ resumeLate: true })
+            const listener = yield* listen(transport, { drain: quick })
+            const accepting = yield* start(
+              Effect.scoped(Effect.andThen(listener.accept, Effect.never)).pipe(
+                Effect.provideService(References.MaxOpsBeforeYield, operations)
+              )
+            )
+            const client = yield* transport.connect
+            for (let turn = 0; turn < turns; turn++) yield* Effect.yieldNow
+            const given = (yield* listener.dryRun).waitingFor.length > 0
+            yield* Fiber.interrupt(accepting)
+            yield* Effect.yieldNow
+            // owned, it ended with its owner's scope; else it waits for the next accept
+            const ended = (yield* client.state) === "Fin"
+            seen[ended ? "after" : given ? "givenBack" : "before"]++
+            const { queued } = yield* listener.dryRun
+            assert.strictEqual(queued + (yield* transport.queued), ended ? 0 : 1)
+            if (!ended) yield* Effect.scoped(listener.accept)
+            assert.strictEqual(yield* transport.open, 0)
+          }
+        }
+        assert.isTrue(seen.before > 0 && seen.givenBack > 0 && seen.after > 0, JSON.stringify(seen))
+      }))
+  })
+
+  describe("detach", () => {
+    it.effect("the connection works on after the listener is closed, and the caller's scope ends it", () =>
+      Effect.gen(function*() {
+        const transport = yield* MemoryTransport.make()
+        const listener = yield* listen(transport, { drain: quick })
+        const scope = yield* Scope.make()
+        const detached = yield* Deferred.make<void>()
+        yield* start(Listener.serve(
+          listener,
+          Effect.fnUntraced(function*(connection) {
+            yield* connection.detach(scope)
+            yield* Deferred.succeed(detached, undefined)
+            yield* echo(connection)
+          })
+        ))
+        const client = yield* transport.connect
+        yield* Deferred.await(detached)
+        const report = yield* listener.close()
+        assert.strictEqual(report.connections.total, 0)
+        yield* client.write("on")
+        assert.strictEqual(yield* client.readText(6), "got on")
+        yield* Scope.close(scope, Exit.void)
+        assert.strictEqual(yield* client.ended, "Fin")
+      }))
+
+    it.effect("during a drain it is counted detached and no longer waited for", () =>
+      Effect.gen(function*() {
+        const transport = yield* MemoryTransport.make()
+        const listener = yield* listen(transport, { drain: quick })
+        const scope = yield* Scope.make()
+        yield* start(Listener.serve(listener, (connection) =>
+          Effect.andThen(connection.draining, Effect.andThen(connection.detach(scope), Effect.never))))
+        yield* transport.connect
+        const report = yield* listener.close()
+        assert.deepStrictEqual([report.connections.total, report.connections.detached], [1, 1])
+        yield* Scope.close(scope, Exit.void)
+        assert.strictEqual(yield* transport.open, 0)
+      }))
+  })
+
+  it.effect("CurrentConnection is the handler's own, and nobody's outside", () =>
+    Effect.gen(function*() {
+      const transport = yield* MemoryTransport.make()
+      const listener = yield* listen(transport, { drain: quick })
+      const seen = yield* Deferred.make<boolean>()
+      yield* start(Listener.serve(listener, (connection) =>
+        Effect.flatMap(Connection.CurrentConnection, (current) =>
+          Deferred.succeed(seen, Option.contains(current, connection)))))
+      yield* transport.connect
+      assert.isTrue(yield* Deferred.await(seen))
+      assert.isTrue(Option.isNone(yield* Connection.CurrentConnection))
+    }))
+})
