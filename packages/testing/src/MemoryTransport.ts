@@ -233,6 +233,9 @@ export const makeNetwork: Effect.Effect<MemoryNetwork> = Effect.sync(() => {
  * - `resumeLate`: a connection that arrives while a fiber waits in `accept` is
  *   handed over at once, but the fiber goes on from its dispatcher. So a test
  *   can interrupt it before, during and after the hand-over. Default `false`.
+ * - `readLate`: bytes reach a waiting pull one turn after they have arrived, and
+ *   until then `endReading` does not know of them: so it is with Node, where a
+ *   drain that does not wait for `settled` loses them. Default `false`.
  * - `handshake`: what `ready` of every connection does. Default nothing.
  * - `protocol`: of every connection. Default `"memory"`.
  *
@@ -249,6 +252,7 @@ export interface Options {
   readonly backlog?: number | undefined
   readonly bindLatency?: Duration.Input | undefined
   readonly resumeLate?: boolean | undefined
+  readonly readLate?: boolean | undefined
   readonly handshake?: Effect.Effect<void, SecurityFailure | Socket.SocketError> | undefined
   readonly protocol?: string | undefined
 }
@@ -273,6 +277,7 @@ export const make: (options?: Options) => Effect.Effect<MemoryTransport> = Effec
     const bindFailures: Array<TransportBindError> = []
     const acceptFailures: Array<TransportAcceptError> = []
     let open = 0
+    let connected = 0
     let bound: Bound | undefined
 
     const listen = (): Bound => {
@@ -288,6 +293,7 @@ export const make: (options?: Options) => Effect.Effect<MemoryTransport> = Effec
         const { server, client } = endpoint.make({
           capacity,
           latency,
+          readLate: options.readLate ?? false,
           context,
           serverError: memoryConnection.readError,
           clientError: (how) => new ConnectionEnded({ how }),
@@ -295,6 +301,7 @@ export const make: (options?: Options) => Effect.Effect<MemoryTransport> = Effec
         })
         open++
         const connection = memoryConnection.make({
+          sequence: connected++,
           endpoint: server,
           remote,
           local: address,

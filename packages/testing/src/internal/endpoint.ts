@@ -21,6 +21,7 @@ export interface Endpoint<E, Peer> {
 export interface Options<Server, Client> {
   readonly capacity: number
   readonly latency: Duration.Duration
+  readonly readLate: boolean
   readonly context: Context.Context<never>
   readonly serverError: (ending: Ending) => Server
   readonly clientError: (ending: Ending) => Client
@@ -38,12 +39,14 @@ export const make = <Server, Client>(
   const up: Pipe<Server> = new Pipe({
     capacity,
     wire: upWire,
+    readLate: options.readLate,
     error: options.serverError,
     onRefused: () => server.reset()
   })
   const down: Pipe<Client> = new Pipe({
     capacity,
     wire: downWire,
+    readLate: false,
     error: options.clientError,
     onEnd: options.onClientEnd,
     onRefused: () => client.reset()

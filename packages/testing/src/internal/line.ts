@@ -12,7 +12,8 @@ import type * as Fiber from "effect/Fiber"
 
 /** What a line hands out, and whether a waiting fiber goes on at once or from its dispatcher. */
 export interface Source<A, E> {
-  readonly take: (limit: number) => Exit.Exit<A, E> | undefined
+  /** The next value for this fiber, or the end, or nothing yet. */
+  readonly take: (limit: number, fiber: Fiber.Fiber<unknown, unknown>) => Exit.Exit<A, E> | undefined
   readonly giveBack: (value: A) => void
   /** Called after a value was handed over: what the taking made possible. */
   readonly onHanded?: (() => void) | undefined
@@ -23,7 +24,7 @@ interface Waiter<A, E> {
   readonly fiber: Fiber.Fiber<unknown, unknown>
   readonly limit: number
   readonly owner: object | undefined
-  readonly resume: (exit: Exit.Exit<A, E>) => void
+  readonly resume: (effect: Effect.Effect<A, E>) => void
   /** It was not served in its own call. */
   waited: boolean
   handed: Exit.Exit<A, E> | undefined
@@ -51,23 +52,26 @@ export class Line<A, E> {
     return this.#inHand
   }
 
-  /** Waits for the next value, or takes it if there is one; `limit` is passed on to `take`, `owner` names the waiting fiber in `answer`. */
+  /**
+   * Waits for the next value, or takes it if there is one. `limit` is passed on
+   * to `take`, `owner` names the waiting fiber in `answer`.
+   *
+   * Nothing may be put around this between the line and who uses the value: each
+   * further step is one at which an interruption loses it.
+   */
   receive(limit: number, owner?: object): Effect.Effect<A, E> {
     return Effect.withFiber<A, E>((fiber) => {
       let waiter: Waiter<A, E> | undefined
-      return Effect.callback<A, E>((resume) => {
+      const wait = Effect.callback<A, E>((resume) => {
         waiter = { fiber, limit, owner, resume, waited: false, handed: undefined, went: false }
         this.#waiters.push(waiter)
         // Those who came before go first
         if (this.#waiters.length === 1) this.serve()
         waiter.waited = true
-      }).pipe(
-        Effect.map((value) => {
-          if (waiter !== undefined) this.#go(waiter)
-          return value
-        }),
-        // Not onExit: its frame could turn a success into an interruption after the value has passed
-        Effect.catchCause((cause) => {
+      })
+      // Not onExit: its frame has a step of its own between the value and the user, at which it could be lost
+      return Effect.uninterruptibleMask((restore) =>
+        Effect.catchCause(restore(wait), (cause) => {
           if (waiter !== undefined) this.#leave(waiter)
           return Effect.failCause(cause)
         })
@@ -79,7 +83,7 @@ export class Line<A, E> {
   serve(): void {
     let first = this.#waiters[0]
     while (first !== undefined) {
-      const exit = this.source.take(first.limit)
+      const exit = this.source.take(first.limit, first.fiber)
       if (exit === undefined) return
       this.#waiters.shift()
       this.#hand(first, exit)
@@ -111,8 +115,14 @@ export class Line<A, E> {
   #hand(waiter: Waiter<A, E>, exit: Exit.Exit<A, E>): void {
     waiter.handed = exit
     if (Exit.isSuccess(exit)) this.#inHand++
-    if (this.source.late && waiter.waited) waiter.fiber.currentDispatcher.scheduleTask(() => waiter.resume(exit), 0)
-    else waiter.resume(exit)
+    const go = Exit.isSuccess(exit)
+      ? Effect.sync(() => {
+        this.#go(waiter)
+        return exit.value
+      })
+      : exit
+    if (this.source.late && waiter.waited) waiter.fiber.currentDispatcher.scheduleTask(() => waiter.resume(go), 0)
+    else waiter.resume(go)
   }
 
   #go(waiter: Waiter<A, E>): void {

@@ -36,12 +36,12 @@ export const make = <Peer>(options: {
 
   /** Reads until `done`; what was read is put back when that fails or is interrupted. */
   const readUntil = (done: (size: number) => boolean, limit: (size: number) => number) =>
-    Effect.suspend(() => {
+    Effect.uninterruptibleMask((restore) => {
       const chunks: Array<Uint8Array> = []
       let size = 0
       return Effect.gen(function*() {
         while (!done(size)) {
-          for (const chunk of yield* incoming.pull(limit(size))) {
+          for (const chunk of yield* restore(incoming.pull(limit(size)))) {
             chunks.push(chunk)
             size += chunk.length
           }
@@ -55,7 +55,7 @@ export const make = <Peer>(options: {
       )
     })
 
-  const read = Effect.suspend(() => Effect.map(incoming.pull(), concat))
+  const read = readUntil((size) => size > 0, () => Infinity)
   const readText = (bytes?: number) =>
     Effect.map(bytes === undefined ? read : readUntil((size) => size >= bytes, (size) => bytes - size), decode)
   const readAll = Effect.suspend(() => {

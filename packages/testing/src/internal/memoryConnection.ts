@@ -33,6 +33,7 @@ export const readError = (ending: Ending): Socket.SocketError =>
     })
 
 export interface ServerConnection extends TransportConnection {
+  readonly sequence: number
   /** Ends and releases a connection that nobody took: a FIN, and its input is discarded. */
   readonly dismiss: () => void
   /** Resets and releases it. */
@@ -40,6 +41,7 @@ export interface ServerConnection extends TransportConnection {
 }
 
 export const make = <Peer>(options: {
+  readonly sequence: number
   readonly endpoint: Endpoint<Socket.SocketError, Peer>
   readonly remote: TransportConnection["remote"]
   readonly local: TransportConnection["local"]
@@ -126,6 +128,7 @@ export const make = <Peer>(options: {
     )
 
   return {
+    sequence: options.sequence,
     remote: options.remote,
     local: options.local,
     protocol: options.protocol,
@@ -136,11 +139,11 @@ export const make = <Peer>(options: {
     ready: options.ready,
     endReading: (error) => {
       if (released || lingering) return true
-      if (incoming.unread > 0) return false
+      if (incoming.buffered) return false
       incoming.stop(error)
       return true
     },
-    settled: Effect.andThen(Effect.yieldNow, incoming.settled),
+    settled: Effect.andThen(Effect.yieldNow, incoming.readTurn),
     goodbye,
     destroy: Effect.sync(reset),
     dismiss,

@@ -1,17 +1,12 @@
 /**
  * The listening socket of an in-memory transport: its accept queue and the
- * fibers that wait in accept.
+ * fibers that wait in accept. Connections are numbered in the order in which
+ * the "kernel" accepted them.
  */
 import { TransportAcceptError } from "@effect-listener/core/Transport"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { Line } from "./line.ts"
-
-/** A connection in the accept queue, numbered in the order in which the kernel accepted them. */
-export interface Queued<Connection> {
-  readonly sequence: number
-  readonly connection: Connection
-}
 
 /** Turns without an accept after which a sweep with nobody accepting is over. */
 const quietTurns = 2
@@ -22,14 +17,13 @@ const turn = Effect.yieldNowWith(Number.MAX_SAFE_INTEGER)
 const gone = (cause: string): TransportAcceptError =>
   new TransportAcceptError({ class: "fatal", code: "EBADF", cause: new Error(cause) })
 
-export class MemoryListener<Connection> {
+export class MemoryListener<Connection extends { readonly sequence: number }> {
   readonly #backlog: number
   readonly #failures: Array<TransportAcceptError>
   readonly #discard: (connection: Connection) => void
-  readonly #line: Line<Queued<Connection>, TransportAcceptError>
-  #queue: Array<Queued<Connection>> = []
+  readonly #line: Line<Connection, TransportAcceptError>
+  #queue: Array<Connection> = []
   #gone: TransportAcceptError | undefined
-  #sequence = 0
   #accepted = 0
 
   constructor(options: {
@@ -45,7 +39,7 @@ export class MemoryListener<Connection> {
     this.#discard = options.discard
     this.#line = new Line({
       take: () => this.#take(),
-      giveBack: (queued) => this.#giveBack(queued),
+      giveBack: (connection) => this.#giveBack(connection),
       late: options.late
     })
   }
@@ -63,13 +57,11 @@ export class MemoryListener<Connection> {
   }
 
   enqueue(connection: Connection): void {
-    this.#queue.push({ sequence: this.#sequence++, connection })
+    this.#queue.push(connection)
     this.#line.serve()
   }
 
-  readonly accept: Effect.Effect<Connection, TransportAcceptError> = Effect.suspend(() =>
-    Effect.map(this.#line.receive(1), ({ connection }) => connection)
-  )
+  readonly accept: Effect.Effect<Connection, TransportAcceptError> = Effect.suspend(() => this.#line.receive(1))
 
   /** To be called when there are new failures. */
   failed(): void {
@@ -82,7 +74,7 @@ export class MemoryListener<Connection> {
     const left = this.#queue
     this.#queue = []
     this.#line.serve()
-    return left.map((queued) => queued.connection)
+    return left
   }
 
   close(): ReadonlyArray<Connection> {
@@ -115,7 +107,7 @@ export class MemoryListener<Connection> {
     })
   }
 
-  #take(): Exit.Exit<Queued<Connection>, TransportAcceptError> | undefined {
+  #take(): Exit.Exit<Connection, TransportAcceptError> | undefined {
     if (this.#gone !== undefined) return Exit.fail(this.#gone)
     const failure = this.#failures.shift()
     if (failure !== undefined) return Exit.fail(failure)
@@ -125,11 +117,11 @@ export class MemoryListener<Connection> {
     return Exit.succeed(first)
   }
 
-  #giveBack(queued: Queued<Connection>): void {
+  #giveBack(connection: Connection): void {
     this.#accepted--
-    if (this.#gone !== undefined) return this.#discard(queued.connection)
-    const later = this.#queue.findIndex((other) => other.sequence > queued.sequence)
-    this.#queue.splice(later === -1 ? this.#queue.length : later, 0, queued)
+    if (this.#gone !== undefined) return this.#discard(connection)
+    const later = this.#queue.findIndex((other) => other.sequence > connection.sequence)
+    this.#queue.splice(later === -1 ? this.#queue.length : later, 0, connection)
     this.#line.serve()
   }
 }

@@ -11,6 +11,7 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import { Line } from "./line.ts"
 import type { Wire } from "./wire.ts"
 
@@ -20,6 +21,8 @@ export type Ending = "Fin" | "Reset"
 export interface Options<E> {
   readonly capacity: number
   readonly wire: Wire
+  /** Bytes reach a waiting pull in the next turn only, and until then nobody knows of them. */
+  readonly readLate: boolean
   /** The error the reader sees at an end. */
   readonly error: (ending: Ending) => E
   /** Called when the first end has arrived, or a reset after a FIN. */
@@ -39,6 +42,7 @@ export class Pipe<E> {
   #unread: Array<Uint8Array> = []
   #history: Array<Uint8Array> = []
   #closed = false
+  #turn: "None" | "Coming" | "Now" = "None"
   #end: E | undefined
   #ending: Ending | undefined
   #stopped: E | undefined
@@ -52,7 +56,7 @@ export class Pipe<E> {
   constructor(options: Options<E>) {
     this.#options = options
     this.#line = new Line({
-      take: (limit) => this.#take(limit),
+      take: (limit, fiber) => this.#take(limit, fiber),
       giveBack: (chunks) => this.#giveBack(chunks),
       onHanded: () => this.#move(),
       late: false
@@ -167,9 +171,14 @@ export class Pipe<E> {
     return this.#delivered
   }
 
-  /** Bytes that have arrived and were not read, those handed to a reader that has not gone on yet included. */
+  /** Bytes that have arrived and were not read. */
   get unread(): number {
-    return this.#arrived - this.#read + this.#line.inHand
+    return this.#arrived - this.#read
+  }
+
+  /** Whether the reader's process has bytes that its handler does not have yet. */
+  get buffered(): boolean {
+    return this.#line.inHand > 0 || (this.unread > 0 && !this.#options.readLate)
   }
 
   /** Reads what is there, at most `limit` bytes, or waits for it. After the last byte it fails with the end. */
@@ -182,10 +191,11 @@ export class Pipe<E> {
     this.#giveBack(chunks)
   }
 
-  /** Completes when what was handed to readers has reached them. */
-  get settled(): Effect.Effect<void> {
+  /** One read turn: a waiting pull gets what has arrived; completes when it has it. */
+  readonly readTurn: Effect.Effect<void> = Effect.suspend(() => {
+    this.#readNow()
     return this.#line.settled
-  }
+  })
 
   /** How the peer ended, once that has arrived. */
   get ending(): Ending | undefined {
@@ -241,7 +251,24 @@ export class Pipe<E> {
     this.#line.serve()
   }
 
-  #take(limit: number): Exit.Exit<NonEmptyReadonlyArray<Uint8Array>, E> | undefined {
+  #readNow(): void {
+    this.#turn = "Now"
+    this.#line.serve()
+    this.#turn = "None"
+  }
+
+  #take(
+    limit: number,
+    fiber: Fiber.Fiber<unknown, unknown>
+  ): Exit.Exit<NonEmptyReadonlyArray<Uint8Array>, E> | undefined {
+    if (this.#options.readLate && this.#turn !== "Now" && this.#unread.length > 0) {
+      if (this.#stopped !== undefined) return Exit.fail(this.#stopped)
+      if (this.#turn === "None") {
+        this.#turn = "Coming"
+        fiber.currentDispatcher.scheduleTask(() => this.#readNow(), 0)
+      }
+      return undefined
+    }
     const taken: Array<Uint8Array> = []
     let room = limit
     let next = this.#unread[0]
