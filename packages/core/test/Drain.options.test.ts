@@ -155,6 +155,8 @@ describe("Drain options", () => {
       [{ min: 0, max: 1 }, "drain.lameDuck.quiet is not a duration (undefined)"],
       [{ quiet: 0, max: 1 }, "drain.lameDuck.min is not a duration (undefined)"],
       [{ min: 0, quiet: 0 }, "drain.lameDuck.max is not a duration (undefined)"],
+      [{ min: 1 }, "drain.lameDuck.quiet is not a duration (undefined)"],
+      [{ quiet: 1 }, "drain.lameDuck.min is not a duration (undefined)"],
       [{ max: 1 }, "drain.lameDuck.min is not a duration (undefined)"]
     ])("a field that is missing is named: %o", (input, message) => {
       assert.strictEqual(lameDuck(input), message)

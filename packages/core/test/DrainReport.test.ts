@@ -155,7 +155,7 @@ describe("DrainReport", () => {
       [61_999, "1 min 1 s"],
       [3_599_999, "59 min 59 s"],
       [3_600_000, "1 h 0 min"],
-      [266_400_000, "74 h 0 min"]
+      [266_700_000, "74 h 5 min"]
     ])("an age of %d ms", (age, text) => {
       assert.strictEqual(DrainReport.formatConnection({ ...info, age }), `#3 10.0.0.7:50112 tcp Active, open ${text}`)
     })

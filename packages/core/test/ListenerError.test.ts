@@ -332,6 +332,8 @@ describe("ListenerError", () => {
       assert.lengthOf(text.split("\n"), 3)
       assert.include(text, String.raw`api\n2026-01-01 INFO all is well`)
       assert.include(text, String.raw`  while\u000d\nopening \u001b[2J\u2028`)
+      const failure = transportFailure({ cause: new Error("listen\nEFOO") }, { listener: "api", operation: "open" })
+      assert.lengthOf(ListenerError.format(failure).split("\n"), 3)
     })
   })
 
