@@ -7,9 +7,10 @@
  */
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import { temporaryFolder } from "./temporaryFolder.ts"
 import type { Outcome } from "./verify/run.ts"
 import { run, stopAll } from "./verify/run.ts"
-import { checks, temporaryFolder, tests } from "./verify/steps.ts"
+import { checks, tests } from "./verify/steps.ts"
 import { summarize } from "./verify/summary.ts"
 import type { Tests } from "./verify/testReporter.ts"
 import { empty } from "./verify/testReporter.ts"

@@ -7,7 +7,7 @@ import * as Path from "node:path"
 import { expectations, fromMarkdown, fromTypeScript } from "../docExamples/extract.ts"
 import { check } from "../docExamples/run.ts"
 import { publicModules } from "../publicModules.ts"
-import { temporaryFolder } from "../verify/steps.ts"
+import { temporaryFolder } from "../temporaryFolder.ts"
 
 const root = Path.resolve(import.meta.dirname, "../..")
 

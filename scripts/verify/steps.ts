@@ -1,17 +1,23 @@
 /**
  * What `verify` runs, in the order of its groups; the steps of one group run at the same time.
  */
-import * as Fs from "node:fs"
-import * as Path from "node:path"
+import { publicPackages } from "../publicModules.ts"
 import type { Step } from "./run.ts"
 
 const minutes = (n: number): number => n * 60_000
 
-const packages = ["core", "node", "testing"]
-
-/** What oxlint does not know: Effects nobody runs, defects of generators. */
+/** What oxlint does not know, such as an Effect that nobody runs. */
 const effectDiagnostics = (project: string, ...options: ReadonlyArray<string>) =>
   ["effect-tsgo", "diagnostics", "--project", project, "--format", "text", ...options] as const
+
+const sources = publicPackages.map((name) => `packages/${name}/tsconfig.src.json`)
+
+/** Code that uses the packages, and may call `console` or fail with a global `Error`: warnings elsewhere. */
+const users = [
+  ...publicPackages.map((name) => `packages/${name}/tsconfig.test.json`),
+  "examples/tsconfig.json",
+  "benchmarks/tsconfig.json"
+]
 
 /** The checks that count as one each. Types come first and alone: the build they make is what others read. */
 export const checks: ReadonlyArray<ReadonlyArray<Step>> = [
@@ -21,10 +27,8 @@ export const checks: ReadonlyArray<ReadonlyArray<Step>> = [
       name: "lint",
       commands: [
         ["oxlint"],
-        ...packages.map((name) => effectDiagnostics(`packages/${name}/tsconfig.src.json`, "--strict")),
-        // tests and examples may fail with a global Error or call console
-        ...[...packages.map((name) => `packages/${name}/tsconfig.test.json`), "examples/tsconfig.json"]
-          .map((project) => effectDiagnostics(project, "--severity", "error"))
+        ...sources.map((project) => effectDiagnostics(project, "--strict")),
+        ...users.map((project) => effectDiagnostics(project, "--severity", "error"))
       ],
       timeout: minutes(5)
     },
@@ -34,7 +38,9 @@ export const checks: ReadonlyArray<ReadonlyArray<Step>> = [
     { name: "knip", commands: [["knip"]], timeout: minutes(3) },
     {
       name: "publint",
-      commands: packages.map((name) => ["publint", "run", `packages/${name}`, "--pack", "pnpm", "--strict"] as const),
+      commands: publicPackages.map((name) =>
+        ["publint", "run", `packages/${name}`, "--pack", "pnpm", "--strict"] as const
+      ),
       timeout: minutes(3)
     }
   ]
@@ -56,9 +62,3 @@ export const tests = (results: string, onOutput: (text: string) => void): Step =
   env: { VERIFY_TESTS: results },
   onOutput
 })
-
-/** A new folder for what is derived, ignored by git and inside the workspace, so that its packages resolve from there. */
-export const temporaryFolder = (root: string, name: string): string => {
-  Fs.mkdirSync(Path.join(root, ".tmp"), { recursive: true })
-  return Fs.mkdtempSync(Path.join(root, ".tmp", `${name}-`))
-}
