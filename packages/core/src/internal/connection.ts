@@ -17,6 +17,8 @@ export interface ConnectionHost {
   readonly name: string
   readonly timeouts: ResolvedTimeouts
   readonly timers: Timers
+  /** Whether a connection that stays silent is ended. */
+  readonly timed: boolean
   readonly now: () => number
   /** Something changed that may let a draining connection be told goodbye. */
   readonly review: (connection: ConnectionImpl) => void
@@ -141,7 +143,7 @@ export class ConnectionImpl implements Connection {
 
   private beginPull(): void {
     this.pulling++
-    if (this.cancelTimeout === undefined) this.armTimeout()
+    if (this.host.timed) this.watchSilence()
     if (this.reached) this.host.review(this)
   }
 
@@ -258,24 +260,33 @@ export class ConnectionImpl implements Connection {
 
   // --- time-outs -------------------------------------------------------------------------------------------------
 
+  /** What was written before this pull counts as activity now. */
+  private watchSilence(): void {
+    const sent = this.bytesOut()
+    if (sent !== this.seenBytes) {
+      this.seenBytes = sent
+      this.lastActive = this.host.now()
+    }
+    if (this.cancelTimeout === undefined) this.armTimeout()
+  }
+
   /** One timer a connection, armed when a pull waits and looked at only when it fires. */
   private armTimeout(): void {
     const { firstByte, inactivity } = this.host.timeouts
-    if (firstByte === Infinity && inactivity === Infinity) return
     const silent = this.bytesIn() === 0
     const limit = silent ? Math.min(firstByte, inactivity) : inactivity
     if (limit === Infinity) return
     this.seenBytes = this.bytesOut()
     const due = (silent ? this.host.now() : this.lastActive) + limit
-    this.cancelTimeout = this.host.timers.schedule(due, () => this.onTimeout(silent, limit))
+    this.cancelTimeout = this.host.timers.schedule(due, () => this.onTimeout(silent))
   }
 
-  private onTimeout(silent: boolean, limit: number): void {
+  private onTimeout(silent: boolean): void {
     this.cancelTimeout = undefined
     if (this.pulling === 0 || this.step !== "Serving") return
     const stillSilent = silent && this.bytesIn() === 0
     const sending = this.bytesOut() !== this.seenBytes || this.transport.bytesPending() > 0
-    const expired = stillSilent || this.host.now() - this.lastActive >= limit
+    const expired = stillSilent || this.host.now() - this.lastActive >= this.host.timeouts.inactivity
     if (expired && !sending) {
       const ended = this.transport.endReading(closeError(stillSilent ? "first byte timeout" : "inactivity timeout"))
       if (ended) return

@@ -36,6 +36,7 @@ export class Life implements ConnectionHost {
   readonly context: Context.Context<never>
   readonly timeouts: ResolvedTimeouts
   readonly timers: Timers
+  readonly timed: boolean
   readonly connections = new Connections()
   readonly queue: AcceptQueue
   /** The number of connections to wait for fell to zero, or the drain itself was told something. */
@@ -68,6 +69,7 @@ export class Life implements ConnectionHost {
     this.context = options.context
     this.drain = options.drain
     this.timeouts = options.timeouts
+    this.timed = options.timeouts.firstByte !== Infinity || options.timeouts.inactivity !== Infinity
     this.timers = new Timers(options.clock, options.context)
     this.runFork = Effect.runForkWith(options.context)
     this.lastArrival = this.now()
