@@ -27,7 +27,7 @@ export const checks: ReadonlyArray<ReadonlyArray<Step>> = [
       name: "lint",
       commands: [
         ["oxlint"],
-        ...sources.map((project) => effectDiagnostics(project, "--strict")),
+        ...sources.map((project) => effectDiagnostics(project, "--strict", "--severity", "error,warning")),
         ...users.map((project) => effectDiagnostics(project, "--severity", "error"))
       ],
       timeout: minutes(5)
