@@ -8,6 +8,7 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import * as Readline from "node:readline"
 import type { Readable } from "node:stream"
+import { run } from "../verify/run.ts"
 import type { DocExample } from "./extract.ts"
 import { expectations } from "./extract.ts"
 
@@ -42,11 +43,11 @@ export const check = async (
   const runs = await runAll(runnable, options)
   return examples.map((example, index) => {
     const file = files[index] ?? ""
-    const run = runs.get(file)
+    const own = runs.get(file)
     const problems = [
       ...types.get(file) ?? [],
-      run?.failure,
-      run === undefined ? undefined : compare(expectations(example), run.printed)
+      own?.failure,
+      own === undefined ? undefined : compare(expectations(example), own.printed)
     ].filter((problem) => problem !== undefined)
     return problems.length === 0 ? undefined : problems.join("\n")
   })
@@ -81,9 +82,8 @@ const typeErrors = async (
       files
     })
   )
-  const { code, output } = await execute(
-    Path.join(root, "node_modules/.bin/tsc"),
-    ["-p", project, "--pretty", "false"],
+  const { failure, output } = await run(
+    { name: "types", commands: [["tsc", "-p", project, "--pretty", "false"]], timeout: 120_000 },
     root
   )
   const errors = new Map<string, Array<string>>()
@@ -91,22 +91,9 @@ const typeErrors = async (
     const path = Path.resolve(root, file)
     errors.set(path, [...errors.get(path) ?? [], message])
   }
-  if (code !== 0 && errors.size === 0) throw new Error(`The examples' types could not be checked:\n${output}`)
+  if (failure !== undefined && errors.size === 0) throw new Error(`Types could not be checked: ${failure}\n${output}`)
   return errors
 }
-
-const execute = (
-  command: string,
-  args: ReadonlyArray<string>,
-  cwd: string
-): Promise<{ readonly code: number | null; readonly output: string }> =>
-  new Promise((resolve, reject) => {
-    const child = ChildProcess.spawn(command, args, { cwd, stdio: ["ignore", "pipe", "inherit"] })
-    const chunks: Array<string> = []
-    child.stdout.setEncoding("utf8").on("data", (chunk: string) => chunks.push(chunk))
-    child.on("error", reject)
-    child.on("close", (code) => resolve({ code, output: chunks.join("") }))
-  })
 
 const runAll = async (files: ReadonlyArray<string>, options: Options): Promise<Map<string, Run>> => {
   const runs = new Map<string, Run>()
