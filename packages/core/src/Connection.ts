@@ -11,13 +11,14 @@
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import type * as NetAddress from "effect/net/NetAddress"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import type { ConnectionInfo, ConnectionPhase } from "./DrainReport.ts"
-import type { TransportConnection } from "./Transport.ts"
+import type { LingerOptions, TransportConnection } from "./Transport.ts"
 
 /**
  * Runtime type identifier of connections.
@@ -110,13 +111,19 @@ export const CurrentConnection: Context.Reference<Option.Option<Connection>> = C
  *
  * Times are milliseconds of the listener's monotonic clock (`events.now()`).
  *
- * - `busy`: whether something is in flight; asked only while draining.
+ * - `busy`: whether something is in flight.
  * - `exchanges`: what is in flight, for reports.
- * - `lastActive`: when something was last read or answered.
+ * - `lastActive`: when something was last read or answered: an idle connection
+ *   has the idle grace from then on. Asked again at each look, so that half a
+ *   message which arrives while draining can have a grace of its own; it must
+ *   not move for ever.
  * - `draining`: draining, a lame duck included, has reached the connection.
  * - `goodbye`: nothing is in flight: say the last word and end the transport.
  * - `cut`: the transport was destroyed; interrupt what still runs.
  * - `running`: whether something still runs after `cut`.
+ * - `runs`: whether this fiber serves the connection, so that a close it asks
+ *   for does not wait for it.
+ * - `phase`, `bytesPending`: what only the protocol knows, for reports.
  *
  * @stability experimental
  * @category protocols
@@ -130,6 +137,8 @@ export interface ProtocolDriver {
   readonly goodbye: () => void
   readonly cut: () => void
   readonly running: () => boolean
+  readonly runs?: ((fiber: Fiber.Fiber<unknown, unknown>) => boolean) | undefined
+  readonly bytesPending?: (() => number) | undefined
   readonly phase?: (() => ConnectionPhase | undefined) | undefined
 }
 
@@ -141,6 +150,7 @@ export interface ProtocolDriver {
  * - `review`: something ended: look again whether the connection is idle.
  * - `ended`: the transport is gone; the last thing a driver says.
  * - `refused`: a request was read after a goodbye and not executed.
+ * - `linger`: how long a goodbye that begins now may wait for the peer.
  * - `now`: milliseconds of the listener's monotonic clock.
  *
  * @stability experimental
@@ -151,5 +161,6 @@ export interface ProtocolEvents {
   readonly review: () => void
   readonly ended: (reason: "normal" | "byPeer" | "failed") => void
   readonly refused: () => void
+  readonly linger: () => LingerOptions
   readonly now: () => number
 }

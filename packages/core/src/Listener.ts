@@ -23,7 +23,8 @@ import type { AdmissionOptions, TimeoutOptions } from "./Admission.ts"
 import type { Connection, ProtocolDriver, ProtocolEvents } from "./Connection.ts"
 import type { CloseOptions, DrainOptions, DrainProgress, DryRun } from "./Drain.ts"
 import type { ConnectionInfo, DrainReport } from "./DrainReport.ts"
-import { driverTaker } from "./internal/driver.ts"
+import type { ConnectionImpl } from "./internal/connection.ts"
+import * as internalDriver from "./internal/driver.ts"
 import { type Registration, registrationTaker } from "./internal/handler.ts"
 import * as internal from "./internal/listener.ts"
 import type {
@@ -431,7 +432,28 @@ export const serveDriver = (
   attach: (connection: Connection, events: ProtocolEvents) => ProtocolDriver,
   options?: { readonly refuse?: ((connection: Connection) => Effect.Effect<void>) | undefined }
 ): Effect.Effect<DrainReport, ListenerFaulted> =>
-  implementation(listener).serve((life) => driverTaker(life, attach, options?.refuse))
+  implementation(listener).serve((life) => internalDriver.driverTaker(life, attach, options?.refuse))
+
+/**
+ * Lets a protocol that works by callbacks drive a connection inside its
+ * handler, and answers how it ended: for protocol packages.
+ *
+ * **Details**
+ *
+ * From now on the protocol says when the connection is idle, and says goodbye
+ * to it. Interruption cuts it.
+ *
+ * @see {@link serveDriver} for connections that need no handler
+ * @stability experimental
+ * @category running
+ * @since 0.1.0
+ */
+export const drive = (
+  connection: Connection,
+  attach: (connection: Connection, events: ProtocolEvents) => ProtocolDriver
+): Effect.Effect<"normal" | "byPeer" | "failed"> =>
+  // connections are only ever made by listeners
+  internalDriver.drive(connection as ConnectionImpl, attach)
 
 /**
  * Binds the transport and begins to accept.

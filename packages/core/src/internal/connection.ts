@@ -70,7 +70,7 @@ export class ConnectionImpl implements Connection {
   reached = false
   /** It had work in flight when the drain reached it. */
   hadWork = false
-  graceEnds: number | undefined
+  private graceEnds: number | undefined
   settling = false
   saidGoodbye = false
   /** Destroyed by a deadline or an abort. */
@@ -193,9 +193,7 @@ export class ConnectionImpl implements Connection {
   /** Nothing is in flight, by the connection's own rule. */
   get idle(): boolean {
     if (this.step !== "Serving") return false
-    return this.driver === undefined
-      ? isIdle(this.mode, this.exchanges?.size ?? 0, this.pulling > 0)
-      : !this.driver.busy()
+    return isIdle(this.mode, this.exchanges?.size ?? 0, this.pulling > 0) && this.driver?.busy() !== true
   }
 
   // --- draining --------------------------------------------------------------------------------------------------
@@ -246,9 +244,15 @@ export class ConnectionImpl implements Connection {
       )
     })
 
-  /** When it was last used: for the grace. */
-  lastUse(): number {
-    return this.driver === undefined ? this.lastActive : this.driver.lastActive()
+  /** When the grace of a connection ends that is idle now. */
+  graceEnd(idleGrace: number): number {
+    if (this.driver !== undefined) return this.driver.lastActive() + idleGrace
+    return this.graceEnds ??= this.lastActive + idleGrace
+  }
+
+  /** Whether a close this fiber asks for must not wait for the connection. */
+  servedBy(fiber: Fiber.Fiber<unknown, unknown>): boolean {
+    return this.fiber === fiber || this.driver?.runs?.(fiber) === true
   }
 
   /** Gives back what the connection held of its life: its timer and its open exchanges. */
@@ -313,7 +317,7 @@ export class ConnectionImpl implements Connection {
 
   describe(): ConnectionInfo {
     const now = this.host.now()
-    const exchanges = this.driver?.exchanges() ?? Array.from(this.exchanges ?? [])
+    const exchanges = [...this.driver?.exchanges() ?? [], ...this.exchanges ?? []]
     return {
       id: this.id,
       remote: NetAddress.formatSocketAddress(this.remote),
@@ -323,7 +327,7 @@ export class ConnectionImpl implements Connection {
       age: Math.max(0, now - this.since),
       bytesIn: this.bytesIn(),
       bytesOut: this.bytesOut(),
-      bytesPending: this.transport.bytesPending()
+      bytesPending: this.driver?.bytesPending?.() ?? this.transport.bytesPending()
     }
   }
 

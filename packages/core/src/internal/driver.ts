@@ -1,9 +1,16 @@
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import type { Connection, ProtocolDriver, ProtocolEvents } from "../Connection.ts"
+import type { EndReason } from "../DrainReport.ts"
 import type { Taker } from "./acceptQueue.ts"
 import type { ConnectionImpl } from "./connection.ts"
 import { refuseWith } from "./handler.ts"
 import type { Life } from "./life.ts"
+
+/** How a protocol begins to drive a connection. */
+export type Attach = (connection: Connection, events: ProtocolEvents) => ProtocolDriver
+
+/** How a connection ended, in its protocol's words. */
+export type Ended = Parameters<ProtocolEvents["ended"]>[0]
 
 /**
  * How a protocol that works by callbacks takes part in the accept queue: no
@@ -11,40 +18,52 @@ import type { Life } from "./life.ts"
  */
 export const driverTaker = (
   life: Life,
-  attach: (connection: Connection, events: ProtocolEvents) => ProtocolDriver,
+  attach: Attach,
   refuse: ((connection: Connection) => Effect.Effect<void>) | undefined
 ): Taker => ({
   once: false,
-  take: (connection) => drive(life, connection, attach),
+  take: (connection) => {
+    begin(connection, attach, (ended) => {
+      life.end(connection, reasonOf(connection, ended))
+      life.handlerEnded(connection)
+    })
+    life.begin(connection)
+  },
   refuse: refuse === undefined ? undefined : (connection) => refuseWith(life, connection, refuse(connection))
 })
 
-const drive = (
-  life: Life,
-  connection: ConnectionImpl,
-  attach: (connection: Connection, events: ProtocolEvents) => ProtocolDriver
-): void => {
+/**
+ * A connection that has a handler already, driven by a protocol from now on:
+ * completes when the protocol has ended.
+ */
+export const drive = (connection: ConnectionImpl, attach: Attach): Effect.Effect<Ended> =>
+  Effect.callback<Ended>((resume) => {
+    const driver = begin(connection, attach, (ended) => resume(Effect.succeed(ended)))
+    if (connection.told) driver.draining()
+    if (connection.reached) connection.host.review(connection)
+    return Effect.sync(() => driver.cut())
+  })
+
+const begin = (connection: ConnectionImpl, attach: Attach, ended: (ended: Ended) => void): ProtocolDriver => {
+  const { host } = connection
   connection.mode = "exchange"
-  connection.driver = attach(connection, {
+  return connection.driver = attach(connection, {
     review: () => {
       connection.activity++
-      if (connection.reached) life.review(connection)
+      if (connection.reached) host.review(connection)
     },
-    ended: (reason) => {
-      life.end(
-        connection,
-        reason === "failed"
-          ? "failed"
-          : reason === "byPeer" && !connection.saidGoodbye
-          ? "endedByPeer"
-          : connection.hadWork
-          ? "drained"
-          : "idle"
-      )
-      life.handlerEnded(connection)
-    },
-    refused: life.refused,
-    now: life.now
+    ended,
+    refused: host.refused,
+    linger: host.linger,
+    now: host.now
   })
-  life.begin(connection)
 }
+
+const reasonOf = (connection: ConnectionImpl, ended: Ended): EndReason =>
+  ended === "failed"
+    ? "failed"
+    : ended === "byPeer" && !connection.saidGoodbye
+    ? "endedByPeer"
+    : connection.hadWork
+    ? "drained"
+    : "idle"

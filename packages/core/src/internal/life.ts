@@ -114,14 +114,14 @@ export class Life implements ConnectionHost {
     if (!this.draining || !connection.reached || connection.saidGoodbye || connection.settling) return
     const idle = connection.idle
     const now = this.now()
-    if (idle) connection.graceEnds ??= connection.lastUse() + this.drain.idleGrace
-    switch (decide({ idle, settled: false, now, graceEnds: connection.graceEnds ?? now })) {
+    const graceEnds = idle ? connection.graceEnd(this.drain.idleGrace) : now
+    switch (decide({ idle, settled: false, now, graceEnds })) {
       case "Leave":
       case "Goodbye":
         return
       case "Wait": {
         connection.settling = true
-        this.timers.schedule(connection.graceEnds ?? now, () => {
+        this.timers.schedule(graceEnds, () => {
           connection.settling = false
           this.review(connection)
         })
@@ -139,9 +139,11 @@ export class Life implements ConnectionHost {
     this.runFork(Effect.map(connection.transport.settled, () => {
       connection.settling = false
       if (connection.saidGoodbye || connection.step !== "Serving") return
+      const idle = connection.idle
       const now = this.now()
       const settled = connection.activity === activity
-      const decision = decide({ idle: connection.idle, settled, now, graceEnds: connection.graceEnds ?? now })
+      const graceEnds = idle ? connection.graceEnd(this.drain.idleGrace) : now
+      const decision = decide({ idle, settled, now, graceEnds })
       if (decision === "Goodbye") connection.sayGoodbye()
       else if (decision !== "Leave") this.review(connection)
     }))
@@ -166,7 +168,7 @@ export class Life implements ConnectionHost {
   /** Does not wait for the connections of this fiber: it asked for the close. */
   excuse(fiber: Fiber.Fiber<unknown, unknown>): void {
     for (const connection of this.connections.snapshot()) {
-      if (connection.fiber === fiber) this.connections.excuse(connection)
+      if (connection.servedBy(fiber)) this.connections.excuse(connection)
     }
     this.notifyIfDrained()
   }
