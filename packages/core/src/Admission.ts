@@ -53,14 +53,3 @@ export interface TimeoutOptions {
   readonly firstByte?: Duration.Input | undefined
   readonly inactivity?: Duration.Input | undefined
 }
-
-/** @internal */
-export {
-  admissionDefaults,
-  admit,
-  resolveAdmission,
-  type ResolvedAdmission,
-  type ResolvedTimeouts,
-  resolveTimeouts,
-  timeoutDefaults
-} from "./internal/admission.ts"

@@ -129,6 +129,3 @@ export interface DryRun {
   readonly queued: number
   readonly waitingFor: ReadonlyArray<ConnectionInfo>
 }
-
-/** @internal */
-export { defaults, lingerFor, millis, resolve, type ResolvedDrain } from "./internal/drainOptions.ts"

@@ -455,6 +455,3 @@ const carried = (error: ListenerError): ReadonlyArray<string> => {
       return []
   }
 }
-
-/** @internal */
-export { fromBindError, transportFailure } from "./internal/transportErrors.ts"

@@ -150,7 +150,7 @@ describe("the lifetime of a listener", () => {
         const listener = yield* listen(yield* MemoryTransport.make(), { drain: quick })
         const error = yield* Effect.flip(listener.close({ deadline: -1 }))
         assert.instanceOf(error, ListenerError.InvalidArgument)
-        assert.strictEqual(error.parameter, "drain.deadline")
+        assert.strictEqual(error.parameter, "deadline")
         assert.strictEqual(yield* tagOf(listener.close({ idleGrace: Number.NaN })), "InvalidArgument")
         assert.strictEqual(yield* tagOf(listener.open), "InvalidOperation")
         assert.strictEqual(yield* tagOf(listener.reset), "InvalidOperation")

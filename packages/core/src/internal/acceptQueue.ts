@@ -1,5 +1,5 @@
-import { admit, type ResolvedAdmission } from "../Admission.ts"
 import type { ListenerFaulted, OperationAborted } from "../ListenerError.ts"
+import { admit, type ResolvedAdmission } from "./admission.ts"
 import type { ConnectionImpl } from "./connection.ts"
 import type { Connections } from "./connections.ts"
 

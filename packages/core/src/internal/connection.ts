@@ -5,10 +5,10 @@ import type * as Fiber from "effect/Fiber"
 import * as NetAddress from "effect/net/NetAddress"
 import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
-import type { ResolvedTimeouts } from "../Admission.ts"
 import { type Connection, type ProtocolDriver, TypeId } from "../Connection.ts"
 import type { ConnectionInfo, ConnectionPhase } from "../DrainReport.ts"
 import type { LingerOptions, TransportConnection } from "../Transport.ts"
+import type { ResolvedTimeouts } from "./admission.ts"
 import { type IdleMode, isIdle } from "./drainPolicy.ts"
 import type { Timers } from "./timers.ts"
 
@@ -37,6 +37,9 @@ const utf8 = new TextEncoder()
 
 const size = (frame: Uint8Array | string): number =>
   typeof frame === "string" ? utf8.encode(frame).length : frame.length
+
+/** A report takes no number that JSON cannot, whatever a foreign transport counts. */
+const finite = (n: number): number => Number.isFinite(n) ? n : 0
 
 export const closeError = (reason: string): Socket.SocketError =>
   new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: 1001, closeReason: reason }) })
@@ -325,9 +328,9 @@ export class ConnectionImpl implements Connection {
       phase: this.phase,
       exchanges: exchanges.map(({ label, since }) => ({ label, age: Math.max(0, now - since) })),
       age: Math.max(0, now - this.since),
-      bytesIn: this.bytesIn(),
-      bytesOut: this.bytesOut(),
-      bytesPending: this.driver?.bytesPending?.() ?? this.transport.bytesPending()
+      bytesIn: finite(this.bytesIn()),
+      bytesOut: finite(this.bytesOut()),
+      bytesPending: finite(this.driver?.bytesPending?.() ?? this.transport.bytesPending())
     }
   }
 

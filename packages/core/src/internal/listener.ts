@@ -11,48 +11,35 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import {
-  admissionDefaults,
-  type AdmissionOptions,
-  resolveAdmission,
-  resolveTimeouts,
-  timeoutDefaults
-} from "../Admission.ts"
+import type { AdmissionOptions } from "../Admission.ts"
 import type { Connection } from "../Connection.ts"
-import {
-  type CloseOptions,
-  defaults,
-  type DrainProgress,
-  type DryRun,
-  millis,
-  resolve,
-  type ResolvedDrain
-} from "../Drain.ts"
+import type { CloseOptions, DrainProgress, DryRun } from "../Drain.ts"
 import { type ConnectionInfo, type DrainReport, format } from "../DrainReport.ts"
 import type { Listener, ListenerOptions } from "../Listener.ts"
 import {
   type AcceptError,
   type CloseError,
-  fromBindError,
   InvalidArgument,
   InvalidOperation,
   ListenerFaulted,
   type OpenError,
   OperationAborted,
-  OperationTimedOut,
-  transportFailure
+  OperationTimedOut
 } from "../ListenerError.ts"
 import { CurrentRegistry } from "../ListenerRegistry.ts"
 import { type Action, type Event, type ListenerState, type Operation, transition } from "../ListenerState.ts"
 import type { BoundTransport, Transport, TransportAcceptError } from "../Transport.ts"
 import type { Taker } from "./acceptQueue.ts"
+import { admissionDefaults, resolveAdmission, resolveTimeouts, timeoutDefaults } from "./admission.ts"
 import { Broadcast } from "./broadcast.ts"
 import type { ConnectionImpl } from "./connection.ts"
 import { Tally } from "./connections.ts"
 import { Drain, type DrainHost } from "./drain.ts"
+import { defaults, millis, resolve, type ResolvedDrain } from "./drainOptions.ts"
 import { finish, handshake, type Registration, registrationTaker } from "./handler.ts"
 import { Life, type LifeOptions } from "./life.ts"
 import { pump } from "./pump.ts"
+import { fromBindError, transportFailure } from "./transportErrors.ts"
 
 /** Here and not in the public module, which could not be evaluated before this one. */
 export const TypeId = "~@effect-listener/core/Listener"
@@ -355,7 +342,7 @@ export class ListenerImpl implements Listener {
 
   readonly close = (options?: CloseOptions): Effect.Effect<DrainReport, CloseError> =>
     Effect.withFiber((fiber): Effect.Effect<DrainReport, CloseError> => {
-      const resolved = resolve(options, this.options.drain, { infiniteDeadline: true })
+      const resolved = resolve(options, this.options.drain, { infiniteDeadline: true, prefix: "" })
       if (Result.isFailure(resolved)) {
         return Effect.fail(new InvalidArgument({ ...this.at("close"), ...resolved.failure }))
       }
