@@ -76,6 +76,8 @@ export class ConnectionImpl implements Connection {
   private graceEnds: number | undefined
   settling = false
   saidGoodbye = false
+  /** Ends the handshake that is under way. */
+  endHandshake: (() => void) | undefined
   /** Destroyed by a deadline or an abort. */
   cut = false
 
@@ -193,8 +195,9 @@ export class ConnectionImpl implements Connection {
       })
     })
 
-  /** Nothing is in flight, by the connection's own rule. */
+  /** Nothing is in flight, by the connection's own rule. Who is still shaking hands has asked for nothing yet. */
   get idle(): boolean {
+    if (this.step === "Handshake") return true
     if (this.step !== "Serving") return false
     return isIdle(this.mode, this.exchanges?.size ?? 0, this.pulling > 0) && this.driver?.busy() !== true
   }
@@ -225,7 +228,10 @@ export class ConnectionImpl implements Connection {
 
   /** Ends an idle connection: its handler's pull fails, or its protocol says its last word. */
   sayGoodbye(): void {
-    if (this.driver !== undefined) {
+    if (this.step === "Handshake") {
+      this.saidGoodbye = true
+      this.endHandshake?.()
+    } else if (this.driver !== undefined) {
       this.saidGoodbye = true
       this.driver.goodbye()
     } else if (this.transport.endReading(closeError("draining"))) {
@@ -247,8 +253,16 @@ export class ConnectionImpl implements Connection {
       )
     })
 
+  /** Its handshake is done: the client has a whole grace for its first request. */
+  shaken(): void {
+    this.graceEnds = undefined
+    this.touch()
+  }
+
   /** When the grace of a connection ends that is idle now. */
   graceEnd(idleGrace: number): number {
+    // half a handshake has the grace for the rest, however long ago it began
+    if (this.step === "Handshake") return this.graceEnds ??= this.host.now() + idleGrace
     if (this.driver !== undefined) return this.driver.lastActive() + idleGrace
     return this.graceEnds ??= this.lastActive + idleGrace
   }

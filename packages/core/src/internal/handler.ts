@@ -1,6 +1,5 @@
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -9,6 +8,7 @@ import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import { type Connection, CurrentConnection } from "../Connection.ts"
 import { type EndReason, formatConnection } from "../DrainReport.ts"
+import { SecurityFailure } from "../ListenerError.ts"
 import type { Taker } from "./acceptQueue.ts"
 import { closeError, type ConnectionImpl } from "./connection.ts"
 import type { IdleMode } from "./drainPolicy.ts"
@@ -65,6 +65,23 @@ const logFailure = (
     Effect.annotateLogs({ listener: life.name, connection: formatConnection(connection.describe()) })
   )
 
+/** Anybody can send a port something that is no handshake: worth a line, not an alarm. */
+const logHandshake = (life: Life, connection: ConnectionImpl, error: SecurityFailure): Effect.Effect<void> =>
+  Effect.logInfo(`handshake failed on listener "${life.name}"`, error.detail).pipe(
+    Effect.annotateLogs({ listener: life.name, connection: formatConnection(connection.describe()) })
+  )
+
+const logEnd = (
+  life: Life,
+  connection: ConnectionImpl,
+  exit: Exit.Failure<unknown, unknown>
+): Effect.Effect<void> => {
+  const error = Cause.squash(exit.cause)
+  if (connection.step === "Handshake" && error instanceof SecurityFailure) return logHandshake(life, connection, error)
+  // the failure of an accepted connection's scope is told to who owns that scope
+  return connection.handled ? logFailure(life, connection, exit) : Effect.void
+}
+
 /**
  * The end of every connection: its scope has ended, now its transport does, and
  * then it is counted. A detached connection is another scope's to end.
@@ -76,10 +93,7 @@ export const finish = (
 ): Effect.Effect<void> =>
   Effect.suspend(() => {
     const ending = endingOf(exit)
-    // the failure of an accepted connection's scope is told to who owns that scope
-    const failed = connection.handled && ending === "failed" && Exit.isFailure(exit)
-      ? logFailure(life, connection, exit)
-      : Effect.void
+    const failed = ending === "failed" && Exit.isFailure(exit) ? logEnd(life, connection, exit) : Effect.void
     if (connection.step === "Detached") return failed
     if (connection.step === "Ended") return Effect.andThen(failed, connection.transport.destroy)
     connection.step = "Goodbye"
@@ -94,13 +108,24 @@ export const finish = (
     )
   })
 
-/** Waits for a connection's handshake, within the listener's bound. */
+/** Whether a connection can be used as it comes. */
+export const isReady = (connection: ConnectionImpl): boolean => connection.transport.ready === Effect.void
+
+/** Waits for a connection's handshake, within the listener's bound and, while it drains, within the grace. */
 export const handshake = (life: Life, connection: ConnectionImpl): Effect.Effect<void, unknown> => {
-  const ready = connection.transport.ready
-  if (ready === Effect.void || life.timeouts.handshake === Infinity) return ready
-  return Effect.timeoutOrElse(ready, {
-    duration: Duration.millis(life.timeouts.handshake),
-    orElse: () => Effect.fail(closeError("handshake timeout"))
+  const ended = Effect.callback<never, Socket.SocketError>((resume) => {
+    const end = (reason: string) => resume(Effect.fail(closeError(reason)))
+    const limit = life.timeouts.handshake
+    const forget = limit === Infinity
+      ? undefined
+      : life.timers.schedule(life.now() + limit, () => end("handshake timeout"))
+    connection.endHandshake = () => end("draining")
+    if (life.draining) life.reach(connection)
+    return Effect.sync(() => forget?.())
+  })
+  return Effect.suspend(() => {
+    connection.step = "Handshake"
+    return Effect.raceFirst(ended, connection.transport.ready)
   })
 }
 
@@ -135,9 +160,7 @@ export const serveConnection = (life: Life, connection: ConnectionImpl, registra
     life.begin(connection)
     return handler(connection)
   })
-  const plain = connection.transport.ready === Effect.void
-  if (!plain) connection.step = "Handshake"
-  const work = plain ? handle : Effect.andThen(handshake(life, connection), handle)
+  const work = isReady(connection) ? handle : Effect.andThen(handshake(life, connection), handle)
   const program = Effect.withFiber((fiber) => {
     connection.fiber = fiber
     return Effect.uninterruptibleMask((restore) =>

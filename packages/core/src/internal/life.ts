@@ -93,6 +93,7 @@ export class Life implements ConnectionHost {
    * a level, read here and whenever a connection may have become idle.
    */
   begin(connection: ConnectionImpl): void {
+    if (connection.step === "Handshake") connection.shaken()
     connection.step = "Serving"
     if (this.telling) connection.tell()
     if (this.draining) this.reach(connection)
@@ -138,7 +139,7 @@ export class Life implements ConnectionHost {
     const activity = connection.activity
     this.runFork(Effect.map(connection.transport.settled, () => {
       connection.settling = false
-      if (connection.saidGoodbye || connection.step !== "Serving") return
+      if (connection.saidGoodbye || (connection.step !== "Serving" && connection.step !== "Handshake")) return
       const idle = connection.idle
       const now = this.now()
       const settled = connection.activity === activity

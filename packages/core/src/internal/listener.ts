@@ -36,7 +36,7 @@ import type { ConnectionImpl } from "./connection.ts"
 import { Tally } from "./connections.ts"
 import { Drain, type DrainHost } from "./drain.ts"
 import { defaults, millis, resolve, type ResolvedDrain } from "./drainOptions.ts"
-import { finish, handshake, type Registration, registrationTaker } from "./handler.ts"
+import { finish, handshake, isReady, type Registration, registrationTaker } from "./handler.ts"
 import { Life, type LifeOptions } from "./life.ts"
 import { pump } from "./pump.ts"
 import { fromBindError, transportFailure } from "./transportErrors.ts"
@@ -292,17 +292,21 @@ export class ListenerImpl implements Listener {
       life.begin(connection)
       return Effect.as(Effect.addFinalizer((exit) => finish(life, connection, exit)), connection)
     })
-    if (connection.transport.ready === Effect.void) return owned
-    connection.step = "Handshake"
+    if (isReady(connection)) return owned
     return Effect.flatMap(Effect.exit(restore(handshake(life, connection))), (exit) => {
       if (Exit.isSuccess(exit)) return owned
       const ended = finish(life, connection, exit)
       // a client that fails its handshake is no reason to fail an accept
       return Cause.hasInterrupts(exit.cause)
         ? Effect.andThen(ended, Effect.interrupt)
-        : Effect.andThen(ended, this.accept)
+        : Effect.andThen(ended, Effect.suspend(() => life.accepting ? this.accept : this.lateAccept))
     })
   }
+
+  /** What an accept ends with that was pending when accepting ended. */
+  private readonly lateAccept: Effect.Effect<never, AcceptError> = Effect.suspend(() =>
+    Effect.fail(this.current === "Faulted" ? this.faulted("accept") : new OperationAborted(this.at("accept")))
+  )
 
   private failAccepts(error: OperationAborted | ListenerFaulted): void {
     for (const taker of this.life.queue.removeWaiting()) taker.fail?.(error)

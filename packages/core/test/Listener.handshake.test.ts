@@ -1,0 +1,109 @@
+import { type Connection, Listener, ListenerError } from "@effect-listener/core"
+import { MemoryTransport } from "@effect-listener/testing"
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Fiber, Logger } from "effect"
+import { TestClock } from "effect/testing"
+import { echo } from "./support/handlers.ts"
+import { listen, start } from "./support/listening.ts"
+
+const drain = { idleGrace: "250 millis", deadline: "20 seconds", linger: { idle: 0 } } as const
+
+const refused = new ListenerError.SecurityFailure({
+  operation: "handshake",
+  listener: "memory",
+  trail: [],
+  detail: "no certificate"
+})
+
+describe("a handshake while the listener drains", () => {
+  it.effect("that does not go on is ended after the idle grace, and counted idle", () =>
+    Effect.gen(function*() {
+      const transport = yield* MemoryTransport.make({ handshake: Effect.never })
+      const listener = yield* listen(transport, { drain, timeouts: { handshake: "15 seconds" } })
+      yield* start(Listener.serve(listener, echo))
+      const client = yield* transport.connect
+      yield* TestClock.adjust("10 seconds")
+      const closing = yield* start(listener.close())
+      yield* TestClock.adjust("249 millis")
+      assert.strictEqual(yield* client.state, "Open")
+      yield* TestClock.adjust("1 millis")
+      const report = yield* Fiber.join(closing)
+      assert.strictEqual(yield* client.ended, "Fin")
+      assert.deepInclude(report.connections, { total: 1, idle: 1 })
+      assert.strictEqual(report.outcome, "Drained")
+    }))
+
+  it.effect("that is done within the grace is served: told at once, with a grace of its own", () =>
+    Effect.gen(function*() {
+      const done = yield* Deferred.make<void>()
+      const transport = yield* MemoryTransport.make({ handshake: Deferred.await(done) })
+      const listener = yield* listen(transport, { drain })
+      const told: Array<string> = []
+      const handler = (connection: Connection.Connection) =>
+        Effect.andThen(
+          Effect.forkChild(Effect.andThen(connection.draining, Effect.sync(() => told.push("draining")))),
+          echo(connection)
+        )
+      yield* start(Listener.serve(listener, handler, { idle: "pull" }))
+      const client = yield* transport.connect
+      const closing = yield* start(listener.close())
+      yield* TestClock.adjust("240 millis")
+      yield* Deferred.succeed(done, undefined)
+      yield* TestClock.adjust("240 millis")
+      assert.deepStrictEqual(told, ["draining"])
+      yield* client.write("hi")
+      assert.strictEqual(yield* client.readText(6), "got hi")
+      yield* TestClock.adjust("250 millis")
+      const report = yield* Fiber.join(closing)
+      assert.deepInclude(report.connections, { total: 1, cut: 0, failed: 0 })
+    }))
+
+  it.effect("that fails is counted failed, and delays nothing", () =>
+    Effect.gen(function*() {
+      const fail = yield* Deferred.make<void, ListenerError.SecurityFailure>()
+      const transport = yield* MemoryTransport.make({ handshake: Deferred.await(fail) })
+      const listener = yield* listen(transport, { drain })
+      yield* start(Listener.serve(listener, echo))
+      yield* transport.connect
+      const closing = yield* start(listener.close())
+      yield* Deferred.fail(fail, refused)
+      const report = yield* Fiber.join(closing)
+      assert.deepInclude(report.connections, { total: 1, failed: 1 })
+    }))
+
+  it.effect("of a pending accept ends that accept with OperationAborted", () =>
+    Effect.gen(function*() {
+      const transport = yield* MemoryTransport.make({ handshake: Effect.never })
+      const listener = yield* listen(transport, { drain })
+      const accepting = yield* start(Effect.flip(Effect.scoped(listener.accept)))
+      yield* transport.connect
+      const closing = yield* start(listener.close())
+      yield* TestClock.adjust("250 millis")
+      assert.strictEqual((yield* Fiber.join(accepting))._tag, "OperationAborted")
+      assert.deepInclude((yield* Fiber.join(closing)).connections, { total: 1, idle: 1 })
+    }))
+})
+
+describe("a handshake that fails", () => {
+  it.effect("is logged in one line that is no error, and concerns nobody else", () =>
+    Effect.gen(function*() {
+      let handshakes = 0
+      const lines: Array<string> = []
+      const logger = Logger.make(({ logLevel, message }) => {
+        lines.push(`${logLevel} ${[message].flat().join(" ")}`)
+      })
+      const transport = yield* MemoryTransport.make({
+        handshake: Effect.suspend(() => handshakes++ === 0 ? Effect.fail(refused) : Effect.void)
+      })
+      const listener = yield* listen(transport, { drain }).pipe(Effect.provide(Logger.layer([logger])))
+      yield* start(Listener.serve(listener, echo).pipe(Effect.provide(Logger.layer([logger]))))
+      const first = yield* transport.connect
+      assert.strictEqual(yield* first.ended, "Fin")
+      assert.deepStrictEqual(lines, [
+        "Info handshake failed on listener \"memory\" no certificate"
+      ])
+      const second = yield* transport.connect
+      yield* second.write("hi")
+      assert.strictEqual(yield* second.readText(6), "got hi")
+    }))
+})
