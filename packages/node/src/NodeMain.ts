@@ -11,20 +11,21 @@
  * @since 0.1.0
  */
 import * as DrainReport from "@effect-listener/core/DrainReport"
-import { InvalidArgument } from "@effect-listener/core/ListenerError"
+import * as ListenerError from "@effect-listener/core/ListenerError"
 import * as ListenerRegistry from "@effect-listener/core/ListenerRegistry"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import { dual, identity } from "effect/Function"
+import { dual } from "effect/Function"
 import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Runtime from "effect/Runtime"
 import { inspect } from "node:util"
 import { closeMembers, watchedRegistry } from "./internal/closeMembers.ts"
-import { afterSignal, exitCode, isByClose, isIncomplete } from "./internal/exitCode.ts"
+import { afterSignal, exitCode } from "./internal/exitCode.ts"
 import * as ProgressLine from "./internal/progressLine.ts"
 import { forcedExitCode, onSignal } from "./internal/signals.ts"
 
@@ -77,7 +78,7 @@ export interface RunMainOptions {
  *
  * **Example** (An echo server that restarts without losing anything)
  *
- * ```ts
+ * ```ts no-run: it serves until a signal comes
  * import { Listener } from "@effect-listener/core"
  * import { NodeMain, NodeTcp } from "@effect-listener/node"
  * import { Effect } from "effect"
@@ -125,38 +126,44 @@ export const runMain: {
     const registry = watchedRegistry()
     const display = ProgressLine.makeDisplay(process.stderr)
     const reports: Array<DrainReport.DrainReport> = []
-    let signalled = false
     let closing: Fiber.Fiber<void> | undefined
 
     const onReport = (report: DrainReport.DrainReport): void => {
       reports.push(report)
-      if (!isIncomplete(report)) return
       display.clear()
-      process.stderr.write(`${DrainReport.format(report)}\n`)
+      for (const info of report.cut) tell(`${report.listener}: cut ${DrainReport.formatConnection(info)}`)
+      for (const info of report.handlersLeftBehind) {
+        tell(`${report.listener}: handler left behind ${DrainReport.formatConnection(info)}`)
+      }
     }
 
     const start = Runtime.makeRunMain(({ fiber, teardown }) => {
       const removeHandlers = onSignal((signal) => {
-        if (signalled) {
+        if (closing !== undefined) {
           display.clear()
           process.exit(forcedExitCode[signal])
         }
-        signalled = true
-        closing = Effect.runFork(closeMembers(registry, {
+        const close = closeMembers(registry, {
           reason: signal,
           deadline: Result.getOrUndefined(deadline),
           display,
           onReport
-        }))
-        closing.addObserver(() => fiber.interruptUnsafe(fiber.id))
+        })
+        // a close may end the program there and then, and it has to be known by then
+        closing = Effect.runFork(Effect.andThen(Effect.yieldNow, close))
+        closing.addObserver(() => interruptGently(fiber))
       })
-      fiber.addObserver((exit) => {
-        const end = (): void => {
+      fiber.addObserver((own) => {
+        const end = (closed?: Exit.Exit<void>): void => {
           removeHandlers()
-          teardown(signalled ? afterSignal(exit) : exit, (program) => {
+          const exit = closed === undefined ? own : Exit.isFailure(closed) ? closed : afterSignal(own)
+          if (options?.disableErrorReporting !== true) reportFailure(exit)
+          teardown(exit, (program) => {
             const code = exitCode({ program, reports })
             // a program that ends well by itself ends when nothing keeps it alive any more
-            if (signalled || code !== 0) process.exit(code)
+            if (closing === undefined && code === 0) return
+            // in the next turn: others who waited for the same close may have something to print
+            setImmediate(() => process.exit(code))
           })
         }
         // a program may end as soon as its listeners are closed, or fail before they are
@@ -166,31 +173,55 @@ export const runMain: {
     })
 
     start(
-      Effect.andThen(Effect.fromResult(deadline), program).pipe(
-        options?.disableErrorReporting === true
-          ? identity
-          : Effect.tapCause((cause) => signalled && isByClose(cause) ? Effect.void : reportFailure(cause)),
-        Effect.provideService(ListenerRegistry.CurrentRegistry, Option.some(registry))
+      Effect.provideService(
+        Effect.andThen(Effect.fromResult(deadline), program),
+        ListenerRegistry.CurrentRegistry,
+        Option.some(registry)
       ),
       { disableErrorReporting: true, teardown: options?.teardown }
     )
   }
 )
 
-/** As `Runtime.makeRunMain` does it, but on stderr: stdout may be the program's own. */
-const reportFailure = (cause: Cause.Cause<unknown>): Effect.Effect<void> =>
-  Cause.hasInterruptsOnly(cause) || !Runtime.getErrorReported(Cause.squash(cause))
-    ? Effect.void
-    : Effect.provideService(Effect.logError(cause), Logger.LogToStderr, true)
+const tell = (line: string): void => {
+  process.stderr.write(`${line}\n`)
+}
+
+/**
+ * As `Runtime.makeRunMain` does it, but on stderr, because stdout may be the
+ * program's own, and with a listener's error in an operator's words.
+ */
+const reportFailure = (exit: Exit.Exit<unknown, unknown>): void => {
+  if (Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)) return
+  const error = Cause.squash(exit.cause)
+  if (!Runtime.getErrorReported(error)) return
+  const whole = exit.cause.reasons.length === 1 && ListenerError.isListenerError(error)
+  const message = whole ? ListenerError.format(error) : exit.cause
+  Effect.runFork(Effect.provideService(Effect.logError(message), Logger.LogToStderr, true))
+}
+
+/**
+ * Interrupts a program, but not while it runs finalizers: an interruption that
+ * waits for their end takes the place of the failure they run for.
+ */
+const interruptGently = (fiber: Fiber.Fiber<unknown, unknown>): void => {
+  // not in the interface of fibers, but all of them have it; without it, the interruption waits inside the fiber
+  const { interruptible } = fiber as { readonly interruptible?: boolean }
+  if (interruptible !== false) return fiber.interruptUnsafe(fiber.id)
+  const retry = setTimeout(() => interruptGently(fiber), 10)
+  fiber.addObserver(() => clearTimeout(retry))
+}
 
 /** Milliseconds; undefined where the host sets none. */
-const hostDeadline = (input: Duration.Input | undefined): Result.Result<number | undefined, InvalidArgument> => {
+const hostDeadline = (
+  input: Duration.Input | undefined
+): Result.Result<number | undefined, ListenerError.InvalidArgument> => {
   if (input === undefined) return Result.succeed(undefined)
   const millis = Number.isNaN(input) ? Option.none() : Option.map(Duration.fromInput(input), Duration.toMillis)
   return Option.isSome(millis) && millis.value >= 0
     ? Result.succeed(millis.value === Infinity ? undefined : millis.value)
     : Result.fail(
-      new InvalidArgument({
+      new ListenerError.InvalidArgument({
         operation: "runMain",
         listener: "all",
         trail: [],

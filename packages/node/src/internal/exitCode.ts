@@ -22,7 +22,7 @@ export const exitCode = (facts: Facts): number => {
 }
 
 /** Whether somebody lost something in this close: a client, or a handler that was left behind. */
-export const isIncomplete = (report: DrainReport): boolean =>
+const isIncomplete = (report: DrainReport): boolean =>
   report.outcome !== "Drained" &&
   (report.cut.length > 0 || report.handlersLeftBehind.length > 0 || report.connections.neverAccepted > 0)
 
@@ -35,7 +35,7 @@ export const afterSignal = <A, E>(exit: Exit.Exit<A, E>): Exit.Exit<A | void, E>
   Exit.isFailure(exit) && isByClose(exit.cause) ? Exit.void : exit
 
 /** Whether a close alone is the reason of a failure. */
-export const isByClose = (cause: Cause.Cause<unknown>): boolean =>
+const isByClose = (cause: Cause.Cause<unknown>): boolean =>
   cause.reasons.every((reason) =>
     Cause.isInterruptReason(reason) || isRefusal(Cause.isFailReason(reason) ? reason.error : reason.defect)
   )

@@ -8,6 +8,7 @@ import type * as Scope from "effect/Scope"
 import { spawn } from "node:child_process"
 import { createInterface } from "node:readline"
 import type { Readable } from "node:stream"
+import { fileURLToPath } from "node:url"
 
 export interface Exit {
   /** The exit code; undefined when a signal ended the process. */
@@ -38,7 +39,7 @@ export interface Program {
  * the scope closes, the process is killed if it has not ended.
  */
 export const start = (
-  file: string | URL,
+  file: URL,
   options: {
     readonly args?: ReadonlyArray<string> | undefined
     readonly env?: Record<string, string> | undefined
@@ -56,8 +57,8 @@ export const start = (
     ({ program }) => program
   )
 
-const launch = (file: string | URL, args: ReadonlyArray<string>, env: Record<string, string>) => {
-  const child = spawn(process.execPath, [file instanceof URL ? file.pathname : file, ...args], {
+const launch = (file: URL, args: ReadonlyArray<string>, env: Record<string, string>) => {
+  const child = spawn(process.execPath, [fileURLToPath(file), ...args], {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, ...env }
   })

@@ -1,0 +1,139 @@
+/**
+ * The programs that the tests of `NodeMain` run as processes, by name:
+ * `node main.ts <name> [options as JSON]`. Each prints an `open` line with the
+ * port of its listener, and an `exit` line with what is left of its signal
+ * handlers.
+ */
+import type { Connection } from "@effect-listener/core/Connection"
+import * as Listener from "@effect-listener/core/Listener"
+import * as NodeMain from "@effect-listener/node/NodeMain"
+import * as NodeTcp from "@effect-listener/node/NodeTcp"
+import * as Console from "effect/Console"
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as NetAddress from "effect/net/NetAddress"
+import * as Runtime from "effect/Runtime"
+import * as Socket from "effect/socket/Socket"
+
+interface Options extends NodeMain.RunMainOptions {
+  readonly drain?: Listener.ListenerOptions["drain"]
+}
+
+const [name = "", json = "{}"] = process.argv.slice(2)
+const options: Options = JSON.parse(json)
+
+const print = (event: string, more: object = {}) => Console.log(JSON.stringify({ event, ...more }))
+
+/** Answers `sleep N` after N ms and echoes the rest, an exchange a line; `fail` fails the program. */
+const handler = (failed: Deferred.Deferred<never, Error>) =>
+  Effect.fnUntraced(function*(connection: Connection) {
+    const pull = yield* Socket.readerString(connection.socket)
+    const { write } = yield* connection.socket.writer
+    while (true) {
+      for (const line of (yield* pull).join("").split("\n")) {
+        if (line === "") continue
+        if (line === "fail") yield* Deferred.fail(failed, new Error("the program failed"))
+        const millis = Number(/^sleep (\d+)$/.exec(line)?.[1] ?? 0)
+        yield* connection.exchange(line, Effect.andThen(Effect.sleep(millis), write(`${line}\n`)))
+      }
+    }
+  })
+
+const announce = (listener: Listener.Listener) =>
+  Effect.flatMap(
+    listener.address,
+    (address) => print("open", { port: NetAddress.isInetAddress(address) ? address.port : undefined })
+  )
+
+const listen = Effect.gen(function*() {
+  const listener = yield* Listener.listen(NodeTcp.transport({ host: "127.0.0.1", port: 0 }), { drain: options.drain })
+  yield* Effect.addFinalizer(() => print("listener released"))
+  yield* announce(listener)
+  return listener
+})
+
+/** Serves, and says when what was built on the listener is released. */
+const serve = Effect.gen(function*() {
+  const failed = yield* Deferred.make<never, Error>()
+  const listener = yield* listen
+  yield* Effect.addFinalizer(() => Effect.flatMap(listener.state, (state) => print("dependent released", { state })))
+  return yield* Effect.raceFirst(Listener.serve(listener, handler(failed), { idle: "pull" }), Deferred.await(failed))
+})
+
+class OwnCode extends Data.TaggedError("OwnCode") {
+  override readonly [Runtime.errorExitCode] = 7
+}
+
+const programs: Record<string, Effect.Effect<unknown, unknown, never>> = {
+  serve: Effect.scoped(serve),
+  // does not end when its listener is closed: runMain interrupts it
+  serveOn: Effect.scoped(Effect.andThen(serve, Effect.never)),
+  launch: Layer.launch(
+    Listener.layerServe(
+      NodeTcp.transport({ host: "127.0.0.1", port: 0 }),
+      (connection) =>
+        Effect.gen(function*() {
+          const { pull } = yield* connection.socket.reader
+          const { write } = yield* connection.socket.writer
+          while (true) {
+            yield* pull
+            yield* connection.exchange("work", Effect.delay(write("done\n"), 500))
+          }
+        }),
+      { idle: "pull" }
+    ).pipe(
+      Layer.tap((context) => announce(Context.get(context, Listener.Listener))),
+      Layer.provideMerge(Layer.effectDiscard(Effect.addFinalizer(() => print("service released"))))
+    )
+  ),
+  // its listener never comes to be open
+  opening: Effect.scoped(Listener.listen({ name: "slow", bind: Effect.andThen(print("opening"), Effect.never) })),
+  twoListeners: Effect.scoped(Effect.all([serve, serve], { concurrency: "unbounded" })),
+  acceptLoop: Effect.scoped(
+    Effect.flatMap(
+      listen,
+      (listener) =>
+        Effect.forever(
+          Effect.scoped(Effect.flatMap(listener.accept, ({ socket }) =>
+            Effect.flatMap(socket.writer, ({ write }) =>
+              write("hello\n"))))
+        )
+    )
+  ),
+  endsByItself: Effect.scoped(Effect.andThen(listen, print("done"))),
+  noListener: Effect.andThen(print("open"), Effect.never),
+  fails: Effect.andThen(listen, Effect.fail(new Error("boom"))).pipe(Effect.scoped),
+  ownCode: Effect.andThen(listen, Effect.fail(new OwnCode())).pipe(Effect.scoped),
+  interrupted: Effect.andThen(print("open"), Effect.interrupt),
+  stuckFinalizer: Effect.scoped(Effect.gen(function*() {
+    yield* Effect.addFinalizer(() => Effect.andThen(print("finalizing"), Effect.never))
+    return yield* serve
+  })),
+  failingFinalizer: Effect.scoped(Effect.gen(function*() {
+    yield* Effect.addFinalizer(() => Effect.die(new Error("the finalizer failed")))
+    return yield* serve
+  })),
+  stays: Effect.scoped(Effect.gen(function*() {
+    // closes by itself with a deadline that cuts who is there
+    const listener = yield* listen
+    const failed = yield* Deferred.make<never, Error>()
+    yield* Effect.forkScoped(Listener.serve(listener, handler(failed)), { startImmediately: true })
+    yield* Effect.flip(Deferred.await(failed))
+  }))
+}
+
+process.on("exit", () => {
+  console.log(JSON.stringify({
+    event: "exit",
+    handlers: process.listenerCount("SIGTERM") + process.listenerCount("SIGINT")
+  }))
+})
+
+NodeMain.runMain(
+  Effect.provideService(programs[name] ?? Effect.die(new Error(`no program "${name}"`)), Logger.LogToStderr, true),
+  options
+)
