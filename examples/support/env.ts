@@ -1,0 +1,38 @@
+/**
+ * The environment the examples read. A bad value ends them with exit code 1 and
+ * the variable named on stderr.
+ */
+import type * as Listener from "@effect-listener/core/Listener"
+import * as Config from "effect/Config"
+import * as Schema from "effect/Schema"
+
+const Milliseconds = Schema.Int.check(
+  Schema.isGreaterThanOrEqualTo(0, { expected: "a whole number of milliseconds" })
+)
+
+const Count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(1, { expected: "a whole number of at least 1" }))
+
+/** `PORT` (0, the default, is any free one) and `HOST` (127.0.0.1). */
+export const endpoint: Config.Config<{ readonly port: number; readonly host: string }> = Config.all({
+  port: Config.schema(Schema.Port, "PORT").pipe(Config.withDefault(0)),
+  host: Config.NonEmptyString("HOST").pipe(Config.withDefault("127.0.0.1"))
+})
+
+/** `DRAIN_DEADLINE_MS` (20000), `LAME_DUCK_MS` (0) and `MAX_CONNECTIONS` (no limit), as a listener's options. */
+export const listenerOptions: Config.Config<Listener.ListenerOptions> = Config.all({
+  drain: Config.all({
+    deadline: Config.schema(Milliseconds, "DRAIN_DEADLINE_MS").pipe(Config.withDefault(20_000)),
+    lameDuck: Config.schema(Milliseconds, "LAME_DUCK_MS").pipe(Config.withDefault(0))
+  }),
+  admission: Config.all({
+    maxConnections: Config.schema(Count, "MAX_CONNECTIONS").pipe(Config.withDefault(undefined))
+  })
+})
+
+const unsupported = Schema.String.check(Schema.makeFilter(() => "TLS is not supported by this example"))
+
+/** Refuses `TLS_KEY` and `TLS_CERT`: to serve in the clear what was meant to be encrypted is worse than not to start. */
+export const plainOnly: Config.Config<unknown> = Config.all([
+  Config.option(Config.schema(unsupported, "TLS_KEY")),
+  Config.option(Config.schema(unsupported, "TLS_CERT"))
+])
