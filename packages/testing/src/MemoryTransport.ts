@@ -86,10 +86,12 @@ export interface MemoryTransport extends Transport {
  * - `received`, `receivedText`: everything that has arrived so far, read or
  *   not; reads nothing.
  * - `ended`: waits until the server's end has arrived, reads nothing, and says
- *   how it ended. `state`: the same without waiting.
+ *   how it ended. `state`: how it stands now; a reset after the FIN, for unread
+ *   or late input, shows only here.
  * - `bytesPending`: bytes written, not yet taken by the kernel.
  * - `end`: ends the writing side (FIN) after what was written; reading goes on.
- * - `reset`: resets the connection.
+ * - `reset`: resets the connection; reads and writes of the client fail with
+ *   `"Closed"` from then on.
  *
  * Closing its scope closes the socket: with unread input a reset, else a FIN,
  * and a reset for what the server sends afterwards.
@@ -143,8 +145,8 @@ export class ConnectionRefused extends Data.TaggedError("ConnectionRefused")<{
 export type ConnectError = ConnectionRefused
 
 /**
- * The connection has ended: by the server's FIN, by a reset, or, in a write,
- * by the client itself (`"Closed"`).
+ * The connection has ended: by the server's FIN, by its reset, or by the client
+ * itself (`"Closed"`).
  *
  * @stability experimental
  * @category errors
@@ -157,8 +159,8 @@ export class ConnectionEnded extends Data.TaggedError("ConnectionEnded")<{
     return this.how === "Fin"
       ? "the server ended the connection"
       : this.how === "Reset"
-      ? "the connection was reset"
-      : "the client has ended its side"
+      ? "the server reset the connection"
+      : "the client has ended it itself"
   }
 }
 
@@ -224,8 +226,8 @@ export const makeNetwork: Effect.Effect<MemoryNetwork> = Effect.sync(() => {
  * - `name`: default `"memory"`.
  * - `network`: what it shares addresses with. Default: a network of its own.
  * - `address`: default 127.0.0.1 with the network's next port, from 1 on.
- * - `bufferSize`: bytes between writer and reader in each direction, at least
- *   1. Default 65,536.
+ * - `bufferSize`: bytes between writer and reader in each direction; less than 1
+ *   is a defect. Default 65,536.
  * - `latency`: how long bytes, ends and connects are on their way, one way.
  *   Default none.
  * - `backlog`: connections in the accept queue. Default 511.
@@ -260,6 +262,38 @@ export interface Options {
 /**
  * Makes a transport in memory.
  *
+ * **Details**
+ *
+ * `stop` of what it binds lets everybody else run until the accept queue is
+ * empty or nobody has accepted for two turns; then it refuses new clients. A
+ * client that nobody accepted until then stays queued and can still be
+ * accepted; the end of the bind's scope ends it with a FIN.
+ *
+ * **Example** (A connection from connect to goodbye, without a socket)
+ *
+ * ```ts
+ * import { MemoryTransport } from "@effect-listener/testing"
+ * import { Effect } from "effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const transport = yield* MemoryTransport.make()
+ *   const bound = yield* transport.bind
+ *   const client = yield* transport.connect
+ *   yield* client.write("ping")
+ *
+ *   const connection = yield* bound.accept
+ *   const reader = yield* connection.socket.reader
+ *   const writer = yield* connection.socket.writer
+ *   yield* reader.pull
+ *   yield* writer.write("pong")
+ *   yield* connection.goodbye("none")
+ *
+ *   return `${yield* client.readAllText} ${yield* client.ended} ${yield* transport.open}`
+ * })
+ *
+ * console.log(Effect.runSync(Effect.scoped(program))) // => pong Fin 0
+ * ```
+ *
  * @stability experimental
  * @category constructors
  * @since 0.1.0
@@ -272,6 +306,8 @@ export const make: (options?: Options) => Effect.Effect<MemoryTransport> = Effec
     const latency = Duration.fromInputUnsafe(options.latency ?? 0)
     const bindLatency = Duration.fromInputUnsafe(options.bindLatency ?? 0)
     const capacity = options.bufferSize ?? 64 * 1024
+    // With less than a byte between them nothing would ever move, without an error anywhere
+    if (!(capacity >= 1)) return yield* Effect.die(new RangeError(`bufferSize is less than 1 (${capacity})`))
     const ready = options.handshake ?? Effect.void
     const protocol = options.protocol ?? "memory"
     const bindFailures: Array<TransportBindError> = []
@@ -344,7 +380,6 @@ export const make: (options?: Options) => Effect.Effect<MemoryTransport> = Effec
         }),
         (binding) =>
           Effect.sync(() => {
-            if (bound === binding) bound = undefined
             binding.refuse()
             for (const connection of binding.listener.close()) connection.dismiss()
           })

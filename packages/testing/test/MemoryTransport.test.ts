@@ -60,6 +60,25 @@ class EveryStep extends Scheduler.MixedScheduler {
 
 const everyStep = Effect.provideService(Scheduler.Scheduler, new EveryStep())
 
+/** Runs a task many turns late. */
+const manyTurnsLater = (task: () => void) => {
+  let left = 20
+  const turn = () => {
+    if (--left === 0) task()
+    else if (left > 0) setImmediate(turn)
+  }
+  setImmediate(turn)
+  return () => {
+    left = 0
+  }
+}
+
+/** Whatever goes through the dispatcher of a fiber comes late. */
+const starved = Effect.provideService(Scheduler.Scheduler, new Scheduler.MixedScheduler("async", manyTurnsLater))
+
+/** Both. */
+const starvedAtEveryStep = Effect.provideService(Scheduler.Scheduler, new EveryStep("async", manyTurnsLater))
+
 describe("MemoryTransport", () => {
   it("runs in Effect.runSync from bind to goodbye", () => {
     const program = Effect.gen(function*() {
@@ -72,6 +91,12 @@ describe("MemoryTransport", () => {
     })
     assert.deepStrictEqual(Effect.runSync(Effect.scoped(program)), ["echo hello", "Fin", 0])
   })
+
+  it.effect("has no room for less than a byte", () =>
+    Effect.gen(function*() {
+      const exit = yield* Effect.exit(MemoryTransport.make({ bufferSize: 0 }))
+      assert.isTrue(Exit.isFailure(exit) && exit.cause.reasons.some((reason) => reason._tag === "Die"))
+    }))
 
   describe("bind", () => {
     it.effect("takes its address, and gives it back with its scope", () =>
@@ -154,6 +179,32 @@ describe("MemoryTransport", () => {
         assert.strictEqual(yield* transport.open, 0)
       }))
 
+    it.effect("a connection that was handed over and given back after the bind's end is ended too", () =>
+      Effect.gen(function*() {
+        const transport = yield* MemoryTransport.make({ resumeLate: true })
+        const scope = yield* Scope.make()
+        const bound = yield* Scope.provide(transport.bind, scope)
+        const accepting = yield* Effect.forkChild(bound.accept, now)
+        const client = yield* transport.connect
+        yield* Scope.close(scope, Exit.void)
+        assert.strictEqual(yield* client.state, "Open")
+        yield* Fiber.interrupt(accepting)
+        assert.deepStrictEqual([yield* client.state, yield* transport.open], ["Fin", 0])
+      }))
+
+    it.effect("a queued client that waits for room is not left waiting", () =>
+      Effect.gen(function*() {
+        const transport = yield* MemoryTransport.make({ bufferSize: 4 })
+        const scope = yield* Scope.make()
+        yield* Scope.provide(transport.bind, scope)
+        const client = yield* transport.connect
+        const writing = yield* Effect.forkChild(client.write("too much"), now)
+        yield* Scope.close(scope, Exit.void)
+        yield* Fiber.await(writing)
+        assert.strictEqual(yield* client.ended, "Fin")
+        assert.strictEqual(yield* client.state, "Reset")
+      }))
+
     it.effect("a queued client sees the FIN of the bind's end, what it sent is dropped", () =>
       Effect.gen(function*() {
         const transport = yield* MemoryTransport.make()
@@ -219,6 +270,24 @@ describe("MemoryTransport", () => {
         yield* writer.write("answer")
         assert.strictEqual(reason(yield* Effect.flip(reader.pull)), "SocketReadError")
         assert.strictEqual(reason(yield* Effect.flip(writer.write("more"))), "SocketWriteError")
+      }))
+
+    it.effect("its scope's end drops what the kernel has not taken", () =>
+      Effect.gen(function*() {
+        const transport = yield* MemoryTransport.make({ bufferSize: 4 })
+        const bound = yield* transport.bind
+        const scope = yield* Scope.make()
+        const client = yield* Scope.provide(transport.connect, scope)
+        const connection = yield* bound.accept
+        const reader = yield* connection.socket.reader
+        const writing = yield* Effect.forkChild(client.write("12345678"), now)
+        yield* Scope.close(scope, Exit.void)
+        assert.strictEqual((yield* Effect.flip(Fiber.join(writing))).how, "Closed")
+        assert.strictEqual(text(yield* reader.pull), "1234")
+        assert.strictEqual(reason(yield* Effect.flip(reader.pull)), "SocketCloseError 1000")
+        // the reset comes in the middle of this write
+        const writer = yield* connection.socket.writer
+        assert.strictEqual(reason(yield* Effect.flip(writer.write("12345678"))), "SocketWriteError")
       }))
 
     it.effect("its scope's end with unread input resets", () =>
@@ -295,6 +364,40 @@ describe("MemoryTransport", () => {
         assert.deepStrictEqual(taken.map(({ remote }) => remote), [one.local, two.local, three.local])
       }))
 
+    it.effect("resumed late, interrupted one after the other: the order stays", () =>
+      Effect.gen(function*() {
+        const transport = yield* MemoryTransport.make({ resumeLate: true })
+        const bound = yield* transport.bind
+        const first = yield* Effect.forkChild(bound.accept, now)
+        const second = yield* Effect.forkChild(bound.accept, now)
+        const one = yield* transport.connect
+        const two = yield* transport.connect
+        first.interruptUnsafe()
+        second.interruptUnsafe()
+        const taken = [yield* bound.accept, yield* bound.accept]
+        assert.deepStrictEqual(taken.map(({ remote }) => remote), [one.local, two.local])
+      }))
+
+    it.effect("a handler that connects again in the same call gets each connection once", () =>
+      Effect.gen(function*() {
+        const transport = yield* MemoryTransport.make()
+        const bound = yield* transport.bind
+        const taken: Array<NetAddress.SocketAddress> = []
+        const scope = yield* Effect.scope
+        yield* Effect.forkChild(
+          Effect.gen(function*() {
+            while (true) {
+              taken.push((yield* bound.accept).remote)
+              if (taken.length < 5) yield* Scope.provide(transport.connect, scope)
+            }
+          }),
+          now
+        )
+        yield* transport.connect
+        assert.strictEqual(new Set(taken).size, 5)
+        assert.strictEqual(yield* transport.queued, 0)
+      }))
+
     it.effect("resumed late, interrupted after the hand-over while others wait: the first of them gets it", () =>
       Effect.gen(function*() {
         const transport = yield* MemoryTransport.make({ resumeLate: true })
@@ -346,6 +449,32 @@ describe("MemoryTransport", () => {
           )
         }))
     }
+
+    it.live("loses no connection where Effect goes back to its run loop between a value and its use", () =>
+      Effect.gen(function*() {
+        const outcomes = new Set<boolean>()
+        // every 32nd operation does; with as many before it as it takes, it is the one that hands over
+        for (let before = 0; before < 40; before++) {
+          yield* Effect.scoped(Effect.gen(function*() {
+            const transport = yield* MemoryTransport.make()
+            const bound = yield* transport.bind
+            yield* transport.connect
+            let got = false
+            const accepting = yield* Effect.forkChild(
+              Effect.gen(function*() {
+                for (let i = 0; i < before; i++) yield* Effect.suspend(() => Effect.void)
+                yield* bound.accept
+                got = true
+              }).pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, 33)),
+              now
+            )
+            yield* Fiber.interrupt(accepting)
+            assert.strictEqual(yield* transport.queued, got ? 0 : 1, `after ${before}`)
+            outcomes.add(got)
+          }))
+        }
+        assert.strictEqual(outcomes.size, 2)
+      }))
 
     it.effect("fails as it was told to, the one that waits at once, and loses no connection", () =>
       Effect.gen(function*() {
@@ -406,6 +535,31 @@ describe("MemoryTransport", () => {
         }))
     }
 
+    it.effect("takes who is about to connect", () =>
+      Effect.gen(function*() {
+        const transport = yield* MemoryTransport.make()
+        const bound = yield* transport.bind
+        yield* Effect.forkChild(Effect.forever(bound.accept), now)
+        const connecting = yield* Effect.forkChild(transport.connect)
+        yield* bound.stop
+        assert.isTrue(Exit.isSuccess(yield* Fiber.await(connecting)))
+        assert.strictEqual(yield* transport.queued, 0)
+      }))
+
+    it.effect("listens until what was queued has been taken", () =>
+      Effect.gen(function*() {
+        const transport = yield* MemoryTransport.make()
+        const bound = yield* transport.bind
+        yield* Effect.replicateEffect(transport.connect, 10)
+        yield* Effect.forkChild(Effect.forever(Effect.andThen(bound.accept, Effect.yieldNow)))
+        const connecting = yield* Effect.forkChild(
+          Effect.andThen(Effect.replicateEffect(Effect.yieldNow, 5), transport.connect)
+        )
+        yield* bound.stop
+        assert.isTrue(Exit.isSuccess(yield* Fiber.await(connecting)))
+        assert.strictEqual(yield* transport.queued, 0)
+      }))
+
     it.effect("takes who connects during the sweep too", () =>
       Effect.gen(function*() {
         const transport = yield* MemoryTransport.make()
@@ -460,6 +614,17 @@ describe("MemoryTransport", () => {
         yield* transport.connect
         yield* bound.stop
         assert.isDefined(accepting.pollUnsafe())
+      }))
+
+    it.live("waits for it however long it takes", () =>
+      Effect.gen(function*() {
+        const transport = yield* MemoryTransport.make({ resumeLate: true })
+        const bound = yield* transport.bind
+        const accepting = yield* Effect.forkChild(starved(bound.accept), now)
+        yield* transport.connect
+        yield* bound.stop
+        assert.strictEqual(yield* transport.queued, 0)
+        yield* Fiber.join(accepting)
       }))
   })
 
@@ -534,12 +699,49 @@ describe("MemoryTransport", () => {
         assert.strictEqual(text(yield* next.pull), "next reader")
       }))
 
+    it.effect("closing one reader's scope leaves another reader's pull alone", () =>
+      Effect.gen(function*() {
+        const { client, connection, pullText } = yield* pair()
+        const pulling = yield* Effect.forkChild(pullText, now)
+        yield* Effect.scoped(connection.socket.reader)
+        yield* client.write("still waiting")
+        assert.strictEqual(yield* Fiber.join(pulling), "still waiting")
+      }))
+
+    it.effect("a handler that answers in the same call loses nothing", () =>
+      Effect.gen(function*() {
+        const { client, pullText, writer } = yield* pair()
+        const seen: Array<string> = []
+        yield* Effect.forkChild(
+          Effect.gen(function*() {
+            while (true) {
+              seen.push(yield* pullText)
+              if (seen.length < 5) yield* client.write(`${seen.length}`)
+              else yield* writer.write("done")
+            }
+          }),
+          now
+        )
+        yield* client.write("0")
+        assert.strictEqual(yield* client.readText(4), "done")
+        assert.deepStrictEqual(seen, ["0", "1", "2", "3", "4"])
+      }))
+
+    it.effect("an empty write is nothing to read", () =>
+      Effect.gen(function*() {
+        const { client, reader, writer } = yield* pair()
+        const pulling = yield* Effect.forkChild(reader.pull, now)
+        yield* client.write("")
+        yield* writer.write("")
+        assert.isUndefined(pulling.pollUnsafe())
+      }))
+
     it.live("loses no byte wherever a pull is interrupted", () =>
       Effect.gen(function*() {
         const outcomes = new Set<boolean>()
         for (let position = 0; position < 40; position++) {
           yield* Effect.scoped(Effect.gen(function*() {
-            const { client, pullText, reader } = yield* pair()
+            const { client, connection, pullText, reader } = yield* pair()
             let got = ""
             const pulling = yield* Effect.forkChild(
               everyStep(Effect.uninterruptibleMask((restore) =>
@@ -551,10 +753,15 @@ describe("MemoryTransport", () => {
             )
             yield* client.write("a")
             for (let i = 0; i < position; i++) yield* Effect.yieldNow
+            const before = got
+            yield* client.write("b")
             yield* Fiber.interrupt(pulling)
             outcomes.add(got === "a")
-            yield* client.write("b")
+            assert.strictEqual(got, before)
+            assert.isFalse(connection.endReading(draining))
+            assert.strictEqual(connection.bytesIn?.(), got.length)
             assert.strictEqual(got + (yield* pullText), "ab", `position ${position}`)
+            assert.isTrue(connection.endReading(draining))
           }))
         }
         assert.strictEqual(outcomes.size, 2)
@@ -571,6 +778,22 @@ describe("MemoryTransport", () => {
         assert.strictEqual(yield* Effect.flip(reader.pull), draining)
         yield* writer.write("goodbye")
         assert.strictEqual(yield* client.readText(7), "goodbye")
+      }))
+
+    it.effect("is what later pulls fail with, also when the client ends afterwards", () =>
+      Effect.gen(function*() {
+        const { client, connection, reader } = yield* pair()
+        assert.isTrue(connection.endReading(draining))
+        yield* client.end
+        assert.strictEqual(yield* Effect.flip(reader.pull), draining)
+      }))
+
+    it.effect("cuts no linger short", () =>
+      Effect.gen(function*() {
+        const { connection } = yield* pair()
+        const leaving = yield* Effect.forkChild(connection.goodbye(linger), now)
+        assert.isTrue(connection.endReading(draining))
+        assert.isUndefined(leaving.pollUnsafe())
       }))
 
     it.effect("with bytes buffered does nothing and says so", () =>
@@ -641,6 +864,40 @@ describe("MemoryTransport", () => {
         assert.strictEqual(yield* Fiber.join(next), "while it waits")
         yield* client.end
         assert.strictEqual(reason(yield* Effect.flip(pullText)), "SocketCloseError 1000")
+      }))
+
+    it.live("read late: whoever else is late, the waiting pull has it by then", () =>
+      Effect.gen(function*() {
+        const { client, connection, reader } = yield* pair({ readLate: true })
+        const pulling = yield* Effect.forkChild(starved(reader.pull), now)
+        yield* client.write("x")
+        yield* connection.settled
+        assert.isDefined(pulling.pollUnsafe())
+      }))
+
+    it.live("waits for the fiber that gets what an interrupted one gave back", () =>
+      Effect.gen(function*() {
+        const { client, connection, reader } = yield* pair()
+        let got = ""
+        const pull = (name: string) =>
+          Effect.gen(function*() {
+            // long enough for the fiber to wait in the pull
+            const pulling = yield* Effect.forkChild(starvedAtEveryStep(Effect.map(reader.pull, () => {
+              got = name
+            })))
+            yield* Effect.replicateEffect(Effect.yieldNow, 400)
+            return pulling
+          })
+        const first = yield* pull("first")
+        const second = yield* pull("second")
+        yield* client.write("x")
+        const settling = yield* Effect.forkChild(connection.settled, now)
+        yield* Effect.replicateEffect(Effect.yieldNow, 5)
+        assert.isUndefined(settling.pollUnsafe())
+        first.interruptUnsafe()
+        yield* Fiber.join(settling)
+        assert.strictEqual(got, "second")
+        yield* Fiber.join(second)
       }))
 
     it.live("has given it to a handler that is slow to go on", () =>
@@ -719,6 +976,9 @@ describe("MemoryTransport", () => {
         const badly = yield* pair()
         yield* badly.writer.write(new Socket.CloseEvent(1011))
         assert.strictEqual(yield* badly.client.ended, "Reset")
+        assert.strictEqual(reason(yield* Effect.flip(badly.reader.pull)), "SocketCloseError 1006")
+        yield* badly.connection.goodbye(linger)
+        assert.strictEqual(yield* badly.transport.open, 0)
       }))
   })
 
@@ -784,6 +1044,17 @@ describe("MemoryTransport", () => {
         assert.isUndefined(leaving.pollUnsafe())
         yield* TestClock.adjust("100 millis")
         assert.isDefined(leaving.pollUnsafe())
+      }))
+
+    it.effect("with no idle time discards what is there", () =>
+      Effect.gen(function*() {
+        const { client, connection, writer } = yield* pair()
+        yield* writer.write("answer")
+        yield* client.write("there")
+        const leaving = yield* Effect.forkChild(connection.goodbye({ ...linger, idle: Duration.zero }), now)
+        yield* TestClock.adjust("1 millis")
+        yield* Fiber.join(leaving)
+        assert.deepStrictEqual([yield* client.readAllText, yield* client.state], ["answer", "Fin"])
       }))
 
     it.effect("lingers for ever when told so", () =>
@@ -907,6 +1178,28 @@ describe("MemoryTransport", () => {
         yield* endWriter
         yield* connection.destroy
         assert.strictEqual(yield* client.state, "Fin")
+      }))
+
+    it.effect("resets when both sides have ended but not all was read", () =>
+      Effect.gen(function*() {
+        const { client, connection, endWriter } = yield* pair()
+        yield* client.write("unread")
+        yield* client.end
+        yield* endWriter
+        yield* connection.destroy
+        assert.strictEqual(yield* client.state, "Reset")
+      }))
+
+    it.effect("a handler that goes on in the same call can send nothing any more", () =>
+      Effect.gen(function*() {
+        const { client, connection, reader, writer } = yield* pair()
+        const handler = yield* Effect.forkChild(
+          Effect.catch(reader.pull, () => writer.write("after the end")),
+          now
+        )
+        yield* connection.destroy
+        assert.strictEqual(reason(yield* Effect.flip(Fiber.join(handler))), "SocketWriteError")
+        assert.strictEqual(yield* client.receivedText, "")
       }))
   })
 
@@ -1045,6 +1338,18 @@ describe("MemoryTransport", () => {
         yield* connection.destroy
         assert.strictEqual((yield* Effect.flip(client.readAllText)).how, "Reset")
         assert.strictEqual(yield* client.receivedText, "re")
+      }))
+
+    it.effect("has nothing to read after its own reset, and does not see how the server ends", () =>
+      Effect.gen(function*() {
+        const { client, connection, writer } = yield* pair()
+        yield* writer.write("unread")
+        const reading = yield* Effect.forkChild(client.readText(100), now)
+        yield* client.reset
+        assert.strictEqual((yield* Effect.flip(Fiber.join(reading))).how, "Closed")
+        assert.strictEqual((yield* Effect.flip(client.write("x"))).how, "Closed")
+        yield* connection.destroy
+        assert.strictEqual(yield* client.state, "Open")
       }))
 
     it.effect("cannot write after its end", () =>

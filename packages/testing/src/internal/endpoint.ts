@@ -23,8 +23,8 @@ export interface Options<Server, Client> {
   readonly latency: Duration.Duration
   readonly readLate: boolean
   readonly context: Context.Context<never>
-  readonly serverError: (ending: Ending) => Server
-  readonly clientError: (ending: Ending) => Client
+  readonly serverError: (ending: Ending | "Closed") => Server
+  readonly clientError: (ending: Ending | "Closed") => Client
   /** Called when the server's end of the connection reaches the client. */
   readonly onClientEnd: (ending: Ending) => void
 }
@@ -40,6 +40,7 @@ export const make = <Server, Client>(
     capacity,
     wire: upWire,
     readLate: options.readLate,
+    keepHistory: false,
     error: options.serverError,
     onRefused: () => server.reset()
   })
@@ -47,6 +48,7 @@ export const make = <Server, Client>(
     capacity,
     wire: downWire,
     readLate: false,
+    keepHistory: true,
     error: options.clientError,
     onEnd: options.onClientEnd,
     onRefused: () => client.reset()
@@ -57,25 +59,22 @@ export const make = <Server, Client>(
 }
 
 const endpoint = <E, Peer>(incoming: Pipe<E>, outgoing: Pipe<Peer>, wire: Wire): Endpoint<E, Peer> => {
-  let resets = false
   const reset = (): void => {
-    if (resets) return
-    resets = true
     // Both sides have said all: there is nothing left to reset
     const over = outgoing.ended && incoming.ending === "Fin" && incoming.unread === 0
-    incoming.close()
-    outgoing.kill()
-    if (over) return
-    wire.send(() => {
-      incoming.kill()
-      outgoing.finish("Reset")
-    })
+    const wakes = [incoming.close(), outgoing.kill()]
+    if (!over) {
+      wire.send(() => {
+        for (const wake of [incoming.kill(), outgoing.finish("Reset")]) wake()
+      })
+    }
+    for (const wake of wakes) wake()
   }
   const close = (): void => {
     if (incoming.unread > 0) return reset()
-    incoming.close()
-    outgoing.drop()
+    const wakes = [incoming.close(), outgoing.drop()]
     outgoing.end()
+    for (const wake of wakes) wake()
   }
   return { incoming, outgoing, close, reset }
 }

@@ -33,13 +33,13 @@ interface Waiter<A, E> {
 }
 
 export class Line<A, E> {
-  readonly source: Source<A, E>
+  readonly #source: Source<A, E>
   #waiters: Array<Waiter<A, E>> = []
   #inHand = 0
   #idle: Array<() => void> = []
 
   constructor(source: Source<A, E>) {
-    this.source = source
+    this.#source = source
   }
 
   /** How many fibers wait. */
@@ -54,7 +54,7 @@ export class Line<A, E> {
 
   /**
    * Waits for the next value, or takes it if there is one. `limit` is passed on
-   * to `take`, `owner` names the waiting fiber in `answer`.
+   * to `take`, `owner` names the waiting fiber to `fail`.
    *
    * Nothing may be put around this between the line and who uses the value: each
    * further step is one at which an interruption loses it.
@@ -83,20 +83,20 @@ export class Line<A, E> {
   serve(): void {
     let first = this.#waiters[0]
     while (first !== undefined) {
-      const exit = this.source.take(first.limit, first.fiber)
+      const exit = this.#source.take(first.limit, first.fiber)
       if (exit === undefined) return
       this.#waiters.shift()
       this.#hand(first, exit)
-      this.source.onHanded?.()
+      this.#source.onHanded?.()
       first = this.#waiters[0]
     }
   }
 
-  /** Gives every fiber that waits, or those of one owner, the same answer. */
-  answer(exit: Exit.Exit<A, E>, owner?: object): void {
-    const answered = this.#waiters.filter((waiter) => owner === undefined || waiter.owner === owner)
-    this.#waiters = this.#waiters.filter((waiter) => !answered.includes(waiter))
-    for (const waiter of answered) this.#hand(waiter, exit)
+  /** Fails every fiber that waits, or those of one owner. */
+  fail(error: E, owner?: object): void {
+    const failed = this.#waiters.filter((waiter) => owner === undefined || waiter.owner === owner)
+    this.#waiters = this.#waiters.filter((waiter) => !failed.includes(waiter))
+    for (const waiter of failed) this.#hand(waiter, Exit.fail(error))
   }
 
   /** Completes when no value is between the line and a fiber. */
@@ -121,7 +121,7 @@ export class Line<A, E> {
         return exit.value
       })
       : exit
-    if (this.source.late && waiter.waited) waiter.fiber.currentDispatcher.scheduleTask(() => waiter.resume(go), 0)
+    if (this.#source.late && waiter.waited) waiter.fiber.currentDispatcher.scheduleTask(() => waiter.resume(go), 0)
     else waiter.resume(go)
   }
 
@@ -139,8 +139,9 @@ export class Line<A, E> {
     const { handed } = waiter
     if (handed === undefined) this.#waiters = this.#waiters.filter((other) => other !== waiter)
     else if (Exit.isSuccess(handed)) {
+      // First, so that it stays in hand when another fiber gets it
+      this.#source.giveBack(handed.value)
       this.#go(waiter)
-      this.source.giveBack(handed.value)
     }
   }
 }

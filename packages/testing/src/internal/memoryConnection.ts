@@ -2,6 +2,7 @@
  * The server's end of a connection as a `TransportConnection`.
  */
 import type { LingerOptions, TransportConnection } from "@effect-listener/core/Transport"
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -24,10 +25,12 @@ const writeError = (): Socket.SocketError =>
     reason: new Socket.SocketWriteError({ cause: systemError("EPIPE", "the connection takes no more bytes") })
   })
 
-/** What the server's reader sees at the end of what the client sent. */
-export const readError = (ending: Ending): Socket.SocketError =>
+/** What the server's reader sees at the end of what the client sent, or after the socket was released. */
+export const readError = (ending: Ending | "Closed"): Socket.SocketError =>
   ending === "Fin"
     ? closeError(1000)
+    : ending === "Closed"
+    ? closeError(1006)
     : new Socket.SocketError({
       reason: new Socket.SocketReadError({ cause: systemError("ECONNRESET", "the client reset the connection") })
     })
@@ -53,19 +56,19 @@ export const make = <Peer>(options: {
   let released = false
   let lingering = false
 
-  /** Ends what the handler can still do with the socket, by `end`; the first caller decides. */
+  /** Releases the socket by `end`; the first caller decides. */
   const release = (end: () => void): void => {
     if (released) return
     released = true
     options.onRelease()
     end()
-    incoming.failWaiting(closeError(1006))
   }
   const reset = (): void => release(options.endpoint.reset)
   const dismiss = (): void =>
     release(() => {
-      incoming.close()
+      const wake = incoming.close()
       outgoing.end()
+      wake()
     })
 
   const reader: Socket.Socket["reader"] = Effect.suspend(() => {
@@ -80,7 +83,7 @@ export const make = <Peer>(options: {
       ),
       {
         pull: Effect.suspend(() =>
-          closed || released || lingering ? Effect.fail(closeError(1006)) : incoming.pull(Infinity, owner)
+          closed || lingering ? Effect.fail(closeError(1006)) : incoming.pull(Infinity, owner)
         ),
         upgrade: Socket.SocketUpgradeError.unsupported
       }
@@ -103,11 +106,11 @@ export const make = <Peer>(options: {
       if (released) return
       outgoing.end()
       yield* outgoing.flushed
-      if (released || linger === "none") return
+      if (linger === "none") return
       lingering = true
       incoming.restart()
       incoming.failWaiting(closeError(1006))
-      yield* within(linger.total, discard(linger))
+      yield* discard(linger)
     }).pipe(
       Effect.onExit(() =>
         Effect.sync(() => release(outgoing.pending > 0 ? options.endpoint.reset : options.endpoint.close))
@@ -116,11 +119,18 @@ export const make = <Peer>(options: {
 
   const discard = (linger: LingerOptions): Effect.Effect<void> =>
     Effect.gen(function*() {
-      let left = linger.bytes
-      while (left > 0) {
-        const chunks = yield* within(linger.idle, incoming.pull(left))
+      const end = (yield* Clock.currentTimeMillis) + Duration.toMillis(linger.total)
+      let bytes = linger.bytes
+      while (bytes > 0) {
+        const left = end - (yield* Clock.currentTimeMillis)
+        // A timer is set only where there is something to wait for, and it can end
+        const time = Math.min(Duration.toMillis(linger.idle), left)
+        const pull = incoming.pull(bytes)
+        const chunks = incoming.readable || time === Infinity
+          ? Option.some(yield* pull)
+          : yield* Effect.timeoutOption(pull, time)
         if (Option.isNone(chunks)) return
-        for (const chunk of chunks.value) left -= chunk.length
+        for (const chunk of chunks.value) bytes -= chunk.length
       }
     }).pipe(
       // Every end of reading is a SocketError: whichever it is, there is nothing left to discard
@@ -138,7 +148,7 @@ export const make = <Peer>(options: {
     bytesOut: () => outgoing.written,
     ready: options.ready,
     endReading: (error) => {
-      if (released || lingering) return true
+      if (lingering) return true
       if (incoming.buffered) return false
       incoming.stop(error)
       return true
@@ -150,7 +160,3 @@ export const make = <Peer>(options: {
     reset
   }
 }
-
-/** The effect's value, or none when it takes longer; an infinite time is none at all. */
-const within = <A, E>(time: Duration.Duration, effect: Effect.Effect<A, E>): Effect.Effect<Option.Option<A>, E> =>
-  Duration.isFinite(time) ? Effect.timeoutOption(effect, time) : Effect.asSome(effect)

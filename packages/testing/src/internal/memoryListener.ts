@@ -118,7 +118,6 @@ export class MemoryListener<Connection extends { readonly sequence: number }> {
   }
 
   #giveBack(connection: Connection): void {
-    this.#accepted--
     if (this.#gone !== undefined) return this.#discard(connection)
     const later = this.#queue.findIndex((other) => other.sequence > connection.sequence)
     this.#queue.splice(later === -1 ? this.#queue.length : later, 0, connection)

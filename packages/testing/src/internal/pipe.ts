@@ -5,27 +5,34 @@
  * Bytes go from `pending` (written, not yet taken by the "kernel") over the
  * wire into `unread` (arrived, not yet read). Whoever frees room or adds bytes
  * calls `#move`. State is settled first and fibers are resumed last, because a
- * resumed fiber runs at once, inside the call, and may come back here.
+ * resumed fiber runs at once, inside the call, and may come back here. What ends
+ * a direction gives back what resumes, so that its caller can settle more first.
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import { constVoid } from "effect/Function"
 import { Line } from "./line.ts"
 import type { Wire } from "./wire.ts"
 
 /** How a direction ended. */
 export type Ending = "Fin" | "Reset"
 
+/** Resumes the fibers that an end concerns. */
+export type Wake = () => void
+
 export interface Options<E> {
   readonly capacity: number
   readonly wire: Wire
   /** Bytes reach a waiting pull in the next turn only, and until then nobody knows of them. */
   readonly readLate: boolean
-  /** The error the reader sees at an end. */
-  readonly error: (ending: Ending) => E
-  /** Called when the first end has arrived, or a reset after a FIN. */
+  /** Remember what has arrived, for `history`. */
+  readonly keepHistory: boolean
+  /** The error the reader sees at the peer's end, or after it has closed itself. */
+  readonly error: (ending: Ending | "Closed") => E
+  /** Called when an end has arrived: a FIN, a reset, or a reset after a FIN. */
   readonly onEnd?: ((ending: Ending) => void) | undefined
   /** Called when bytes arrive at a reader that has closed. */
   readonly onRefused: () => void
@@ -75,10 +82,6 @@ export class Pipe<E> {
     return this.#written - this.#taken
   }
 
-  get writable(): boolean {
-    return this.#sending === "Open"
-  }
-
   /** The FIN is on its way. */
   get ended(): boolean {
     return this.#sending === "Ended"
@@ -87,7 +90,7 @@ export class Pipe<E> {
   /** Writes; completes when the kernel has taken all bytes. Fails when the writing side has ended or the peer has reset. */
   write(chunks: ReadonlyArray<Uint8Array>): Effect.Effect<void, "Dead"> {
     return Effect.suspend(() => {
-      if (!this.writable) return Effect.fail("Dead" as const)
+      if (this.#sending !== "Open") return Effect.fail("Dead" as const)
       for (const chunk of chunks) {
         if (chunk.length === 0) continue
         this.#pending.push(chunk.slice())
@@ -112,16 +115,20 @@ export class Pipe<E> {
   }
 
   /** Drops what the kernel has not taken. */
-  drop(): void {
+  drop(): Wake {
     this.#pending = []
     this.#written = this.#taken
-    this.#failWriters()
+    const writers = this.#writers
+    this.#writers = []
+    return () => {
+      for (const writer of writers) writer.resume(Exit.fail("Dead"))
+    }
   }
 
   /** Ends the writing side without a FIN and drops what is pending. */
-  kill(): void {
+  kill(): Wake {
     this.#sending = "Dead"
-    this.drop()
+    return this.drop()
   }
 
   #takenUpTo(upTo: number): Effect.Effect<void, "Dead"> {
@@ -134,12 +141,6 @@ export class Pipe<E> {
         this.#writers = this.#writers.filter((other) => other !== writer)
       })
     })
-  }
-
-  #failWriters(): void {
-    const writers = this.#writers
-    this.#writers = []
-    for (const writer of writers) writer.resume(Exit.fail("Dead"))
   }
 
   #move(): void {
@@ -160,7 +161,7 @@ export class Pipe<E> {
     const done = this.#writers.filter((writer) => writer.upTo <= this.#taken)
     this.#writers = this.#writers.filter((writer) => writer.upTo > this.#taken)
     if (sent.length > 0) this.#options.wire.send(() => this.#arrive(sent))
-    if (fin) this.#options.wire.send(() => this.finish("Fin"))
+    if (fin) this.#options.wire.send(() => this.finish("Fin")())
     for (const writer of done) writer.resume(Exit.void)
   }
 
@@ -174,6 +175,11 @@ export class Pipe<E> {
   /** Bytes that have arrived and were not read. */
   get unread(): number {
     return this.#arrived - this.#read
+  }
+
+  /** Whether a pull would complete at once, read late or not. */
+  get readable(): boolean {
+    return this.unread > 0 || this.#end !== undefined
   }
 
   /** Whether the reader's process has bytes that its handler does not have yet. */
@@ -202,7 +208,7 @@ export class Pipe<E> {
     return this.#ending
   }
 
-  /** Everything that has arrived so far, read or not. */
+  /** Everything that has arrived so far, read or not, less what a reset destroyed. */
   get history(): ReadonlyArray<Uint8Array> {
     return this.#history
   }
@@ -220,23 +226,32 @@ export class Pipe<E> {
 
   /** Fails the pulls that wait now, or those of one owner. */
   failWaiting(error: E, owner?: object): void {
-    this.#line.answer(Exit.fail(error), owner)
+    this.#line.fail(error, owner)
   }
 
   /** The end has arrived. A reset discards what was not read. */
-  finish(ending: Ending): void {
-    if (this.#closed) return
+  finish(ending: Ending): Wake {
+    // Who has closed does not see how the peer ends
+    if (this.#closed) return constVoid
     if (ending === "Reset") this.#discard()
     this.#ending = ending
     this.#end = this.#options.error(ending)
-    this.#line.serve()
-    this.#options.onEnd?.(ending)
+    return () => {
+      this.#line.serve()
+      this.#options.onEnd?.(ending)
+    }
   }
 
-  /** The reader is gone: what is unread is discarded, what still arrives is refused. */
-  close(): void {
+  /** The reader closes: pulls fail, what is unread is discarded, what still arrives is refused. */
+  close(): Wake {
+    if (this.#closed) return constVoid
     this.#closed = true
     this.#discard()
+    this.#end ??= this.#options.error("Closed")
+    return () => {
+      this.#line.serve()
+      this.#move()
+    }
   }
 
   #arrive(chunks: ReadonlyArray<Uint8Array>): void {
@@ -247,7 +262,7 @@ export class Pipe<E> {
       return this.#options.onRefused()
     }
     this.#unread.push(...chunks)
-    this.#history.push(...chunks)
+    if (this.#options.keepHistory) this.#history.push(...chunks)
     this.#line.serve()
   }
 
@@ -288,7 +303,6 @@ export class Pipe<E> {
   }
 
   #giveBack(chunks: NonEmptyReadonlyArray<Uint8Array>): void {
-    if (this.#closed) return
     this.#unread.unshift(...chunks)
     for (const chunk of chunks) {
       this.#read -= chunk.length
