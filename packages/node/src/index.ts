@@ -1,1 +1,3 @@
 export * as NodeMain from "./NodeMain.ts"
+export * as NodeTcp from "./NodeTcp.ts"
+export * as NodeUnix from "./NodeUnix.ts"

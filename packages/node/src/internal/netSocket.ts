@@ -1,0 +1,394 @@
+/**
+ * A `net.Socket` as a `TransportConnection`: reader, writer, endReading,
+ * settled, bytes, goodbye and destroy.
+ */
+import type { LingerOptions, TransportConnection } from "@effect-listener/core/Transport"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as NetAddress from "effect/net/NetAddress"
+import * as Scope from "effect/Scope"
+import * as Socket from "effect/socket/Socket"
+import type * as Net from "node:net"
+import { handOver } from "./handOver.ts"
+import { goodbye } from "./linger.ts"
+import type { ReadTurns } from "./readTurns.ts"
+
+/** What the connections of one listening socket have in common. */
+export interface NetConnectionOptions {
+  readonly protocol: string
+  /** Whether the handler may go on writing when the peer has ended its side. */
+  readonly halfOpen: boolean
+  readonly remote: (socket: Net.Socket) => NetAddress.SocketAddress
+  readonly local: (socket: Net.Socket) => NetAddress.SocketAddress
+  /** Releases the socket at once, with a reset where there is one. Called once, on a socket that is not destroyed. */
+  readonly reset: (socket: Net.Socket) => void
+  readonly turns: ReadTurns
+}
+
+/** The `net.Socket` of a connection that a transport of this package handed over. */
+export const netSocketOf = (connection: TransportConnection): Net.Socket | undefined =>
+  connection instanceof NetConnection ? connection.netSocket : undefined
+
+/** Releases a TCP socket with a reset. `writer` is the stream that was written to, where it is another one on top of it. */
+export const resetTcp = (socket: Net.Socket, writer: Net.Socket = socket): void => {
+  // Between the call of shutdown(2) and its completion libuv refuses a reset, and Node then forgets the handle without
+  // closing it. The kernel has every byte and the FIN by then: there is nothing left to drop.
+  const shuttingDown = writer.writableEnded && writer.writableLength === 0 && !writer.writableFinished
+  if (shuttingDown) socket.destroy()
+  else socket.resetAndDestroy()
+}
+
+export const closeError = (code: number, closeReason?: string): Socket.SocketError =>
+  new Socket.SocketError({ reason: new Socket.SocketCloseError({ code, closeReason }) })
+
+export const readError = (cause: Error): Socket.SocketError =>
+  new Socket.SocketError({ reason: new Socket.SocketReadError({ cause }) })
+
+const writeError = (cause: unknown): Socket.SocketError =>
+  new Socket.SocketError({ reason: new Socket.SocketWriteError({ cause }) })
+
+/**
+ * The two ends that need no words of their own, made once: an Error takes
+ * longer to make than a connection to accept, and all of that is for the stack
+ * of an event handler.
+ */
+const endedByPeer = closeError(1000)
+const notOpen = closeError(1006)
+
+/** `acquireRelease` of something that is only made and closed, which is cheaper than it is for effects. */
+const scoped = <A>(make: () => A, close: (a: A) => void): Effect.Effect<A, never, Scope.Scope> =>
+  Effect.contextWith((context: Context.Context<Scope.Scope>) => {
+    const made = make()
+    return Effect.as(Scope.addFinalizer(Context.get(context, Scope.Scope), Effect.sync(() => close(made))), made)
+  })
+
+/** How the listeners below, one function each for all sockets, find the connection of theirs. */
+const connectionOf: unique symbol = Symbol("@effect-listener/node/connectionOf")
+
+interface OwnedSocket extends Net.Socket {
+  [connectionOf]: NetConnection
+}
+
+function onError(this: OwnedSocket, cause: Error): void {
+  this[connectionOf].broken(cause)
+}
+function onClose(this: OwnedSocket): void {
+  this[connectionOf].released()
+}
+function onReadable(this: OwnedSocket): void {
+  this[connectionOf].readable()
+}
+function onEnd(this: OwnedSocket): void {
+  this[connectionOf].peerEnded()
+}
+function onRoom(this: OwnedSocket): void {
+  this[connectionOf].room()
+}
+
+/** A pull that waits. */
+interface Waiting {
+  readonly reader: NetReader
+  readonly resume: (pull: Socket.Reader["pull"]) => void
+}
+
+/**
+ * One connection: one object, and listeners that all connections share. The
+ * reading listeners are attached by the first pull, which is what starts
+ * reading; those for backpressure by the first write that has to wait.
+ *
+ * Everybody who waits is woken to look again. So each decision is made in one
+ * place, from the socket's state, and being woken for nothing does no harm.
+ */
+export class NetConnection implements TransportConnection {
+  readonly netSocket: Net.Socket
+  private readonly options: NetConnectionOptions
+  /** With which error every pull fails from now on. */
+  private readError: Socket.SocketError | undefined
+  private reading = false
+  private pulls: Array<Waiting> = []
+  private writes: Set<() => void> | undefined
+  private lazySocket: Socket.Socket | undefined
+
+  constructor(netSocket: Net.Socket, options: NetConnectionOptions) {
+    this.netSocket = netSocket
+    this.options = options
+    // the listeners below are only ever called on this socket, once it has its connection
+    const owned = netSocket as OwnedSocket
+    owned[connectionOf] = this
+    owned.on("error", onError)
+    owned.on("close", onClose)
+    // Node remembers the peer's name from the first time it is asked on, also when the peer is gone
+    void netSocket.remoteAddress
+  }
+
+  get protocol(): string {
+    return this.options.protocol
+  }
+  get remote(): NetAddress.SocketAddress {
+    return this.options.remote(this.netSocket)
+  }
+  get local(): NetAddress.SocketAddress {
+    return this.options.local(this.netSocket)
+  }
+  get ready(): TransportConnection["ready"] {
+    return Effect.void
+  }
+  get settled(): Effect.Effect<void> {
+    return this.options.turns.whole
+  }
+  get socket(): Socket.Socket {
+    return this.lazySocket ??= Socket.make({
+      reader: scoped(() => new NetReader(this), (reader) => reader.close()),
+      writer: scoped(() => new NetWriter(this), () => this.endWriting())
+    })
+  }
+
+  /** What Node's stream holds includes what libuv holds: a write leaves it when the kernel has its last byte. */
+  bytesPending(): number {
+    return this.netSocket.writableLength
+  }
+  bytesIn(): number {
+    return this.netSocket.bytesRead
+  }
+  bytesOut(): number {
+    return this.netSocket.bytesWritten
+  }
+
+  // --- reading ---------------------------------------------------------------------------------------------------
+
+  /** Why a pull must fail now. */
+  get failure(): Socket.SocketError | undefined {
+    const { destroyed, errored } = this.netSocket
+    return this.readError ?? (errored !== null ? readError(errored) : destroyed ? notOpen : undefined)
+  }
+
+  get buffered(): boolean {
+    return this.netSocket.readableLength > 0
+  }
+
+  take(): Uint8Array | undefined {
+    const chunk: Uint8Array | null = this.netSocket.read()
+    return chunk === null ? undefined : chunk
+  }
+
+  startReading(): void {
+    if (this.reading) return
+    this.reading = true
+    this.netSocket.on("end", onEnd)
+    this.netSocket.on("readable", onReadable)
+    // TLS reads from its handshake on
+    if (this.netSocket.readableEnded) this.peerEnded()
+  }
+
+  waitForInput(waiting: Waiting): void {
+    this.pulls.push(waiting)
+  }
+
+  /** A waiting pull was interrupted; it may have been woken for bytes that are now the next one's. */
+  stopWaiting(waiting: Waiting): void {
+    const index = this.pulls.indexOf(waiting)
+    if (index >= 0) this.pulls.splice(index, 1)
+    this.readable()
+  }
+
+  wakeReader(reader: NetReader): void {
+    const own = this.pulls.filter((waiting) => waiting.reader === reader)
+    this.pulls = this.pulls.filter((waiting) => waiting.reader !== reader)
+    for (const { resume } of own) resume(reader.pull)
+  }
+
+  endReading(error: Socket.SocketError): boolean {
+    if (this.readError === undefined && this.buffered) return false
+    this.readError = error
+    this.wakePulls()
+    return true
+  }
+
+  private failReads(error: Socket.SocketError): void {
+    this.readError ??= error
+    this.wakePulls()
+  }
+
+  private wakePulls(): void {
+    const pulls = this.pulls
+    this.pulls = []
+    for (const { reader, resume } of pulls) resume(reader.pull)
+  }
+
+  // --- writing ---------------------------------------------------------------------------------------------------
+
+  /** Calls `again` when the peer has taken so much that there is room, and when there will never be. */
+  waitForRoom(again: () => void): void {
+    if (this.writes === undefined) {
+      this.writes = new Set()
+      this.netSocket.on("drain", onRoom)
+      // after `end` there is no more `drain`
+      this.netSocket.on("finish", onRoom)
+    }
+    this.writes.add(again)
+  }
+
+  stopWaitingForRoom(again: () => void): void {
+    this.writes?.delete(again)
+  }
+
+  endWriting(): void {
+    const socket = this.netSocket
+    if (!socket.writableEnded && !socket.destroyed) socket.end()
+  }
+
+  /** 1000 ends the conversation, and nothing written is lost; what is above breaks it off. */
+  closeWith(event: Socket.CloseEvent): void {
+    if (event.code > 1000) {
+      this.netSocket.destroy(new Error(`closed with code ${event.toString()}`))
+    } else {
+      this.endWriting()
+      this.failReads(closeError(event.code, event.reason))
+    }
+  }
+
+  // --- what the socket tells -------------------------------------------------------------------------------------
+
+  readable(): void {
+    if (!this.buffered) return
+    const waiting = this.pulls.shift()
+    waiting?.resume(waiting.reader.take)
+  }
+
+  peerEnded(): void {
+    if (!this.options.halfOpen) this.endWriting()
+    this.failReads(endedByPeer)
+  }
+
+  broken(cause: Error): void {
+    this.failReads(readError(cause))
+    this.room()
+  }
+
+  released(): void {
+    this.failReads(notOpen)
+    this.room()
+  }
+
+  room(): void {
+    const writes = this.writes
+    if (writes === undefined || writes.size === 0) return
+    this.writes = new Set()
+    for (const again of writes) again()
+  }
+
+  // --- the end ---------------------------------------------------------------------------------------------------
+
+  goodbye(linger: LingerOptions | "none"): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.failReads(notOpen)
+      return goodbye(this.netSocket, linger, () => this.reset())
+    })
+  }
+
+  get destroy(): Effect.Effect<void> {
+    return Effect.sync(() => this.reset())
+  }
+
+  private reset(): void {
+    if (!this.netSocket.destroyed) this.options.reset(this.netSocket)
+  }
+}
+
+/**
+ * One acquisition of a connection's reader. Closing it fails its pulls and
+ * touches nothing else: what was not taken is there for the next reader, and
+ * the writer goes on.
+ */
+class NetReader implements Socket.Reader {
+  readonly pull: Socket.Reader["pull"]
+  readonly upgrade: Socket.Reader["upgrade"] = Socket.SocketUpgradeError.unsupported
+  private closed = false
+  private readonly connection: NetConnection
+
+  /** `pull` when there is something to take. */
+  readonly take: Socket.Reader["pull"]
+
+  constructor(connection: NetConnection) {
+    this.connection = connection
+    this.take = handOver(() => {
+      const chunk = connection.take()
+      return chunk === undefined ? undefined : [chunk] as const
+    }, () => this.pull)
+    const wait: Socket.Reader["pull"] = Effect.callback((resume) => {
+      // it may have changed since `pull` looked
+      if (this.closed || connection.failure !== undefined || connection.buffered) return resume(this.pull)
+      const waiting: Waiting = { reader: this, resume }
+      connection.waitForInput(waiting)
+      return Effect.sync(() => connection.stopWaiting(waiting))
+    })
+    this.pull = Effect.suspend(() => {
+      const failure = this.closed ? notOpen : connection.failure
+      if (failure !== undefined) return Effect.fail(failure)
+      connection.startReading()
+      return connection.buffered ? this.take : wait
+    })
+  }
+
+  close(): void {
+    this.closed = true
+    this.connection.wakeReader(this)
+  }
+}
+
+/** One acquisition of a connection's writer. Releasing it ends the writing side. */
+class NetWriter implements Socket.Writer {
+  readonly write: Socket.Writer["write"]
+  readonly writeAll: Socket.Writer["writeAll"]
+
+  constructor(connection: NetConnection) {
+    const socket = connection.netSocket
+
+    /**
+     * Node destroys a socket that is written to after its end: this says what
+     * Node would say, without it.
+     */
+    const failed = (): Socket.SocketError => {
+      const state = socket.writableEnded && !socket.destroyed ? "ended" : "closed"
+      return writeError(socket.errored ?? new Error(`the socket is ${state}: it takes no more bytes`))
+    }
+    const room: Effect.Effect<void, Socket.SocketError> = Effect.suspend(() => {
+      if (socket.destroyed || socket.errored !== null) return Effect.fail(failed())
+      return socket.writableNeedDrain ? wait : Effect.void
+    })
+    const wait: Effect.Effect<void, Socket.SocketError> = Effect.callback((resume) => {
+      const again = () => resume(room)
+      connection.waitForRoom(again)
+      return Effect.sync(() => connection.stopWaitingForRoom(again))
+    })
+
+    const send = (chunk: Uint8Array | string): Effect.Effect<void, Socket.SocketError> => {
+      if (!socket.writable) return Effect.fail(failed())
+      try {
+        return socket.write(chunk) ? Effect.void : room
+      } catch (cause) {
+        return Effect.fail(writeError(cause))
+      }
+    }
+    const sendAll = (chunks: ReadonlyArray<Uint8Array | string>): Effect.Effect<void, Socket.SocketError> => {
+      if (!socket.writable) return Effect.fail(failed())
+      socket.cork()
+      try {
+        for (const chunk of chunks) socket.write(chunk)
+        return room
+      } catch (cause) {
+        return Effect.fail(writeError(cause))
+      } finally {
+        socket.uncork()
+      }
+    }
+
+    this.write = (chunk) =>
+      Effect.suspend(() => {
+        if (!Socket.isCloseEvent(chunk)) return send(chunk)
+        connection.closeWith(chunk)
+        return Effect.void
+      })
+    this.writeAll = (chunks) => Effect.suspend(() => chunks.length === 1 ? send(chunks[0]) : sendAll(chunks))
+  }
+}
