@@ -15,6 +15,7 @@ import * as Option from "effect/Option"
 import type * as Stream from "effect/Stream"
 import type { DrainProgress } from "./Drain.ts"
 import type { DrainReport } from "./DrainReport.ts"
+import type { Listener } from "./Listener.ts"
 
 /**
  * A listener, or several that close as one, as a main program sees them.
@@ -23,8 +24,9 @@ import type { DrainReport } from "./DrainReport.ts"
  *
  * - `shutdown` brings it to `Closed` from any state and never fails: it joins a
  *   close that runs, and otherwise closes with the smaller of its own deadline
- *   and the given one. The report says what happened.
+ *   and the given one. The reports, one a listener, say what happened.
  * - `progress` is the close as it runs.
+ * - `listener` is the listener itself; a host of several has none.
  *
  * @stability experimental
  * @category models
@@ -35,8 +37,9 @@ export interface Member {
   readonly shutdown: (options: {
     readonly reason: string
     readonly deadline?: Duration.Input | undefined
-  }) => Effect.Effect<DrainReport>
+  }) => Effect.Effect<ReadonlyArray<DrainReport>>
   readonly progress: Stream.Stream<DrainProgress>
+  readonly listener?: Listener | undefined
 }
 
 /**

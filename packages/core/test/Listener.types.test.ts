@@ -70,8 +70,8 @@ describe("the registry of a program", () => {
       yield* Effect.scoped(Effect.gen(function*() {
         yield* Listener.listen(yield* MemoryTransport.make(), { name: "api" })
         assert.deepStrictEqual(registry.members().map((member) => member.name), ["api"])
-        const report = yield* registry.members()[0]!.shutdown({ reason: "SIGTERM", deadline: "1 second" })
-        assert.deepStrictEqual([report.reason, report.outcome], ["SIGTERM", "Drained"])
+        const reports = yield* registry.members()[0]!.shutdown({ reason: "SIGTERM", deadline: "1 second" })
+        assert.deepStrictEqual(reports.map((report) => [report.reason, report.outcome]), [["SIGTERM", "Drained"]])
       })).pipe(Effect.provideService(ListenerRegistry.CurrentRegistry, Option.some(registry)))
       assert.deepStrictEqual(registry.members(), [])
     }))

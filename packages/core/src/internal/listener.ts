@@ -92,6 +92,12 @@ export class ListenerImpl implements Listener {
   private closedWaiters = 0
   /** The owner scope has closed. */
   private finished = false
+  /** What its first accept waits for: a host that opens all of its listeners first. */
+  held: Effect.Effect<void> = Effect.void
+  /** Told of every step of a close. */
+  onProgress: (() => void) | undefined
+  /** Takes it out of the registry it joined. */
+  leave: () => void = () => {}
 
   constructor(transport: Transport, options: ListenerOptions, context: Context.Context<never>, clock: Clock.Clock) {
     this.name = options.name ?? transport.name
@@ -118,7 +124,15 @@ export class ListenerImpl implements Listener {
 
   readonly state: Effect.Effect<ListenerState> = Effect.sync(() => this.current)
 
-  readonly readiness: Effect.Effect<boolean> = Effect.sync(() => this.current === "Open" && this.drain === undefined)
+  get stateNow(): ListenerState {
+    return this.current
+  }
+
+  get ready(): boolean {
+    return this.current === "Open" && this.drain === undefined
+  }
+
+  readonly readiness: Effect.Effect<boolean> = Effect.sync(() => this.ready)
 
   get changes(): Stream.Stream<ListenerState> {
     return this.stateChanges.stream(() => ({ values: [this.current], complete: this.finished }))
@@ -151,7 +165,10 @@ export class ListenerImpl implements Listener {
 
   // --- open ------------------------------------------------------------------------------------------------------
 
-  readonly open: Effect.Effect<void, OpenError> = Effect.suspend((): Effect.Effect<void, OpenError> => {
+  readonly open: Effect.Effect<void, OpenError> = Effect.suspend(() => this.openThrough(Effect.void))
+
+  /** Binds, and is open when the gate lets it pass: a host binds all of its listeners before one of them accepts. */
+  openThrough(gate: Effect.Effect<void>): Effect.Effect<void, OpenError> {
     if (this.finished) return Effect.fail(this.invalidOperation("open"))
     if (this.current === "Created" && this.badOption !== undefined) {
       return Effect.fail(new InvalidArgument({ ...this.at("open"), ...this.badOption }))
@@ -159,17 +176,17 @@ export class ListenerImpl implements Listener {
     if (Result.isFailure(this.step("open"))) return Effect.fail(this.invalidOperation("open"))
     const attempt: OpenAttempt = { result: Deferred.makeUnsafe(), done: Deferred.makeUnsafe(), fiber: undefined }
     this.attempt = attempt
-    attempt.fiber = this.runFork(this.bind(attempt))
+    attempt.fiber = this.runFork(this.bind(attempt, gate))
     return Effect.onInterrupt(Deferred.await(attempt.result), () =>
       Effect.suspend(() => {
         this.cancelOpen(attempt)
         // who interrupts an open finds the port free
         return Deferred.await(attempt.done)
       }))
-  })
+  }
 
   /** Binds in a fiber of its own, so that an abort need not wait for it. */
-  private bind(attempt: OpenAttempt): Effect.Effect<void> {
+  private bind(attempt: OpenAttempt, gate: Effect.Effect<void>): Effect.Effect<void> {
     const limit = this.options.timeouts.open
     const limited = <A, E>(bind: Effect.Effect<A, E>): Effect.Effect<A, E | OperationTimedOut> =>
       limit === Infinity ? bind : Effect.timeoutOrElse(bind, {
@@ -180,7 +197,8 @@ export class ListenerImpl implements Listener {
       Effect.gen({ self: this }, function*() {
         yield* this.releasing
         const scope = Scope.makeUnsafe()
-        const exit = yield* Effect.exit(restore(limited(Scope.provide(this.transport.bind, scope))))
+        const bound = limited(Scope.provide(this.transport.bind, scope))
+        const exit = yield* Effect.exit(restore(Effect.tap(bound, gate)))
         if (this.attempt === attempt && Exit.isSuccess(exit)) return this.opened(attempt, exit.value, scope)
         yield* Scope.close(scope, Exit.void)
         if (this.attempt !== attempt || Exit.isSuccess(exit)) return
@@ -203,7 +221,7 @@ export class ListenerImpl implements Listener {
     this.binding = binding
     this.boundAddress = bound.address
     this.step("opened")
-    binding.pump = this.runFork(this.acceptLoop(binding))
+    binding.pump = this.runFork(Effect.andThen(this.held, this.acceptLoop(binding)))
     Deferred.doneUnsafe(attempt.result, Exit.void)
   }
 
@@ -392,6 +410,7 @@ export class ListenerImpl implements Listener {
       onProgress: (progress) => {
         this.lastProgress = progress
         this.drainProgress.publish(progress)
+        this.onProgress?.()
       },
       finished: (drain, report) => this.drained(drain, report)
     }
@@ -512,15 +531,46 @@ export class ListenerImpl implements Listener {
 
   // --- the owner -------------------------------------------------------------------------------------------------
 
+  /** Begins to bring any state to `Closed`; joins a close that runs, with the smaller deadline. */
+  beginShutdown(options: ResolvedDrain, reason: string): void {
+    if (this.attempt !== undefined) this.cancelOpen(this.attempt)
+    if (this.drain !== undefined) this.drain.hasten(options.deadline)
+    else this.beginClose(options, reason)
+  }
+
   /** Brings any state to `Closed`; joins a close that runs, with the smaller deadline. Never fails. */
   shutdown(reason: string, limit: number): Effect.Effect<DrainReport> {
     return Effect.suspend(() => {
-      if (this.attempt !== undefined) this.cancelOpen(this.attempt)
-      const deadline = Math.min(limit, this.options.drain.deadline)
-      if (this.drain !== undefined) this.drain.hasten(deadline)
-      else this.beginClose({ ...this.options.drain, deadline }, reason)
+      this.beginShutdown({ ...this.drainOptions, deadline: Math.min(limit, this.drainOptions.deadline) }, reason)
       return Effect.andThen(this.releasing, this.closed)
     })
+  }
+
+  /** Begins a lame duck that only a close, an abort or a shutdown ends; on what is not open it does nothing. */
+  beginLameDuck(options: ResolvedDrain, reason: string): void {
+    if (this.current !== "Open" || this.drain !== undefined) return
+    this.beginClose({ ...options, lameDuck: { min: 0, quiet: 0, max: Infinity } }, reason)
+  }
+
+  get drainOptions(): ResolvedDrain {
+    return this.options.drain
+  }
+
+  /** When a connection last arrived, in monotonic milliseconds. */
+  get lastArrival(): number {
+    return this.life.lastArrival
+  }
+
+  /** The close that runs, as it stands. */
+  get closing(): DrainProgress | undefined {
+    return this.drain?.progress()
+  }
+
+  /** A fiber waits for this close: it does not wait for the fiber's own connections. The result takes it back. */
+  awaitedBy(fiber: Fiber.Fiber<unknown, unknown>): () => void {
+    const { life } = this
+    life.wait(fiber, this.drain !== undefined)
+    return () => life.stopWaiting(fiber)
   }
 
   /** The finalizer of `make`: nothing of the listener is left when it is done. */
@@ -608,21 +658,25 @@ export const make = (
     const clock = yield* Clock.Clock
     const listener = new ListenerImpl(transport, options, context, clock)
     const registry = yield* CurrentRegistry
-    const leave = Option.match(registry, {
+    listener.leave = Option.match(registry, {
       onNone: () => () => {},
       onSome: (registry) =>
         registry.add({
+          listener,
           name: listener.name,
           shutdown: ({ deadline, reason }) => {
             // a limit that is none does not lower the listener's own
             const limit = deadline === undefined
               ? Result.succeed(Infinity)
               : millis("deadline", deadline, { infinite: true })
-            return listener.shutdown(reason, Result.getOrElse(limit, () => Infinity))
+            return Effect.map(
+              listener.shutdown(reason, Result.getOrElse(limit, () => Infinity)),
+              (report) => [report]
+            )
           },
           progress: listener.progress
         })
     })
-    yield* Effect.addFinalizer(() => Effect.andThen(listener.finish, Effect.sync(leave)))
+    yield* Effect.addFinalizer(() => Effect.andThen(listener.finish, Effect.sync(() => listener.leave())))
     return listener
   })

@@ -49,7 +49,7 @@ export const closeMembers = (registry: WatchedRegistry, options: {
     const closes = yield* FiberSet.make<void, never>()
     const closing = new Set<ListenerRegistry.Member>()
 
-    const shutdown = (member: ListenerRegistry.Member): Effect.Effect<DrainReport> => {
+    const shutdown = (member: ListenerRegistry.Member): Effect.Effect<ReadonlyArray<DrainReport>> => {
       if (deadline === undefined) return member.shutdown({ reason })
       // a lame duck runs before the member's deadline does, so it is lowered again when the time is over
       const left = Math.max(0, began + deadline - now())
@@ -61,7 +61,7 @@ export const closeMembers = (registry: WatchedRegistry, options: {
     const run = yield* FiberSet.runtime(closes)()
     const close = (member: ListenerRegistry.Member): void => {
       closing.add(member)
-      run(Effect.map(shutdown(member), options.onReport))
+      run(Effect.map(shutdown(member), (reports) => reports.forEach(options.onReport)))
     }
     registry.onJoin(close)
     for (const member of registry.members()) close(member)
