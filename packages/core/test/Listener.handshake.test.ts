@@ -84,6 +84,54 @@ describe("a handshake while the listener drains", () => {
     }))
 })
 
+describe("a handshake before a refusal", () => {
+  it.effect("is waited for within its bound when there are words to say, and only then", () =>
+    Effect.gen(function*() {
+      let handshakes = 0
+      const transport = yield* MemoryTransport.make({
+        handshake: Effect.suspend(() => ++handshakes === 2 ? Effect.never : Effect.sleep("100 millis"))
+      })
+      const listener = yield* listen(transport, {
+        drain,
+        admission: { maxConnections: 1, overflow: "reject" },
+        timeouts: { handshake: "2 seconds" }
+      })
+      const serving = yield* start(Listener.serve(listener, () => Effect.never, {
+        refuse: (connection) =>
+          Effect.scoped(Effect.flatMap(connection.socket.writer, (writer) => Effect.orDie(writer.write("busy"))))
+      }))
+      yield* transport.connect
+      const silent = yield* transport.connect
+      const client = yield* transport.connect
+      yield* TestClock.adjust("100 millis")
+      assert.strictEqual(yield* client.readText(4), "busy")
+      assert.strictEqual(yield* silent.state, "Open")
+      yield* TestClock.adjust("2 seconds")
+      assert.strictEqual(yield* silent.ended, "Fin")
+      assert.strictEqual(yield* silent.receivedText, "")
+      yield* Fiber.interrupt(serving)
+      yield* start(Listener.serve(listener, () => Effect.never))
+      const unspoken = yield* transport.connect
+      assert.strictEqual(yield* unspoken.ended, "Fin")
+      assert.strictEqual(handshakes, 3)
+    }))
+
+  it.effect("is ended after the idle grace while the listener drains", () =>
+    Effect.gen(function*() {
+      const transport = yield* MemoryTransport.make({ handshake: Effect.never })
+      const listener = yield* listen(transport, { drain, admission: { maxConnections: 1, overflow: "reject" } })
+      yield* start(Listener.serve(listener, () => Effect.never, { refuse: () => Effect.die("nobody to talk to") }))
+      yield* transport.connect
+      const client = yield* transport.connect
+      const closing = yield* start(listener.close())
+      yield* TestClock.adjust("249 millis")
+      assert.strictEqual(yield* client.state, "Open")
+      yield* TestClock.adjust("1 millis")
+      assert.strictEqual(yield* client.ended, "Fin")
+      assert.deepInclude((yield* Fiber.join(closing)).connections, { total: 1, idle: 1 })
+    }))
+})
+
 describe("a handshake that fails", () => {
   it.effect("is logged in one line that is no error, and concerns nobody else", () =>
     Effect.gen(function*() {

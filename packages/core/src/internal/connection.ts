@@ -255,6 +255,7 @@ export class ConnectionImpl implements Connection {
 
   /** Its handshake is done: the client has a whole grace for its first request. */
   shaken(): void {
+    this.endHandshake = undefined
     this.graceEnds = undefined
     this.touch()
   }

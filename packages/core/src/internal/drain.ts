@@ -188,7 +188,8 @@ export class Drain {
   }
 
   private eachConnection(f: (connection: ConnectionImpl) => void): Effect.Effect<void> {
-    const connections = this.life.connections.snapshot()
+    const { connections: open } = this.life
+    const connections = [...open.snapshot(), ...open.refusing]
     let next = 0
     return Effect.whileLoop({
       while: () => next < connections.length,

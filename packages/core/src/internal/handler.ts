@@ -154,11 +154,12 @@ export const serveConnection = (life: Life, connection: ConnectionImpl, registra
     Scope.Scope,
     scope
   )
-  const services = registration.services === undefined ? own : Context.merge(own, registration.services(connection))
-  const { handler } = registration
+  const { handler, services } = registration
   const handle = Effect.suspend(() => {
     life.begin(connection)
-    return handler(connection)
+    const handled = handler(connection)
+    // asked for only now: what a transport has to offer may depend on its handshake
+    return services === undefined ? handled : Effect.provideContext(handled, services(connection))
   })
   const work = isReady(connection) ? handle : Effect.andThen(handshake(life, connection), handle)
   const program = Effect.withFiber((fiber) => {
@@ -172,7 +173,7 @@ export const serveConnection = (life: Life, connection: ConnectionImpl, registra
       )
     )
   })
-  Effect.runForkWith(services)(program).addObserver(() => life.handlerEnded(connection))
+  Effect.runForkWith(own)(program).addObserver(() => life.handlerEnded(connection))
 }
 
 /** How one registration takes part in the accept queue. */
@@ -203,10 +204,15 @@ export const refuseWith = (life: Life, connection: ConnectionImpl, words: Effect
   connection.step = "Goodbye"
   connection.handled = true
   life.connections.refusing.add(connection)
+  // words go over a connection that is ready; a FIN needs none
+  const said = words === Effect.void || isReady(connection) ? words : Effect.andThen(handshake(life, connection), words)
   const program: Effect.Effect<void> = Effect.withFiber((fiber: Fiber.Fiber<unknown, unknown>) => {
     connection.fiber = fiber
-    return Effect.ignoreCause(words, { log: "Warn", message: "refusing a connection failed" }).pipe(
-      Effect.andThen(Effect.suspend(() => connection.transport.goodbye(life.linger()))),
+    return Effect.ignoreCause(said, { log: "Warn", message: "refusing a connection failed" }).pipe(
+      Effect.andThen(Effect.suspend(() => {
+        connection.step = "Goodbye"
+        return connection.transport.goodbye(life.linger())
+      })),
       Effect.onExit(() =>
         Effect.andThen(
           connection.cut ? connection.transport.destroy : Effect.void,
