@@ -1,0 +1,90 @@
+import * as Listener from "@effect-listener/core/Listener"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
+import { now } from "./support/clock.ts"
+import * as Crowd from "./support/crowd.ts"
+import { answerLines, echo } from "./support/handlers.ts"
+import { kinds, listen, start, target } from "./support/listening.ts"
+import * as Reconnecting from "./support/reconnecting.ts"
+
+const answered = (text: string, count: number): ReadonlyArray<Crowd.Member> =>
+  Array(count).fill({ text, ending: "FIN" })
+
+describe.each(kinds)("the sweep of the accept queue, $name", (kind) => {
+  it.live("100 clients that connected while the event loop was blocked are all served", () =>
+    Effect.gen(function*() {
+      const listener = yield* listen(kind)
+      yield* start(Listener.serve(listener, (connection) =>
+        Effect.flatMap(connection.socket.writer, ({ write }) =>
+          write("welcome\n"))))
+      const crowd = yield* Crowd.make(yield* target(listener), { clients: 100, request: "" })
+      const report = yield* Effect.suspend(() => {
+        crowd.arriveWhileBlocked()
+        return listener.close()
+      })
+      assert.deepStrictEqual(yield* crowd.members, answered("welcome\n", 100))
+      assert.strictEqual(report.swept, 100)
+      assert.isFalse(report.sweepCut)
+      assert.strictEqual(report.connections.total, 100)
+    }))
+
+  it.live.each([1, 2, 3, 4, 5])(
+    "400 clients whose requests nobody had read are all answered, without any grace (%i)",
+    () =>
+      Effect.gen(function*() {
+        const listener = yield* listen(kind, { drain: { idleGrace: 0 } })
+        yield* start(Listener.serve(listener, echo, { idle: "pull" }))
+        const crowd = yield* Crowd.make(yield* target(listener), { clients: 400, request: "ping\n" })
+        const report = yield* Effect.suspend(() => {
+          crowd.arriveWhileBlocked()
+          return listener.close()
+        })
+        assert.deepStrictEqual(yield* crowd.members, answered("ping\n", 400))
+        assert.strictEqual(report.swept, 400)
+        assert.strictEqual(report.connections.total, 400)
+      })
+  )
+
+  it.live("clients reconnecting without pause over 150 closes: who was connected before a close began is answered", () =>
+    Effect.gen(function*() {
+      const closes = 150
+      const perLife = 40
+      const listener = yield* listen(kind, { drain: { idleGrace: 0 } })
+      const served = yield* Queue.unbounded<void>()
+      const handler = answerLines((line) => Effect.as(Queue.offer(served, undefined), line))
+      const stop = yield* Reconnecting.make(yield* target(listener), { clients: 32 })
+      const lives: Array<{ readonly closeCalledAt: number; readonly closedAt: number }> = []
+      for (let life = 1; life <= closes; life++) {
+        yield* start(Listener.serve(listener, handler, { idle: "pull" }))
+        yield* Queue.clear(served)
+        yield* Queue.takeN(served, perLife)
+        const closing = Effect.suspend(() => {
+          const closeCalledAt = now()
+          return Effect.as(listener.close(), closeCalledAt)
+        })
+        const closeCalledAt = yield* closing
+        lives.push({ closeCalledAt, closedAt: now() })
+        if (life === closes) break
+        yield* listener.reset
+        yield* listener.open
+      }
+      const { answered, refused, unanswered } = yield* stop
+
+      // A connection belongs to the first life whose socket was still there when it was begun.
+      const closeOf = ({ startedAt }: Reconnecting.Unanswered) =>
+        lives.find(({ closedAt }) => startedAt < closedAt)?.closeCalledAt ?? Infinity
+      const early = unanswered.filter((one) => (one.connectedAt ?? Infinity) < closeOf(one))
+      assert.deepStrictEqual(early.filter(({ ending }) => ending !== "FIN"), [], "reset though connected before")
+      assert.deepStrictEqual(early.filter((one) => one.sentAt! < closeOf(one)), [], "asked before, and not answered")
+
+      const late = unanswered.filter(({ ending }) => ending !== "FIN")
+      const unserved = unanswered.length - late.length
+      console.log(
+        `${kind.name}, ${closes} closes under 32 clients: ${answered} answered, ${refused} refused, ` +
+          `${unserved} ended unasked, ${late.length} reset after the last accept`
+      )
+      assert.isBelow(late.length, closes)
+      assert.isAtLeast(answered, closes * perLife)
+    }))
+})
