@@ -78,7 +78,7 @@ describe("examples/tcp-echo.ts", () => {
 
   it.live("LAME_DUCK_MS: new connections are served until it is over", () =>
     Effect.gen(function*() {
-      const { client, program } = yield* startWithClient({ LAME_DUCK_MS: "2500" })
+      const { client, program } = yield* startWithClient({ LAME_DUCK_MS: "4000" })
       yield* program.signal("SIGTERM")
       yield* program.stderr((line) => line.startsWith("lame duck 1 of 1 ") ? line : undefined)
       const late = yield* LineClient.connect(yield* program.port)

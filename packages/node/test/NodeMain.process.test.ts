@@ -95,8 +95,8 @@ describe("NodeMain.runMain, in a process of its own", () => {
       assert.deepStrictEqual(yield* client.rest, { lines: [], end: "reset" })
       const exit = yield* program.exit
       assert.strictEqual(exit.code, 124, text(exit.stderr))
-      assert.match(text(exit.stderr), /deadline exceeded after 1\.\d s \(SIGTERM\)/)
-      assert.match(text(exit.stderr), /^tcp: cut #\d+ 127\.0\.0\.1:\d+ tcp Active, sleep 60000 1\.\d s/m)
+      assert.match(text(exit.stderr), /deadline exceeded after [1-3]\.\d s \(SIGTERM\)/)
+      assert.match(text(exit.stderr), /^tcp: cut #\d+ 127\.0\.0\.1:\d+ tcp Active, sleep 60000 [1-3]\.\d s/m)
     }))
 
   it.live("says once a second on stderr where it stands", () =>
@@ -146,7 +146,7 @@ describe("NodeMain.runMain, in a process of its own", () => {
       yield* client.rest
       const exit = yield* program.exit
       assert.strictEqual(exit.code, 124)
-      assert.match(text(exit.stderr), /deadline exceeded after 1\.\d s/)
+      assert.match(text(exit.stderr), /deadline exceeded after [1-3]\.\d s/)
     }))
 
   it.live("two listeners close at once", () =>
@@ -210,13 +210,12 @@ describe("NodeMain.runMain, in a process of its own", () => {
 
   it.live("a program that fails while it is closed: 1, though somebody was cut", () =>
     Effect.gen(function*() {
-      const { client, program } = yield* startWithClient("serve", { drain: { deadline: 2000 } })
+      const { client, program } = yield* startWithClient("serve", { drain: { deadline: 3000 } })
       const stuck = yield* connect(yield* program.port)
       yield* stuck.send("sleep 60000\n")
-      yield* client.send("sleep 1200\n")
+      // fails between the signal and the deadline
+      yield* client.send("sleep 1500\nfail\n")
       yield* program.signal("SIGTERM")
-      yield* draining(program)
-      yield* client.send("fail\n")
       const exit = yield* program.exit
       assert.strictEqual(exit.code, 1, text(exit.stderr))
       assert.include(text(exit.stderr), "the program failed")
