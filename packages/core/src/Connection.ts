@@ -123,7 +123,7 @@ export const CurrentConnection: Context.Reference<Option.Option<Connection>> = C
  * - `running`: whether something still runs after `cut`.
  * - `runs`: whether this fiber serves the connection, so that a close it asks
  *   for does not wait for it.
- * - `phase`, `bytesPending`: what only the protocol knows, for reports.
+ * - `protocol`, `phase`, `bytesPending`: what only the protocol knows, for reports.
  *
  * @stability experimental
  * @category protocols
@@ -138,6 +138,7 @@ export interface ProtocolDriver {
   readonly cut: () => void
   readonly running: () => boolean
   readonly runs?: ((fiber: Fiber.Fiber<unknown, unknown>) => boolean) | undefined
+  readonly protocol?: (() => string) | undefined
   readonly bytesPending?: (() => number) | undefined
   readonly phase?: (() => ConnectionPhase | undefined) | undefined
 }

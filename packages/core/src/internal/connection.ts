@@ -339,7 +339,7 @@ export class ConnectionImpl implements Connection {
     return {
       id: this.id,
       remote: NetAddress.formatSocketAddress(this.remote),
-      protocol: this.protocol,
+      protocol: this.driver?.protocol?.() ?? this.protocol,
       phase: this.phase,
       exchanges: exchanges.map(({ label, since }) => ({ label, age: Math.max(0, now - since) })),
       age: Math.max(0, now - this.since),

@@ -1,9 +1,10 @@
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type { Connection, ProtocolDriver, ProtocolEvents } from "../Connection.ts"
 import type { EndReason } from "../DrainReport.ts"
 import type { Taker } from "./acceptQueue.ts"
 import type { ConnectionImpl } from "./connection.ts"
-import { refuseWith } from "./handler.ts"
+import { finish, handshake, isReady, refuseWith } from "./handler.ts"
 import type { Life } from "./life.ts"
 
 /** How a protocol begins to drive a connection. */
@@ -23,14 +24,38 @@ export const driverTaker = (
 ): Taker => ({
   once: false,
   take: (connection) => {
-    begin(connection, attach, (ended) => {
-      life.end(connection, reasonOf(connection, ended))
-      life.handlerEnded(connection)
-    })
-    life.begin(connection)
+    const attached = () => {
+      begin(connection, attach, (ended) => {
+        life.end(connection, reasonOf(connection, ended))
+        life.handlerEnded(connection)
+      })
+      life.begin(connection)
+    }
+    if (isReady(connection)) attached()
+    else shakeHands(life, connection, attached)
   },
   refuse: refuse === undefined ? undefined : (connection) => refuseWith(life, connection, refuse(connection))
 })
+
+/** A handshake has a fiber; what comes after it has none. */
+const shakeHands = (life: Life, connection: ConnectionImpl, attached: () => void): void => {
+  connection.handled = true
+  const program = Effect.withFiber((fiber) => {
+    connection.fiber = fiber
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(Effect.exit(restore(handshake(life, connection))), (exit) => {
+        if (Exit.isFailure(exit) || connection.step !== "Handshake") return finish(life, connection, exit)
+        connection.fiber = undefined
+        connection.handled = false
+        attached()
+        return Effect.void
+      })
+    )
+  })
+  life.runFork(program).addObserver(() => {
+    if (connection.driver === undefined) life.handlerEnded(connection)
+  })
+}
 
 /**
  * A connection that has a handler already, driven by a protocol from now on:
@@ -39,7 +64,6 @@ export const driverTaker = (
 export const drive = (connection: ConnectionImpl, attach: Attach): Effect.Effect<Ended> =>
   Effect.callback<Ended>((resume) => {
     const driver = begin(connection, attach, (ended) => resume(Effect.succeed(ended)))
-    if (connection.told) driver.draining()
     if (connection.reached) connection.host.review(connection)
     return Effect.sync(() => driver.cut())
   })
@@ -47,7 +71,7 @@ export const drive = (connection: ConnectionImpl, attach: Attach): Effect.Effect
 const begin = (connection: ConnectionImpl, attach: Attach, ended: (ended: Ended) => void): ProtocolDriver => {
   const { host } = connection
   connection.mode = "exchange"
-  return connection.driver = attach(connection, {
+  const driver = attach(connection, {
     review: () => {
       connection.activity++
       if (connection.reached) host.review(connection)
@@ -57,6 +81,9 @@ const begin = (connection: ConnectionImpl, attach: Attach, ended: (ended: Ended)
     linger: host.linger,
     now: host.now
   })
+  connection.driver = driver
+  if (connection.told) driver.draining()
+  return driver
 }
 
 const reasonOf = (connection: ConnectionImpl, ended: Ended): EndReason =>
