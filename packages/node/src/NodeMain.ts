@@ -135,6 +135,8 @@ export const runMain: {
       for (const info of report.handlersLeftBehind) {
         tell(`${report.listener}: handler left behind ${DrainReport.formatConnection(info)}`)
       }
+      const { neverAccepted } = report.connections
+      if (neverAccepted > 0) tell(`${report.listener}: ${neverAccepted} connections taken by nobody`)
     }
 
     const start = Runtime.makeRunMain(({ fiber, teardown }) => {
