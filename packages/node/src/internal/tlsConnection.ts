@@ -1,0 +1,238 @@
+/**
+ * A TLS connection: a TCP socket until the handshake is done, and from then on
+ * a `NetConnection` over Node's `TLSSocket`.
+ */
+import { SecurityFailure } from "@effect-listener/core/ListenerError"
+import type { LingerOptions, TransportConnection } from "@effect-listener/core/Transport"
+import * as Effect from "effect/Effect"
+import type * as NetAddress from "effect/net/NetAddress"
+import * as Option from "effect/Option"
+import * as Socket from "effect/socket/Socket"
+import type * as Net from "node:net"
+import type * as Tls from "node:tls"
+import type { TlsInfo } from "../NodeTls.ts"
+import { goodbye } from "./linger.ts"
+import { closeError, NetConnection, type NetConnectionOptions, readError, resetTcp } from "./netSocket.ts"
+
+/** What the connections of one listening socket have in common. */
+export interface TlsConnectionOptions extends Omit<NetConnectionOptions, "protocol" | "reset"> {
+  /** Begins the handshake of a socket. Its outcome is told to `secured` or `failed`, unless the socket is closed before. */
+  readonly handshake: (socket: Net.Socket) => void
+}
+
+/** How a listener of all TLS sockets finds the connection of one. */
+const connectionOf: unique symbol = Symbol("@effect-listener/node/tlsConnectionOf")
+
+interface OwnedSocket extends Net.Socket {
+  [connectionOf]: TlsConnection
+}
+
+/** The connection whose TCP socket Node has wrapped into this TLS socket. */
+export const ownerOf = (socket: Tls.TLSSocket): TlsConnection | undefined =>
+  // Not in Node's documentation, but the only way back: `tls.Server` makes the TLS socket, and tells nobody from which
+  // TCP socket. A Node without it fails every handshake, and our tests with them.
+  (socket as { readonly _parent?: Partial<OwnedSocket> | null })._parent?.[connectionOf]
+
+/** The TLS socket of a connection of `NodeTls`, once its handshake is done. */
+export const tlsSocketOf = (connection: TransportConnection): Tls.TLSSocket | undefined =>
+  connection instanceof TlsConnection ? connection.tlsSocket : undefined
+
+/** What the handshake of a connection of `NodeTls` has settled. */
+export const infoOf = (connection: TransportConnection): Option.Option<TlsInfo> =>
+  connection instanceof TlsConnection ? Option.fromUndefinedOr(connection.info) : Option.none()
+
+function onError(): void {
+  // Node tells the TLS socket too, once there is one; before that nothing is read, and `close` says it all
+}
+function onClose(this: OwnedSocket): void {
+  this[connectionOf].released()
+}
+
+export class TlsConnection implements TransportConnection {
+  readonly protocol = "tls"
+  info: TlsInfo | undefined
+  tlsSocket: Tls.TLSSocket | undefined
+  private readonly tcp: Net.Socket
+  private readonly options: TlsConnectionOptions
+  private begun = false
+  private inner: NetConnection | undefined
+  private failure: SecurityFailure | Socket.SocketError | undefined
+  private readonly waiting = new Set<() => void>()
+  private cancelLookUp: (() => void) | undefined
+  private lazySocket: Socket.Socket | undefined
+
+  constructor(tcp: Net.Socket, options: TlsConnectionOptions) {
+    this.tcp = tcp
+    this.options = options
+    // the listeners are only ever called on this socket, once it has its connection
+    const owned = tcp as OwnedSocket
+    owned[connectionOf] = this
+    owned.on("error", onError)
+    owned.on("close", onClose)
+    // Node remembers the peer's name from the first time it is asked on, also when the peer is gone
+    void tcp.remoteAddress
+  }
+
+  get remote(): NetAddress.SocketAddress {
+    return this.options.remote(this.tcp)
+  }
+  get local(): NetAddress.SocketAddress {
+    return this.options.local(this.tcp)
+  }
+  get settled(): Effect.Effect<void> {
+    return this.options.turns.whole
+  }
+
+  /** What the connection carries, not what the wire does: a handshake is nothing received. */
+  bytesPending(): number {
+    return this.inner?.bytesPending() ?? 0
+  }
+  bytesIn(): number {
+    return this.inner?.bytesIn() ?? 0
+  }
+  bytesOut(): number {
+    return this.inner?.bytesOut() ?? 0
+  }
+
+  // --- the handshake ---------------------------------------------------------------------------------------------
+
+  readonly ready: TransportConnection["ready"] = Effect.suspend(() =>
+    this.failure !== undefined ? Effect.fail(this.failure) : this.inner === undefined ? this.outcome : Effect.void
+  )
+
+  private readonly outcome: TransportConnection["ready"] = Effect.callback((resume) => {
+    const again = () => resume(this.ready)
+    this.waiting.add(again)
+    if (!this.begun) {
+      this.begun = true
+      this.options.handshake(this.tcp)
+    }
+    return Effect.sync(() => {
+      this.waiting.delete(again)
+    })
+  })
+
+  private wake(): void {
+    const waiting = Array.from(this.waiting)
+    this.waiting.clear()
+    for (const again of waiting) again()
+  }
+
+  private fail(failure: SecurityFailure | Socket.SocketError): void {
+    if (this.inner !== undefined) return
+    this.failure ??= failure
+    this.wake()
+  }
+
+  /** The client has asked for a name whose certificate is being looked up. */
+  lookingUp(cancel: () => void): void {
+    this.cancelLookUp = cancel
+  }
+
+  secured(socket: Tls.TLSSocket): void {
+    // who waited has given up in the meantime
+    if (this.failure !== undefined) return void socket.destroy()
+    // A client that leaves in the middle of its handshake is gone, which is why only now it may end one side.
+    socket.allowHalfOpen = true
+    this.tlsSocket = socket
+    this.info = {
+      version: socket.getProtocol() ?? "unknown",
+      alpn: Option.filter(Option.fromNullishOr(socket.alpnProtocol || undefined), (name) => name !== ""),
+      serverName: Option.fromNullishOr(socket.servername || undefined),
+      authorized: socket.authorized,
+      peerCertificate: Option.fromNullishOr(socket.getPeerX509Certificate())
+    }
+    this.inner = new NetConnection(socket, {
+      ...this.options,
+      protocol: this.protocol,
+      remote: () => this.remote,
+      local: () => this.local,
+      reset: () => this.reset(socket)
+    })
+    this.wake()
+  }
+
+  failed(cause: Error, socket: Tls.TLSSocket): void {
+    this.fail(handshakeFailure(cause, socket.authorizationError))
+  }
+
+  released(): void {
+    this.cancelLookUp?.()
+    // where there is a TLS socket it has the last word, and knows why
+    if (!this.begun) this.fail(closeError(1006))
+  }
+
+  // --- reading and writing ---------------------------------------------------------------------------------------
+
+  /** Before the handshake, such as for a refusal in the protocol's words, whoever wants to talk waits for it. */
+  get socket(): Socket.Socket {
+    if (this.inner !== undefined) return this.inner.socket
+    const secure = Effect.map(this.ready, () => this.inner!.socket)
+    return this.lazySocket ??= Socket.make({
+      reader: Effect.flatMap(Effect.mapError(secure, openError), (socket) => socket.reader),
+      writer: Effect.matchEffect(secure, {
+        onFailure: (failure) => Effect.succeed(brokenWriter(openError(failure))),
+        onSuccess: (socket) => socket.writer
+      })
+    })
+  }
+
+  endReading(error: Socket.SocketError): boolean {
+    if (this.inner !== undefined) return this.inner.endReading(error)
+    this.fail(error)
+    return true
+  }
+
+  // --- the end ---------------------------------------------------------------------------------------------------
+
+  goodbye(linger: LingerOptions | "none"): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.inner !== undefined) return this.inner.goodbye(linger)
+      this.fail(closeError(1006))
+      // In the middle of a handshake nothing has been said that could be lost, and TLS has no words for a goodbye yet.
+      if (this.begun) this.tcp.destroy()
+      return goodbye(this.tcp, linger, () => resetTcp(this.tcp))
+    })
+  }
+
+  get destroy(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.inner !== undefined) return this.inner.destroy
+      this.fail(closeError(1006))
+      if (!this.tcp.destroyed) resetTcp(this.tcp)
+      return Effect.void
+    })
+  }
+
+  /** A reset is the TCP socket's to send; whether the FIN is under way, the TLS socket's to know. */
+  private reset(socket: Tls.TLSSocket): void {
+    resetTcp(this.tcp, socket)
+    socket.destroy()
+  }
+}
+
+const handshakeFailure = (
+  cause: Error,
+  authorizationError: Error | string | null | undefined
+): SecurityFailure | Socket.SocketError => {
+  if (cause instanceof SecurityFailure) return cause
+  // Node says what is wrong with a client's certificate here, and to the client nothing
+  if (authorizationError) return securityFailure("handshake", `client certificate refused: ${authorizationError}`)
+  const { code = "", reason } = cause as { readonly code?: string; readonly reason?: string }
+  return code.startsWith("ERR_")
+    ? securityFailure("handshake", `${reason ?? cause.message} (${code})`)
+    : readError(cause)
+}
+
+export const securityFailure = (operation: string, detail: string): SecurityFailure =>
+  new SecurityFailure({ operation, listener: "tls", trail: [], detail })
+
+const openError = (cause: SecurityFailure | Socket.SocketError): Socket.SocketError =>
+  Socket.isSocketError(cause)
+    ? cause
+    : new Socket.SocketError({ reason: new Socket.SocketOpenError({ kind: "Unknown", cause }) })
+
+const brokenWriter = (error: Socket.SocketError): Socket.Writer => ({
+  write: () => Effect.fail(error),
+  writeAll: () => Effect.fail(error)
+})
