@@ -41,17 +41,20 @@ export interface Holder {
   readonly release: Effect.Effect<void>
 }
 
-/** Answers lines that begin with `hold` when they are released, others at once. */
-export const makeHolder: Effect.Effect<Holder> = Effect.gen(function*() {
-  const released = yield* Latch.make()
-  const entered = yield* Queue.unbounded<string>()
-  return {
-    handler: answerLines((line) =>
-      line.startsWith("hold")
-        ? Effect.as(Effect.andThen(Queue.offer(entered, line), released.await), `released ${line}`)
-        : Effect.succeed(line)
-    ),
-    held: (count) => Queue.takeN(entered, count),
-    release: released.open
-  }
-})
+/** Answers lines that begin with `hold` when they are released, and others at once: with themselves, by default. */
+export const makeHolder = (
+  answer: (line: string, connection: Connection) => Effect.Effect<string> = Effect.succeed
+): Effect.Effect<Holder> =>
+  Effect.gen(function*() {
+    const released = yield* Latch.make()
+    const entered = yield* Queue.unbounded<string>()
+    return {
+      handler: answerLines((line, connection) =>
+        line.startsWith("hold")
+          ? Effect.as(Effect.andThen(Queue.offer(entered, line), released.await), `released ${line}`)
+          : answer(line, connection)
+      ),
+      held: (count) => Queue.takeN(entered, count),
+      release: released.open
+    }
+  })

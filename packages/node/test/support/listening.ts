@@ -25,18 +25,22 @@ export interface Kind {
   readonly transport: Effect.Effect<Transport, never, Scope.Scope>
   /** What connecting fails with where nobody listens. */
   readonly refusal: string
+  /** How a connection is over that was cut: there is no reset on Unix sockets. */
+  readonly cut: NetClient.Ending
 }
 
 export const tcp: Kind = {
   name: "TCP",
   transport: Effect.map(freePort(), (port) => NodeTcp.transport({ host: "127.0.0.1", port })),
-  refusal: "ECONNREFUSED"
+  refusal: "ECONNREFUSED",
+  cut: "ECONNRESET"
 }
 
 export const unix: Kind = {
   name: "Unix",
   transport: Effect.map(folder(), (path) => NodeUnix.transport({ path: Path.join(path, "s") })),
-  refusal: "ENOENT"
+  refusal: "ENOENT",
+  cut: "FIN"
 }
 
 export const kinds: ReadonlyArray<Kind> = [tcp, unix]
@@ -89,6 +93,10 @@ export const connect = (
   listener: Listener.Listener
 ): Effect.Effect<NetClient.NetClient, InvalidOperation, Scope.Scope> =>
   Effect.flatMap(target(listener), NetClient.connect)
+
+/** Does the same so many times at once. */
+export const many = <A, E, R>(count: number, effect: Effect.Effect<A, E, R>): Effect.Effect<Array<A>, E, R> =>
+  Effect.all(Array.from({ length: count }, () => effect), { concurrency: "unbounded" })
 
 /** Runs in a fiber that has already started. */
 export const start = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<Fiber.Fiber<A, E>, never, R> =>
