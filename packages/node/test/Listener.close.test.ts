@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import { now } from "./support/clock.ts"
-import { answerLines, echo, makeHolder } from "./support/handlers.ts"
+import { answerLines, echo, makeHolder, makeHolderWith } from "./support/handlers.ts"
 import {
   connect,
   descriptors,
@@ -77,7 +77,9 @@ describe.each(kinds)("close, $name", (kind) => {
       const deadline = 6000
       const listener = yield* listen(kind, { drain: { deadline } })
       const body = "x".repeat(size)
-      const { handler, held, release } = yield* makeHolder((line) => Effect.succeed(line === "export" ? body : line))
+      const { handler, held, release } = yield* makeHolderWith((line) =>
+        Effect.succeed(line === "export" ? body : line)
+      )
       yield* start(Listener.serve(listener, handler, { idle: "pull" }))
       const slow = yield* connect(listener)
       const never = yield* connect(listener)
@@ -130,7 +132,7 @@ describe.each(kinds)("close, $name", (kind) => {
   it.live("three messages in one chunk, an exchange each, close during the first: three answers", () =>
     Effect.gen(function*() {
       const listener = yield* listen(kind, { drain: { idleGrace: 0 } })
-      const { handler, held, release } = yield* makeHolder()
+      const { handler, held, release } = yield* makeHolder
       yield* start(Listener.serve(listener, handler, { idle: "pull" }))
       const client = yield* connect(listener)
       yield* client.send("hold\nsecond\nthird\n")

@@ -41,9 +41,9 @@ export interface Holder {
   readonly release: Effect.Effect<void>
 }
 
-/** Answers lines that begin with `hold` when they are released, and others at once: with themselves, by default. */
-export const makeHolder = (
-  answer: (line: string, connection: Connection) => Effect.Effect<string> = Effect.succeed
+/** Answers lines that begin with `hold` when they are released, and others at once. */
+export const makeHolderWith = (
+  answer: (line: string, connection: Connection) => Effect.Effect<string>
 ): Effect.Effect<Holder> =>
   Effect.gen(function*() {
     const released = yield* Latch.make()
@@ -58,3 +58,6 @@ export const makeHolder = (
       release: released.open
     }
   })
+
+/** Answers lines that begin with `hold` when they are released, and others at once with themselves. */
+export const makeHolder: Effect.Effect<Holder> = makeHolderWith(Effect.succeed)
