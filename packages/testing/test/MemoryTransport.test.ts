@@ -454,7 +454,7 @@ describe("MemoryTransport", () => {
       Effect.gen(function*() {
         const outcomes = new Set<boolean>()
         // every 32nd operation does; with as many before it as it takes, it is the one that hands over
-        for (let before = 0; before < 40; before++) {
+        for (let before = 0; before < 80; before++) {
           yield* Effect.scoped(Effect.gen(function*() {
             const transport = yield* MemoryTransport.make()
             const bound = yield* transport.bind
@@ -462,7 +462,9 @@ describe("MemoryTransport", () => {
             let got = false
             const accepting = yield* Effect.forkChild(
               Effect.gen(function*() {
-                for (let i = 0; i < before; i++) yield* Effect.suspend(() => Effect.void)
+                // a step takes two operations: one of three makes the number odd
+                if (before % 2 === 1) yield* Effect.suspend(() => Effect.suspend(() => Effect.void))
+                for (let i = 1; i < before / 2; i++) yield* Effect.suspend(() => Effect.void)
                 yield* bound.accept
                 got = true
               }).pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, 33)),
@@ -741,7 +743,7 @@ describe("MemoryTransport", () => {
         const outcomes = new Set<boolean>()
         for (let position = 0; position < 40; position++) {
           yield* Effect.scoped(Effect.gen(function*() {
-            const { client, connection, pullText, reader } = yield* pair()
+            const { client, connection, pullText, reader } = yield* pair({ bufferSize: 2 })
             let got = ""
             const pulling = yield* Effect.forkChild(
               everyStep(Effect.uninterruptibleMask((restore) =>
@@ -760,7 +762,12 @@ describe("MemoryTransport", () => {
             assert.strictEqual(got, before)
             assert.isFalse(connection.endReading(draining))
             assert.strictEqual(connection.bytesIn?.(), got.length)
-            assert.strictEqual(got + (yield* pullText), "ab", `position ${position}`)
+            const writing = yield* Effect.forkChild(client.write("c"), now)
+            assert.strictEqual(yield* client.bytesPending, got === "" ? 1 : 0)
+            let rest = ""
+            while (got.length + rest.length < 3) rest += yield* pullText
+            assert.strictEqual(got + rest, "abc", `position ${position}`)
+            yield* Fiber.join(writing)
             assert.isTrue(connection.endReading(draining))
           }))
         }
@@ -1178,6 +1185,7 @@ describe("MemoryTransport", () => {
         yield* endWriter
         yield* connection.destroy
         assert.strictEqual(yield* client.state, "Fin")
+        assert.strictEqual(reason(yield* Effect.flip(reader.pull)), "SocketCloseError 1000")
       }))
 
     it.effect("resets when both sides have ended but not all was read", () =>

@@ -28,8 +28,6 @@ interface Waiter<A, E> {
   /** It was not served in its own call. */
   waited: boolean
   handed: Exit.Exit<A, E> | undefined
-  /** The fiber has gone on with what it was handed. */
-  went: boolean
 }
 
 export class Line<A, E> {
@@ -63,7 +61,7 @@ export class Line<A, E> {
     return Effect.withFiber<A, E>((fiber) => {
       let waiter: Waiter<A, E> | undefined
       const wait = Effect.callback<A, E>((resume) => {
-        waiter = { fiber, limit, owner, resume, waited: false, handed: undefined, went: false }
+        waiter = { fiber, limit, owner, resume, waited: false, handed: undefined }
         this.#waiters.push(waiter)
         // Those who came before go first
         if (this.#waiters.length === 1) this.serve()
@@ -115,9 +113,10 @@ export class Line<A, E> {
   #hand(waiter: Waiter<A, E>, exit: Exit.Exit<A, E>): void {
     waiter.handed = exit
     if (Exit.isSuccess(exit)) this.#inHand++
+    // Effect passes what a sync returns to who uses it without a step between: from there on it cannot be lost
     const go = Exit.isSuccess(exit)
       ? Effect.sync(() => {
-        this.#go(waiter)
+        this.#gone()
         return exit.value
       })
       : exit
@@ -125,9 +124,8 @@ export class Line<A, E> {
     else waiter.resume(go)
   }
 
-  #go(waiter: Waiter<A, E>): void {
-    if (waiter.went) return
-    waiter.went = true
+  /** A value has left the line's hands. */
+  #gone(): void {
     this.#inHand--
     if (this.#inHand > 0) return
     const idle = this.#idle
@@ -141,7 +139,7 @@ export class Line<A, E> {
     else if (Exit.isSuccess(handed)) {
       // First, so that it stays in hand when another fiber gets it
       this.#source.giveBack(handed.value)
-      this.#go(waiter)
+      this.#gone()
     }
   }
 }
