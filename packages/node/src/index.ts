@@ -1,3 +1,4 @@
+export * as NodeHttp from "./NodeHttp.ts"
 export * as NodeMain from "./NodeMain.ts"
 export * as NodeTcp from "./NodeTcp.ts"
 export * as NodeTls from "./NodeTls.ts"

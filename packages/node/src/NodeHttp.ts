@@ -1,0 +1,396 @@
+/**
+ * HTTP on a listener: what `NodeHttpServer` is, with a lifetime.
+ *
+ * `layer` takes what `NodeHttpServer.layer` takes and provides what it
+ * provides. The difference is in how it ends: accepting stops, what is in
+ * flight is answered, clients are told to go in the words of their protocol,
+ * and what could not be finished is named. The HTTP servers of Node run the
+ * protocols and never listen: sockets are accepted, admitted and counted by the
+ * listener under them, which the layers provide, too.
+ *
+ * @stability experimental
+ * @since 0.1.0
+ */
+import type { AdmissionOptions, TimeoutOptions as ListenerTimeoutOptions } from "@effect-listener/core/Admission"
+import type { Connection } from "@effect-listener/core/Connection"
+import type { DrainOptions } from "@effect-listener/core/Drain"
+import { Listener } from "@effect-listener/core/Listener"
+import type { Transport } from "@effect-listener/core/Transport"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
+import type * as NodeServices from "@effect/platform-node/NodeServices"
+import * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
+import type { LazyArg } from "effect/Function"
+import type * as Etag from "effect/http/Etag"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import type { HttpClient } from "effect/http/HttpClient"
+import type * as HttpPlatform from "effect/http/HttpPlatform"
+import * as HttpServer from "effect/http/HttpServer"
+import { ServeError } from "effect/http/HttpServerError"
+import { HttpServerRequest } from "effect/http/HttpServerRequest"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as Path from "effect/Path"
+import type * as Scope from "effect/Scope"
+import * as Http from "node:http"
+import type * as Http2 from "node:http2"
+import * as HttpOptions from "./internal/httpOptions.ts"
+import * as internal from "./internal/httpServer.ts"
+import { connectionOf, type NodeServer } from "./internal/nodeServers.ts"
+import type * as NodeTls from "./NodeTls.ts"
+
+/**
+ * How long an HTTP server and its connections may take.
+ *
+ * **Details**
+ *
+ * With a server of one's own, what is left out stays as it was set on that
+ * server; the defaults are of the servers made here.
+ *
+ * - `open`: the bind. Default 30 s.
+ * - `handshake`: TLS, from the accept. Default 15 s.
+ * - `firstByte`: until a client says something, and over HTTP/2 until its first
+ *   request. Default 60 s.
+ * - `head`: until the head of a request has arrived. Default 60 s.
+ * - `request`: until a request has arrived whole, its body included. Default
+ *   5 minutes.
+ * - `inactivity`: between two requests. Default 5 s.
+ *
+ * Each takes any duration of more than zero; an infinite one is no limit.
+ *
+ * @stability experimental
+ * @category options
+ * @since 0.1.0
+ */
+export interface TimeoutOptions extends ListenerTimeoutOptions {
+  readonly head?: Duration.Input | undefined
+  readonly request?: Duration.Input | undefined
+}
+
+/**
+ * The options of `NodeHttpServer.layer`, and those of a listener.
+ *
+ * **Details**
+ *
+ * - `name`: of the listener, in reports and logs. Default `"http"`.
+ * - `drain`, `admission`: as for any listener. A connection that is refused gets
+ *   a 503 with a `Retry-After` between 1 and 5 s where it speaks in the clear, a
+ *   FIN elsewhere.
+ * - `gracefulShutdownTimeout`: another name of `drain.deadline`, which wins.
+ * - `disablePreemptiveShutdown`: the listener is closed with its layer, not when
+ *   serving ends. Handlers are then interrupted, as without this package.
+ * - `halfOpen`: whether a client that ends its side after its request still gets
+ *   the answer. Default `false`: the handler is interrupted, because most
+ *   clients that do so have gone.
+ *
+ * @stability experimental
+ * @category options
+ * @since 0.1.0
+ */
+export interface Options extends NodeHttpServer.Options {
+  readonly name?: string | undefined
+  readonly drain?: DrainOptions | undefined
+  readonly admission?: AdmissionOptions | undefined
+  readonly timeouts?: TimeoutOptions | undefined
+  readonly halfOpen?: boolean | undefined
+}
+
+/**
+ * The options of a server that is made here.
+ *
+ * **Details**
+ *
+ * - `tls`: keys and certificates, checked when the listener opens, as
+ *   `NodeTls.transport` checks them.
+ * - `transport`: listen on this, whatever `port`, `path` and `tls` say: a
+ *   transport of this package, such as a `NodeTls.transport` whose certificates
+ *   are to be replaced while it runs. It must offer `h2` and `http/1.1` by ALPN
+ *   where HTTP/2 is to be spoken.
+ * - `http1`: further options of Node's HTTP/1 server.
+ * - `http2`: whether HTTP/2 is spoken, too: by ALPN under TLS, and in the clear
+ *   with those who begin with it. Further options of Node's HTTP/2 server may
+ *   be given in its place. Default `true`.
+ *
+ * @stability experimental
+ * @category options
+ * @since 0.1.0
+ */
+export interface ServerOptions extends Options {
+  readonly tls?: TlsOptions | undefined
+  readonly transport?: Transport | undefined
+  readonly http1?: Http.ServerOptions | undefined
+  readonly http2?: boolean | Http2.ServerOptions | undefined
+}
+
+/**
+ * TLS under HTTP: what `NodeTls.transport` takes, without where to listen.
+ *
+ * @stability experimental
+ * @category options
+ * @since 0.1.0
+ */
+export interface TlsOptions
+  extends NodeTls.ContextOptions, Pick<NodeTls.TransportOptions, "requestCert" | "rejectUnauthorized" | "sni">
+{}
+
+/**
+ * What the layers provide: the HTTP server, what HTTP applications need of the
+ * platform, and the listener.
+ *
+ * @stability experimental
+ * @category models
+ * @since 0.1.0
+ */
+export type Provided =
+  | HttpServer.HttpServer
+  | Listener
+  | NodeServices.NodeServices
+  | HttpPlatform.HttpPlatform
+  | Etag.Generator
+
+const open = (
+  createServer: LazyArg<NodeServer> | undefined,
+  options: ServerOptions
+): Effect.Effect<internal.Opened, ServeError, Scope.Scope> =>
+  Effect.suspend(() => {
+    const limits = HttpOptions.limits(options.timeouts)
+    return internal.open({
+      transport: HttpOptions.transport(options, limits),
+      listener: HttpOptions.listenerOptions(options),
+      servers: createServer === undefined
+        ? HttpOptions.madeServers(options, limits)
+        : HttpOptions.givenServer(createServer(), options, limits),
+      webSockets: options.websocket,
+      stayOpen: options.disablePreemptiveShutdown ?? false,
+      signal: options.signal
+    })
+  }).pipe(Effect.mapError((cause) => new ServeError({ cause })))
+
+const openContext = (
+  createServer: LazyArg<NodeServer> | undefined,
+  options: ServerOptions
+): Effect.Effect<Context.Context<HttpServer.HttpServer | Listener>, ServeError, Scope.Scope> =>
+  Effect.map(
+    open(createServer, options),
+    ({ listener, server }) => Context.add(Context.make(HttpServer.HttpServer, server), Listener, listener)
+  )
+
+/** The arguments of everything below: a server of one's own and its options, or the options of one to be made. */
+type Arguments<O, S> = [createServer: LazyArg<NodeServer>, options: O] | [options: S]
+
+const split = <O, S>(args: Arguments<O, S>): readonly [LazyArg<NodeServer> | undefined, O | S] =>
+  args.length === 2 ? args : [undefined, args[0]]
+
+/**
+ * Effect's HTTP server on a listener that is open: what `NodeHttpServer.make`
+ * is, with the same arguments or without a server of one's own.
+ *
+ * **Details**
+ *
+ * The server never listens: its `listening`, `address()` and `close()` know
+ * nothing of the port. When the scope that serves closes, the listener is
+ * drained before the handlers' services are released.
+ *
+ * @stability experimental
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make: {
+  /**
+   * Effect's HTTP server on a listener that is open.
+   *
+   * @stability experimental
+   * @category constructors
+   * @since 0.1.0
+   */
+  (
+    createServer: LazyArg<Http.Server | Http2.Http2Server | Http2.Http2SecureServer>,
+    options: Options
+  ): Effect.Effect<HttpServer.HttpServer["Service"], ServeError, Scope.Scope>
+  /**
+   * Effect's HTTP server on a listener that is open.
+   *
+   * @stability experimental
+   * @category constructors
+   * @since 0.1.0
+   */
+  (options: ServerOptions): Effect.Effect<HttpServer.HttpServer["Service"], ServeError, Scope.Scope>
+} = (...args: Arguments<Options, ServerOptions>) => Effect.map(open(...split(args)), ({ server }) => server)
+
+/**
+ * Provides Effect's HTTP server, and the listener under it.
+ *
+ * @see {@link layer} for what applications need besides
+ * @stability experimental
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerServer: {
+  /**
+   * Provides Effect's HTTP server, and the listener under it.
+   *
+   * @stability experimental
+   * @category layers
+   * @since 0.1.0
+   */
+  (
+    createServer: LazyArg<Http.Server | Http2.Http2Server | Http2.Http2SecureServer>,
+    options: Options
+  ): Layer.Layer<HttpServer.HttpServer | Listener, ServeError>
+  /**
+   * Provides Effect's HTTP server, and the listener under it.
+   *
+   * @stability experimental
+   * @category layers
+   * @since 0.1.0
+   */
+  (options: ServerOptions): Layer.Layer<HttpServer.HttpServer | Listener, ServeError>
+} = (...args: Arguments<Options, ServerOptions>) => Layer.effectContext(openContext(...split(args)))
+
+/**
+ * Provides Effect's HTTP server on a listener, with what HTTP applications need
+ * of the platform: `NodeHttpServer.layer` with a lifetime.
+ *
+ * **Example** (An application that loses nothing at restarts)
+ *
+ * ```ts
+ * import { NodeHttp, NodeMain } from "@effect-listener/node"
+ * import { Layer } from "effect"
+ * import { HttpRouter, HttpServerResponse } from "effect/http"
+ * import { createServer } from "node:http"
+ *
+ * const routes = HttpRouter.add("GET", "/", HttpServerResponse.text("hello"))
+ *
+ * // `NodeHttpServer.layer(createServer, { port: 3000 })` before
+ * const server = NodeHttp.layer(createServer, { port: 3000 })
+ *
+ * NodeMain.runMain(Layer.launch(Layer.provide(HttpRouter.serve(routes), server)))
+ * ```
+ *
+ * @stability experimental
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer: {
+  /**
+   * Provides Effect's HTTP server on a listener, with what HTTP applications
+   * need of the platform.
+   *
+   * @stability experimental
+   * @category layers
+   * @since 0.1.0
+   */
+  (
+    createServer: LazyArg<Http.Server | Http2.Http2Server | Http2.Http2SecureServer>,
+    options: Options
+  ): Layer.Layer<Provided, ServeError>
+  /**
+   * Provides Effect's HTTP server on a listener, with what HTTP applications
+   * need of the platform.
+   *
+   * @stability experimental
+   * @category layers
+   * @since 0.1.0
+   */
+  (options: ServerOptions): Layer.Layer<Provided, ServeError>
+} = (...args: Arguments<Options, ServerOptions>) =>
+  Layer.merge(Layer.effectContext(openContext(...split(args))), NodeHttpServer.layerHttpServices)
+
+/**
+ * `layer`, with options from the configuration.
+ *
+ * @stability experimental
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig: {
+  /**
+   * `layer`, with options from the configuration.
+   *
+   * @stability experimental
+   * @category layers
+   * @since 0.1.0
+   */
+  (
+    createServer: LazyArg<Http.Server | Http2.Http2Server | Http2.Http2SecureServer>,
+    options: Config.Wrap<Options>
+  ): Layer.Layer<Provided, ServeError | Config.ConfigError>
+  /**
+   * `layer`, with options from the configuration.
+   *
+   * @stability experimental
+   * @category layers
+   * @since 0.1.0
+   */
+  (options: Config.Wrap<ServerOptions>): Layer.Layer<Provided, ServeError | Config.ConfigError>
+} = (...args: Arguments<Config.Wrap<Options>, Config.Wrap<ServerOptions>>) => {
+  const [createServer, wrapped] = split<Config.Wrap<ServerOptions>, Config.Wrap<ServerOptions>>(args)
+  const context = Effect.flatMap(Config.unwrap(wrapped), (options) => openContext(createServer, options))
+  return Layer.merge(Layer.effectContext(context), NodeHttpServer.layerHttpServices)
+}
+
+/**
+ * `layer` on a free port, and a client for it: what `NodeHttpServer.layerTest`
+ * provides.
+ *
+ * @stability experimental
+ * @category testing
+ * @since 0.1.0
+ */
+export const layerTest: Layer.Layer<
+  | HttpServer.HttpServer
+  | FileSystem.FileSystem
+  | Path.Path
+  | HttpPlatform.HttpPlatform
+  | Etag.Generator
+  | HttpClient
+  | Listener,
+  ServeError
+> = HttpServer.layerTestClient.pipe(
+  Layer.provide(Layer.provide(
+    Layer.fresh(FetchHttpClient.layer),
+    Layer.succeed(FetchHttpClient.RequestInit)({ keepalive: false })
+  )),
+  Layer.provideMerge(layer(Http.createServer, { port: 0 }))
+)
+
+/**
+ * The connection a request came on: to hear that it drains, to keep it from
+ * being closed by exchanges of one's own. `None` when it is gone already, and
+ * for requests of other servers.
+ *
+ * **Example** (Ending a stream of events when the server goes away)
+ *
+ * ```ts
+ * import { NodeHttp } from "@effect-listener/node"
+ * import { Effect, Option, Schedule, Stream } from "effect"
+ * import { HttpServerResponse } from "effect/http"
+ *
+ * export const events = Effect.gen(function*() {
+ *   const connection = yield* NodeHttp.connection
+ *   const draining = Option.match(connection, { onNone: () => Effect.never, onSome: ({ draining }) => draining })
+ *   const ticks = Stream.fromSchedule(Schedule.spaced("1 second")).pipe(
+ *     Stream.interruptWhen(draining),
+ *     Stream.map((tick) => `data: ${tick}\n\n`),
+ *     Stream.concat(Stream.make("event: bye\ndata: \n\n")),
+ *     Stream.encodeText
+ *   )
+ *   return HttpServerResponse.stream(ticks, { contentType: "text/event-stream" })
+ * })
+ * ```
+ *
+ * @stability experimental
+ * @category accessors
+ * @since 0.1.0
+ */
+export const connection: Effect.Effect<Option.Option<Connection>, never, HttpServerRequest> = Effect.map(
+  HttpServerRequest,
+  (request) => {
+    const http = connectionOf(NodeHttpServerRequest.toIncomingMessage(request))
+    return http === undefined ? Option.none() : Option.some(http.connection)
+  }
+)

@@ -1,0 +1,197 @@
+/**
+ * HTTP/1 on one connection. Outside a drain a request costs no listener: the
+ * connection remembers its newest response, and is busy while that is open.
+ */
+import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
+import type * as Http from "node:http"
+import type * as Net from "node:net"
+import type { Ending, HttpConnection, InFlight, Protocol } from "./httpConnection.ts"
+
+/** What is discarded of a request body nobody read, to keep the connection; Effect's own limit, in bytes. */
+const maxDiscarded = 256 * 1024
+
+/** The HTTP/1 that is spoken on a socket. */
+const spokenOn = new WeakMap<Net.Socket, Http1>()
+
+/** What a request is called in reports: never with its query, which may be anybody's secret. */
+export const label = (method: string | undefined, url: string | undefined): string => {
+  const path = url ?? "*"
+  const query = path.indexOf("?")
+  return `${method ?? "?"} ${query < 0 ? path : path.slice(0, query)}`
+}
+
+const hasBody = ({ headers }: Http.IncomingMessage): boolean =>
+  headers["content-length"] !== undefined || headers["transfer-encoding"] !== undefined
+
+export class Http1 implements Protocol {
+  readonly name = "http/1.1"
+  private readonly owner: HttpConnection
+  private readonly socket: Net.Socket
+  private newest: Http.ServerResponse | undefined
+  private requestedAt = 0
+  private answeredAt = performance.now()
+  /** The bytes on the wire when the last message was known to be whole. */
+  private wholeUntil: number
+  /** When it was first noticed that half a message had arrived. */
+  private halfSince: number | undefined
+  /** The response that tells the client to go: the newest, whose head is not written yet. */
+  private last: Http.ServerResponse | undefined
+  private ended = false
+
+  constructor(owner: HttpConnection, socket: Net.Socket) {
+    this.owner = owner
+    this.socket = socket
+    this.wholeUntil = owner.raw.bytesRead
+    spokenOn.set(socket, this)
+    // Node's own destroys the socket as soon as all is flushed, which resets a client that is still sending
+    socket.destroySoon = () => this.end()
+  }
+
+  // --- requests --------------------------------------------------------------------------------------------------
+
+  /** A request's head is complete. Answers whether it may be executed. */
+  request(request: Http.IncomingMessage, response: Http.ServerResponse): boolean {
+    if (this.saidLast) {
+      this.owner.refused()
+      // unread, its body would stop the reading, and the client would be reset
+      request.resume()
+      return false
+    }
+    this.newest = response
+    this.requestedAt = performance.now()
+    this.wholeUntil = this.owner.raw.bytesRead
+    this.halfSince = undefined
+    response.detachSocket = onDetach
+    if (hasBody(request)) response.writeHead = onHead
+    if (this.owner.told) {
+      this.announce(response)
+      this.watch(response)
+      this.owner.changed()
+    }
+    return true
+  }
+
+  /** The client was told to go: what it still sends is not executed. */
+  get saidLast(): boolean {
+    return this.ended || this.last?.headersSent === true
+  }
+
+  /** The client waits for a word before it sends the body: it gets one when somebody reads. */
+  continueOnRead(request: Http.IncomingMessage, response: Http.ServerResponse): void {
+    const keepAlive = response.shouldKeepAlive
+    // answered without it, the client may or may not send the body: what follows cannot be told from a request
+    response.shouldKeepAlive = false
+    const read = request._read.bind(request)
+    request._read = (size) => {
+      request._read = read
+      if (!response.headersSent) {
+        response.shouldKeepAlive = keepAlive
+        if (this.owner.told && response === this.newest) this.announce(response)
+        response.writeContinue()
+      }
+      read(size)
+    }
+  }
+
+  /** `Connection: close` goes on the newest response only: on an older one, Node would drop those after it. */
+  private announce(response: Http.ServerResponse): void {
+    if (this.last !== undefined && this.last !== response) this.last.shouldKeepAlive = true
+    this.last = undefined
+    if (response.headersSent || !response.shouldKeepAlive) return
+    response.shouldKeepAlive = false
+    this.last = response
+  }
+
+  private watch(response: Http.ServerResponse): void {
+    response.once("close", () => this.owner.changed())
+  }
+
+  /** A response has been handed to the kernel, to its last byte. */
+  answered(response: Http.ServerResponse): void {
+    this.answeredAt = performance.now()
+    if (hasBody(response.req)) this.wholeUntil = this.owner.raw.bytesRead
+  }
+
+  /** An early answer is out and the client still sends: it is let, because it may read only when it has sent all. */
+  discard(request: Http.IncomingMessage): void {
+    let discarded = 0
+    request.on("data", (chunk: Uint8Array) => {
+      discarded += chunk.length
+      if (discarded > maxDiscarded) this.end()
+    })
+    request.resume()
+  }
+
+  private end(): void {
+    if (this.ended) return
+    this.ended = true
+    this.owner.part(this.socket)
+  }
+
+  // --- asked and told --------------------------------------------------------------------------------------------
+
+  busy(): boolean {
+    return this.newest !== undefined && !this.newest.closed
+  }
+
+  inFlight(): ReadonlyArray<InFlight> {
+    if (this.newest === undefined || this.newest.closed) return []
+    const { method, url } = this.newest.req
+    return [{ label: label(method, url), since: this.requestedAt }]
+  }
+
+  /** Half a head has a grace of its own, from when it is noticed. */
+  lastActive(): number {
+    if (this.owner.raw.bytesRead === this.wholeUntil) return this.answeredAt
+    return this.halfSince ??= performance.now()
+  }
+
+  draining(): void {
+    if (this.newest === undefined || this.newest.closed) return
+    this.announce(this.newest)
+    this.watch(this.newest)
+  }
+
+  goodbye(): void {
+    this.end()
+  }
+
+  phase(): ConnectionPhase | undefined {
+    return undefined
+  }
+
+  bytesPending(): number {
+    return this.socket.writableLength
+  }
+
+  closed(): Ending {
+    if (this.socket.readableEnded || this.socket.errored !== null) return "byPeer"
+    return this.newest !== undefined && !this.newest.writableFinished ? "failed" : "normal"
+  }
+}
+
+// --- what the responses of all connections call ------------------------------------------------------------------
+
+/** What a method of a response does on its class, which may be the application's own. */
+const inherited = (response: Http.ServerResponse): Http.ServerResponse => Object.getPrototypeOf(response)
+
+function onDetach(this: Http.ServerResponse, socket: Net.Socket): void {
+  spokenOn.get(socket)?.answered(this)
+  inherited(this).detachSocket.call(this, socket)
+}
+
+/** The head of an answer to a request with a body. */
+const onHead: Http.ServerResponse["writeHead"] = function(this: Http.ServerResponse, ...args: [never]) {
+  // before the listener of Effect's handler, which would destroy the socket half a second later
+  if (!this.req.complete) this.prependListener("finish", onEarlyAnswer)
+  // the arguments are passed on as they came, whichever overload they are for
+  return inherited(this).writeHead.apply(this, args)
+}
+
+function onEarlyAnswer(this: Http.ServerResponse): void {
+  const { req } = this
+  if (req.complete || req.destroyed) return
+  // the rest of the body is ours: Effect's handler leaves a complete request alone
+  req.complete = true
+  spokenOn.get(req.socket)?.discard(req)
+}

@@ -1,0 +1,161 @@
+/**
+ * HTTP/2 on one connection: each stream is in flight from its head to its end.
+ * Node limits neither how long a session takes to its first stream, nor how
+ * long it is idle, nor how long a request takes to arrive: this does.
+ */
+import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
+import * as Http2Node from "node:http2"
+import type * as Net from "node:net"
+import { label } from "./http1.ts"
+import type { Ending, HttpConnection, InFlight, Protocol } from "./httpConnection.ts"
+
+/** Milliseconds; `Infinity` where there is no limit. */
+export interface SessionLimits {
+  /** Until the first request. */
+  readonly first: number
+  /** Without a request in flight, and without a byte. */
+  readonly inactivity: number
+  /** Until a request has arrived whole. */
+  readonly request: number
+}
+
+export class Http2 implements Protocol {
+  readonly name = "h2"
+  private readonly owner: HttpConnection
+  private readonly socket: Net.Socket
+  private readonly session: Http2Node.ServerHttp2Session
+  private readonly limits: SessionLimits
+  private readonly streams = new Map<Http2Node.ServerHttp2Stream, InFlight>()
+  private readonly bornAt = performance.now()
+  private everActive = false
+  private activeAt = this.bornAt
+  private seenBytes = 0
+  private timer: NodeJS.Timeout | undefined
+  private checkAt = Infinity
+
+  constructor(
+    owner: HttpConnection,
+    socket: Net.Socket,
+    session: Http2Node.ServerHttp2Session,
+    limits: SessionLimits
+  ) {
+    this.owner = owner
+    this.socket = socket
+    this.session = session
+    this.limits = limits
+    // an HTTP/2 client that ends its side has gone
+    socket.allowHalfOpen = false
+    this.checkBy(this.bornAt + limits.first)
+  }
+
+  request(request: Http2Node.Http2ServerRequest): void {
+    const { stream } = request
+    const now = performance.now()
+    this.everActive = true
+    this.streams.set(stream, { label: label(request.method, request.url), since: now })
+    stream.once("close", () => this.streamClosed(stream))
+    this.checkBy(now + this.limits.request)
+    if (this.owner.told) this.leave(stream)
+    this.owner.changed()
+  }
+
+  private streamClosed(stream: Http2Node.ServerHttp2Stream): void {
+    this.streams.delete(stream)
+    this.activeAt = performance.now()
+    if (this.streams.size > 0) return
+    if (this.session.closed) this.owner.partWith(this.socket)
+    else this.checkBy(this.activeAt + this.limits.inactivity)
+    this.owner.changed()
+  }
+
+  /**
+   * The client is to go when this stream has ended. A read turn later, because
+   * what has arrived by now is not refused.
+   */
+  private leave(stream: Http2Node.ServerHttp2Stream): void {
+    // an answer is out, and the client still sends what nobody reads: left alone, the stream would never end
+    stream.once("finish", () => {
+      setImmediate(() => {
+        if (!stream.closed) stream.close(Http2Node.constants.NGHTTP2_NO_ERROR)
+      })
+    })
+    if (!this.session.closed) setImmediate(() => setImmediate(() => this.goodbye()))
+  }
+
+  // --- time-outs -------------------------------------------------------------------------------------------------
+
+  /** Looks at the limits at this time at the latest; one timer, rarely moved. */
+  private checkBy(at: number): void {
+    if (at >= this.checkAt) return
+    clearTimeout(this.timer)
+    this.checkAt = at
+    this.timer = setTimeout(() => this.check(), Math.max(1, at - performance.now()))
+  }
+
+  private check(): void {
+    this.checkAt = Infinity
+    if (this.session.closed) return
+    const now = performance.now()
+    if (this.streams.size > 0) return this.checkBy(this.endOverdue(now))
+    const read = this.owner.raw.bytesRead
+    // a ping keeps a session that was used before
+    if (read !== this.seenBytes && this.everActive) this.activeAt = now
+    this.seenBytes = read
+    const due = this.everActive ? this.activeAt + this.limits.inactivity : this.bornAt + this.limits.first
+    if (now >= due) this.goodbye()
+    else this.checkBy(due)
+  }
+
+  /** Ends streams whose requests are late; answers when the next one will be. */
+  private endOverdue(now: number): number {
+    let next = Infinity
+    for (const [stream, { since }] of this.streams) {
+      if (stream.readableEnded || stream.closed) continue
+      const due = since + this.limits.request
+      if (due > now) next = Math.min(next, due)
+      else if (stream.headersSent) stream.close(Http2Node.constants.NGHTTP2_CANCEL)
+      else stream.respond({ ":status": 408 }, { endStream: true })
+    }
+    return next
+  }
+
+  // --- asked and told --------------------------------------------------------------------------------------------
+
+  busy(): boolean {
+    return this.streams.size > 0
+  }
+
+  inFlight(): ReadonlyArray<InFlight> {
+    return Array.from(this.streams.values())
+  }
+
+  /** A client that knows of the goodbye needs no grace: only one that never had a word from us. */
+  lastActive(): number {
+    return this.everActive ? -Infinity : this.bornAt
+  }
+
+  draining(): void {
+    for (const stream of this.streams.keys()) this.leave(stream)
+  }
+
+  /** No more streams on this session; when the last has ended, the session ends the socket. */
+  goodbye(): void {
+    if (this.session.closed) return
+    clearTimeout(this.timer)
+    if (this.streams.size === 0) this.owner.partWith(this.socket)
+    this.session.close()
+  }
+
+  phase(): ConnectionPhase | undefined {
+    return undefined
+  }
+
+  bytesPending(): number {
+    return this.socket.writableLength + (this.session.destroyed ? 0 : this.session.state.outboundQueueSize ?? 0)
+  }
+
+  closed(): Ending {
+    clearTimeout(this.timer)
+    return "byPeer"
+  }
+}

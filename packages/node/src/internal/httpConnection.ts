@@ -1,0 +1,214 @@
+/**
+ * One connection of an HTTP server, as its listener sees it: busy or idle, told
+ * to end, ended. What is spoken on it is somebody else's business, and may
+ * change: a handshake becomes HTTP/1, which becomes a WebSocket.
+ */
+import type { Connection, ProtocolDriver, ProtocolEvents } from "@effect-listener/core/Connection"
+import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
+import * as Duration from "effect/Duration"
+import type * as Fiber from "effect/Fiber"
+import type * as Net from "node:net"
+
+/** Something in flight. */
+export interface InFlight {
+  readonly label: string
+  /** Milliseconds of `performance.now()`. */
+  readonly since: number
+}
+
+/** Why a socket is gone: we ended it, the peer did, or we broke off in the middle of something. */
+export type Ending = "normal" | "byPeer" | "failed"
+
+/** What is spoken on a connection. Times are milliseconds of `performance.now()`. */
+export interface Protocol {
+  readonly name: string
+  readonly busy: () => boolean
+  readonly inFlight: () => ReadonlyArray<InFlight>
+  /** When the connection was last used, while it is idle: its grace begins there. */
+  readonly lastActive: () => number
+  /** The listener goes away. Called once, and on a protocol that begins later at its beginning. */
+  readonly draining: () => void
+  /** Nothing is in flight: say the last word, and end. */
+  readonly goodbye: () => void
+  readonly phase: () => ConnectionPhase | undefined
+  readonly bytesPending: () => number
+  /** The socket is gone; answers why, as far as no last word explains it. */
+  readonly closed: () => Ending
+}
+
+/** How often the silence of a peer is looked at while its connection lingers. */
+const looksPerSilence = 4
+
+const longestTimeout = 2_147_483_647
+const millis = (duration: Duration.Duration): number => Math.min(Duration.toMillis(duration), longestTimeout)
+
+export class HttpConnection implements ProtocolDriver {
+  readonly connection: Connection
+  /** The socket as it was accepted; under TLS, `Protocol`s speak over another one. */
+  readonly raw: Net.Socket
+  speaks: Protocol
+  /** Draining, a lame duck included, has reached the connection. */
+  told = false
+  private readonly events: ProtocolEvents
+  private readonly fibers = new Set<Fiber.Fiber<unknown, unknown>>()
+  /** The end was ours: a last word was said, or a time-out passed. */
+  private parting = false
+  private lingering = false
+  private timer: NodeJS.Timeout | undefined
+  private gone: Ending | undefined
+
+  constructor(
+    connection: Connection,
+    raw: Net.Socket,
+    events: ProtocolEvents,
+    protocol: (self: HttpConnection) => Protocol
+  ) {
+    this.connection = connection
+    this.raw = raw
+    this.events = events
+    this.speaks = protocol(this)
+    if (raw.closed) queueMicrotask(() => this.onClose())
+    else raw.once("close", () => this.onClose())
+  }
+
+  // --- what is spoken --------------------------------------------------------------------------------------------
+
+  /** Another protocol from now on. */
+  speak<P extends Protocol>(protocol: P): P {
+    this.speaks = protocol
+    if (this.told) protocol.draining()
+    this.changed()
+    return protocol
+  }
+
+  /** Something began or ended: the drain may look again. */
+  changed(): void {
+    if (this.told) this.events.review()
+  }
+
+  /** A request was read after the last word, and not executed. */
+  refused(): void {
+    this.events.refused()
+  }
+
+  /** A fiber serves the connection until it ends. */
+  serving(fiber: Fiber.Fiber<unknown, unknown>): void {
+    if (this.fibers.has(fiber)) return
+    this.fibers.add(fiber)
+    fiber.addObserver(() => {
+      this.fibers.delete(fiber)
+      this.endIfGone()
+    })
+  }
+
+  // --- the end ---------------------------------------------------------------------------------------------------
+
+  /**
+   * The last word was said: flush, FIN, linger, destroy. The protocol goes on
+   * reading meanwhile and discards what it reads, because closing a socket with
+   * unread input makes the kernel send a reset, which destroys the answer in
+   * the peer's kernel.
+   */
+  part(socket: Net.Socket): void {
+    this.partWith(socket)
+    if (!socket.destroyed && !socket.writableEnded) socket.end()
+  }
+
+  /** The same for a socket that its protocol ends by itself. */
+  partWith(socket: Net.Socket): void {
+    if (this.parting) return
+    this.parting = true
+    if (socket.destroyed) return
+    if (socket.writableFinished) this.linger(socket)
+    else socket.once("finish", () => this.linger(socket))
+  }
+
+  /** Ends a connection that has nothing to say, or nobody to say it to. */
+  drop(): void {
+    this.parting = true
+    this.raw.destroy()
+  }
+
+  /** Until the peer ends, is silent, or has had its time; what it sends is counted on the wire. */
+  private linger(socket: Net.Socket): void {
+    if (this.lingering || socket.destroyed) return
+    this.lingering = true
+    const { bytes, idle, total } = this.events.linger()
+    const first = this.raw.bytesRead
+    const end = performance.now() + millis(total)
+    const interval = millis(idle) / looksPerSilence
+    let last = first
+    let quiet = 0
+    const wait = (): void => {
+      this.timer = setTimeout(look, Math.max(0, Math.min(interval, end - performance.now())))
+    }
+    const look = (): void => {
+      const read = this.raw.bytesRead
+      quiet = read === last ? quiet + 1 : 0
+      last = read
+      if (quiet >= looksPerSilence || read - first >= bytes || performance.now() >= end) socket.destroy()
+      else wait()
+    }
+    wait()
+  }
+
+  private onClose(): void {
+    clearTimeout(this.timer)
+    const ending = this.speaks.closed()
+    this.gone = this.parting ? "normal" : ending
+    this.endIfGone()
+  }
+
+  /** The listener is told once, when neither the socket nor a handler is left. */
+  private endIfGone(): void {
+    if (this.gone !== undefined && this.fibers.size === 0) this.events.ended(this.gone)
+  }
+
+  // --- asked and told by the listener ----------------------------------------------------------------------------
+
+  busy(): boolean {
+    return this.gone === undefined && this.speaks.busy()
+  }
+
+  exchanges(): ReadonlyArray<InFlight> {
+    const shift = this.events.now() - performance.now()
+    return this.speaks.inFlight().map(({ label, since }) => ({ label, since: since + shift }))
+  }
+
+  lastActive(): number {
+    return this.speaks.lastActive() + this.events.now() - performance.now()
+  }
+
+  draining(): void {
+    this.told = true
+    this.speaks.draining()
+  }
+
+  goodbye(): void {
+    if (this.gone === undefined && !this.parting) this.speaks.goodbye()
+  }
+
+  cut(): void {
+    for (const fiber of Array.from(this.fibers)) fiber.interruptUnsafe()
+  }
+
+  running(): boolean {
+    return this.fibers.size > 0
+  }
+
+  runs(fiber: Fiber.Fiber<unknown, unknown>): boolean {
+    return this.fibers.has(fiber)
+  }
+
+  protocol(): string {
+    return this.speaks.name
+  }
+
+  bytesPending(): number {
+    return this.speaks.bytesPending()
+  }
+
+  phase(): ConnectionPhase | undefined {
+    return this.lingering ? "Lingering" : this.parting ? "Flushing" : this.speaks.phase()
+  }
+}

@@ -1,0 +1,155 @@
+/**
+ * What the options of an HTTP server mean: for its listener, its transport, and
+ * Node's servers.
+ */
+import type * as Listener from "@effect-listener/core/Listener"
+import { type Transport, TransportBindError } from "@effect-listener/core/Transport"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Formatter from "effect/Formatter"
+import * as Option from "effect/Option"
+import * as Http from "node:http"
+import * as Http2 from "node:http2"
+import type { Options, ServerOptions, TimeoutOptions } from "../NodeHttp.ts"
+import * as NodeTcp from "../NodeTcp.ts"
+import * as NodeTls from "../NodeTls.ts"
+import * as NodeUnix from "../NodeUnix.ts"
+import type { NodeServer, NodeServersOptions } from "./nodeServers.ts"
+
+/** Milliseconds; `Infinity` where there is no limit, `undefined` where nothing was said. */
+export interface Limits {
+  readonly handshake: number | undefined
+  readonly firstByte: number | undefined
+  readonly head: number | undefined
+  readonly request: number | undefined
+  readonly inactivity: number | undefined
+}
+
+/** The limits of a server that is made here, in milliseconds. */
+const defaults = { handshake: 15_000, firstByte: 60_000, head: 60_000, request: 300_000, inactivity: 5_000 }
+
+/** How often Node looks for requests that are late, in milliseconds; its own 30 s would make every limit longer. */
+const checkingInterval = 500
+
+/** What a timer takes: 24.8 days are as good as no limit. */
+const longestTimeout = 2_147_483_647
+
+/** The limits of all options that can be read, and the first that cannot. */
+export interface CheckedLimits extends Limits {
+  readonly bad: TransportBindError | undefined
+}
+
+export const limits = (options: TimeoutOptions | undefined): CheckedLimits => {
+  let bad: TransportBindError | undefined
+  const limit = (name: keyof Limits): number | undefined => {
+    const input = options?.[name]
+    if (input === undefined) return undefined
+    const millis = Option.map(Duration.fromInput(input), Duration.toMillis)
+    if (Option.isSome(millis) && millis.value > 0) return millis.value > longestTimeout ? Infinity : millis.value
+    bad ??= TransportBindError.InvalidArgument({
+      parameter: `timeouts.${name}`,
+      detail: `expected a duration of more than zero, got ${Formatter.format(input)}`
+    })
+    return undefined
+  }
+  return {
+    handshake: limit("handshake"),
+    firstByte: limit("firstByte"),
+    head: limit("head"),
+    request: limit("request"),
+    inactivity: limit("inactivity"),
+    bad
+  }
+}
+
+/** A server an application made: what was set on it stays, but for what our options say. */
+export const givenServer = (server: NodeServer, options: Options, limits: Limits): NodeServersOptions => {
+  setLimits(server, limits)
+  return {
+    server,
+    http2: undefined,
+    opening: {
+      handshake: limits.handshake ?? defaults.handshake,
+      firstByte: limits.firstByte ?? defaults.firstByte
+    },
+    session: {
+      first: limits.firstByte ?? defaults.firstByte,
+      inactivity: limits.inactivity ?? Infinity,
+      request: limits.request ?? Infinity
+    },
+    halfOpen: options.halfOpen ?? false
+  }
+}
+
+/** Servers of our own making. */
+export const madeServers = (options: ServerOptions, limits: Limits): NodeServersOptions => {
+  const { http1, http2 = true } = options
+  const server = Http.createServer({
+    // requests without a body need no stream to read it from
+    optimizeEmptyRequests: true,
+    connectionsCheckingInterval: checkingInterval,
+    headersTimeout: defaults.head,
+    requestTimeout: defaults.request,
+    keepAliveTimeout: defaults.inactivity,
+    ...http1
+  })
+  setLimits(server, limits)
+  return {
+    server,
+    http2: http2 === false ? undefined : Http2.createServer(http2 === true ? {} : http2),
+    opening: {
+      handshake: limits.handshake ?? defaults.handshake,
+      firstByte: limits.firstByte ?? defaults.firstByte
+    },
+    session: {
+      first: limits.firstByte ?? defaults.firstByte,
+      inactivity: limits.inactivity ?? defaults.inactivity,
+      request: limits.request ?? defaults.request
+    },
+    halfOpen: options.halfOpen ?? false
+  }
+}
+
+const setLimits = (server: NodeServer, limits: Limits): void => {
+  // Node reads them as they are at the time; servers that speak HTTP/2 only have none of them
+  if (!("headersTimeout" in server)) return
+  const { head, inactivity, request } = limits
+  if (head !== undefined) server.headersTimeout = nodeLimit(head)
+  if (request !== undefined) server.requestTimeout = nodeLimit(request)
+  if (inactivity !== undefined) server.keepAliveTimeout = nodeLimit(inactivity)
+}
+
+/** What Node's servers take for a limit. */
+const nodeLimit = (millis: number): number => millis === Infinity ? 0 : millis
+
+/** The listener's own options. */
+export const listenerOptions = (options: Options): Listener.ListenerOptions => ({
+  name: options.name ?? "http",
+  drain: { ...options.drain, deadline: options.drain?.deadline ?? options.gracefulShutdownTimeout },
+  admission: options.admission,
+  timeouts: options.timeouts
+})
+
+/** Where to listen, in the words of `net.Server.listen`. */
+export const transport = (options: ServerOptions, { bad }: CheckedLimits): Transport => {
+  if (bad !== undefined) return cannotBind(bad)
+  const { backlog, host, http2, ipv6Only, path, port, readableAll, reusePort, tls, writableAll } = options
+  if (options.transport !== undefined) return options.transport
+  if (path !== undefined && tls !== undefined) {
+    return cannotBind(TransportBindError.NotSupported({ feature: "tls on a Unix socket" }))
+  }
+  if (path !== undefined) return NodeUnix.transport({ path, backlog, mode: mode(readableAll, writableAll) })
+  if (port === undefined) {
+    return cannotBind(TransportBindError.InvalidArgument({ parameter: "port", detail: "expected a port or a path" }))
+  }
+  const tcp = { port, host, backlog, ipv6Only, reusePort }
+  return tls === undefined
+    ? NodeTcp.transport(tcp)
+    : NodeTls.transport({ ...tcp, ...tls, alpnProtocols: http2 === false ? ["http/1.1"] : ["h2", "http/1.1"] })
+}
+
+const cannotBind = (error: TransportBindError): Transport => ({ name: "http", bind: Effect.fail(error) })
+
+/** Node widens the permissions a socket's file has by the umask: usually 0o755. */
+const mode = (readable: boolean | undefined, writable: boolean | undefined): number | undefined =>
+  writable === true ? 0o777 : readable === true ? 0o755 : undefined

@@ -1,0 +1,121 @@
+/**
+ * An HTTP server on a listener: what serves it, and who closes it when.
+ */
+import type { Connection } from "@effect-listener/core/Connection"
+import * as DrainReport from "@effect-listener/core/DrainReport"
+import * as Listener from "@effect-listener/core/Listener"
+import type { ListenError } from "@effect-listener/core/ListenerError"
+import type { Transport } from "@effect-listener/core/Transport"
+import type * as NodeWS from "@effect/platform-node/NodeWS"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import type { HttpMiddleware } from "effect/http/HttpMiddleware"
+import * as HttpServer from "effect/http/HttpServer"
+import * as Random from "effect/Random"
+import * as Scope from "effect/Scope"
+import { type HttpApp, makeApp, UpgradingServer } from "./httpApp.ts"
+import { NodeServers, type NodeServersOptions } from "./nodeServers.ts"
+
+export interface HttpServerOptions {
+  readonly transport: Transport
+  readonly listener: Listener.ListenerOptions
+  readonly servers: NodeServersOptions
+  readonly webSockets: NodeWS.ServerOptions | undefined
+  /** Whether the end of serving leaves the listener open. */
+  readonly stayOpen: boolean
+  readonly signal: AbortSignal | undefined
+}
+
+/** A listener that speaks HTTP, and Effect's service on it. */
+export interface Opened {
+  readonly listener: Listener.Listener
+  readonly server: HttpServer.HttpServer["Service"]
+}
+
+export const open: (options: HttpServerOptions) => Effect.Effect<Opened, ListenError, Scope.Scope> = Effect.fnUntraced(
+  function*(options) {
+    const webSockets = yield* Effect.acquireRelease(
+      Effect.sync(() => new UpgradingServer({ ...options.webSockets, noServer: true })),
+      // who is still connected has gone to another scope, and keeps its socket
+      (server) => Effect.sync(() => server.close())
+    )
+    const servers = yield* Effect.acquireRelease(
+      Effect.sync(() => new NodeServers(options.servers)),
+      (servers) => Effect.sync(() => servers.close())
+    )
+    const listener = yield* Listener.listen(options.transport, options.listener)
+    // an open listener has an address
+    const address = yield* Effect.orDie(listener.address)
+    if (options.signal !== undefined) yield* closeOnAbort(listener, options.signal)
+
+    const serve = Effect.fnUntraced(function*(httpApp: HttpApp, middleware?: HttpMiddleware) {
+      const scope = yield* Effect.scope
+      const handlers = Scope.makeUnsafe("parallel")
+      const app = yield* makeApp(httpApp, middleware, { webSockets, scope: handlers })
+      servers.app = app
+      yield* Scope.addFinalizer(
+        scope,
+        Effect.andThen(
+          options.stayOpen ? endHandlers(handlers) : drain(listener),
+          Effect.sync(() => {
+            if (servers.app === app) servers.app = undefined
+          })
+        )
+      )
+      const serving = Listener.serveDriver(listener, servers.attach, servers.secure ? {} : { refuse: refuseWith503 })
+      // an abort ends it: that is for those to see who hold the listener
+      yield* Effect.forkIn(Effect.ignore(serving), scope, { startImmediately: true })
+    })
+    return { listener, server: HttpServer.make({ address, serve }) }
+  }
+)
+
+/**
+ * Closes the listener before anything is released that handlers use: this is a
+ * finalizer of the scope they are served in.
+ */
+const drain = (listener: Listener.Listener): Effect.Effect<void> =>
+  Effect.asVoid(Effect.catchTags(listener.close({ reason: "serving ended" }), {
+    // it is being closed, by somebody else
+    InvalidOperation: () => listener.closed,
+    // it has been said to whom it concerns: they are finalizers, and cannot fail
+    OperationTimedOut: ({ report }) =>
+      report === undefined ? Effect.void : Effect.logWarning(DrainReport.format(report)),
+    OperationAborted: ({ report }) =>
+      report === undefined ? Effect.void : Effect.logWarning(DrainReport.format(report)),
+    InvalidArgument: Effect.die
+  }))
+
+/** Interrupts the handlers that run; one that does not let itself be interrupted is left behind after a second. */
+const endHandlers = (handlers: Scope.Closeable): Effect.Effect<void> =>
+  Effect.flatMap(
+    Effect.forkDetach(Scope.close(handlers, Exit.void), { startImmediately: true }),
+    (closing) => Effect.asVoid(Effect.interruptible(Effect.timeoutOption(Fiber.await(closing), "1 second")))
+  )
+
+const closeOnAbort = (listener: Listener.Listener, signal: AbortSignal): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.asVoid(Effect.forkScoped(Effect.andThen(
+    Effect.callback<void>((resume) => {
+      const onAbort = () => resume(Effect.void)
+      if (signal.aborted) return onAbort()
+      signal.addEventListener("abort", onAbort, { once: true })
+      return Effect.sync(() => signal.removeEventListener("abort", onAbort))
+    }),
+    drain(listener)
+  )))
+
+/** Admission's refusal, in the clear: come again, but not all at once. */
+const refuseWith503 = (connection: Connection): Effect.Effect<void> =>
+  Effect.flatMap(
+    Random.nextIntBetween(1, 6),
+    (seconds) =>
+      Effect.flatMap(connection.transport.socket.writer, (writer) =>
+        writer.write(
+          `HTTP/1.1 503 Service Unavailable\r\nRetry-After: ${seconds}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`
+        ))
+  ).pipe(
+    Effect.scoped,
+    // who has gone need not be told
+    Effect.ignore
+  )

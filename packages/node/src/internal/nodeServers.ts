@@ -1,0 +1,249 @@
+/**
+ * Node's HTTP servers, which never listen: a listener accepts the sockets and
+ * gives them here.
+ */
+import type { Connection, ProtocolDriver, ProtocolEvents } from "@effect-listener/core/Connection"
+import { AsyncLocalStorage } from "node:async_hooks"
+import type * as Http from "node:http"
+import type * as Http2Node from "node:http2"
+import type * as Net from "node:net"
+import * as Tls from "node:tls"
+import { firstBytes } from "./firstBytes.ts"
+import { Http1 } from "./http1.ts"
+import { Http2, type SessionLimits } from "./http2.ts"
+import { HttpConnection } from "./httpConnection.ts"
+import { netSocketOf } from "./netSocket.ts"
+import { Opening } from "./opening.ts"
+import { tlsSocketOf } from "./tlsConnection.ts"
+import { Upgraded } from "./upgraded.ts"
+
+/** A server of Node's. */
+export type NodeServer = Http.Server | Http2Node.Http2Server | Http2Node.Http2SecureServer
+
+/** What runs requests. */
+export interface App {
+  readonly request: (
+    request: Http.IncomingMessage | Http2Node.Http2ServerRequest,
+    response: Http.ServerResponse | Http2Node.Http2ServerResponse
+  ) => void
+  readonly upgrade: (request: Http.IncomingMessage, socket: Net.Socket, head: Buffer) => void
+}
+
+/** Milliseconds; `Infinity` where there is no limit. */
+export interface OpeningLimits {
+  readonly handshake: number
+  readonly firstByte: number
+}
+
+export interface NodeServersOptions {
+  /** Serves everybody, or everybody who does not speak HTTP/2. One that does TLS itself gets sockets in the clear. */
+  readonly server: NodeServer
+  /** Serves who speaks HTTP/2, by ALPN or from the first byte; without it nobody looks whether one does. */
+  readonly http2?: Http2Node.Http2Server | undefined
+  readonly opening: OpeningLimits
+  readonly session: SessionLimits
+  readonly halfOpen: boolean
+}
+
+/** The connection of a socket, of a TLS socket, of an HTTP/2 session. */
+const connections = new WeakMap<object, HttpConnection>()
+
+type NodeRequest = Http.IncomingMessage | Http2Node.Http2ServerRequest
+
+const isHttp1 = (request: NodeRequest): request is Http.IncomingMessage => request.httpVersionMajor === 1
+
+/** The connection a request came on, as long as it is there. */
+export const connectionOf = (request: NodeRequest): HttpConnection | undefined => {
+  const key = isHttp1(request) ? request.socket : request.stream.session
+  return key === undefined ? undefined : connections.get(key)
+}
+
+/** The connection of an upgraded socket. */
+export const upgradedOf = (socket: object): Upgraded | undefined => {
+  const protocol = connections.get(socket)?.speaks
+  return protocol instanceof Upgraded ? protocol : undefined
+}
+
+/** The socket of a connection, above TLS where the transport does TLS. */
+export const socketOf = ({ transport }: Connection): Net.Socket | undefined =>
+  tlsSocketOf(transport) ?? netSocketOf(transport)
+
+const unavailable = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+export class NodeServers {
+  /** What runs requests, while somebody serves. */
+  app: App | undefined
+  private readonly options: NodeServersOptions
+  /** The server does TLS itself: nothing can be said to a client before its handshake. */
+  readonly secure: boolean
+  /** The connection whose handshake runs: how it is found when it is done. */
+  private readonly handshaking = new AsyncLocalStorage<HttpConnection>()
+  /** The connection whose socket is being given to a server, and that socket: how its session finds them. */
+  private arriving: { readonly http: HttpConnection; readonly socket: Net.Socket } | undefined
+  private open = 0
+  private closing = false
+
+  constructor(options: NodeServersOptions) {
+    this.options = options
+    const { halfOpen, http2, server } = options
+    this.secure = server instanceof Tls.Server
+    this.listenTo(server)
+    if (http2 !== undefined) this.listenTo(http2)
+    // first of all listeners: the server's own one makes the session
+    if (this.secure) {
+      ;(server as Tls.Server).prependListener("secureConnection", (socket) => this.onSecure(socket))
+    }
+    if ("httpAllowHalfOpen" in server) server.httpAllowHalfOpen = halfOpen
+    // Node arms its time-outs when a server begins to listen
+    server.emit("listening")
+  }
+
+  private listenTo(server: NodeServer): void {
+    // the members used exist on every kind of server, with listener types that differ
+    const common = server as Http.Server
+    common.on("request", (request, response) => this.onRequest(request, response, false))
+    common.on("checkContinue", (request, response) => this.onRequest(request, response, true))
+    common.on("upgrade", (request, socket, head) => this.onUpgrade(request, socket as Net.Socket, head))
+    common.on("session", (session: Http2Node.ServerHttp2Session) => this.onSession(session))
+  }
+
+  /** Disarms the time-outs when the last socket is gone: until then they are needed. */
+  close(): void {
+    this.closing = true
+    this.closeWhenEmpty()
+  }
+
+  private closeWhenEmpty(): void {
+    if (!this.closing || this.open > 0) return
+    // it never listened, which is all its callback has to say
+    this.options.server.close(() => {})
+  }
+
+  // --- connections -----------------------------------------------------------------------------------------------
+
+  /** Begins to serve a connection of one of this package's transports. */
+  readonly attach = (connection: Connection, events: ProtocolEvents): ProtocolDriver => {
+    const raw = socketOf(connection)
+    if (raw === undefined) throw new TypeError(`no socket of Node's under protocol "${connection.protocol}"`)
+    const { handshake, firstByte } = this.options.opening
+    const limit = this.secure ? handshake : firstByte
+    const http = new HttpConnection(
+      connection,
+      raw,
+      events,
+      (owner) => new Opening(owner, { secure: this.secure, limit })
+    )
+    connections.set(raw, http)
+    this.open++
+    raw.once("close", () => {
+      this.open--
+      this.closeWhenEmpty()
+    })
+    if (raw.destroyed) return http
+    const { http2, server } = this.options
+    if (this.secure) this.handshake(http)
+    else if (http2 === undefined) this.give(http, server)
+    else if (raw instanceof Tls.TLSSocket) this.give(http, raw.alpnProtocol === "h2" ? http2 : server)
+    else this.look(http, http2)
+    return http
+  }
+
+  /** The server shakes hands, and makes a TLS socket of the raw one. */
+  private handshake(http: HttpConnection): void {
+    // the TLS socket inherits it: a client that ends in the middle of its handshake is gone
+    http.raw.allowHalfOpen = false
+    this.handshaking.run(http, () => this.options.server.emit("connection", http.raw))
+  }
+
+  /** Looks which HTTP it is. */
+  private look(http: HttpConnection, http2: Http2Node.Http2Server): void {
+    const stop = firstBytes(http.raw, (spoken) => this.give(http, spoken === "h2" ? http2 : this.options.server))
+    http.raw.once("end", () => {
+      if (!(http.speaks instanceof Opening)) return
+      stop()
+      http.part(http.raw)
+    })
+  }
+
+  /** Gives a socket to a server that speaks in the clear. */
+  private give(http: HttpConnection, server: NodeServer): void {
+    const { raw } = http
+    this.arriving = { http, socket: raw }
+    server.emit("connection", raw)
+    if (http.speaks instanceof Http2) return
+    this.beginHttp1(http, raw)
+    raw.resume()
+  }
+
+  private onSecure(socket: Tls.TLSSocket): void {
+    const http = this.handshaking.getStore()
+    if (http === undefined) return
+    connections.set(socket, http)
+    socket.allowHalfOpen = true
+    // the server's own listener comes next: it makes the session
+    if (socket.alpnProtocol === "h2") this.arriving = { http, socket }
+    else this.beginHttp1(http, socket)
+  }
+
+  private beginHttp1(http: HttpConnection, socket: Net.Socket): void {
+    this.over(http)
+    http.speak(new Http1(http, socket))
+  }
+
+  private onSession(session: Http2Node.ServerHttp2Session): void {
+    if (this.arriving === undefined) return
+    const { http, socket } = this.arriving
+    this.arriving = undefined
+    connections.set(session, http)
+    this.over(http)
+    http.speak(new Http2(http, socket, session, this.options.session))
+  }
+
+  private over(http: HttpConnection): void {
+    if (http.speaks instanceof Opening) http.speaks.over()
+  }
+
+  // --- requests --------------------------------------------------------------------------------------------------
+
+  private onRequest(request: NodeRequest, response: Parameters<App["request"]>[1], expectsContinue: boolean): void {
+    const protocol = connectionOf(request)?.speaks
+    if (protocol instanceof Http1) {
+      // a request and its response are of one version
+      const [request1, response1] = [request as Http.IncomingMessage, response as Http.ServerResponse]
+      if (!protocol.request(request1, response1)) return
+      if (expectsContinue) protocol.continueOnRead(request1, response1)
+    } else if (protocol instanceof Http2) {
+      protocol.request(request as Http2Node.Http2ServerRequest)
+      if (expectsContinue) continueOnRead(request, response)
+    }
+    if (this.app !== undefined) return this.app.request(request, response)
+    // who served is gone, and the connection has not gone with it
+    response.statusCode = 503
+    response.end()
+  }
+
+  private onUpgrade(request: Http.IncomingMessage, socket: Net.Socket, head: Buffer): void {
+    const http = connections.get(socket)
+    if (http === undefined) return this.app?.upgrade(request, socket, head)
+    if (http.speaks instanceof Http1 && http.speaks.saidLast) {
+      http.refused()
+      return void socket.resume()
+    }
+    const upgraded = http.speak(new Upgraded(http, request, socket))
+    if (this.app !== undefined && !(http.told && upgraded.isWebSocket)) return this.app.upgrade(request, socket, head)
+    http.refused()
+    // a socket that is on its way out may be reset
+    socket.on("error", () => {})
+    socket.end(unavailable)
+  }
+}
+
+/** The client waits for a word before it sends the body: it gets one when somebody reads. */
+const continueOnRead = (request: NodeRequest, response: Parameters<App["request"]>[1]): void => {
+  const read = request._read.bind(request)
+  request._read = (size) => {
+    request._read = read
+    if (!response.headersSent) response.writeContinue()
+    read(size)
+  }
+}

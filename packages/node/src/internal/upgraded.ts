@@ -1,0 +1,156 @@
+/**
+ * A connection that is no longer HTTP: a WebSocket, or whatever its handler
+ * upgraded it to. In flight is what the handler works on, from the pull that
+ * gave it something to its next.
+ */
+import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
+import type * as NodeWS from "@effect/platform-node/NodeWS"
+import * as Effect from "effect/Effect"
+import type { HttpServerRequest } from "effect/http/HttpServerRequest"
+import * as Socket from "effect/socket/Socket"
+import type * as Http from "node:http"
+import type * as Net from "node:net"
+import { label } from "./http1.ts"
+import type { Ending, HttpConnection, InFlight, Protocol } from "./httpConnection.ts"
+
+/** How long the peer of a WebSocket may take to answer its goodbye, in milliseconds. */
+const closeLimit = 2000
+
+export class Upgraded implements Protocol {
+  private readonly owner: HttpConnection
+  private readonly socket: Net.Socket
+  private readonly label: string
+  readonly isWebSocket: boolean
+  private readonly since = performance.now()
+  /** Until the handler has upgraded the connection, or answered as to any other request. */
+  private asking = true
+  private webSocket: NodeWS.WebSocket | undefined
+  /** Readers whose handlers work on what they pulled, and since when. */
+  private readonly working = new Map<object, number>()
+  private readers = 0
+  private saidGoodbye = false
+  private timer: NodeJS.Timeout | undefined
+
+  constructor(owner: HttpConnection, request: Http.IncomingMessage, socket: Net.Socket) {
+    this.owner = owner
+    this.socket = socket
+    this.label = label(request.method, request.url)
+    this.isWebSocket = request.headers.upgrade?.toLowerCase() === "websocket"
+    socket.destroySoon = () => owner.part(socket)
+    socket.once("finish", () => this.answered())
+  }
+
+  get name(): string {
+    return this.webSocket === undefined ? "upgraded" : "websocket"
+  }
+
+  // --- what happens ----------------------------------------------------------------------------------------------
+
+  /** The handshake of a WebSocket is done. */
+  opened(webSocket: NodeWS.WebSocket): void {
+    this.webSocket = webSocket
+    this.asking = false
+    this.owner.changed()
+  }
+
+  /** Our side has ended: the answer of a handler that did not upgrade is out, or an upgraded protocol is over. */
+  private answered(): void {
+    this.asking = false
+    this.owner.partWith(this.socket)
+    // nobody else reads what a client may still send
+    if (this.webSocket === undefined && this.readers === 0) this.socket.resume()
+    this.owner.changed()
+  }
+
+  /** The socket an upgrade gives its handler, watched. */
+  watch(socket: Socket.Socket): Socket.Socket {
+    const reader = Effect.gen({ self: this }, function*() {
+      const inner = yield* socket.reader
+      const key = {}
+      this.readers++
+      this.asking = false
+      yield* Effect.addFinalizer(() =>
+        Effect.sync(() => {
+          this.readers--
+          this.rest(key)
+        })
+      )
+      const pull: Socket.Reader["pull"] = Effect.suspend(() => {
+        this.rest(key)
+        return Effect.flatMap(inner.pull, (messages) => {
+          // nobody could answer it any more
+          if (this.saidGoodbye) {
+            this.owner.refused()
+            return pull
+          }
+          this.working.set(key, performance.now())
+          return Effect.succeed(messages)
+        })
+      })
+      return { ...inner, pull }
+    })
+    return Socket.make({ reader, writer: socket.writer })
+  }
+
+  private rest(key: object): void {
+    if (this.working.delete(key)) this.owner.changed()
+  }
+
+  // --- asked and told --------------------------------------------------------------------------------------------
+
+  busy(): boolean {
+    return this.asking || this.working.size > 0
+  }
+
+  inFlight(): ReadonlyArray<InFlight> {
+    if (this.asking) return [{ label: this.label, since: this.since }]
+    return Array.from(this.working.values(), (since) => ({ label: this.label, since }))
+  }
+
+  /** An idle one needs no grace: its goodbye says what an answer would say. */
+  lastActive(): number {
+    return -Infinity
+  }
+
+  draining(): void {}
+
+  goodbye(): void {
+    if (this.saidGoodbye) return
+    this.saidGoodbye = true
+    if (this.webSocket === undefined) return this.owner.part(this.socket)
+    this.owner.partWith(this.socket)
+    this.webSocket.close(1001, "going away")
+    this.timer = setTimeout(() => this.webSocket?.terminate(), closeLimit)
+  }
+
+  phase(): ConnectionPhase | undefined {
+    return this.asking ? undefined : "Upgraded"
+  }
+
+  bytesPending(): number {
+    return this.socket.writableLength
+  }
+
+  closed(): Ending {
+    clearTimeout(this.timer)
+    return this.socket.readableEnded || this.socket.errored !== null || this.webSocket !== undefined
+      ? "byPeer"
+      : "normal"
+  }
+}
+
+/**
+ * The request of an upgrade, with a socket that is watched. A request that is
+ * modified, as routers do, stays one.
+ */
+export const watchedRequest = (request: HttpServerRequest, upgraded: Upgraded): HttpServerRequest =>
+  Object.create(request, {
+    upgrade: { get: () => Effect.map(request.upgrade, (socket) => upgraded.watch(socket)) },
+    upgradeWith: {
+      value: (options: Parameters<HttpServerRequest["upgradeWith"]>[0]) =>
+        Effect.map(request.upgradeWith(options), (socket) => upgraded.watch(socket))
+    },
+    modify: {
+      value: (options: Parameters<HttpServerRequest["modify"]>[0]) => watchedRequest(request.modify(options), upgraded)
+    }
+  })
