@@ -1,7 +1,7 @@
 import { Listener, ListenerError, Transport } from "@effect-listener/core"
 import { MemoryTransport } from "@effect-listener/testing"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Scope, Stream } from "effect"
+import { Deferred, Effect, Exit, Fiber, Logger, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { echo, makeHolder } from "./support/handlers.ts"
 import { listen, start, tagOf, untilStage } from "./support/listening.ts"
@@ -471,6 +471,22 @@ describe("the lifetime of a listener", () => {
         assert.strictEqual(yield* transport.open, 0)
       }))
 
+    it.effect("is told draining like everybody else", () =>
+      Effect.gen(function*() {
+        const transport = yield* MemoryTransport.make()
+        const listener = yield* listen(transport, { drain: quick })
+        const told = yield* Deferred.make<string>()
+        yield* start(Listener.serve(listener, (connection) =>
+          listener.close().pipe(
+            Effect.andThen(connection.draining),
+            Effect.andThen(Deferred.succeed(told, "draining"))
+          )))
+        yield* transport.connect
+        const waiting = yield* start(Deferred.await(told))
+        yield* TestClock.adjust("100 millis")
+        assert.deepStrictEqual(waiting.pollUnsafe(), Exit.succeed("draining"))
+      }))
+
     it.effect("waiting in closed does not wait for itself either", () =>
       Effect.gen(function*() {
         const transport = yield* MemoryTransport.make()
@@ -493,6 +509,31 @@ describe("the lifetime of a listener", () => {
         assert.strictEqual(report.outcome, "Drained")
         assert.strictEqual(report.connections.closer, 1)
         yield* TestClock.adjust("100 millis")
+      }))
+  })
+
+  describe("the log line of a close that was not clean", () => {
+    const unclean = Effect.fnUntraced(function*(end: (listener: Listener.Listener) => Effect.Effect<unknown, unknown>) {
+      const lines: Array<string> = []
+      const logger = Logger.make(({ logLevel }) => {
+        lines.push(logLevel)
+      })
+      yield* Effect.scoped(Effect.gen(function*() {
+        const listener = yield* Listener.listen(yield* MemoryTransport.make(), { drain: quick })
+        yield* listener.abort
+        yield* end(listener)
+      })).pipe(Effect.provide(Logger.layer([logger])))
+      return lines
+    })
+
+    it.effect("is information for whom the report was given to a caller, also when it was over at once", () =>
+      Effect.gen(function*() {
+        assert.deepStrictEqual(yield* unclean((listener) => listener.close()), ["Info"])
+      }))
+
+    it.effect("is a warning when nobody received the report", () =>
+      Effect.gen(function*() {
+        assert.deepStrictEqual(yield* unclean(() => Effect.void), ["Warn"])
       }))
   })
 

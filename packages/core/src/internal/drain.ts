@@ -143,7 +143,7 @@ export class Drain {
     const { max, min, quiet } = this.options.lameDuck
     return Effect.gen({ self: this }, function*() {
       this.enter("LameDuck")
-      this.life.telling = true
+      this.life.beginTelling()
       yield* this.eachConnection((connection) => connection.tell())
       const over = () => this.endLameDuck || this.aborted
       while (!over()) {
@@ -181,8 +181,8 @@ export class Drain {
   /** From here on draining is a level: who comes later reads it at registration. */
   private tellAll(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      this.life.telling = true
       this.life.draining = true
+      this.life.beginTelling()
       return this.eachConnection((connection) => this.life.reach(connection))
     })
   }

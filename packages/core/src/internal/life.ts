@@ -168,10 +168,16 @@ export class Life implements ConnectionHost {
 
   /** Does not wait for the connections of this fiber: it asked for the close. */
   excuse(fiber: Fiber.Fiber<unknown, unknown>): void {
-    for (const connection of this.connections.snapshot()) {
-      if (connection.servedBy(fiber)) this.connections.excuse(connection)
-    }
+    const excused = this.connections.snapshot().filter((connection) => connection.servedBy(fiber))
+    for (const connection of excused) this.connections.excuse(connection)
     this.notifyIfDrained()
+    if (this.telling) { for (const connection of excused) connection.tell() }
+  }
+
+  /** From now on connections are told; closers here, the others as the drain comes to them. */
+  beginTelling(): void {
+    this.telling = true
+    for (const connection of Array.from(this.connections.closers)) connection.tell()
   }
 
   /** Takes back a connection whose accept was interrupted after it was given: the next in line gets it. */

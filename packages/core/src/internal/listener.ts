@@ -373,30 +373,37 @@ export class ListenerImpl implements Listener {
         this.drain.hasten(resolved.success.deadline)
         return this.awaitDrain(this.drain, fiber)
       }
-      const action = this.beginClose(resolved.success, options?.reason ?? "close")
-      if (action === "InvalidOperation") return Effect.fail(this.invalidOperation("close"))
-      return this.drain === undefined ? this.closed : this.awaitDrain(this.drain, fiber)
+      const drain = this.decideClose(resolved.success, options?.reason ?? "close")
+      if (drain === "InvalidOperation") return Effect.fail(this.invalidOperation("close"))
+      if (drain === undefined) return this.closed
+      // waiting comes first: where nothing is open, the drain is over before it returns
+      const report = this.awaitDrain(drain, fiber)
+      this.runFork(drain.run())
+      return report
     })
 
-  /** Decides about a close and starts what it takes. A lame duck comes before the transition. */
-  private beginClose(options: ResolvedDrain, reason: string): "Begun" | "InvalidOperation" {
+  /** Decides about a close and starts what it takes. */
+  private beginClose(options: ResolvedDrain, reason: string): void {
+    const drain = this.decideClose(options, reason)
+    if (drain instanceof Drain) this.runFork(drain.run())
+  }
+
+  /** Decides about a close and makes the drain it takes, if it does. A lame duck comes before the transition. */
+  private decideClose(options: ResolvedDrain, reason: string): Drain | undefined | "InvalidOperation" {
     const before = this.current
     const lame = before === "Open" && options.lameDuck.max > 0
     if (!lame) {
       const step = this.step("close")
       if (Result.isFailure(step)) return "InvalidOperation"
       if (step.success === "Finish") this.publish(emptyReport(this.name, reason))
-      if (step.success !== "Drain") return "Begun"
+      if (step.success !== "Drain") return undefined
     }
-    const drain = new Drain(
+    return this.drain = new Drain(
       this.drainHost(),
       lame ? options : { ...options, lameDuck: defaults.lameDuck },
       reason,
       before === "Faulted" && this.faultReason === "Aborted"
     )
-    this.drain = drain
-    this.runFork(drain.run())
-    return "Begun"
   }
 
   private drainHost(): DrainHost {
