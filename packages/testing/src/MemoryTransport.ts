@@ -235,9 +235,10 @@ export const makeNetwork: Effect.Effect<MemoryNetwork> = Effect.sync(() => {
  * - `resumeLate`: a connection that arrives while a fiber waits in `accept` is
  *   handed over at once, but the fiber goes on from its dispatcher. So a test
  *   can interrupt it before, during and after the hand-over. Default `false`.
- * - `readLate`: bytes reach a waiting pull one turn after they have arrived, and
- *   until then `endReading` does not know of them: so it is with Node, where a
- *   drain that does not wait for `settled` loses them. Default `false`.
+ * - `readLate`: the server learns of bytes one turn after they have arrived, and
+ *   of none before its first pull; until then `endReading` does not know of them.
+ *   So it is with Node, where a drain that does not wait for `settled` loses
+ *   them. Default `false`.
  * - `handshake`: what `ready` of every connection does. Default nothing.
  * - `protocol`: of every connection. Default `"memory"`.
  *

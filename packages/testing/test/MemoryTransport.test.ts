@@ -857,6 +857,23 @@ describe("MemoryTransport", () => {
         assert.strictEqual((yield* Fiber.join(pulling))._tag, "Failure")
       }))
 
+    it.effect("read late: without a pull that waits, it shows what has arrived, but never before the first pull", () =>
+      Effect.gen(function*() {
+        const { client, connection, pullText } = yield* pair({ readLate: true })
+        yield* client.write("first")
+        yield* connection.settled
+        assert.isTrue(connection.endReading(draining))
+        const next = yield* pair({ readLate: true })
+        yield* next.client.write("first")
+        assert.strictEqual(yield* next.pullText, "first")
+        yield* next.client.write("second")
+        yield* next.connection.settled
+        assert.isFalse(next.connection.endReading(draining))
+        const pulling = yield* Effect.forkChild(next.pullText, now)
+        assert.deepStrictEqual(pulling.pollUnsafe(), Exit.succeed("second"))
+        assert.strictEqual(yield* Effect.flip(pullText), draining)
+      }))
+
     it.effect("read late: has given what had arrived to the waiting pull", () =>
       Effect.gen(function*() {
         const { client, connection, pullText } = yield* pair({ readLate: true })

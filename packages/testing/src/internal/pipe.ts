@@ -26,7 +26,7 @@ export type Wake = () => void
 export interface Options<E> {
   readonly capacity: number
   readonly wire: Wire
-  /** Bytes reach a waiting pull in the next turn only, and until then nobody knows of them. */
+  /** The reader's process learns what has arrived one turn later, and nothing before its first pull. */
   readonly readLate: boolean
   /** Remember what has arrived, for `history`. */
   readonly keepHistory: boolean
@@ -49,7 +49,8 @@ export class Pipe<E> {
   #unread: Array<Uint8Array> = []
   #history: Array<Uint8Array> = []
   #closed = false
-  #turn: "None" | "Coming" | "Now" = "None"
+  #pulled = false
+  #turnIsComing = false
   #end: E | undefined
   #ending: Ending | undefined
   #stopped: E | undefined
@@ -57,6 +58,8 @@ export class Pipe<E> {
   #written = 0
   #taken = 0
   #arrived = 0
+  /** How much of what has arrived the reader's process has learnt of; looked at only when it reads late. */
+  #seen = 0
   #read = 0
   #delivered = 0
 
@@ -184,7 +187,7 @@ export class Pipe<E> {
 
   /** Whether the reader's process has bytes that its handler does not have yet. */
   get buffered(): boolean {
-    return this.#line.inHand > 0 || (this.unread > 0 && !this.#options.readLate)
+    return this.#line.inHand > 0 || (this.unread > 0 && !this.#isUnseen)
   }
 
   /** Reads what is there, at most `limit` bytes, or waits for it. After the last byte it fails with the end. */
@@ -199,7 +202,7 @@ export class Pipe<E> {
 
   /** One read turn: a waiting pull gets what has arrived; completes when it has it. */
   readonly readTurn: Effect.Effect<void> = Effect.suspend(() => {
-    this.#readNow()
+    this.#look()
     return this.#line.settled
   })
 
@@ -266,21 +269,27 @@ export class Pipe<E> {
     this.#line.serve()
   }
 
-  #readNow(): void {
-    this.#turn = "Now"
+  /** There are bytes, but the reader's process has not learnt of them. */
+  get #isUnseen(): boolean {
+    return this.#options.readLate && this.unread > 0 && this.#seen <= this.#read
+  }
+
+  #look(): void {
+    this.#turnIsComing = false
+    if (this.#pulled) this.#seen = this.#arrived
     this.#line.serve()
-    this.#turn = "None"
   }
 
   #take(
     limit: number,
     fiber: Fiber.Fiber<unknown, unknown>
   ): Exit.Exit<NonEmptyReadonlyArray<Uint8Array>, E> | undefined {
-    if (this.#options.readLate && this.#turn !== "Now" && this.#unread.length > 0) {
+    this.#pulled = true
+    if (this.#isUnseen) {
       if (this.#stopped !== undefined) return Exit.fail(this.#stopped)
-      if (this.#turn === "None") {
-        this.#turn = "Coming"
-        fiber.currentDispatcher.scheduleTask(() => this.#readNow(), 0)
+      if (!this.#turnIsComing) {
+        this.#turnIsComing = true
+        fiber.currentDispatcher.scheduleTask(() => this.#look(), 0)
       }
       return undefined
     }
