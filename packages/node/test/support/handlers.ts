@@ -6,10 +6,12 @@ import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 
-type Handler = (connection: Connection) => Effect.Effect<never, Socket.SocketError, Scope.Scope>
+type Handler<E = never> = (connection: Connection) => Effect.Effect<never, Socket.SocketError | E, Scope.Scope>
 
 /** Answers line by line; each is an exchange from its first byte to its answer. */
-export const answerLines = (answer: (line: string, connection: Connection) => Effect.Effect<string>): Handler =>
+export const answerLines = <E = never>(
+  answer: (line: string, connection: Connection) => Effect.Effect<string, E>
+): Handler<E> =>
   Effect.fnUntraced(function*(connection) {
     const pull = yield* Socket.readerString(connection.socket)
     const { write } = yield* connection.socket.writer

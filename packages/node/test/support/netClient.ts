@@ -34,6 +34,10 @@ export const connect = (target: Net.NetConnectOpts): Effect.Effect<NetClient, ne
     }
   )
 
+/** Sends a line, and takes the next one that comes. */
+export const ask = (client: NetClient, line: string): Effect.Effect<string> =>
+  Effect.andThen(client.send(`${line}\n`), client.line)
+
 /** What connecting fails with, such as `ECONNREFUSED`; nothing when somebody listens. */
 export const refusal = (target: Net.NetConnectOpts): Effect.Effect<string | undefined> =>
   Effect.callback((resume) => {
