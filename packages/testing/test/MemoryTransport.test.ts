@@ -868,9 +868,10 @@ describe("MemoryTransport", () => {
         assert.strictEqual(yield* next.pullText, "first")
         yield* next.client.write("second")
         yield* next.connection.settled
+        yield* next.client.write(", third")
         assert.isFalse(next.connection.endReading(draining))
         const pulling = yield* Effect.forkChild(next.pullText, now)
-        assert.deepStrictEqual(pulling.pollUnsafe(), Exit.succeed("second"))
+        assert.deepStrictEqual(pulling.pollUnsafe(), Exit.succeed("second, third"))
         assert.strictEqual(yield* Effect.flip(pullText), draining)
       }))
 

@@ -106,9 +106,7 @@ export class Pipe<E> {
   }
 
   /** Completes when the kernel has taken everything, or never will. */
-  readonly flushed: Effect.Effect<void> = Effect.suspend(() =>
-    Effect.catch(this.#takenUpTo(this.#written), () => Effect.void)
-  )
+  readonly flushed: Effect.Effect<void> = Effect.suspend(() => Effect.ignore(this.#takenUpTo(this.#written)))
 
   /** Ends the writing side after what is pending. */
   end(): void {
