@@ -23,41 +23,43 @@ const connectTcp: Connect = (common) => {
 }
 
 /** The binding of checked options. */
-export const tcpBinding: (options: TransportOptions, connect?: Connect) => Effect.Effect<NetBinding, TransportBindError> =
-  Effect.fnUntraced(function*(options, connect = connectTcp) {
-    const { host, port } = options
-    const backlog = options.backlog ?? defaultBacklog
-    yield* checkInteger("port", port, 0, 65_535)
-    if (host !== undefined) yield* checkText("host", host)
-    yield* checkBacklog(backlog)
-    const keepAlive = yield* keepAliveOptions(options.keepAlive ?? false)
-    const common = {
-      halfOpen: options.halfOpen ?? true,
-      remote: (socket: Net.Socket) => socketAddress(socket.remoteAddress, socket.remotePort),
-      local: (socket: Net.Socket) => socketAddress(socket.localAddress, socket.localPort),
-      turns: new ReadTurns()
-    }
-    return {
-      server: { noDelay: options.noDelay ?? true, ...keepAlive },
-      listen: {
-        port,
-        // without a host Node takes "::" where there is IPv6, and "0.0.0.0" elsewhere
-        ...(host === undefined ? {} : { host }),
-        ipv6Only: options.ipv6Only ?? false,
-        reusePort: options.reusePort ?? false
-      },
-      backlog,
-      bindError: (cause) => bindError(cause, { address: formatAddress(host ?? "::", port), parameter: "host" }),
-      publish: (server) =>
-        Effect.suspend(() => {
-          const address = server.address()
-          return address === null || typeof address === "string"
-            ? Effect.fail(TransportBindError.TransportFailure({ cause: new Error(`no TCP address: ${address}`) }))
-            : Effect.succeed({ address: nativeAddress(address.address, address.port), withdraw: Effect.void })
-        }),
-      connect: connect(common)
-    }
-  })
+export const tcpBinding: (
+  options: TransportOptions,
+  connect?: Connect
+) => Effect.Effect<NetBinding, TransportBindError> = Effect.fnUntraced(function*(options, connect = connectTcp) {
+  const { host, port } = options
+  const backlog = options.backlog ?? defaultBacklog
+  yield* checkInteger("port", port, 0, 65_535)
+  if (host !== undefined) yield* checkText("host", host)
+  yield* checkBacklog(backlog)
+  const keepAlive = yield* keepAliveOptions(options.keepAlive ?? false)
+  const common = {
+    halfOpen: options.halfOpen ?? true,
+    remote: (socket: Net.Socket) => socketAddress(socket.remoteAddress, socket.remotePort),
+    local: (socket: Net.Socket) => socketAddress(socket.localAddress, socket.localPort),
+    turns: new ReadTurns()
+  }
+  return {
+    server: { noDelay: options.noDelay ?? true, ...keepAlive },
+    listen: {
+      port,
+      // without a host Node takes "::" where there is IPv6, and "0.0.0.0" elsewhere
+      ...(host === undefined ? {} : { host }),
+      ipv6Only: options.ipv6Only ?? false,
+      reusePort: options.reusePort ?? false
+    },
+    backlog,
+    bindError: (cause) => bindError(cause, { address: formatAddress(host ?? "::", port), parameter: "host" }),
+    publish: (server) =>
+      Effect.suspend(() => {
+        const address = server.address()
+        return address === null || typeof address === "string"
+          ? Effect.fail(TransportBindError.TransportFailure({ cause: new Error(`no TCP address: ${address}`) }))
+          : Effect.succeed({ address: nativeAddress(address.address, address.port), withdraw: Effect.void })
+      }),
+    connect: connect(common)
+  }
+})
 
 const formatAddress = (host: string, port: number): string => `${host.includes(":") ? `[${host}]` : host}:${port}`
 

@@ -1,0 +1,398 @@
+import type { BoundTransport, TransportConnection } from "@effect-listener/core/Transport"
+import * as NodeTcp from "@effect-listener/node/NodeTcp"
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Exit, Fiber, Scope } from "effect"
+import { NetAddress } from "effect/net"
+import * as Scheduler from "effect/Scheduler"
+import * as Net from "node:net"
+import * as Crowd from "./support/crowd.ts"
+import { connect, type Peer } from "./support/peer.ts"
+import { eventually, sockets, turns } from "./support/resources.ts"
+
+const linger = { idle: Duration.millis(500), total: Duration.seconds(5), bytes: 1 << 20 }
+
+const listen = (options: Partial<NodeTcp.TransportOptions> = {}) =>
+  NodeTcp.transport({ port: 0, host: "127.0.0.1", ...options }).bind
+
+const portOf = (bound: BoundTransport): number => NetAddress.isInetAddress(bound.address) ? bound.address.port : -1
+
+/** Accepts; the connection is destroyed when the scope closes. */
+const accept = (bound: BoundTransport) =>
+  Effect.tap(bound.accept, (connection) => Effect.addFinalizer(() => connection.destroy))
+
+/** The port a peer of ours has, by which its connection is known at the other end. */
+const localPort = (peer: Peer): number | undefined => peer.socket.localPort
+const remotePort = (connection: TransportConnection): number =>
+  NetAddress.isInetAddress(connection.remote) ? connection.remote.port : -1
+
+/** 100 clients that connect from another thread and send "hello". */
+const crowdOf100 = (bound: BoundTransport) =>
+  Crowd.make({ port: portOf(bound), host: "127.0.0.1" }, { clients: 100, request: "hello" })
+
+const allServed = Array.from({ length: 100 }, () => ({ text: "got hello", ending: "FIN" }))
+
+/** Reads one chunk and answers `got` and the chunk, then says goodbye. */
+const answer = (connection: TransportConnection) =>
+  Effect.scoped(Effect.gen(function*() {
+    const { pull } = yield* connection.socket.reader
+    const writer = yield* connection.socket.writer
+    const [chunk] = yield* pull
+    yield* writer.write(`got ${chunk.toString()}`)
+  })).pipe(
+    Effect.andThen(connection.goodbye(linger))
+  )
+
+describe("netTransport", () => {
+  describe("accept", () => {
+    it.live("hands over connections of which nothing was read", () =>
+      Effect.gen(function*() {
+        const bound = yield* listen()
+        const peer = yield* connect(bound.address)
+        yield* peer.send("hello")
+        const connection = yield* accept(bound)
+        yield* connection.settled
+        assert.strictEqual(connection.bytesIn?.(), 0)
+        const { pull } = yield* connection.socket.reader
+        const [chunk] = yield* pull
+        assert.strictEqual(chunk.toString(), "hello")
+        assert.strictEqual(connection.bytesIn?.(), 5)
+      }))
+
+    it.live("names both ends of a connection, also when it is gone", () =>
+      Effect.gen(function*() {
+        const bound = yield* listen()
+        const peer = yield* connect(bound.address)
+        const connection = yield* accept(bound)
+        assert.deepStrictEqual(NetAddress.formatSocketAddress(connection.local), `127.0.0.1:${portOf(bound)}`)
+        assert.strictEqual(connection.protocol, "tcp")
+        yield* connection.destroy
+        assert.strictEqual(NetAddress.formatSocketAddress(connection.remote), `127.0.0.1:${localPort(peer)}`)
+      }))
+
+    it.live("completes synchronously while connections are queued, oldest first", () =>
+      Effect.gen(function*() {
+        const bound = yield* listen()
+        const peers: Array<Peer> = []
+        for (let i = 0; i < 3; i++) peers.push(yield* connect(bound.address))
+        // libuv accepts one a turn
+        yield* turns(10)
+        const connections = peers.map(() => Effect.runSync(bound.accept))
+        const accepted = connections.map((connection) => remotePort(connection))
+        yield* Effect.forEach(connections, (connection) => connection.destroy)
+        assert.deepStrictEqual(accepted, peers.map((peer) => localPort(peer)))
+      }))
+
+    it.live("serves any number of waiting fibers, first come first served", () =>
+      Effect.gen(function*() {
+        const bound = yield* listen()
+        const waiting: Array<Fiber.Fiber<TransportConnection, unknown>> = []
+        for (let i = 0; i < 3; i++) waiting.push(yield* Effect.forkChild(accept(bound), { startImmediately: true }))
+        for (const fiber of waiting) {
+          const peer = yield* connect(bound.address)
+          assert.strictEqual(remotePort(yield* Fiber.join(fiber)), localPort(peer))
+        }
+      }))
+
+    it.live("gives the connection to the next who waits when the first is interrupted", () =>
+      Effect.gen(function*() {
+        const bound = yield* listen()
+        const first = yield* Effect.forkChild(accept(bound), { startImmediately: true })
+        const second = yield* Effect.forkChild(accept(bound), { startImmediately: true })
+        yield* Fiber.interrupt(first)
+        const peer = yield* connect(bound.address)
+        assert.strictEqual(remotePort(yield* Fiber.join(second)), localPort(peer))
+      }))
+
+    // A fiber can be interrupted where it yields, and the scheduler makes it yield after so many operations: with 3,
+    // the least with which it gets on, after each.
+    it.live.each([3, 4, 5])(
+      "loses nothing, after however many operations it is interrupted (%i)",
+      (ops) =>
+        Effect.gen(function*() {
+          const bound = yield* listen()
+          const outcomes = new Set<string>()
+          for (let yields = 0; yields < 30; yields++) {
+            const peer = yield* connect(bound.address)
+            yield* turns(3)
+            let taken: TransportConnection | undefined
+            const take = Effect.map(bound.accept, (connection) => {
+              taken = connection
+            })
+            const fiber = yield* Effect.forkChild(Effect.provideService(take, Scheduler.MaxOpsBeforeYield, ops))
+            for (let i = 0; i < yields; i++) yield* Effect.yieldNow
+            yield* Fiber.interrupt(fiber)
+            outcomes.add(taken === undefined ? "interrupted" : "taken")
+            const connection = taken ?? Effect.runSync(bound.accept)
+            assert.strictEqual(remotePort(connection), localPort(peer))
+            yield* connection.destroy
+          }
+          assert.strictEqual(outcomes.size, 2)
+        })
+    )
+
+    it.live("wakes the next who waits when one was woken and interrupted before it took anything", () =>
+      Effect.gen(function*() {
+        const bound = yield* listen()
+        // the first fiber yields after each operation, and goes on when we say so
+        const held: Array<() => void> = []
+        const scheduler = new Scheduler.MixedScheduler("async", (goOn) => {
+          held.push(goOn)
+          return () => {}
+        })
+        const goOn = () => {
+          for (const run of held.splice(0)) run()
+        }
+        const slowly = bound.accept.pipe(
+          Effect.provideService(Scheduler.MaxOpsBeforeYield, 3),
+          Effect.provideService(Scheduler.Scheduler, scheduler)
+        )
+        const first = yield* Effect.forkChild(slowly, { startImmediately: true })
+        while (held.length > 0) goOn()
+        const second = yield* Effect.forkChild(accept(bound), { startImmediately: true })
+        const peer = yield* connect(bound.address)
+        yield* turns(3)
+        assert.strictEqual(held.length, 1)
+        assert.isUndefined(second.pollUnsafe())
+        first.interruptUnsafe()
+        while (held.length > 0) goOn()
+        assert.isTrue(Exit.isFailure(yield* Fiber.await(first)))
+        assert.strictEqual(remotePort(yield* Fiber.join(second)), localPort(peer))
+      }))
+
+    it.live.each([2048, 3])(
+      "loses no connection of 100 when accepts are interrupted at random (%i)",
+      (ops) =>
+        Effect.gen(function*() {
+          const bound = yield* listen()
+          const accepted: Array<number> = []
+          const connections: Array<TransportConnection> = []
+          yield* Effect.addFinalizer(() => Effect.forEach(connections, (connection) => connection.destroy))
+          const interrupted: Array<Fiber.Fiber<unknown, unknown>> = []
+          let done = false
+          const acceptOne = Effect.map(bound.accept, (connection) => {
+            connections.push(connection)
+            accepted.push(remotePort(connection))
+          })
+          const chaos = Effect.gen(function*() {
+            while (!done) {
+              // now and then nobody waits, so that connections are queued
+              if (Math.random() < 0.5) yield* turns(Math.ceil(Math.random() * 5))
+              const fibers: Array<Fiber.Fiber<void, unknown>> = []
+              for (let i = 0; i < 5; i++) fibers.push(yield* Effect.forkChild(acceptOne))
+              for (let i = 0; i < Math.random() * 6; i++) yield* Effect.yieldNow
+              if (Math.random() < 0.3) yield* turns(1)
+              for (const fiber of fibers.sort(() => Math.random() - 0.5)) {
+                if (fiber.pollUnsafe() === undefined) interrupted.push(fiber)
+                yield* Fiber.interrupt(fiber)
+              }
+            }
+          }).pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, ops))
+          const running = yield* Effect.forkChild(chaos)
+          const peers = yield* Effect.forEach(Array.from({ length: 100 }), () => connect(bound.address), {
+            concurrency: 10
+          })
+          yield* eventually("all accepted", () => accepted.length >= 100 && interrupted.length > 100)
+          done = true
+          yield* Fiber.join(running)
+          assert.deepStrictEqual(accepted.sort(), peers.map((peer) => localPort(peer) ?? -1).sort())
+        })
+    )
+
+    it.live("ends connections for which the queue has no room with a FIN, whatever they had sent", () =>
+      Effect.gen(function*() {
+        const bound = yield* listen({ backlog: 4 })
+        const peers = yield* Effect.forEach(Array.from({ length: 10 }), () => connect(bound.address), {
+          concurrency: 1
+        })
+        yield* Effect.forEach(peers, (peer) => peer.send("hello"))
+        yield* turns(20)
+        const turnedAway = yield* Effect.forEach(peers.slice(4), (peer) => peer.ending)
+        assert.deepStrictEqual(turnedAway.map(({ how }) => how), ["fin", "fin", "fin", "fin", "fin", "fin"])
+        for (const peer of peers.slice(0, 4)) {
+          yield* Effect.forkChild(answer(yield* bound.accept))
+          assert.strictEqual((yield* peer.ending).data.toString(), "got hello")
+        }
+      }))
+
+    it.live("can be waited in when the listening socket is closed, and then fails", () =>
+      Effect.gen(function*() {
+        const scope = yield* Scope.make()
+        const bound = yield* Scope.provide(listen(), scope)
+        const waiting = yield* Effect.forkChild(Effect.flip(bound.accept), { startImmediately: true })
+        yield* Scope.close(scope, Exit.void)
+        const error = yield* Fiber.join(waiting)
+        assert.deepStrictEqual([error.class, error.code], ["fatal", "EBADF"])
+        assert.strictEqual((yield* Effect.flip(bound.accept)).code, "EBADF")
+      }))
+  })
+
+  describe("stop", () => {
+    it.live("hands over 100 clients that connected while the event loop was blocked", () =>
+      Effect.gen(function*() {
+        const bound = yield* listen()
+        let accepted = 0
+        const serve = Effect.forever(Effect.flatMap(bound.accept, (connection) => {
+          accepted++
+          return Effect.forkChild(answer(connection))
+        }))
+        yield* Effect.forkChild(serve, { startImmediately: true })
+        const crowd = yield* crowdOf100(bound)
+        crowd.arriveWhileBlocked()
+        assert.strictEqual(accepted, 0)
+        yield* bound.stop
+        assert.strictEqual(accepted, 100)
+        assert.deepStrictEqual(yield* crowd.members, allServed)
+      }))
+
+    it.live("leaves to accept what nobody was waiting for, and listens no more", () =>
+      Effect.gen(function*() {
+        const bound = yield* listen()
+        const crowd = yield* crowdOf100(bound)
+        crowd.arriveWhileBlocked()
+        yield* bound.stop
+        const refused = yield* Effect.flip(Effect.scoped(connect(bound.address)))
+        assert.include(refused.message, "ECONNREFUSED")
+        for (let i = 0; i < 100; i++) yield* Effect.forkChild(answer(Effect.runSync(bound.accept)))
+        assert.deepStrictEqual(yield* crowd.members, allServed)
+      }))
+
+    it.live("ends although clients never stop coming, having taken what was there at the beginning", () =>
+      Effect.gen(function*() {
+        const bound = yield* listen({ backlog: 16 })
+        const port = portOf(bound)
+        let open = true
+        const again = () => {
+          const socket = Net.connect(port, "127.0.0.1")
+          socket.on("error", () => {})
+          socket.on("connect", () => {
+            socket.destroy()
+            if (open) again()
+          })
+        }
+        for (let i = 0; i < 20; i++) again()
+        yield* Effect.forkChild(Effect.forever(Effect.flatMap(bound.accept, (connection) => connection.destroy)))
+        yield* turns(50)
+        yield* bound.stop
+        open = false
+        assert.include((yield* Effect.flip(Effect.scoped(connect(bound.address)))).message, "ECONNREFUSED")
+      }))
+
+    it.live("interrupted, closes nothing", () =>
+      Effect.gen(function*() {
+        const bound = yield* listen()
+        const stopping = yield* Effect.forkChild(bound.stop, { startImmediately: true })
+        yield* Fiber.interrupt(stopping)
+        const peer = yield* connect(bound.address)
+        assert.strictEqual(remotePort(yield* accept(bound)), localPort(peer))
+      }))
+
+    it.live("can be asked for twice", () =>
+      Effect.gen(function*() {
+        const bound = yield* listen()
+        yield* Effect.all([bound.stop, bound.stop], { concurrency: "unbounded" })
+        yield* bound.stop
+      }))
+  })
+
+  describe("bind", () => {
+    it.live("interrupted between listen and `listening`, leaves the port free", () =>
+      Effect.gen(function*() {
+        const port = yield* Effect.scoped(Effect.map(listen(), portOf))
+        // without a host to look up, listen(2) is called at once
+        const { bind } = NodeTcp.transport({ port })
+        for (let i = 0; i < 20; i++) {
+          const scope = yield* Scope.make()
+          const binding = yield* Effect.forkChild(Scope.provide(bind, scope), { startImmediately: true })
+          assert.isUndefined(binding.pollUnsafe())
+          assert.isTrue(isTaken(port))
+          yield* Fiber.interrupt(binding)
+          assert.isFalse(isTaken(port))
+          yield* Scope.close(scope, Exit.void)
+        }
+      }))
+
+    it.live("interrupted while it resolves a name, never listens", () =>
+      Effect.gen(function*() {
+        const port = yield* Effect.scoped(Effect.map(listen(), portOf))
+        const binding = yield* Effect.forkChild(Effect.scoped(listen({ port, host: "localhost" })), {
+          startImmediately: true
+        })
+        yield* Fiber.interrupt(binding)
+        yield* Effect.sleep(50)
+        assert.isFalse(isTaken(port))
+      }))
+
+    it.live("leaves the port free at once when its scope closes, whatever is still connected", () =>
+      Effect.gen(function*() {
+        const port = yield* Effect.scoped(Effect.map(listen(), portOf))
+        for (let i = 0; i < 10; i++) {
+          const scope = yield* Scope.make()
+          const bound = yield* Scope.provide(listen({ port }), scope)
+          const peer = yield* connect(bound.address)
+          const connection = yield* accept(bound)
+          yield* Scope.close(scope, Exit.void)
+          assert.isFalse(isTaken(port))
+          // the connection is not the transport's any more
+          const { pull } = yield* connection.socket.reader
+          yield* peer.send("still here")
+          assert.strictEqual((yield* pull)[0].toString(), "still here")
+        }
+      }))
+
+    it.live("ends with a FIN what nobody accepted when its scope closes, and nothing is left", () =>
+      Effect.gen(function*() {
+        yield* eventually("no sockets of other tests", () => sockets() === 0)
+        const scope = yield* Scope.make()
+        const bound = yield* Scope.provide(listen(), scope)
+        const peers = yield* Effect.forEach(Array.from({ length: 5 }), () => connect(bound.address))
+        yield* Effect.forEach(peers, (peer) => peer.send("hello"))
+        yield* turns(10)
+        const endings = yield* Effect.forkChild(
+          Effect.forEach(peers, (peer) => Effect.tap(peer.ending, () => peer.end)),
+          { startImmediately: true }
+        )
+        yield* Scope.close(scope, Exit.void)
+        assert.deepStrictEqual((yield* Fiber.join(endings)).map(({ how }) => how), ["fin", "fin", "fin", "fin", "fin"])
+        for (const peer of peers) peer.socket.destroy()
+        yield* turns(3)
+        assert.strictEqual(sockets(), 0)
+      }))
+
+    it.live("leaves nothing behind when all connections have ended", () =>
+      Effect.gen(function*() {
+        yield* eventually("no sockets of other tests", () => sockets() === 0)
+        yield* Effect.scoped(Effect.gen(function*() {
+          const bound = yield* listen()
+          for (let i = 0; i < 10; i++) {
+            const peer = yield* connect(bound.address)
+            yield* peer.send("hello")
+            const served = yield* Effect.forkChild(answer(yield* bound.accept))
+            assert.strictEqual((yield* peer.ending).data.toString(), "got hello")
+            yield* peer.end
+            yield* Fiber.join(served)
+          }
+          yield* bound.stop
+        }))
+        yield* turns(3)
+        assert.strictEqual(sockets(), 0)
+      }))
+
+    it.live("can be done again with the same transport", () =>
+      Effect.gen(function*() {
+        const transport = NodeTcp.transport({ port: 0, host: "127.0.0.1" })
+        const one = yield* transport.bind
+        const two = yield* transport.bind
+        assert.notStrictEqual(portOf(one), portOf(two))
+      }))
+  })
+})
+
+/** Whether somebody listens on a port, found out at once: without a host to look up, listen(2) is called at once. */
+const isTaken = (port: number): boolean => {
+  const server = Net.createServer()
+  server.on("error", () => {})
+  server.listen(port)
+  const taken = !server.listening
+  server.close()
+  return taken
+}

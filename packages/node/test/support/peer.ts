@@ -1,0 +1,134 @@
+/**
+ * The other end of a connection, as a plain `net.Socket`: what it received and
+ * how its connection ended, each as an effect that waits for the thing itself.
+ */
+import * as Effect from "effect/Effect"
+import type { SocketAddress } from "effect/net/NetAddress"
+import * as NetAddress from "effect/net/NetAddress"
+import type * as Scope from "effect/Scope"
+import * as Net from "node:net"
+
+/** How a connection ended for a peer: `"fin"`, or the system's name of the error. */
+export type Ending = string
+
+export interface Peer {
+  readonly socket: Net.Socket
+  /** Writes, and waits until the kernel has taken it. */
+  readonly send: (data: string | Uint8Array) => Effect.Effect<void, Error>
+  /** Ends the peer's side. */
+  readonly end: Effect.Effect<void>
+  readonly reset: Effect.Effect<void>
+  /** Waits until this many bytes have come. */
+  readonly received: (bytes: number) => Effect.Effect<Buffer, Error>
+  /** Waits for the end: how, and everything that came before it. */
+  readonly ending: Effect.Effect<{ readonly how: Ending; readonly data: Buffer }>
+  /** Takes what comes from now on; only needed for a peer made `paused`. */
+  readonly resume: Effect.Effect<void>
+}
+
+export interface Options {
+  /** Reads nothing before `resume`. */
+  readonly paused?: boolean | undefined
+}
+
+const connectOptions = (address: SocketAddress): Net.NetConnectOpts => {
+  switch (address._tag) {
+    case "UnixPathAddress":
+      return { path: address.path }
+    case "InetAddressV4":
+      return {
+        port: address.port,
+        host: NetAddress.isUnspecified(address.address) ? "127.0.0.1" : NetAddress.formatIp(address.address)
+      }
+    case "InetAddressV6":
+      return {
+        port: address.port,
+        host: NetAddress.isUnspecified(address.address) ? "::1" : NetAddress.formatIp(address.address)
+      }
+  }
+}
+
+/** Connects; the peer is destroyed when the scope closes. */
+export const connect = (
+  to: SocketAddress | Net.NetConnectOpts,
+  options: Options = {}
+): Effect.Effect<Peer, Error, Scope.Scope> =>
+  Effect.gen(function*() {
+    const target = NetAddress.isSocketAddress(to) ? connectOptions(to) : to
+    const socket = yield* Effect.acquireRelease(
+      Effect.sync(() => Net.connect({ allowHalfOpen: true, ...target })),
+      (socket) => Effect.sync(() => socket.destroy())
+    )
+    const peer = makePeer(socket)
+    yield* Effect.callback<void, Error>((resume) => {
+      socket.once("connect", () => resume(Effect.void))
+      socket.once("error", (error) => resume(Effect.fail(error)))
+    })
+    if (options.paused !== true) yield* peer.resume
+    return peer
+  })
+
+export const makePeer = (socket: Net.Socket): Peer => {
+  const chunks: Array<Buffer> = []
+  let bytes = 0
+  let how: Ending | undefined
+  const waiting = new Set<() => void>()
+  const changed = () => {
+    for (const look of waiting) look()
+  }
+  const ended = (ending: Ending) => {
+    how ??= ending
+    changed()
+  }
+  socket.on("end", () => ended("fin"))
+  socket.on("error", (error: NodeJS.ErrnoException) => ended(error.code ?? error.message))
+  socket.on("close", () => ended("closed"))
+
+  const until = <A, E>(look: () => Effect.Effect<A, E> | undefined): Effect.Effect<A, E> =>
+    Effect.callback((resume) => {
+      const attempt = () => {
+        const result = look()
+        if (result === undefined) return
+        waiting.delete(attempt)
+        resume(result)
+      }
+      waiting.add(attempt)
+      attempt()
+      return Effect.sync(() => {
+        waiting.delete(attempt)
+      })
+    })
+
+  return {
+    socket,
+    send: (data) =>
+      Effect.callback((resume) => {
+        socket.write(data, (error) => resume(error ? Effect.fail(error) : Effect.void))
+      }),
+    end: Effect.sync(() => {
+      socket.end()
+    }),
+    reset: Effect.sync(() => {
+      socket.resetAndDestroy()
+    }),
+    received: (count) =>
+      until(() =>
+        bytes >= count
+          ? Effect.succeed(Buffer.concat(chunks))
+          : how !== undefined
+          ? Effect.fail(new Error(`ended with ${how} after ${bytes} of ${count} bytes`))
+          : undefined
+      ),
+    ending: until(() => how === undefined ? undefined : Effect.succeed({ how, data: Buffer.concat(chunks) })),
+    resume: Effect.sync(() => {
+      if (socket.listenerCount("data") === 0) {
+        socket.on("data", (chunk) => {
+          chunks.push(chunk)
+          bytes += chunk.length
+          changed()
+        })
+      }
+      socket.resume()
+    })
+  }
+}

@@ -1,0 +1,23 @@
+/** What a test can see of the process it runs in. */
+import * as Effect from "effect/Effect"
+
+/** The TCP sockets of this process, connected and listening. */
+export const sockets = (): number => process.getActiveResourcesInfo().filter((kind) => kind.startsWith("TCP")).length
+
+/** Some turns of the event loop: a handle is gone one turn after it was closed. */
+export const turns = (count: number): Effect.Effect<void> =>
+  Effect.callback((resume) => {
+    const turn = (left: number): NodeJS.Immediate | void =>
+      left === 0 ? resume(Effect.void) : setImmediate(() => turn(left - 1))
+    turn(count)
+  })
+
+/** Waits until `look` says so, for at most 5 s; for states that nothing announces. */
+export const eventually = (what: string, look: () => boolean): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const end = performance.now() + 5000
+    while (!look()) {
+      if (performance.now() > end) return yield* Effect.die(new Error(`still not: ${what}`))
+      yield* Effect.sleep(5)
+    }
+  })
