@@ -137,7 +137,9 @@ export class Life implements ConnectionHost {
   private settle(connection: ConnectionImpl): void {
     connection.settling = true
     const activity = connection.activity
-    this.runFork(Effect.map(connection.transport.settled, () => {
+    // a fiber about to pull may have been made to yield: it is given its turn before the read turn begins
+    const turn = Effect.andThen(Effect.yieldNow, connection.transport.settled)
+    this.runFork(Effect.map(turn, () => {
       connection.settling = false
       if (connection.saidGoodbye || (connection.step !== "Serving" && connection.step !== "Handshake")) return
       const idle = connection.idle

@@ -58,13 +58,13 @@ export interface PumpHost {
 export const pump = (bound: BoundTransport, host: PumpHost): Effect.Effect<never, TransportAcceptError> =>
   Effect.gen(function*() {
     let unknownInRow = 0
-    const arrive = (connection: TransportConnection) => {
+    const acceptOne = takingOver(bound, (connection) => {
       unknownInRow = 0
       host.arrive(connection)
-    }
-    const takeAll = Effect.forever(Effect.map(bound.accept, arrive), { disableYield: true })
+    })
+    const acceptAll = Effect.forever(acceptOne, { disableYield: true })
     while (true) {
-      let error = yield* Effect.flip(takeAll)
+      let error = yield* Effect.flip(acceptAll)
       yield* host.onError(error)
       while (true) {
         const next = afterError(error, unknownInRow)
@@ -75,29 +75,41 @@ export const pump = (bound: BoundTransport, host: PumpHost): Effect.Effect<never
           yield* Effect.yieldNow
           break
         }
-        const again = yield* Effect.result(backingOff(bound, error, host))
-        if (Result.isSuccess(again)) {
-          arrive(again.success)
-          break
-        }
+        const again = yield* Effect.result(backingOff(acceptOne, error, host))
+        if (Result.isSuccess(again)) break
         error = again.failure
       }
     }
   })
 
+/**
+ * Accepts a connection and gives it away, in a way that no interruption can
+ * come between: what was accepted has arrived.
+ */
+const takingOver = (
+  bound: BoundTransport,
+  arrive: (connection: TransportConnection) => void
+): Effect.Effect<void, TransportAcceptError> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(restore(bound.accept), (connection) => {
+      arrive(connection)
+      return Effect.void
+    })
+  )
+
 /** Accepts again after a while, and again, until it succeeds or fails in another way. */
 const backingOff = (
-  bound: BoundTransport,
+  acceptOne: Effect.Effect<void, TransportAcceptError>,
   error: TransportAcceptError,
   host: PumpHost
-): Effect.Effect<TransportConnection, TransportAcceptError> => {
+): Effect.Effect<void, TransportAcceptError> => {
   let first = true
   const attempt = Effect.suspend(() => {
-    if (!first) return Effect.tapError(bound.accept, host.onError)
+    if (!first) return Effect.tapError(acceptOne, host.onError)
     first = false
     return Effect.fail(error)
   })
   const patient = Effect.retry(attempt, { schedule: backOff, while: (failure) => failure.class === "exhausted" })
-  const last = Effect.andThen(Effect.yieldNow, Effect.tapError(bound.accept, host.onError))
+  const last = Effect.andThen(Effect.yieldNow, Effect.tapError(acceptOne, host.onError))
   return Effect.raceFirst(patient, Effect.andThen(host.hurry, last))
 }
