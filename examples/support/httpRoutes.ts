@@ -24,7 +24,8 @@ const query = <const Names extends ReadonlyArray<string>, E, R>(
     Schema.Struct(Object.fromEntries(names.map((name) => [name, Count])))
   ).pipe(
     Effect.matchEffect({
-      onFailure: () => Effect.succeed(HttpServerResponse.text(`expected whole numbers: ${names}`, { status: 400 })),
+      onFailure: () =>
+        Effect.succeed(HttpServerResponse.text(`expected whole numbers: ${names.join(", ")}`, { status: 400 })),
       // the schema has exactly these names
       onSuccess: (numbers) => answer(numbers as { readonly [Name in Names[number]]: number })
     })
