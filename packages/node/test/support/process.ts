@@ -43,11 +43,18 @@ export const start = (
   options: {
     readonly args?: ReadonlyArray<string> | undefined
     readonly env?: Record<string, string> | undefined
+    /** How many files and sockets it may have open. Default: as many as this process. */
+    readonly descriptors?: number | undefined
   } = {}
 ): Effect.Effect<Program, never, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(
-      Effect.sync(() => launch(file, options.args ?? [], options.env ?? {})),
+      Effect.sync(() =>
+        launch(
+          [...limit(options.descriptors), process.execPath, fileURLToPath(file), ...options.args ?? []],
+          options.env ?? {}
+        )
+      ),
       ({ child, exit }) =>
         Effect.suspend(() => {
           if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL")
@@ -57,8 +64,12 @@ export const start = (
     ({ program }) => program
   )
 
-const launch = (file: URL, args: ReadonlyArray<string>, env: Record<string, string>) => {
-  const child = spawn(process.execPath, [fileURLToPath(file), ...args], {
+/** Runs the command that follows with a limit, which only a shell can set. */
+const limit = (descriptors: number | undefined): ReadonlyArray<string> =>
+  descriptors === undefined ? [] : ["/bin/sh", "-c", `ulimit -n ${descriptors} && exec "$0" "$@"`]
+
+const launch = ([executable = "", ...args]: ReadonlyArray<string>, env: Record<string, string>) => {
+  const child = spawn(executable, args, {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, ...env }
   })
