@@ -6,6 +6,7 @@ import { NetAddress } from "effect/net"
 import * as Scheduler from "effect/Scheduler"
 import * as Net from "node:net"
 import * as Crowd from "./support/crowd.ts"
+import * as HeldScheduler from "./support/heldScheduler.ts"
 import { connect, type Peer } from "./support/peer.ts"
 import { eventually, sockets, turns } from "./support/resources.ts"
 
@@ -103,60 +104,56 @@ describe("netTransport", () => {
         assert.strictEqual(remotePort(yield* Fiber.join(second)), localPort(peer))
       }))
 
-    // A fiber can be interrupted where it yields, and the scheduler makes it yield after so many operations: with 3,
-    // the least with which it gets on, after each.
-    it.live.each([3, 4, 5])(
-      "loses nothing, after however many operations it is interrupted (%i)",
-      (ops) =>
-        Effect.gen(function*() {
-          const bound = yield* listen()
-          const outcomes = new Set<string>()
-          for (let yields = 0; yields < 30; yields++) {
-            const peer = yield* connect(bound.address)
-            yield* turns(3)
-            let taken: TransportConnection | undefined
-            const take = Effect.map(bound.accept, (connection) => {
-              taken = connection
-            })
-            const fiber = yield* Effect.forkChild(Effect.provideService(take, Scheduler.MaxOpsBeforeYield, ops))
-            for (let i = 0; i < yields; i++) yield* Effect.yieldNow
-            yield* Fiber.interrupt(fiber)
-            outcomes.add(taken === undefined ? "interrupted" : "taken")
-            const connection = taken ?? Effect.runSync(bound.accept)
-            assert.strictEqual(remotePort(connection), localPort(peer))
-            yield* connection.destroy
-          }
-          assert.strictEqual(outcomes.size, 2)
-        })
-    )
-
-    it.live("wakes the next who waits when one was woken and interrupted before it took anything", () =>
+    // A fiber can be interrupted wherever it yields, and this scheduler makes it yield before each operation.
+    it.live("loses nothing, after however many operations it is interrupted", () =>
       Effect.gen(function*() {
         const bound = yield* listen()
-        // the first fiber yields after each operation, and goes on when we say so
-        const held: Array<() => void> = []
-        const scheduler = new Scheduler.MixedScheduler("async", (goOn) => {
-          held.push(goOn)
-          return () => {}
-        })
-        const goOn = () => {
-          for (const run of held.splice(0)) run()
+        const outcomes = new Set<string>()
+        for (let operations = 0; operations < 20; operations++) {
+          const peer = yield* connect(bound.address)
+          yield* turns(3)
+          let taken: TransportConnection | undefined
+          const take = Effect.map(bound.accept, (connection) => {
+            taken = connection
+          })
+          const held = HeldScheduler.make()
+          const fiber = yield* Effect.forkChild(held.run(take), { startImmediately: true })
+          held.step(operations)
+          fiber.interruptUnsafe()
+          held.release()
+          outcomes.add(taken === undefined ? "interrupted" : "taken")
+          const connection = taken ?? Effect.runSync(bound.accept)
+          assert.strictEqual(remotePort(connection), localPort(peer))
+          yield* connection.destroy
         }
-        const slowly = bound.accept.pipe(
-          Effect.provideService(Scheduler.MaxOpsBeforeYield, 3),
-          Effect.provideService(Scheduler.Scheduler, scheduler)
-        )
-        const first = yield* Effect.forkChild(slowly, { startImmediately: true })
-        while (held.length > 0) goOn()
-        const second = yield* Effect.forkChild(accept(bound), { startImmediately: true })
-        const peer = yield* connect(bound.address)
-        yield* turns(3)
-        assert.strictEqual(held.length, 1)
-        assert.isUndefined(second.pollUnsafe())
-        first.interruptUnsafe()
-        while (held.length > 0) goOn()
-        assert.isTrue(Exit.isFailure(yield* Fiber.await(first)))
-        assert.strictEqual(remotePort(yield* Fiber.join(second)), localPort(peer))
+        assert.strictEqual(outcomes.size, 2)
+      }))
+
+    it.live("wakes the next who waits, after however many operations the first is interrupted", () =>
+      Effect.gen(function*() {
+        const bound = yield* listen()
+        const outcomes = new Set<string>()
+        for (let operations = 0; operations < 20; operations++) {
+          let taken: TransportConnection | undefined
+          const take = Effect.map(bound.accept, (connection) => {
+            taken = connection
+          })
+          const held = HeldScheduler.make()
+          const first = yield* Effect.forkChild(held.run(take), { startImmediately: true })
+          held.release()
+          const second = yield* Effect.forkChild(bound.accept, { startImmediately: true })
+          const peer = yield* connect(bound.address)
+          yield* turns(3)
+          held.step(operations)
+          first.interruptUnsafe()
+          held.release()
+          outcomes.add(taken === undefined ? "interrupted" : "taken")
+          const connection = taken ?? (yield* Fiber.join(second))
+          assert.strictEqual(remotePort(connection), localPort(peer))
+          yield* Fiber.interrupt(second)
+          yield* connection.destroy
+        }
+        assert.strictEqual(outcomes.size, 2)
       }))
 
     it.live.each([2048, 3])(
@@ -194,7 +191,8 @@ describe("netTransport", () => {
           yield* eventually("all accepted", () => accepted.length >= 100 && interrupted.length > 100)
           done = true
           yield* Fiber.join(running)
-          assert.deepStrictEqual(accepted.sort(), peers.map((peer) => localPort(peer) ?? -1).sort())
+          const inOrder = (ports: Array<number>) => ports.sort((one, other) => one - other)
+          assert.deepStrictEqual(inOrder(accepted), inOrder(peers.map((peer) => localPort(peer) ?? -1)))
         })
     )
 

@@ -1,0 +1,265 @@
+import type { LingerOptions } from "@effect-listener/core/Transport"
+import * as NodeTcp from "@effect-listener/node/NodeTcp"
+import { assert, describe, it, vi } from "@effect/vitest"
+import { Duration, Effect, Fiber } from "effect"
+import { netSocketOf } from "../src/internal/netSocket.ts"
+import { connect, type Peer } from "./support/peer.ts"
+import { eventually, turns } from "./support/resources.ts"
+
+const linger = (options: Partial<Record<"idle" | "total" | "bytes", number>> = {}): LingerOptions => ({
+  idle: Duration.millis(options.idle ?? 10_000),
+  total: Duration.millis(options.total ?? 20_000),
+  bytes: options.bytes ?? 64 << 20
+})
+
+/** A connection and the peer at its other end. */
+const pair = (options: { readonly paused?: boolean } = {}) =>
+  Effect.gen(function*() {
+    const bound = yield* NodeTcp.transport({ port: 0, host: "127.0.0.1" }).bind
+    const peer = yield* connect(bound.address, options)
+    const connection = yield* bound.accept
+    yield* Effect.addFinalizer(() => connection.destroy)
+    return { connection, peer } as const
+  })
+
+const millis = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<number, E, R> =>
+  Effect.map(Effect.timed(effect), ([duration]) => Duration.toMillis(duration))
+
+/** Sends 8 MiB in a second, then ends, and only then reads. */
+const uploadSlowly = (peer: Peer) =>
+  Effect.gen(function*() {
+    const chunk = Buffer.alloc(128 << 10)
+    for (let i = 0; i < 64; i++) {
+      yield* peer.send(chunk)
+      yield* Effect.sleep(15)
+    }
+    yield* peer.resume
+    const ending = yield* peer.ending
+    yield* peer.end
+    return ending
+  })
+
+describe("linger", () => {
+  it.live("delivers 64 MiB whole to a slow reader", () =>
+    Effect.gen(function*() {
+      const { connection, peer } = yield* pair({ paused: true })
+      const { write } = yield* connection.socket.writer
+      const all = Buffer.alloc(64 << 20, "0123456789abcdef")
+      const writing = yield* Effect.forkChild(write(all), { startImmediately: true })
+      const ending = yield* Effect.forkChild(connection.goodbye(linger()), { startImmediately: true })
+      // a slow reader: takes what is there, and pauses
+      const { socket } = peer
+      yield* peer.resume
+      let seen = 0
+      socket.on("data", (chunk: Buffer) => {
+        seen += chunk.length
+        if (seen < 2 << 20) return
+        seen = 0
+        socket.pause()
+        setTimeout(() => socket.resume(), 5)
+      })
+      yield* Fiber.join(writing)
+      const { data, how } = yield* peer.ending
+      assert.deepStrictEqual([how, data.equals(all)], ["fin", true])
+      assert.isUndefined(ending.pollUnsafe())
+      assert.strictEqual(connection.bytesPending(), 0)
+      yield* peer.end
+      yield* Fiber.join(ending)
+      assert.isTrue(netSocketOf(connection)?.destroyed)
+    }))
+
+  it.live("lets 10 clients that upload 8 MiB, and read only afterwards, have their early answer", () =>
+    Effect.gen(function*() {
+      const clients = Effect.gen(function*() {
+        const { connection, peer } = yield* pair({ paused: true })
+        const uploading = yield* Effect.forkChild(uploadSlowly(peer), { startImmediately: true })
+        const { pull } = yield* connection.socket.reader
+        const { write } = yield* connection.socket.writer
+        yield* pull
+        yield* write("413")
+        // shorter than the upload: only silence counts
+        yield* connection.goodbye(linger({ idle: 500 }))
+        return yield* Fiber.join(uploading)
+      })
+      const endings = yield* Effect.all(Array.from({ length: 10 }, () => clients), { concurrency: "unbounded" })
+      assert.deepStrictEqual(
+        endings.map(({ data, how }) => `${data.toString()} ${how}`),
+        Array.from({ length: 10 }, () => "413 fin")
+      )
+    }))
+
+  it.live("reads on while it flushes: a peer that takes nothing before it has sent all is not waited for in vain", () =>
+    Effect.gen(function*() {
+      const { connection, peer } = yield* pair({ paused: true })
+      const { write } = yield* connection.socket.writer
+      const sending = yield* Effect.forkChild(
+        Effect.andThen(peer.send(Buffer.alloc(32 << 20)), peer.resume),
+        { startImmediately: true }
+      )
+      const writing = yield* Effect.forkChild(write(Buffer.alloc(16 << 20)), { startImmediately: true })
+      const ending = yield* Effect.forkChild(connection.goodbye(linger()), { startImmediately: true })
+      yield* Fiber.join(sending)
+      const { data, how } = yield* peer.ending
+      assert.deepStrictEqual([how, data.length], ["fin", 16 << 20])
+      yield* peer.end
+      yield* Fiber.join(writing)
+      yield* Fiber.join(ending)
+    }))
+
+  it.live("discards what was sent before and never pulled, so that the answer is not reset away", () =>
+    Effect.gen(function*() {
+      const { connection, peer } = yield* pair()
+      const { pull } = yield* connection.socket.reader
+      const { write } = yield* connection.socket.writer
+      yield* peer.send("first")
+      yield* pull
+      yield* peer.send(Buffer.alloc(1 << 20))
+      yield* write("answer")
+      const ending = yield* Effect.forkChild(connection.goodbye(linger()), { startImmediately: true })
+      const { data, how } = yield* peer.ending
+      assert.deepStrictEqual([how, data.toString()], ["fin", "answer"])
+      yield* peer.end
+      yield* Fiber.join(ending)
+      assert.strictEqual(connection.bytesIn?.(), 5 + (1 << 20))
+    }))
+
+  it.live("fails pulls with 1006 from its beginning", () =>
+    Effect.gen(function*() {
+      const { connection } = yield* pair()
+      const { pull } = yield* connection.socket.reader
+      const waiting = yield* Effect.forkChild(Effect.flip(pull), { startImmediately: true })
+      yield* Effect.forkChild(connection.goodbye(linger()), { startImmediately: true })
+      assert.strictEqual((yield* Fiber.join(waiting)).message, "1006")
+      assert.strictEqual((yield* Effect.flip(pull)).message, "1006")
+    }))
+
+  it.live("waits `idle` for a peer that is silent", () =>
+    Effect.gen(function*() {
+      const { connection } = yield* pair()
+      const took = yield* millis(connection.goodbye(linger({ idle: 200 })))
+      assert.isAtLeast(took, 195)
+      assert.isBelow(took, 2200)
+    }))
+
+  it.live("waits `total` for a peer that never stops", () =>
+    Effect.gen(function*() {
+      const { connection, peer } = yield* pair()
+      yield* Effect.forkChild(Effect.forever(Effect.andThen(peer.send("x"), Effect.sleep(20))))
+      const took = yield* millis(connection.goodbye(linger({ idle: 200, total: 500 })))
+      assert.isAtLeast(took, 495)
+      assert.isBelow(took, 2500)
+    }))
+
+  it.live("discards no more than `bytes`, also before it has flushed", () =>
+    Effect.gen(function*() {
+      const idle = yield* pair()
+      yield* Effect.forkChild(idle.peer.send(Buffer.alloc(64 << 20)), { startImmediately: true })
+      yield* idle.connection.goodbye(linger({ bytes: 1 << 20 }))
+      assert.isAtLeast(idle.connection.bytesIn?.() ?? 0, 1 << 20)
+      assert.isAtMost(idle.connection.bytesIn?.() ?? 0, 2 << 20)
+
+      const { connection, peer } = yield* pair({ paused: true })
+      const { write } = yield* connection.socket.writer
+      yield* Effect.forkChild(write(Buffer.alloc(16 << 20)), { startImmediately: true })
+      yield* Effect.forkChild(peer.send(Buffer.alloc(64 << 20)), { startImmediately: true })
+      const ending = yield* Effect.forkChild(connection.goodbye(linger({ bytes: 1 << 20 })), { startImmediately: true })
+      yield* eventually("1 MiB was discarded", () => (connection.bytesIn?.() ?? 0) >= 1 << 20)
+      yield* turns(100)
+      assert.isAtMost(connection.bytesIn?.() ?? 0, 2 << 20)
+      assert.isUndefined(ending.pollUnsafe())
+      yield* peer.resume
+      yield* Fiber.join(ending)
+    }))
+
+  it.live("with none, flushes and ends, and waits for nobody", () =>
+    Effect.gen(function*() {
+      const { connection, peer } = yield* pair({ paused: true })
+      const { write } = yield* connection.socket.writer
+      yield* Effect.forkChild(write(Buffer.alloc(16 << 20)), { startImmediately: true })
+      const ending = yield* Effect.forkChild(connection.goodbye("none"), { startImmediately: true })
+      yield* turns(10)
+      assert.isUndefined(ending.pollUnsafe())
+      yield* peer.resume
+      yield* Fiber.join(ending)
+      const { data, how } = yield* peer.ending
+      assert.deepStrictEqual([how, data.length], ["fin", 16 << 20])
+    }))
+
+  it.live("needs no timer for a peer that has already ended, and keeps none", () =>
+    Effect.gen(function*() {
+      const { connection, peer } = yield* pair()
+      const { pull } = yield* connection.socket.reader
+      const { write } = yield* connection.socket.writer
+      yield* peer.end
+      yield* Effect.flip(pull)
+      yield* write("answer")
+      const timers = vi.spyOn(globalThis, "setTimeout")
+      yield* connection.goodbye(linger())
+      const made = timers.mock.calls.length
+      timers.mockRestore()
+      assert.strictEqual(made, 0)
+      assert.strictEqual((yield* peer.ending).data.toString(), "answer")
+    }))
+
+  it.live("clears its timer when the peer ends meanwhile", () =>
+    Effect.gen(function*() {
+      const { connection, peer } = yield* pair()
+      const made = vi.spyOn(globalThis, "setTimeout")
+      const cleared = vi.spyOn(globalThis, "clearTimeout")
+      const ending = yield* Effect.forkChild(connection.goodbye(linger({ idle: 54_321, total: 100_000 })), {
+        startImmediately: true
+      })
+      yield* peer.ending
+      yield* peer.send("a little more")
+      yield* peer.end
+      yield* Fiber.join(ending)
+      const timers = made.mock.results.filter((_, i) => made.mock.calls[i]?.[1] === 54_321).map(({ value }) => value)
+      const gone = cleared.mock.calls.map(([timer]) => timer)
+      made.mockRestore()
+      cleared.mockRestore()
+      assert.strictEqual(timers.length, 1)
+      assert.include(gone, timers[0])
+    }))
+
+  it.live("interrupted, resets", () =>
+    Effect.gen(function*() {
+      const { connection, peer } = yield* pair({ paused: true })
+      const { write } = yield* connection.socket.writer
+      yield* Effect.forkChild(write(Buffer.alloc(64 << 20)), { startImmediately: true })
+      const ending = yield* Effect.forkChild(connection.goodbye(linger()), { startImmediately: true })
+      yield* turns(3)
+      yield* Fiber.interrupt(ending)
+      assert.isTrue(netSocketOf(connection)?.destroyed)
+      yield* peer.resume
+      assert.strictEqual((yield* peer.ending).how, "ECONNRESET")
+    }))
+
+  it.live("ends when the connection is destroyed, by us or by the peer", () =>
+    Effect.gen(function*() {
+      const one = yield* pair()
+      const byUs = yield* Effect.forkChild(one.connection.goodbye(linger()), { startImmediately: true })
+      yield* turns(3)
+      assert.isUndefined(byUs.pollUnsafe())
+      yield* one.connection.destroy
+      yield* Fiber.join(byUs)
+      yield* one.connection.goodbye(linger())
+
+      const two = yield* pair()
+      const byPeer = yield* Effect.forkChild(two.connection.goodbye(linger()), { startImmediately: true })
+      yield* turns(3)
+      yield* two.peer.reset
+      yield* Fiber.join(byPeer)
+    }))
+
+  it.live("can be said twice", () =>
+    Effect.gen(function*() {
+      const { connection, peer } = yield* pair()
+      const both = yield* Effect.forkChild(
+        Effect.all([connection.goodbye(linger()), connection.goodbye("none")], { concurrency: "unbounded" }),
+        { startImmediately: true }
+      )
+      yield* peer.ending
+      yield* peer.end
+      yield* Fiber.join(both)
+    }))
+})
