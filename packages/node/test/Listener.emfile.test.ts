@@ -58,7 +58,7 @@ describe("a process without free descriptors", () => {
           return { outcomes, cpu: Number(yield* command("cpu")) - before }
         })
 
-      yield* load(50)
+      yield* load(40)
       const free = yield* load(100)
       assert.deepStrictEqual(free.outcomes, { answered: 200 })
 
