@@ -1,0 +1,98 @@
+/**
+ * Keep-alive clients that ask again and again, and count what they were not
+ * answered: plain callbacks, because a load generator must not be the load.
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Net from "node:net"
+
+export interface Load {
+  sent: number
+  answered: number
+  /** Sent on an established connection, and the connection ended before a byte of the answer. */
+  lost: number
+  /** The connection ended in the middle of an answer. */
+  cut: number
+}
+
+const request = "GET / HTTP/1.1\r\nHost: test\r\n\r\n"
+
+class Client {
+  private readonly port: number
+  private readonly pause: () => number
+  private readonly load: Load
+  private readonly done: () => void
+  private waiting = false
+  private text = ""
+
+  constructor(port: number, pause: () => number, load: Load, done: () => void) {
+    this.port = port
+    this.pause = pause
+    this.load = load
+    this.done = done
+    this.connect()
+  }
+
+  private connect(): void {
+    const socket = Net.connect({ port: this.port, host: "127.0.0.1", noDelay: true })
+    let over = false
+    const ended = (again: boolean) => {
+      if (over) return
+      over = true
+      socket.destroy()
+      if (this.waiting) this.text === "" ? this.load.lost++ : this.load.cut++
+      this.waiting = false
+      this.text = ""
+      if (again) this.connect()
+      else this.done()
+    }
+    socket.on("connect", () => this.ask(socket))
+    socket.on("data", (chunk) => {
+      this.text += chunk.toString("latin1")
+      if (!this.text.endsWith("\r\n\r\nok")) return
+      const close = this.text.includes("\r\nConnection: close\r\n")
+      this.text = ""
+      this.waiting = false
+      this.load.answered++
+      if (close) return ended(true)
+      const pause = this.pause()
+      if (pause === 0) this.ask(socket)
+      else setTimeout(() => this.ask(socket), pause)
+    })
+    socket.on("end", () => ended(true))
+    socket.on("error", (error: NodeJS.ErrnoException) => ended(error.code !== "ECONNREFUSED"))
+    socket.on("close", () => ended(true))
+  }
+
+  private ask(socket: Net.Socket): void {
+    if (socket.destroyed || !socket.writable) return
+    this.waiting = true
+    this.load.sent++
+    socket.write(request)
+  }
+}
+
+/**
+ * So many clients, each pausing between an answer and its next request;
+ * `refused` completes when the server is gone for all of them.
+ */
+export const start = (
+  port: number,
+  options: { readonly clients: number; readonly pause: () => number }
+): Effect.Effect<{ readonly load: Load; readonly refused: Effect.Effect<void> }, never, Scope.Scope> =>
+  Effect.sync(() => {
+    const load: Load = { sent: 0, answered: 0, lost: 0, cut: 0 }
+    let left = options.clients
+    let resume = () => {}
+    for (let client = 0; client < options.clients; client++) {
+      new Client(port, options.pause, load, () => {
+        left--
+        if (left === 0) resume()
+      })
+    }
+    const refused = Effect.callback<void>((done) => {
+      resume = () => done(Effect.void)
+      if (left === 0) resume()
+    })
+    return { load, refused }
+  })
