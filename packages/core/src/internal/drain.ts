@@ -8,6 +8,7 @@ import type { CloseError } from "../ListenerError.ts"
 import type { ConnectionImpl } from "./connection.ts"
 import { Tally } from "./connections.ts"
 import type { ResolvedDrain } from "./drainOptions.ts"
+import { lameDuckEnds } from "./drainPolicy.ts"
 import { turnAway } from "./handler.ts"
 import type { Life } from "./life.ts"
 
@@ -140,17 +141,15 @@ export class Drain {
 
   /** Not ready any more, but still accepting, until the time is over or somebody has had enough of it. */
   private lameDuck(): Effect.Effect<void> {
-    const { max, min, quiet } = this.options.lameDuck
+    const { lameDuck } = this.options
     return Effect.gen({ self: this }, function*() {
       this.enter("LameDuck")
       this.life.beginTelling()
       yield* this.eachConnection((connection) => connection.tell())
       const over = () => this.endLameDuck || this.aborted
       while (!over()) {
-        const now = this.life.now()
-        const quietAt = quiet === 0 ? this.startedAt + max : Math.max(this.life.lastArrival, this.startedAt) + quiet
-        const endsAt = Math.min(this.startedAt + max, Math.max(this.startedAt + min, quietAt))
-        if (now >= endsAt) return
+        const endsAt = lameDuckEnds(lameDuck, { startedAt: this.startedAt, lastArrival: this.life.lastArrival })
+        if (this.life.now() >= endsAt) return
         yield* this.wait(over, endsAt)
       }
     })

@@ -6,8 +6,8 @@ export const listen = (transport: Transport.Transport, options?: Listener.Listen
   Effect.tap(Listener.listen(transport, options), (listener) => Effect.addFinalizer(() => listener.abort))
 
 /** Waits until a close has come to this stage. */
-export const untilStage = (listener: Listener.Listener, stage: Drain.DrainStage) =>
-  listener.progress.pipe(Stream.takeUntil((progress) => progress.stage === stage), Stream.runDrain)
+export const untilStage = (closing: Pick<Listener.Listener, "progress">, stage: Drain.DrainStage) =>
+  closing.progress.pipe(Stream.takeUntil((progress) => progress.stage === stage), Stream.runDrain)
 
 /** Runs in a fiber that has already started. */
 export const start = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkChild(effect, { startImmediately: true })
