@@ -1,1 +1,2 @@
+export * as Interleavings from "./Interleavings.ts"
 export * as MemoryTransport from "./MemoryTransport.ts"
