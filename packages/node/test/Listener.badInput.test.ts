@@ -185,6 +185,24 @@ describe.each(kinds)("a peer, $name", (kind) => {
     }).pipe(Effect.provide(Logger.layer([logger])))
   })
 
+  it.live("that has left before it is accepted is handed over, and its first pull fails with a SocketError", () =>
+    Effect.gen(function*() {
+      yield* nothingUncaught
+      const listener = yield* listen(kind)
+      for (const leave of [reset, ({ socket }: NetClient.NetClient) => socket.destroy()]) {
+        const client = yield* connect(listener)
+        leave(client)
+        yield* client.ended
+        const error = yield* Effect.scoped(Effect.gen(function*() {
+          const { socket } = yield* listener.accept
+          const { pull } = yield* socket.reader
+          return yield* Effect.flip(pull)
+        }))
+        assert.isTrue(Socket.isSocketError(error))
+      }
+      assert.strictEqual(yield* listener.state, "Open")
+    }))
+
   it.live("that resets while it is drained is counted endedByPeer, and holds up nobody", () =>
     Effect.gen(function*() {
       yield* nothingUncaught
