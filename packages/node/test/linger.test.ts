@@ -185,20 +185,32 @@ describe("linger", () => {
       assert.deepStrictEqual([how, data.length], ["fin", 16 << 20])
     }))
 
-  it.live("needs no timer for a peer that has already ended, and keeps none", () =>
+  it.live("needs no timer for a peer that has already ended, or ends while it flushes", () =>
     Effect.gen(function*() {
-      const { connection, peer } = yield* pair()
-      const { pull } = yield* connection.socket.reader
-      const { write } = yield* connection.socket.writer
-      yield* peer.end
+      const timers = vi.spyOn(globalThis, "setTimeout")
+      yield* Effect.addFinalizer(() => Effect.sync(() => timers.mockRestore()))
+      const bounds = linger({ idle: 54_321, total: 100_000 })
+
+      const one = yield* pair()
+      const { pull } = yield* one.connection.socket.reader
+      const { write } = yield* one.connection.socket.writer
+      yield* one.peer.end
       yield* Effect.flip(pull)
       yield* write("answer")
-      const timers = vi.spyOn(globalThis, "setTimeout")
-      yield* connection.goodbye(linger())
-      const made = timers.mock.calls.length
-      timers.mockRestore()
-      assert.strictEqual(made, 0)
-      assert.strictEqual((yield* peer.ending).data.toString(), "answer")
+      yield* one.connection.goodbye(bounds)
+      assert.strictEqual((yield* one.peer.ending).data.toString(), "answer")
+
+      const two = yield* pair({ paused: true })
+      const writer = yield* two.connection.socket.writer
+      yield* Effect.forkChild(writer.write(Buffer.alloc(16 << 20)), { startImmediately: true })
+      const ending = yield* Effect.forkChild(two.connection.goodbye(bounds), { startImmediately: true })
+      yield* two.peer.end
+      yield* eventually("the end is here", () => netSocketOf(two.connection)?.readableEnded === true)
+      yield* two.peer.resume
+      yield* Fiber.join(ending)
+      assert.strictEqual((yield* two.peer.ending).data.length, 16 << 20)
+
+      assert.notInclude(timers.mock.calls.map(([, delay]) => delay), 54_321)
     }))
 
   it.live("clears its timer when the peer ends meanwhile", () =>

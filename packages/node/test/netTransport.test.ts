@@ -5,6 +5,7 @@ import { Duration, Effect, Exit, Fiber, Scope } from "effect"
 import { NetAddress } from "effect/net"
 import * as Scheduler from "effect/Scheduler"
 import * as Net from "node:net"
+import { netSocketOf } from "../src/internal/netSocket.ts"
 import * as Crowd from "./support/crowd.ts"
 import * as HeldScheduler from "./support/heldScheduler.ts"
 import { connect, type Peer } from "./support/peer.ts"
@@ -209,6 +210,30 @@ describe("netTransport", () => {
         for (const peer of peers.slice(0, 4)) {
           yield* Effect.forkChild(answer(yield* bound.accept))
           assert.strictEqual((yield* peer.ending).data.toString(), "got hello")
+        }
+      }))
+
+    // libuv 1.52 keeps accept errors to itself, so the event by which Node would tell of one is emitted here
+    it.live("fails with what the listening socket reports: once, or for ever when that is its end", () =>
+      Effect.gen(function*() {
+        const bound = yield* listen()
+        yield* connect(bound.address)
+        const connection = yield* accept(bound)
+        const { server } = netSocketOf(connection) as unknown as { readonly server: Net.Server }
+        const report = (code: string) => server.emit("error", Object.assign(new Error(code), { code }))
+        const waiting = yield* Effect.forkChild(Effect.flip(bound.accept), { startImmediately: true })
+        report("EMFILE")
+        assert.deepInclude(yield* Fiber.join(waiting), { class: "exhausted", code: "EMFILE" })
+        report("ECONNABORTED")
+        assert.deepInclude(yield* Effect.flip(bound.accept), { class: "transient", code: "ECONNABORTED" })
+        // what is queued comes first
+        const other = yield* connect(bound.address)
+        yield* turns(3)
+        report("EBADF")
+        assert.strictEqual(remotePort(yield* accept(bound)), localPort(other))
+        for (let i = 0; i < 3; i++) {
+          report("ECONNABORTED")
+          assert.deepInclude(yield* Effect.flip(bound.accept), { class: "fatal", code: "EBADF" })
         }
       }))
 

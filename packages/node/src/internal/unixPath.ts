@@ -38,18 +38,12 @@ export const publish = (
   mode: number | undefined
 ): Effect.Effect<Effect.Effect<void>, TransportBindError> =>
   Effect.gen(function*() {
-    const onDisk = <A>(run: () => A): Effect.Effect<A, TransportBindError> =>
-      Effect.try({
-        try: run,
-        catch: (cause) => bindError(cause, { address: path, parameter: "path" })
-      })
-
-    if (mode !== undefined) yield* onDisk(() => Fs.chmodSync(from, mode))
-    const own = yield* onDisk(() => Fs.lstatSync(from))
-    const link = onDisk(() => tryLink(from, path))
+    if (mode !== undefined) yield* onDisk(path, () => Fs.chmodSync(from, mode))
+    const own = yield* onDisk(path, () => Fs.lstatSync(from))
+    const link = onDisk(path, () => tryLink(from, path))
     if (!(yield* link)) {
       yield* removeStale(path)
-      if (!(yield* link)) return yield* Effect.fail(TransportBindError.AddressInUse({ address: path }))
+      if (!(yield* link)) return yield* inUse(path)
     }
     // the working directory may be another one by then
     const absolute = Path.resolve(path)
@@ -57,9 +51,15 @@ export const publish = (
       log: "Warn",
       message: `cannot remove the socket file ${absolute}`
     })
-    yield* Effect.onError(onDisk(() => Fs.unlinkSync(from)), () => withdraw)
+    yield* Effect.onError(onDisk(path, () => Fs.unlinkSync(from)), () => withdraw)
     return withdraw
   })
+
+const onDisk = <A>(path: string, run: () => A): Effect.Effect<A, TransportBindError> =>
+  Effect.try({ try: run, catch: (cause) => bindError(cause, { address: path, parameter: "path" }) })
+
+const inUse = (path: string): Effect.Effect<never, TransportBindError> =>
+  Effect.fail(TransportBindError.AddressInUse({ address: path }))
 
 const tryLink = (from: string, path: string): boolean => {
   try {
@@ -74,13 +74,13 @@ const tryLink = (from: string, path: string): boolean => {
 /** Removes a socket file when nobody listens on it. Anything else means that the address is in use. */
 const removeStale = (path: string): Effect.Effect<void, TransportBindError> =>
   Effect.gen(function*() {
-    const found = statsOf(path)
+    const found = yield* onDisk(path, () => statsOf(path))
     if (found === undefined) return
     // connecting to a plain file is refused as well
     const answer = found.isSocket() ? yield* Effect.interruptible(probe(path)) : "a file of another kind"
-    if (answer !== "ECONNREFUSED") return yield* Effect.fail(TransportBindError.AddressInUse({ address: path }))
+    if (answer !== "ECONNREFUSED") return yield* inUse(path)
     // unless somebody has put another one there meanwhile
-    removeIf(path, found)
+    yield* onDisk(path, () => removeIf(path, found))
   })
 
 /** What connecting ends with: an error's name, or nothing when somebody listens. */
