@@ -5,17 +5,20 @@
  * first byte to its answer, so that a close waits for it.
  *
  *     PORT=8080 node examples/tcp-echo.ts
+ *     PORT=8443 TLS_KEY=key.pem TLS_CERT=cert.pem node examples/tcp-echo.ts
  */
 import type { Connection } from "@effect-listener/core/Connection"
 import * as Listener from "@effect-listener/core/Listener"
 import * as ListenerError from "@effect-listener/core/ListenerError"
 import * as NodeMain from "@effect-listener/node/NodeMain"
 import * as NodeTcp from "@effect-listener/node/NodeTcp"
+import * as NodeTls from "@effect-listener/node/NodeTls"
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
 import * as Socket from "effect/socket/Socket"
 import { announce } from "./support/announce.ts"
 import * as Env from "./support/env.ts"
+import { tls } from "./support/tls.ts"
 
 const newline = 10
 
@@ -49,10 +52,15 @@ const answer = (line: Buffer): Effect.Effect<Uint8Array | string> => {
 }
 
 const program = Effect.gen(function*() {
-  yield* Env.plainOnly
   const { host, port } = yield* Env.endpoint
-  const listener = yield* Listener.listen(NodeTcp.transport({ host, port }), yield* Env.listenerOptions).pipe(
-    ListenerError.withTrail(`while listening on HOST ${host}, PORT ${port}`)
+  const identity = yield* tls
+  const transport = identity === undefined
+    ? NodeTcp.transport({ host, port })
+    : NodeTls.transport({ host, port, ...identity })
+  const listener = yield* Listener.listen(transport, yield* Env.listenerOptions).pipe(
+    ListenerError.withTrail(
+      `while listening on HOST ${host}, PORT ${port}${identity === undefined ? "" : ", with TLS_KEY and TLS_CERT"}`
+    )
   )
   yield* announce(listener)
   // between two lines the handler waits in its pull: then its connection is idle, and a close ends it at once

@@ -28,11 +28,3 @@ export const listenerOptions: Config.Config<Listener.ListenerOptions> = Config.a
     maxConnections: Config.schema(Count, "MAX_CONNECTIONS").pipe(Config.withDefault(undefined))
   })
 })
-
-const unsupported = Schema.String.check(Schema.makeFilter(() => "TLS is not supported by this example"))
-
-/** Refuses `TLS_KEY` and `TLS_CERT`: to serve in the clear what was meant to be encrypted is worse than not to start. */
-export const plainOnly: Config.Config<unknown> = Config.all([
-  Config.option(Config.schema(unsupported, "TLS_KEY")),
-  Config.option(Config.schema(unsupported, "TLS_CERT"))
-])

@@ -1,12 +1,25 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fs from "node:fs"
 import * as LineClient from "../../packages/node/test/support/lineClient.ts"
+import { connect } from "../../packages/node/test/support/peer.ts"
 import * as Process from "../../packages/node/test/support/process.ts"
+import { connectTls } from "../../packages/node/test/support/tlsClient.ts"
+import { tlsFiles } from "./httpExample.ts"
 
 const start = (env: Record<string, string> = {}) =>
   Process.start(new URL("../tcp-echo.ts", import.meta.url), {
     // what the shell of the tests has set is not theirs
-    env: { PORT: "", HOST: "", DRAIN_DEADLINE_MS: "", LAME_DUCK_MS: "", MAX_CONNECTIONS: "", ...env }
+    env: {
+      PORT: "",
+      HOST: "",
+      DRAIN_DEADLINE_MS: "",
+      LAME_DUCK_MS: "",
+      MAX_CONNECTIONS: "",
+      TLS_KEY: "",
+      TLS_CERT: "",
+      ...env
+    }
   })
 
 const startWithClient = (env?: Record<string, string>) =>
@@ -51,6 +64,42 @@ describe("examples/tcp-echo.ts", () => {
       assert.strictEqual(open?.["address"], `127.0.0.1:${String(open?.["port"])}`)
       assert.strictEqual(closed?.["event"], "closed")
       assert.include(closed?.["report"], { outcome: "Drained", reason: "SIGTERM" })
+    }))
+
+  it.live("TLS_KEY and TLS_CERT: the same over TLS, and half a handshake holds nobody up", () =>
+    Effect.gen(function*() {
+      const files = yield* tlsFiles
+      const ca = Fs.readFileSync(files.TLS_CERT)
+      const program = yield* start(files)
+      const port = yield* program.port
+      const busy = yield* connectTls(port, { ca })
+      const idle = yield* connectTls(port, { ca })
+      const half = yield* connect({ host: "127.0.0.1", port })
+      yield* busy.send("hello\n")
+      yield* busy.received(6)
+      yield* half.send(Uint8Array.of(0x16, 0x03, 0x01))
+      yield* busy.send("sleep 2000\n")
+      yield* program.signal("SIGTERM")
+      assert.strictEqual((yield* idle.ending).how, "fin")
+      assert.strictEqual((yield* half.ending).how, "fin")
+      assert.strictEqual(busy.socket.bytesRead, 6)
+      const { data, how } = yield* busy.ending
+      assert.deepStrictEqual([data.toString(), how], ["hello\nslept 2000\n", "fin"])
+      const exit = yield* program.exit
+      assert.strictEqual(exit.code, 0, text(exit.stderr))
+      assert.deepInclude(events(exit).at(-1)?.["report"], { listener: "tls", outcome: "Drained" })
+    }))
+
+  it.live("TLS_KEY of another certificate: exit code 1, and the variables are named on stderr", () =>
+    Effect.gen(function*() {
+      const exit = yield* (yield* start({
+        TLS_KEY: (yield* tlsFiles).TLS_KEY,
+        TLS_CERT: (yield* tlsFiles).TLS_CERT
+      })).exit
+      assert.strictEqual(exit.code, 1)
+      assert.match(text(exit.stderr), /TLS_KEY and TLS_CERT/)
+      assert.match(text(exit.stderr), /key is not the private key of the certificate of CN=localhost/)
+      assert.deepStrictEqual(exit.stdout, [])
     }))
 
   it.live("124 at the deadline, with the closed line", () =>

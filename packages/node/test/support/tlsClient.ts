@@ -20,7 +20,7 @@ export const portOf = (address: SocketAddress): number => address._tag === "Unix
 
 /** Connects and shakes hands; fails with what Node says when that fails. The scope destroys the socket. */
 export const connectTls = (
-  address: SocketAddress,
+  to: SocketAddress | number,
   options: TlsPeerOptions
 ): Effect.Effect<TlsPeer, Error, Scope.Scope> =>
   Effect.gen(function*() {
@@ -28,7 +28,7 @@ export const connectTls = (
       host: "127.0.0.1",
       servername: "localhost",
       ...options,
-      port: portOf(address)
+      port: typeof to === "number" ? to : portOf(to)
     }
     const socket = yield* Effect.acquireRelease(
       Effect.sync(() => Tls.connect(target)),
