@@ -11,7 +11,7 @@ import type { Ending, HttpConnection, InFlight, Protocol } from "./httpConnectio
 const maxDiscarded = 256 * 1024
 
 /** The HTTP/1 that is spoken on a socket. */
-const spokenOn = new WeakMap<Net.Socket, Http1>()
+const spokenOn = new WeakMap<Net.Socket, Http1Protocol>()
 
 /** What a request is called in reports: never with its query, which may be anybody's secret. */
 export const label = (method: string | undefined, url: string | undefined): string => {
@@ -23,7 +23,7 @@ export const label = (method: string | undefined, url: string | undefined): stri
 const hasBody = ({ headers }: Http.IncomingMessage): boolean =>
   headers["content-length"] !== undefined || headers["transfer-encoding"] !== undefined
 
-export class Http1 implements Protocol {
+export class Http1Protocol implements Protocol {
   readonly name = "http/1.1"
   private readonly owner: HttpConnection
   private readonly socket: Net.Socket
@@ -135,7 +135,7 @@ export class Http1 implements Protocol {
   }
 
   inFlight(): ReadonlyArray<InFlight> {
-    if (this.newest === undefined || this.newest.closed) return []
+    if (this.newest === undefined || (this.newest.closed && !this.socket.closed)) return []
     const { method, url } = this.newest.req
     return [{ label: label(method, url), since: this.requestedAt }]
   }

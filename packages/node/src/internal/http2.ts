@@ -4,7 +4,7 @@
  * long it is idle, nor how long a request takes to arrive: this does.
  */
 import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
-import * as Http2Node from "node:http2"
+import * as Http2 from "node:http2"
 import type * as Net from "node:net"
 import { label } from "./http1.ts"
 import type { Ending, HttpConnection, InFlight, Protocol } from "./httpConnection.ts"
@@ -19,15 +19,16 @@ export interface SessionLimits {
   readonly request: number
 }
 
-export class Http2 implements Protocol {
+export class Http2Protocol implements Protocol {
   readonly name = "h2"
   private readonly owner: HttpConnection
   private readonly socket: Net.Socket
-  private readonly session: Http2Node.ServerHttp2Session
+  private readonly session: Http2.ServerHttp2Session
   private readonly limits: SessionLimits
-  private readonly streams = new Map<Http2Node.ServerHttp2Stream, InFlight>()
+  private readonly streams = new Map<Http2.ServerHttp2Stream, InFlight>()
   private readonly bornAt = performance.now()
   private everActive = false
+  private newest: InFlight | undefined
   private activeAt = this.bornAt
   private seenBytes = 0
   private timer: NodeJS.Timeout | undefined
@@ -36,7 +37,7 @@ export class Http2 implements Protocol {
   constructor(
     owner: HttpConnection,
     socket: Net.Socket,
-    session: Http2Node.ServerHttp2Session,
+    session: Http2.ServerHttp2Session,
     limits: SessionLimits
   ) {
     this.owner = owner
@@ -48,18 +49,19 @@ export class Http2 implements Protocol {
     this.checkBy(this.bornAt + limits.first)
   }
 
-  request(request: Http2Node.Http2ServerRequest): void {
+  request(request: Http2.Http2ServerRequest): void {
     const { stream } = request
     const now = performance.now()
     this.everActive = true
-    this.streams.set(stream, { label: label(request.method, request.url), since: now })
+    this.newest = { label: label(request.method, request.url), since: now }
+    this.streams.set(stream, this.newest)
     stream.once("close", () => this.streamClosed(stream))
     this.checkBy(now + this.limits.request)
     if (this.owner.told) this.leave(stream)
     this.owner.changed()
   }
 
-  private streamClosed(stream: Http2Node.ServerHttp2Stream): void {
+  private streamClosed(stream: Http2.ServerHttp2Stream): void {
     this.streams.delete(stream)
     this.activeAt = performance.now()
     if (this.streams.size > 0) return
@@ -72,11 +74,11 @@ export class Http2 implements Protocol {
    * The client is to go when this stream has ended. A read turn later, because
    * what has arrived by now is not refused.
    */
-  private leave(stream: Http2Node.ServerHttp2Stream): void {
+  private leave(stream: Http2.ServerHttp2Stream): void {
     // an answer is out, and the client still sends what nobody reads: left alone, the stream would never end
     stream.once("finish", () => {
       setImmediate(() => {
-        if (!stream.closed) stream.close(Http2Node.constants.NGHTTP2_NO_ERROR)
+        if (!stream.closed) stream.close(Http2.constants.NGHTTP2_NO_ERROR)
       })
     })
     if (!this.session.closed) setImmediate(() => setImmediate(() => this.goodbye()))
@@ -113,7 +115,7 @@ export class Http2 implements Protocol {
       if (stream.readableEnded || stream.closed) continue
       const due = since + this.limits.request
       if (due > now) next = Math.min(next, due)
-      else if (stream.headersSent) stream.close(Http2Node.constants.NGHTTP2_CANCEL)
+      else if (stream.headersSent) stream.close(Http2.constants.NGHTTP2_CANCEL)
       else stream.respond({ ":status": 408 }, { endStream: true })
     }
     return next
@@ -126,7 +128,8 @@ export class Http2 implements Protocol {
   }
 
   inFlight(): ReadonlyArray<InFlight> {
-    return Array.from(this.streams.values())
+    if (this.streams.size > 0 || this.newest === undefined || !this.socket.closed) return [...this.streams.values()]
+    return [this.newest]
   }
 
   /** A client that knows of the goodbye needs no grace: only one that never had a word from us. */

@@ -23,6 +23,7 @@ export type Ending = "normal" | "byPeer" | "failed"
 export interface Protocol {
   readonly name: string
   readonly busy: () => boolean
+  /** When the socket is gone: what the handlers that still run have been asked for. */
   readonly inFlight: () => ReadonlyArray<InFlight>
   /** When the connection was last used, while it is idle: its grace begins there. */
   readonly lastActive: () => number
@@ -167,7 +168,8 @@ export class HttpConnection implements ProtocolDriver {
   // --- asked and told by the listener ----------------------------------------------------------------------------
 
   busy(): boolean {
-    return this.gone === undefined && this.speaks.busy()
+    // without a socket it is there only for a handler that still runs
+    return this.gone !== undefined || this.speaks.busy()
   }
 
   exchanges(): ReadonlyArray<InFlight> {

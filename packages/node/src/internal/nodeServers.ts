@@ -4,13 +4,13 @@
  */
 import type { Connection, ProtocolDriver, ProtocolEvents } from "@effect-listener/core/Connection"
 import { AsyncLocalStorage } from "node:async_hooks"
-import type * as Http from "node:http"
-import type * as Http2Node from "node:http2"
+import * as Http from "node:http"
+import * as Http2 from "node:http2"
 import type * as Net from "node:net"
 import * as Tls from "node:tls"
 import { firstBytes } from "./firstBytes.ts"
-import { Http1 } from "./http1.ts"
-import { Http2, type SessionLimits } from "./http2.ts"
+import { Http1Protocol } from "./http1.ts"
+import { Http2Protocol, type SessionLimits } from "./http2.ts"
 import { HttpConnection } from "./httpConnection.ts"
 import { netSocketOf } from "./netSocket.ts"
 import { Opening } from "./opening.ts"
@@ -18,13 +18,13 @@ import { tlsSocketOf } from "./tlsConnection.ts"
 import { Upgraded } from "./upgraded.ts"
 
 /** A server of Node's. */
-export type NodeServer = Http.Server | Http2Node.Http2Server | Http2Node.Http2SecureServer
+export type NodeServer = Http.Server | Http2.Http2Server | Http2.Http2SecureServer
 
 /** What runs requests. */
 export interface App {
   readonly request: (
-    request: Http.IncomingMessage | Http2Node.Http2ServerRequest,
-    response: Http.ServerResponse | Http2Node.Http2ServerResponse
+    request: Http.IncomingMessage | Http2.Http2ServerRequest,
+    response: Http.ServerResponse | Http2.Http2ServerResponse
   ) => void
   readonly upgrade: (request: Http.IncomingMessage, socket: Net.Socket, head: Buffer) => void
 }
@@ -39,7 +39,7 @@ export interface NodeServersOptions {
   /** Serves everybody, or everybody who does not speak HTTP/2. One that does TLS itself gets sockets in the clear. */
   readonly server: NodeServer
   /** Serves who speaks HTTP/2, by ALPN or from the first byte; without it nobody looks whether one does. */
-  readonly http2?: Http2Node.Http2Server | undefined
+  readonly http2?: Http2.Http2Server | undefined
   readonly opening: OpeningLimits
   readonly session: SessionLimits
   readonly halfOpen: boolean
@@ -48,13 +48,15 @@ export interface NodeServersOptions {
 /** The connection of a socket, of a TLS socket, of an HTTP/2 session. */
 const connections = new WeakMap<object, HttpConnection>()
 
-type NodeRequest = Http.IncomingMessage | Http2Node.Http2ServerRequest
+type NodeRequest = Http.IncomingMessage | Http2.Http2ServerRequest
 
-const isHttp1 = (request: NodeRequest): request is Http.IncomingMessage => request.httpVersionMajor === 1
-
-/** The connection a request came on, as long as it is there. */
-export const connectionOf = (request: NodeRequest): HttpConnection | undefined => {
-  const key = isHttp1(request) ? request.socket : request.stream.session
+/** The connection a request came on, as long as it is there; none for requests of other servers. */
+export const connectionOf = (request: object): HttpConnection | undefined => {
+  const key = request instanceof Http.IncomingMessage
+    ? request.socket
+    : request instanceof Http2.Http2ServerRequest
+    ? request.stream.session
+    : undefined
   return key === undefined ? undefined : connections.get(key)
 }
 
@@ -104,7 +106,7 @@ export class NodeServers {
     common.on("request", (request, response) => this.onRequest(request, response, false))
     common.on("checkContinue", (request, response) => this.onRequest(request, response, true))
     common.on("upgrade", (request, socket, head) => this.onUpgrade(request, socket as Net.Socket, head))
-    common.on("session", (session: Http2Node.ServerHttp2Session) => this.onSession(session))
+    common.on("session", (session: Http2.ServerHttp2Session) => this.onSession(session))
   }
 
   /** Disarms the time-outs when the last socket is gone: until then they are needed. */
@@ -156,7 +158,7 @@ export class NodeServers {
   }
 
   /** Looks which HTTP it is. */
-  private look(http: HttpConnection, http2: Http2Node.Http2Server): void {
+  private look(http: HttpConnection, http2: Http2.Http2Server): void {
     const stop = firstBytes(http.raw, (spoken) => this.give(http, spoken === "h2" ? http2 : this.options.server))
     http.raw.once("end", () => {
       if (!(http.speaks instanceof Opening)) return
@@ -170,7 +172,7 @@ export class NodeServers {
     const { raw } = http
     this.arriving = { http, socket: raw }
     server.emit("connection", raw)
-    if (http.speaks instanceof Http2) return
+    if (http.speaks instanceof Http2Protocol) return
     this.beginHttp1(http, raw)
     raw.resume()
   }
@@ -187,16 +189,16 @@ export class NodeServers {
 
   private beginHttp1(http: HttpConnection, socket: Net.Socket): void {
     this.over(http)
-    http.speak(new Http1(http, socket))
+    http.speak(new Http1Protocol(http, socket))
   }
 
-  private onSession(session: Http2Node.ServerHttp2Session): void {
+  private onSession(session: Http2.ServerHttp2Session): void {
     if (this.arriving === undefined) return
     const { http, socket } = this.arriving
     this.arriving = undefined
     connections.set(session, http)
     this.over(http)
-    http.speak(new Http2(http, socket, session, this.options.session))
+    http.speak(new Http2Protocol(http, socket, session, this.options.session))
   }
 
   private over(http: HttpConnection): void {
@@ -207,13 +209,13 @@ export class NodeServers {
 
   private onRequest(request: NodeRequest, response: Parameters<App["request"]>[1], expectsContinue: boolean): void {
     const protocol = connectionOf(request)?.speaks
-    if (protocol instanceof Http1) {
+    if (protocol instanceof Http1Protocol) {
       // a request and its response are of one version
       const [request1, response1] = [request as Http.IncomingMessage, response as Http.ServerResponse]
       if (!protocol.request(request1, response1)) return
       if (expectsContinue) protocol.continueOnRead(request1, response1)
-    } else if (protocol instanceof Http2) {
-      protocol.request(request as Http2Node.Http2ServerRequest)
+    } else if (protocol instanceof Http2Protocol) {
+      protocol.request(request as Http2.Http2ServerRequest)
       if (expectsContinue) continueOnRead(request, response)
     }
     if (this.app !== undefined) return this.app.request(request, response)
@@ -225,7 +227,7 @@ export class NodeServers {
   private onUpgrade(request: Http.IncomingMessage, socket: Net.Socket, head: Buffer): void {
     const http = connections.get(socket)
     if (http === undefined) return this.app?.upgrade(request, socket, head)
-    if (http.speaks instanceof Http1 && http.speaks.saidLast) {
+    if (http.speaks instanceof Http1Protocol && http.speaks.saidLast) {
       http.refused()
       return void socket.resume()
     }

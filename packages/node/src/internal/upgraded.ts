@@ -103,7 +103,7 @@ export class Upgraded implements Protocol {
   }
 
   inFlight(): ReadonlyArray<InFlight> {
-    if (this.asking) return [{ label: this.label, since: this.since }]
+    if (this.asking || this.socket.closed) return [{ label: this.label, since: this.since }]
     return Array.from(this.working.values(), (since) => ({ label: this.label, since }))
   }
 

@@ -40,7 +40,8 @@ class Client {
       if (over) return
       over = true
       socket.destroy()
-      if (this.waiting) this.text === "" ? this.load.lost++ : this.load.cut++
+      if (this.waiting && this.text === "") this.load.lost++
+      else if (this.waiting) this.load.cut++
       this.waiting = false
       this.text = ""
       if (again) this.connect()

@@ -1,0 +1,326 @@
+import * as NodeHttp from "@effect-listener/node/NodeHttp"
+import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import * as Http from "node:http"
+import * as Path from "node:path"
+import { selfSigned } from "./support/certificates.ts"
+import * as Http2Client from "./support/http2Client.ts"
+import * as HttpPeer from "./support/httpPeer.ts"
+import * as HttpServing from "./support/httpServing.ts"
+import {
+  descriptors,
+  folder,
+  many,
+  quiet,
+  start,
+  timed,
+  until,
+  untilDescriptors,
+  untilStage
+} from "./support/listening.ts"
+
+const fin = { how: "fin", partial: false }
+const ok = HttpServerResponse.text("ok")
+
+/** Counts how its requests end. */
+const makeWaiting = Effect.sync(() => {
+  const ends: Array<"interrupted" | "answered"> = []
+  const gate = Deferred.makeUnsafe<void>()
+  let begun = 0
+  const app = Effect.suspend(() => {
+    begun++
+    return Effect.interruptible(Deferred.await(gate))
+  }).pipe(
+    Effect.onExit((exit) => Effect.sync(() => ends.push(Exit.isSuccess(exit) ? "answered" : "interrupted"))),
+    Effect.as(ok)
+  )
+  return { ends, app, begun: () => begun, release: Deferred.succeed(gate, undefined) }
+})
+
+describe("a client that goes away", () => {
+  it.live.each(["reset", "destroy", "end"] as const)("by %s interrupts the handler", (how) =>
+    Effect.gen(function*() {
+      const waiting = yield* makeWaiting
+      const serving = yield* HttpServing.app(waiting.app)
+      const peer = yield* HttpPeer.connect(serving.port)
+      yield* peer.send(HttpPeer.get("/"))
+      yield* until("the handler runs", () => waiting.begun() === 1)
+      if (how === "reset") peer.socket.resetAndDestroy()
+      else peer.socket[how]()
+      yield* until("the handler has ended", () => waiting.ends.length === 1)
+      assert.deepStrictEqual(waiting.ends, ["interrupted"])
+      yield* until("the connection is gone", () => Effect.runSync(serving.listener.connections).length === 0)
+    }).pipe(quiet))
+
+  it.live("by ending its side gets its answer, with halfOpen", () =>
+    Effect.gen(function*() {
+      const waiting = yield* makeWaiting
+      const serving = yield* HttpServing.app(waiting.app, { halfOpen: true })
+      const peer = yield* HttpPeer.connect(serving.port)
+      yield* peer.send(HttpPeer.get("/"))
+      yield* until("the handler runs", () => waiting.begun() === 1)
+      peer.socket.end()
+      yield* Effect.sleep(50)
+      yield* waiting.release
+      assert.strictEqual((yield* peer.response).body, "ok")
+      assert.deepStrictEqual(yield* peer.ending, fin)
+    }).pipe(quiet))
+
+  it.live("2,000 connections, half of them reset by the client, leave no descriptor behind", () =>
+    Effect.gen(function*() {
+      const before = descriptors()
+      yield* Effect.scoped(Effect.gen(function*() {
+        const serving = yield* HttpServing.app(Effect.succeed(ok))
+        for (let round = 0; round < 10; round++) {
+          yield* Effect.scoped(Effect.gen(function*() {
+            const peers = yield* many(200, HttpPeer.connect(serving.port))
+            yield* Effect.forEach(peers, (peer) => peer.get("/"), { concurrency: "unbounded" })
+            for (const [index, { socket }] of peers.entries()) {
+              if (index % 2 === 0) socket.resetAndDestroy()
+            }
+          }))
+        }
+        yield* until("every connection is gone", () => Effect.runSync(serving.listener.connections).length === 0)
+      }))
+      yield* untilDescriptors(before)
+    }).pipe(quiet))
+})
+
+describe("Expect: 100-continue", () => {
+  const reading = Effect.gen(function*() {
+    const request = yield* HttpServerRequest.HttpServerRequest
+    return request.url === "/read"
+      ? HttpServerResponse.text(String((yield* Effect.orDie(request.text)).length))
+      : HttpServerResponse.text("too large", { status: 413 })
+  })
+  const post = (path: string) =>
+    `POST ${path} HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n`
+
+  it.live("is answered when the handler reads, and the connection stays", () =>
+    Effect.gen(function*() {
+      const { port } = yield* HttpServing.app(reading)
+      const peer = yield* HttpPeer.connect(port)
+      for (let round = 0; round < 2; round++) {
+        yield* peer.send(post("/read"))
+        assert.strictEqual((yield* peer.response).status, 100)
+        yield* peer.send("hello")
+        const { body, headers } = yield* peer.response
+        assert.deepStrictEqual([body, headers["connection"]], ["5", "keep-alive"])
+      }
+    }).pipe(quiet))
+
+  it.live("is not answered before an early answer, which ends the connection", () =>
+    Effect.gen(function*() {
+      const { port } = yield* HttpServing.app(reading)
+      const peer = yield* HttpPeer.connect(port)
+      yield* peer.send(post("/reject"))
+      const { headers, status } = yield* peer.response
+      assert.deepStrictEqual([status, headers["connection"]], [413, "close"])
+      assert.deepStrictEqual(yield* peer.ending, fin)
+    }).pipe(quiet))
+
+  it.live("is answered in a drain", () =>
+    Effect.gen(function*() {
+      const begun = yield* Deferred.make<void>()
+      const gate = yield* Deferred.make<void>()
+      const { listener, port } = yield* HttpServing.app(
+        Effect.andThen(Deferred.succeed(begun, undefined), Effect.andThen(Deferred.await(gate), reading))
+      )
+      const peer = yield* HttpPeer.connect(port)
+      yield* peer.send(post("/read"))
+      yield* Deferred.await(begun)
+      const closing = yield* start(listener.close())
+      yield* untilStage(listener, "Draining")
+      yield* Deferred.succeed(gate, undefined)
+      assert.strictEqual((yield* peer.response).status, 100)
+      yield* peer.send("hello")
+      const { body, headers } = yield* peer.response
+      assert.deepStrictEqual([body, headers["connection"]], ["5", "close"])
+      yield* Fiber.join(closing)
+    }).pipe(quiet))
+})
+
+describe("time-outs", () => {
+  const limits = { firstByte: 300, head: 400, request: 900, inactivity: 300, handshake: 300 }
+  const reading = Effect.gen(function*() {
+    const request = yield* HttpServerRequest.HttpServerRequest
+    return HttpServerResponse.text(String((yield* Effect.orDie(request.text)).length))
+  })
+  const serve = HttpServing.app(reading, { timeouts: limits })
+
+  it.live("a client that says nothing is ended", () =>
+    Effect.gen(function*() {
+      const { port } = yield* serve
+      const peer = yield* HttpPeer.connect(port)
+      const [ending, millis] = yield* timed(peer.ending)
+      assert.deepStrictEqual(ending, fin)
+      assert.isAtLeast(millis, 250)
+    }).pipe(quiet))
+
+  it.live("half a head is answered 408", () =>
+    Effect.gen(function*() {
+      const { port } = yield* serve
+      const peer = yield* HttpPeer.connect(port)
+      yield* peer.send("GET / HTTP/1.1\r\nHo")
+      const [{ status }, millis] = yield* timed(peer.response)
+      assert.strictEqual(status, 408)
+      assert.isAtLeast(millis, 350)
+    }).pipe(quiet))
+
+  it.live("half a body is answered 408", () =>
+    Effect.gen(function*() {
+      const { port } = yield* serve
+      const peer = yield* HttpPeer.connect(port)
+      yield* peer.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\nhello")
+      const [{ status }, millis] = yield* timed(peer.response)
+      assert.strictEqual(status, 408)
+      assert.isAtLeast(millis, 850)
+    }).pipe(quiet))
+
+  it.live("an idle connection is ended", () =>
+    Effect.gen(function*() {
+      const { port } = yield* serve
+      const peer = yield* HttpPeer.connect(port)
+      yield* peer.get("/")
+      assert.strictEqual((yield* peer.ending).partial, false)
+    }).pipe(quiet))
+
+  it.live("half a handshake is ended", () =>
+    Effect.gen(function*() {
+      const { port } = yield* HttpServing.app(reading, { timeouts: limits, tls: selfSigned() })
+      const peer = yield* HttpPeer.connect(port)
+      yield* peer.send(Buffer.from("16030102000100", "hex"))
+      const [, millis] = yield* timed(peer.ending)
+      assert.isAtLeast(millis, 250)
+    }).pipe(quiet))
+
+  it.live("an HTTP/2 session without a stream is ended, and one that is idle, and a request that does not come", () =>
+    Effect.gen(function*() {
+      const { port } = yield* serve
+      const silent = yield* Http2Client.connect(port)
+      const idle = yield* Http2Client.connect(port)
+      const late = yield* Http2Client.connect(port)
+      assert.strictEqual((yield* idle.get("/")).status, 200)
+      const request = yield* start(Effect.callback<number>((resume) => {
+        const stream = late.session.request({ ":path": "/", ":method": "POST" }, { endStream: false })
+        stream.on("error", () => {})
+        stream.on("response", (headers) => resume(Effect.succeed(headers[":status"] ?? 0)))
+      }))
+      yield* Effect.all([silent.closed, idle.closed])
+      assert.strictEqual(yield* Fiber.join(request), 408)
+    }).pipe(quiet))
+
+  it.live("are Node's own on a server that is given, but for what is said", () =>
+    Effect.gen(function*() {
+      let server: Http.Server | undefined
+      const make = () => server = Http.createServer({ headersTimeout: 1234 })
+      yield* NodeHttp.make(make, { port: 0, host: "127.0.0.1", timeouts: { inactivity: 700 } })
+      assert.deepInclude(server, { headersTimeout: 1234, keepAliveTimeout: 700, requestTimeout: 300_000 })
+    }).pipe(quiet))
+
+  it.live("one that cannot be is an error of the layer", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(NodeHttp.make({ port: 0, timeouts: { head: -1 } }))
+      assert.strictEqual(error._tag, "ServeError")
+      assert.include(String(error.cause), "timeouts.head")
+    }).pipe(quiet))
+})
+
+describe("where and whom it serves", () => {
+  it.live("a Unix socket", () =>
+    Effect.gen(function*() {
+      const path = Path.join(yield* folder(), "http")
+      const { listener } = yield* HttpServing.app(Effect.succeed(ok), { path })
+      const peer = yield* HttpPeer.connect(0, { path })
+      assert.strictEqual((yield* peer.get("/")).body, "ok")
+      const report = yield* listener.close({ idleGrace: 0 })
+      assert.deepStrictEqual(yield* peer.ending, fin)
+      assert.strictEqual(report.outcome, "Drained")
+    }).pipe(quiet))
+
+  it.live("who is refused by admission gets a 503, and when to come again", () =>
+    Effect.gen(function*() {
+      const { listener, port } = yield* HttpServing.app(Effect.succeed(ok), {
+        admission: { maxConnections: 1, overflow: "reject" }
+      })
+      const first = yield* HttpPeer.connect(port)
+      yield* first.get("/")
+      const second = yield* HttpPeer.connect(port)
+      yield* second.send(HttpPeer.get("/"))
+      const { headers, status } = yield* second.response
+      assert.strictEqual(status, 503)
+      assert.include(["1", "2", "3", "4", "5"], headers["retry-after"])
+      assert.deepStrictEqual(yield* second.ending, fin)
+      assert.strictEqual((yield* first.get("/")).status, 200)
+      yield* listener.close({ idleGrace: 0 })
+    }).pipe(quiet))
+
+  it.live("in a lame duck everybody, with the goodbye on each answer, and idle connections stay", () =>
+    Effect.gen(function*() {
+      const { listener, port } = yield* HttpServing.app(Effect.succeed(ok))
+      const idle = yield* HttpPeer.connect(port)
+      yield* idle.get("/")
+      const closing = yield* start(listener.close({ lameDuck: 600, idleGrace: 0 }))
+      yield* untilStage(listener, "LameDuck")
+      const fresh = yield* HttpPeer.connect(port)
+      assert.strictEqual((yield* fresh.get("/")).headers["connection"], "close")
+      assert.deepStrictEqual(yield* fresh.ending, fin)
+      assert.isFalse(idle.socket.readableEnded)
+      assert.strictEqual((yield* idle.get("/")).headers["connection"], "close")
+      const h2 = yield* Http2Client.connect(port)
+      assert.strictEqual((yield* h2.get("/")).status, 200)
+      assert.strictEqual(yield* h2.goaway, 0)
+      yield* Fiber.join(closing)
+    }).pipe(quiet))
+
+  it.live("an abort signal closes it", () =>
+    Effect.gen(function*() {
+      const controller = new AbortController()
+      const { listener, port } = yield* HttpServing.app(Effect.succeed(ok), { signal: controller.signal })
+      const peer = yield* HttpPeer.connect(port)
+      yield* peer.get("/")
+      controller.abort()
+      assert.strictEqual((yield* listener.closed).outcome, "Drained")
+    }).pipe(quiet))
+
+  it.live("with disablePreemptiveShutdown, the end of serving interrupts its handlers and leaves the listener open", () =>
+    Effect.gen(function*() {
+      const waiting = yield* makeWaiting
+      const scope = yield* Scope.make()
+      const outer = yield* Effect.scope
+      const server = yield* NodeHttp.make({ host: "127.0.0.1", port: 0, disablePreemptiveShutdown: true })
+      yield* Scope.provide(server.serve(waiting.app), scope)
+      const { address } = server
+      const port = address._tag === "UnixPathAddress" ? 0 : address.port
+      const peer = yield* HttpPeer.connect(port)
+      yield* peer.send(HttpPeer.get("/"))
+      yield* until("the handler runs", () => waiting.begun() === 1)
+      yield* Scope.close(scope, Exit.void)
+      assert.deepStrictEqual(waiting.ends, ["interrupted"])
+      assert.strictEqual((yield* peer.response).status, 503)
+      yield* Scope.provide(server.serve(Effect.succeed(ok)), outer)
+      assert.strictEqual((yield* (yield* HttpPeer.connect(port)).get("/")).body, "ok")
+    }).pipe(quiet))
+
+  it.live("a request finds its connection; there is none outside of this package", () =>
+    Effect.gen(function*() {
+      const { port } = yield* HttpServing.app(Effect.map(NodeHttp.connection, (connection) =>
+        HttpServerResponse.text(Option.match(connection, {
+          onNone: () => "none",
+          onSome: ({ listener }) => listener
+        }))))
+      assert.strictEqual((yield* (yield* HttpPeer.connect(port)).get("/")).body, "http")
+      const client = yield* Http2Client.connect(port)
+      assert.strictEqual((yield* client.get("/")).body, "http")
+      const web = HttpServerRequest.fromWeb(new Request("http://test/"))
+      const none = yield* Effect.provideService(NodeHttp.connection, HttpServerRequest.HttpServerRequest, web)
+      assert.isTrue(Option.isNone(none))
+    }).pipe(quiet))
+})

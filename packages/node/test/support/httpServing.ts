@@ -1,0 +1,50 @@
+/** HTTP servers in the process of the test. */
+import { Listener } from "@effect-listener/core/Listener"
+import * as NodeHttp from "@effect-listener/node/NodeHttp"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as HttpRouter from "effect/http/HttpRouter"
+import { HttpServer } from "effect/http/HttpServer"
+import type { ServeError } from "effect/http/HttpServerError"
+import type { HttpServerRequest } from "effect/http/HttpServerRequest"
+import type { HttpServerResponse } from "effect/http/HttpServerResponse"
+import * as Layer from "effect/Layer"
+import * as NetAddress from "effect/net/NetAddress"
+import type * as Scope from "effect/Scope"
+
+export interface Serving {
+  readonly listener: Listener
+  readonly port: number
+}
+
+/** Serves an application without a router, until the scope ends. */
+export const app = <E>(
+  httpApp: Effect.Effect<HttpServerResponse, E, HttpServerRequest | Scope.Scope>,
+  options: Partial<NodeHttp.ServerOptions> = {}
+): Effect.Effect<Serving, ServeError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const services = yield* Layer.build(NodeHttp.layerServer(withPort(options)))
+    yield* Context.get(services, HttpServer).serve(httpApp)
+    return yield* servingOf(services)
+  })
+
+/** Serves routes, until the scope ends. */
+export const routes = (
+  layer: Layer.Layer<never, never, HttpRouter.HttpRouter>,
+  options: Partial<NodeHttp.ServerOptions> = {}
+): Effect.Effect<Serving, ServeError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const served = HttpRouter.serve(layer, { disableLogger: true, disableListenLog: true })
+    return yield* servingOf(yield* Layer.build(Layer.provideMerge(served, NodeHttp.layer(withPort(options)))))
+  })
+
+const withPort = (options: Partial<NodeHttp.ServerOptions>): NodeHttp.ServerOptions =>
+  options.path === undefined ? { host: "127.0.0.1", port: 0, ...options } : options
+
+const servingOf = (services: Context.Context<Listener>): Effect.Effect<Serving> => {
+  const listener = Context.get(services, Listener)
+  return Effect.map(Effect.orDie(listener.address), (address) => ({
+    listener,
+    port: NetAddress.isInetAddress(address) ? address.port : 0
+  }))
+}
