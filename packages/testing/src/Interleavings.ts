@@ -27,12 +27,34 @@
  * })
  *
  * const report = await Effect.runPromise(Interleavings.explore(program))
- * console.log(Option.getOrThrow(report.finding).message)
+ * console.log(report.schedules) // => 8
+ * const { kind, schedule } = Option.getOrThrow(report.finding)
+ * console.log(kind, schedule) // => Failure 7
  *
- * // the same order again, also in another process
- * const { schedule } = Option.getOrThrow(report.finding)
+ * // the same order again, in this process or another
  * const again = await Effect.runPromise(Interleavings.explore(program, { schedule }))
- * console.log(Option.isSome(again.finding)) // true
+ * console.log(Option.isSome(again.finding)) // => true
+ * ```
+ *
+ * The finding's message shows that order, each fiber at the line of its last
+ * `yield*`:
+ *
+ * ```text
+ * Failure: Error: counted 1
+ *
+ * The schedule 7:
+ *
+ *   main     counter.ts:5:28   () => makeUnsafe(value)
+ *   main     counter.ts:10:10  Effect.all
+ *   fiber 1  counter.ts:7:26   () => self.ref.current
+ *   -------- held back inside the other's operation (choice 7)
+ *   fiber 2  counter.ts:7:26   () => self.ref.current
+ *   fiber 2  counter.ts:8:12   () => MutableRef.set(self.ref, value) · ends
+ *   fiber 1  counter.ts:8:12   () => MutableRef.set(self.ref, value) · ends
+ *   main     counter.ts:11:24  () => self.ref.current
+ *   main     counter.ts:12:36  fail ×2 · fails
+ *
+ * To repeat it: INTERLEAVINGS_SCHEDULE=7
  * ```
  *
  * **What is controlled**
@@ -166,7 +188,7 @@ export interface Report {
  *     post(() => Deferred.doneUnsafe(message, Exit.succeed("hello")))
  *   }
  * }))
- * console.log(Interleavings.format(report))
+ * console.log(Interleavings.format(report)) // => … schedules, exhaustive: no finding
  * ```
  *
  * @stability experimental

@@ -6,7 +6,7 @@
  *
  * **Example** (With vitest)
  *
- * ```ts
+ * ```ts no-run: needs vitest
  * import { it } from "@effect-listener/testing/vitest"
  * import { Effect, Ref } from "effect"
  *
@@ -21,7 +21,7 @@
  *
  * **Example** (With `@effect/vitest`)
  *
- * ```ts
+ * ```ts no-run: needs vitest
  * import { extend } from "@effect-listener/testing/vitest"
  * import * as EffectVitest from "@effect/vitest"
  * import { Effect } from "effect"

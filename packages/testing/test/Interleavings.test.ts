@@ -13,10 +13,6 @@ import * as Random from "effect/Random"
 import * as Ref from "effect/Ref"
 import * as Semaphore from "effect/Semaphore"
 import * as Tracer from "effect/Tracer"
-import { execFile } from "node:child_process"
-import { readFile } from "node:fs/promises"
-import { fileURLToPath } from "node:url"
-import { promisify } from "node:util"
 import type { Schedule } from "../src/internal/schedule.ts"
 import * as schedules from "../src/internal/schedule.ts"
 import { shrink } from "../src/internal/shrink.ts"
@@ -43,17 +39,6 @@ const outcomes = Effect.fnUntraced(function*<A>(program: Effect.Effect<A>, optio
   assert.isTrue(report.exhaustive)
   return Array.from(seen).sort((one, other) => String(one) < String(other) ? -1 : 1)
 })
-
-const node = (args: ReadonlyArray<string>, environment: Record<string, string> = {}) =>
-  Effect.promise(() =>
-    promisify(execFile)(process.execPath, args, {
-      cwd: fileURLToPath(new URL("..", import.meta.url)),
-      env: { ...process.env, ...environment },
-      timeout: 60_000
-    })
-  )
-
-const run = (file: string, environment?: Record<string, string>) => node([`test/fixtures/${file}`], environment)
 
 describe("Interleavings", () => {
   describe("five classic races", () => {
@@ -107,16 +92,6 @@ describe("Interleavings", () => {
         assert.strictEqual(messages.size, 1)
       }))
 
-    it.live("repeats in another process, from the environment", () =>
-      Effect.gen(function*() {
-        const first = JSON.parse((yield* run("explore.ts")).stdout)
-        const again = JSON.parse((yield* run("explore.ts", { INTERLEAVINGS_SCHEDULE: first.schedule })).stdout)
-        assert.isAbove(first.schedules, 1)
-        assert.deepStrictEqual(again, { ...first, schedules: 1 })
-        const passing = yield* Effect.exit(run("explore.ts", { INTERLEAVINGS_SCHEDULE: "default" }))
-        assert.include(String(passing), "no finding")
-      }))
-
     it.live("takes the default where the program has changed", () =>
       Effect.gen(function*() {
         const report = yield* Interleavings.explore(Effect.void, { schedule: "3:9,400" })
@@ -148,7 +123,7 @@ describe("Interleavings", () => {
           yield* Effect.forkChild(gen(Queue.take(queue)))
           yield* Effect.forkChild(gen(latch.await))
           yield* Effect.forkChild(Deferred.await(deferred))
-          yield* Fiber.join(yield* Effect.forkChild(Effect.never))
+          return yield* Fiber.join(yield* Effect.forkChild(Effect.never))
         }))
         assert.strictEqual(kind, "Deadlock")
         const place = "packages/testing/test/Interleavings.test.ts:\\d+:\\d+"
@@ -554,51 +529,10 @@ describe("Interleavings", () => {
       }))
   })
 
-  it.live("needs neither vitest nor anything of Node", () =>
-    Effect.gen(function*() {
-      const hooks = `import { registerHooks } from "node:module"
-        registerHooks({ resolve: (specifier, context, next) => {
-          if (/^(vitest|node:)/.test(specifier) && context.parentURL?.includes("/packages/testing/src/")) {
-            throw new Error("imports " + specifier)
-          }
-          return next(specifier, context)
-        } })`
-      const program = `import { explore, format } from "@effect-listener/testing/Interleavings"
-        import * as Effect from "effect/Effect"
-        const { process } = globalThis
-        delete globalThis.process
-        const report = await Effect.runPromise(explore(Effect.void))
-        process.stdout.write(format(report))`
-      const preload = `data:text/javascript,${encodeURIComponent(hooks)}`
-      const { stdout } = yield* node(["--import", preload, "--input-type=module", "--eval", program])
-      assert.strictEqual(stdout, "1 schedule, exhaustive: no finding")
-    }))
-
-  it.live("does what the examples in its documentation say", () =>
-    Effect.gen(function*() {
-      const source = yield* Effect.promise(() => readFile(new URL("../src/Interleavings.ts", import.meta.url), "utf8"))
-      const outputs: Array<string> = []
-      for (const [, example] of source.matchAll(/```ts\n([^]*?) \* ```/g)) {
-        const { stdout } = yield* node(["--input-type=module-typescript", "--eval", example!.replace(/^ \* ?/gm, "")])
-        outputs.push(stdout)
-      }
-      assert.lengthOf(outputs, 2)
-      assert.match(outputs[0]!, /^Failure: Error: counted 1\n[^]*\ntrue\n$/)
-      assert.match(outputs[1]!, /^\d+ schedules, exhaustive: no finding\n$/)
-    }))
-
   it.live("can be interrupted while it explores", () =>
     Effect.gen(function*() {
       const endless = Interleavings.explore(races[1]!.corrected, { maxSchedules: Infinity, strategy: "random" })
       assert.isTrue(Option.isNone(yield* Effect.timeoutOption(endless, "50 millis")))
-    }))
-
-  it.live("keeps nothing of 100,000 schedules", () =>
-    Effect.gen(function*() {
-      const { grown, schedules } = JSON.parse((yield* run("memory.ts")).stdout)
-      assert.strictEqual(schedules, 100_000)
-      // Bytes. Less than twenty a schedule: anything kept of each would be more.
-      assert.isBelow(grown, 2_000_000)
     }))
 })
 

@@ -1,0 +1,89 @@
+/** What needs another process to be seen: the environment variable, memory, what a test that fails prints. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { execFile } from "node:child_process"
+import { createRequire } from "node:module"
+import { dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { promisify } from "node:util"
+
+const node = (args: ReadonlyArray<string>, environment: Record<string, string> = {}) =>
+  Effect.promise(() =>
+    promisify(execFile)(process.execPath, args, {
+      cwd: fileURLToPath(new URL("..", import.meta.url)),
+      env: { ...process.env, ...environment },
+      timeout: 60_000
+    })
+  )
+
+const run = (file: string, environment?: Record<string, string>) => node([`test/fixtures/${file}`], environment)
+
+describe("Interleavings", () => {
+  it.live("repeats in another process, from the environment", () =>
+    Effect.gen(function*() {
+      const first = JSON.parse((yield* run("explore.ts")).stdout)
+      const again = JSON.parse((yield* run("explore.ts", { INTERLEAVINGS_SCHEDULE: first.schedule })).stdout)
+      assert.isAbove(first.schedules, 1)
+      assert.deepStrictEqual(again, { ...first, schedules: 1 })
+      const passing = yield* Effect.exit(run("explore.ts", { INTERLEAVINGS_SCHEDULE: "default" }))
+      assert.include(String(passing), "no finding")
+    }))
+
+  it.live("needs neither vitest nor anything of Node", () =>
+    Effect.gen(function*() {
+      const hooks = `import { registerHooks } from "node:module"
+        registerHooks({ resolve: (specifier, context, next) => {
+          if (/^(vitest|node:)/.test(specifier) && context.parentURL?.includes("/packages/testing/src/")) {
+            throw new Error("imports " + specifier)
+          }
+          return next(specifier, context)
+        } })`
+      const program = `import { explore, format } from "@effect-listener/testing/Interleavings"
+        import * as Effect from "effect/Effect"
+        const { process } = globalThis
+        delete globalThis.process
+        const report = await Effect.runPromise(explore(Effect.void))
+        process.stdout.write(format(report))`
+      const preload = `data:text/javascript,${encodeURIComponent(hooks)}`
+      const { stdout } = yield* node(["--import", preload, "--input-type=module", "--eval", program])
+      assert.strictEqual(stdout, "1 schedule, exhaustive: no finding")
+    }))
+
+  it.live("keeps nothing of 100,000 schedules", () =>
+    Effect.gen(function*() {
+      const { grown, schedules } = JSON.parse((yield* run("memory.ts")).stdout)
+      assert.strictEqual(schedules, 100_000)
+      // Bytes. Less than twenty a schedule: anything kept of each would be more.
+      assert.isBelow(grown, 2_000_000)
+    }))
+})
+
+describe("a test that fails", () => {
+  const vitest = join(dirname(createRequire(import.meta.url).resolve("vitest/package.json")), "vitest.mjs")
+  const config = fileURLToPath(new URL("fixtures/vitest/vitest.config.ts", import.meta.url))
+
+  const runVitest = async (environment: Record<string, string>): Promise<string> => {
+    const args = [vitest, "run", "--config", config, "--reporter=verbose"]
+    const env = { ...process.env, NO_COLOR: "1", ...environment }
+    const outcome = await promisify(execFile)(process.execPath, args, { env, timeout: 60_000 }).catch(
+      (failure: { readonly stdout: string; readonly stderr: string }) => failure
+    )
+    return outcome.stdout + outcome.stderr
+  }
+
+  it("prints the trace with source lines, and what repeats it", async () => {
+    const first = await runVitest({})
+    assert.match(first, /InterleavingError: \d+ schedules: Failure/)
+    assert.match(first, /fiber 1 +\S*failing\.case\.ts:11:\d+ +\(\) => self\.ref\.current/)
+    assert.match(first, /failing\.case\.ts:16:\d+/)
+    // A passing test says how much was explored.
+    assert.include(first, "1 schedule, exhaustive: no finding")
+    const schedule = /INTERLEAVINGS_SCHEDULE=(\S+)/.exec(first)?.[1]
+    assert.isDefined(schedule)
+    const again = await runVitest({ INTERLEAVINGS_SCHEDULE: schedule! })
+    assert.include(again, "InterleavingError: 1 schedule: Failure")
+    assert.strictEqual(traceOf(again), traceOf(first))
+  })
+})
+
+const traceOf = (output: string): string => output.slice(output.indexOf("The schedule"), output.indexOf("To repeat it"))
