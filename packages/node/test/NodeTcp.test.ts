@@ -6,6 +6,7 @@ import { NetAddress } from "effect/net"
 import * as Fs from "node:fs"
 import { connect } from "./support/peer.ts"
 import * as Program from "./support/process.ts"
+import { turns } from "./support/resources.ts"
 
 const bind = (options: NodeTcp.TransportOptions) => NodeTcp.transport(options).bind
 
@@ -104,6 +105,34 @@ describe("NodeTcp.transport", () => {
     Effect.gen(function*() {
       const error = yield* Effect.flip(bind(options))
       assert.strictEqual(error._tag === "InvalidArgument" && error.parameter, parameter)
+    }))
+
+  it.live("sends small writes at once, unless told not to", () =>
+    Effect.gen(function*() {
+      const answer = (options: Partial<NodeTcp.TransportOptions>) =>
+        Effect.gen(function*() {
+          const bound = yield* bind({ port: 0, host: "127.0.0.1", ...options })
+          const peer = yield* connect(bound.address)
+          const connection = yield* bound.accept
+          const { pull } = yield* connection.socket.reader
+          const { write } = yield* connection.socket.writer
+          const times: Array<number> = []
+          for (let i = 1; i <= 20; i++) {
+            const begun = performance.now()
+            yield* peer.send("x")
+            yield* pull
+            for (const part of ["a", "b", "c"]) {
+              yield* write(part)
+              yield* turns(1)
+            }
+            yield* peer.received(3 * i)
+            times.push(performance.now() - begun)
+          }
+          yield* connection.destroy
+          return times.sort((one, other) => one - other)[10]!
+        })
+      // the kernel holds back b until the peer has acknowledged a, which it does after 40 ms
+      assert.isBelow(2 * (yield* answer({})), yield* answer({ noDelay: false }))
     }))
 
   it.live("takes every good option", () =>

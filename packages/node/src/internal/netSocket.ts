@@ -158,8 +158,10 @@ export class NetConnection implements TransportConnection {
 
   /** Why a pull must fail now. */
   get failure(): Socket.SocketError | undefined {
-    const { destroyed, errored } = this.netSocket
-    return this.readError ?? (errored !== null ? readError(errored) : destroyed ? notOpen : undefined)
+    const { destroyed, errored, readableEnded } = this.netSocket
+    if (this.readError !== undefined) return this.readError
+    if (errored !== null) return readError(errored)
+    return destroyed ? notOpen : readableEnded ? endedByPeer : undefined
   }
 
   get buffered(): boolean {
@@ -338,57 +340,69 @@ class NetReader implements Socket.Reader {
 
 /** One acquisition of a connection's writer. Releasing it ends the writing side. */
 class NetWriter implements Socket.Writer {
-  readonly write: Socket.Writer["write"]
-  readonly writeAll: Socket.Writer["writeAll"]
+  readonly write: Socket.Writer["write"] = (chunk) =>
+    Effect.suspend(() => Socket.isCloseEvent(chunk) ? this.close(chunk) : this.send(chunk))
+  readonly writeAll: Socket.Writer["writeAll"] = (chunks) =>
+    Effect.suspend(() => chunks.length === 1 ? this.send(chunks[0]) : this.sendAll(chunks))
+  private readonly connection: NetConnection
 
   constructor(connection: NetConnection) {
-    const socket = connection.netSocket
+    this.connection = connection
+  }
 
-    /**
-     * Node destroys a socket that is written to after its end: this says what
-     * Node would say, without it.
-     */
-    const failed = (): Socket.SocketError => {
-      const state = socket.writableEnded && !socket.destroyed ? "ended" : "closed"
-      return writeError(socket.errored ?? new Error(`the socket is ${state}: it takes no more bytes`))
+  private send(chunk: Uint8Array | string): Effect.Effect<void, Socket.SocketError> {
+    const socket = this.connection.netSocket
+    if (!socket.writable) return this.failed
+    try {
+      return socket.write(chunk) ? Effect.void : this.room
+    } catch (cause) {
+      return Effect.fail(writeError(cause))
     }
-    const room: Effect.Effect<void, Socket.SocketError> = Effect.suspend(() => {
-      if (socket.destroyed || socket.errored !== null) return Effect.fail(failed())
-      return socket.writableNeedDrain ? wait : Effect.void
+  }
+
+  private sendAll(chunks: ReadonlyArray<Uint8Array | string>): Effect.Effect<void, Socket.SocketError> {
+    const socket = this.connection.netSocket
+    if (!socket.writable) return this.failed
+    socket.cork()
+    try {
+      for (const chunk of chunks) socket.write(chunk)
+      return this.room
+    } catch (cause) {
+      return Effect.fail(writeError(cause))
+    } finally {
+      socket.uncork()
+    }
+  }
+
+  private close(event: Socket.CloseEvent): Effect.Effect<void> {
+    this.connection.closeWith(event)
+    return Effect.void
+  }
+
+  /**
+   * Node destroys a socket that is written to after its end: this says what
+   * Node would say, without it.
+   */
+  private get failed(): Effect.Effect<never, Socket.SocketError> {
+    const socket = this.connection.netSocket
+    const state = socket.writableEnded && !socket.destroyed ? "ended" : "closed"
+    return Effect.fail(writeError(socket.errored ?? new Error(`the socket is ${state}: it takes no more bytes`)))
+  }
+
+  /** Completes when the peer has taken so much that there is room again. */
+  private get room(): Effect.Effect<void, Socket.SocketError> {
+    return Effect.suspend(() => {
+      const socket = this.connection.netSocket
+      if (socket.destroyed || socket.errored !== null) return this.failed
+      return socket.writableNeedDrain ? this.waitForRoom : Effect.void
     })
-    const wait: Effect.Effect<void, Socket.SocketError> = Effect.callback((resume) => {
-      const again = () => resume(room)
-      connection.waitForRoom(again)
-      return Effect.sync(() => connection.stopWaitingForRoom(again))
+  }
+
+  private get waitForRoom(): Effect.Effect<void, Socket.SocketError> {
+    return Effect.callback((resume) => {
+      const again = () => resume(this.room)
+      this.connection.waitForRoom(again)
+      return Effect.sync(() => this.connection.stopWaitingForRoom(again))
     })
-
-    const send = (chunk: Uint8Array | string): Effect.Effect<void, Socket.SocketError> => {
-      if (!socket.writable) return Effect.fail(failed())
-      try {
-        return socket.write(chunk) ? Effect.void : room
-      } catch (cause) {
-        return Effect.fail(writeError(cause))
-      }
-    }
-    const sendAll = (chunks: ReadonlyArray<Uint8Array | string>): Effect.Effect<void, Socket.SocketError> => {
-      if (!socket.writable) return Effect.fail(failed())
-      socket.cork()
-      try {
-        for (const chunk of chunks) socket.write(chunk)
-        return room
-      } catch (cause) {
-        return Effect.fail(writeError(cause))
-      } finally {
-        socket.uncork()
-      }
-    }
-
-    this.write = (chunk) =>
-      Effect.suspend(() => {
-        if (!Socket.isCloseEvent(chunk)) return send(chunk)
-        connection.closeWith(chunk)
-        return Effect.void
-      })
-    this.writeAll = (chunks) => Effect.suspend(() => chunks.length === 1 ? send(chunks[0]) : sendAll(chunks))
   }
 }
