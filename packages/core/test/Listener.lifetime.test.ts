@@ -197,6 +197,19 @@ describe("the lifetime of a listener", () => {
         assert.strictEqual((yield* listener.close()).outcome, "Drained")
       }))
 
+    it.effect("nor does a transport that throws go unnoticed: it faults the listener with what it threw", () =>
+      Effect.gen(function*() {
+        const memory = yield* MemoryTransport.make()
+        const broken: Transport.Transport = {
+          name: "broken",
+          bind: Effect.map(memory.bind, (bound) => ({ ...bound, accept: Effect.die("broken") }))
+        }
+        const listener = yield* listen(broken, { drain: quick })
+        const error = yield* Effect.flip(Effect.scoped(listener.accept))
+        assert.instanceOf(error, ListenerError.ListenerFaulted)
+        assert.isTrue(error.reason !== "Aborted" && error.reason.cause === "broken")
+      }))
+
     it.effect("an unknown error ten times in a row does", () =>
       Effect.gen(function*() {
         const transport = yield* MemoryTransport.make()

@@ -42,17 +42,16 @@ const shakeHands = (life: Life, connection: ConnectionImpl, attached: () => void
   connection.handled = true
   const program = Effect.withFiber((fiber) => {
     connection.fiber = fiber
-    return Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(Effect.exit(restore(handshake(life, connection))), (exit) => {
-        if (Exit.isFailure(exit) || connection.step !== "Handshake") return finish(life, connection, exit)
-        connection.fiber = undefined
-        connection.handled = false
-        attached()
-        return Effect.void
-      })
-    )
+    const shaking = connection.cut ? Effect.interrupt : Effect.interruptible(handshake(life, connection))
+    return Effect.flatMap(Effect.exit(shaking), (exit) => {
+      if (Exit.isFailure(exit) || connection.step !== "Handshake") return finish(life, connection, exit)
+      connection.fiber = undefined
+      connection.handled = false
+      attached()
+      return Effect.void
+    })
   })
-  life.runFork(program).addObserver(() => {
+  life.runFork(program, { uninterruptible: true }).addObserver(() => {
     if (connection.driver === undefined) life.handlerEnded(connection)
   })
 }

@@ -164,16 +164,17 @@ export const serveConnection = (life: Life, connection: ConnectionImpl, registra
   const work = isReady(connection) ? handle : Effect.andThen(handshake(life, connection), handle)
   const program = Effect.withFiber((fiber) => {
     connection.fiber = fiber
-    return Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(
-        Effect.exit(restore(work)),
-        (exit) =>
-          Effect.flatMap(Effect.exit(Scope.close(scope, exit)), (closed) =>
-            finish(life, connection, Exit.isFailure(closed) && Exit.isSuccess(exit) ? closed : exit))
-      )
+    return Effect.flatMap(
+      Effect.exit(connection.cut ? Effect.interrupt : Effect.interruptible(work)),
+      (exit) =>
+        Effect.flatMap(
+          Effect.exit(Scope.close(scope, exit)),
+          (closed) => finish(life, connection, Exit.isFailure(closed) && Exit.isSuccess(exit) ? closed : exit)
+        )
     )
   })
-  Effect.runForkWith(own)(program).addObserver(() => life.handlerEnded(connection))
+  // uninterruptible from its first operation on: whenever it is cut, it finishes its connection
+  Effect.runForkWith(own)(program, { uninterruptible: true }).addObserver(() => life.handlerEnded(connection))
 }
 
 /** How one registration takes part in the accept queue. */
@@ -186,14 +187,7 @@ export const registrationTaker = (life: Life, registration: Registration): Taker
 })
 
 /** Turns a connection away: in its protocol's words where there are some, with a FIN otherwise. */
-export const refuse = (life: Life, connection: ConnectionImpl, by: Taker | undefined): void => {
-  life.refused()
-  if (by?.refuse !== undefined) by.refuse(connection)
-  else refuseWith(life, connection, Effect.void)
-}
-
-/** Lets go of a connection nobody took before the listener closed. */
-export const turnAway = (life: Life, connection: ConnectionImpl): void => {
+export const refuse = (life: Life, connection: ConnectionImpl): void => {
   const by = life.queue.refuser()
   if (by?.refuse !== undefined) by.refuse(connection)
   else refuseWith(life, connection, Effect.void)
@@ -208,22 +202,20 @@ export const refuseWith = (life: Life, connection: ConnectionImpl, words: Effect
   const said = words === Effect.void || isReady(connection) ? words : Effect.andThen(handshake(life, connection), words)
   const program: Effect.Effect<void> = Effect.withFiber((fiber: Fiber.Fiber<unknown, unknown>) => {
     connection.fiber = fiber
-    return Effect.ignoreCause(said, { log: "Warn", message: "refusing a connection failed" }).pipe(
+    const words = Effect.interruptible(connection.cut ? Effect.interrupt : said)
+    return Effect.ignoreCause(words, { log: "Warn", message: "refusing a connection failed" }).pipe(
       Effect.andThen(Effect.suspend(() => {
         connection.step = "Goodbye"
-        return connection.transport.goodbye(life.linger())
+        return connection.cut ? connection.transport.destroy : connection.transport.goodbye(life.linger())
       })),
       Effect.onExit(() =>
-        Effect.andThen(
-          connection.cut ? connection.transport.destroy : Effect.void,
-          Effect.sync(() => {
-            connection.step = "Ended"
-            life.connections.refusing.delete(connection)
-            life.notifyIfDrained()
-          })
-        )
+        Effect.sync(() => {
+          connection.step = "Ended"
+          life.connections.refusing.delete(connection)
+          life.notifyIfDrained()
+        })
       )
     )
   })
-  life.runFork(program)
+  life.runFork(program, { uninterruptible: true })
 }

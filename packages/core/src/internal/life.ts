@@ -10,7 +10,8 @@ import { type ConnectionHost, ConnectionImpl } from "./connection.ts"
 import { Connections, Tally } from "./connections.ts"
 import { lingerFor, type ResolvedDrain } from "./drainOptions.ts"
 import { decide } from "./drainPolicy.ts"
-import { refuse, turnAway } from "./handler.ts"
+import { refuse } from "./handler.ts"
+import { Limits } from "./limits.ts"
 import { Signal } from "./signal.ts"
 import { monotonicMillis, Timers } from "./timers.ts"
 
@@ -38,10 +39,11 @@ export class Life implements ConnectionHost {
   readonly timers: Timers
   readonly timed: boolean
   readonly connections = new Connections()
+  readonly limits: Limits
   readonly queue: AcceptQueue
   /** The number of connections to wait for fell to zero, or the drain itself was told something. */
   readonly signal = new Signal()
-  readonly runFork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+  readonly runFork: <A, E>(effect: Effect.Effect<A, E>, options?: Effect.RunOptions) => Fiber.Fiber<A, E>
   /** Fibers that wait for this life to be closed: their own connections are not waited for. */
   readonly waiting = new Set<Fiber.Fiber<unknown, unknown>>()
 
@@ -73,7 +75,8 @@ export class Life implements ConnectionHost {
     this.timers = new Timers(options.clock, options.context)
     this.runFork = Effect.runForkWith(options.context)
     this.lastArrival = this.now()
-    this.queue = new AcceptQueue(this.connections, options.admission, (connection, by) => refuse(this, connection, by))
+    this.limits = new Limits(options.admission, this.timers, this.now)
+    this.queue = new AcceptQueue(this.connections, this.limits, this.timers, (connection) => this.refuse(connection))
   }
 
   readonly now = (): number => monotonicMillis(this.clock)
@@ -158,12 +161,14 @@ export class Life implements ConnectionHost {
     connection.step = "Ended"
     connection.release()
     this.connections.end(connection, reason)
+    this.limits.leave(connection)
     this.queue.match()
     this.notifyIfDrained()
   }
 
   readonly letGo = (connection: ConnectionImpl): void => {
     this.connections.end(connection, "detached")
+    this.limits.leave(connection)
     this.queue.match()
     this.notifyIfDrained()
   }
@@ -186,19 +191,41 @@ export class Life implements ConnectionHost {
   giveBack(connection: ConnectionImpl): void {
     if (connection.step !== "Queued" || !this.connections.remove(connection)) return
     if (this.accepting) return this.queue.giveBack(connection)
-    this.connections.tally?.add("neverAccepted")
-    turnAway(this, connection)
+    this.turnAway(connection)
     this.notifyIfDrained()
+  }
+
+  /** Lets go of a connection nobody took before the listener closed, in its protocol's words. */
+  turnAway(connection: ConnectionImpl): void {
+    this.neverTaken(connection)
+    refuse(this, connection)
+  }
+
+  private neverTaken(connection: ConnectionImpl): void {
+    this.connections.tally?.add("neverAccepted")
+    this.limits.leave(connection)
+  }
+
+  /** Turns away a connection that admission does not let in. */
+  private refuse(connection: ConnectionImpl): void {
+    this.refused()
+    refuse(this, connection)
+  }
+
+  /** Nothing is queued any more. */
+  stopAccepting(): void {
+    this.accepting = false
+    this.limits.stopWatching()
   }
 
   /** Destroys every connection, interrupts every handler, and remembers how each one stood. */
   cutAll(): void {
-    const tally = this.connections.tally ??= new Tally()
+    this.connections.tally ??= new Tally()
     const queued = this.queue.removeQueued()
     const refusing = Array.from(this.connections.refusing)
     const victims = this.connections.snapshot()
     for (const connection of queued) {
-      tally.add("neverAccepted")
+      this.neverTaken(connection)
       connection.step = "Ended"
     }
     for (const connection of refusing) connection.cut = true

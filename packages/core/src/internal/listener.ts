@@ -28,7 +28,7 @@ import {
 } from "../ListenerError.ts"
 import { CurrentRegistry } from "../ListenerRegistry.ts"
 import { type Action, type Event, type ListenerState, type Operation, transition } from "../ListenerState.ts"
-import type { BoundTransport, Transport, TransportAcceptError } from "../Transport.ts"
+import type { BoundTransport, Transport } from "../Transport.ts"
 import type { Taker } from "./acceptQueue.ts"
 import { admissionDefaults, resolveAdmission, resolveTimeouts, timeoutDefaults } from "./admission.ts"
 import { Broadcast } from "./broadcast.ts"
@@ -72,7 +72,7 @@ export class ListenerImpl implements Listener {
   private readonly badOption: { readonly parameter: string; readonly detail: string } | undefined
   private readonly stateChanges = new Broadcast<ListenerState>()
   private readonly drainProgress = new Broadcast<DrainProgress>()
-  private readonly runFork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+  private readonly runFork: <A, E>(effect: Effect.Effect<A, E>, options?: Effect.RunOptions) => Fiber.Fiber<A, E>
 
   private current: ListenerState = "Created"
   private life: Life
@@ -176,7 +176,7 @@ export class ListenerImpl implements Listener {
     if (Result.isFailure(this.step("open"))) return Effect.fail(this.invalidOperation("open"))
     const attempt: OpenAttempt = { result: Deferred.makeUnsafe(), done: Deferred.makeUnsafe(), fiber: undefined }
     this.attempt = attempt
-    attempt.fiber = this.runFork(this.bind(attempt, gate))
+    attempt.fiber = this.runFork(this.bind(attempt, gate, this.releasing), { uninterruptible: true })
     return Effect.onInterrupt(Deferred.await(attempt.result), () =>
       Effect.suspend(() => {
         this.cancelOpen(attempt)
@@ -186,33 +186,33 @@ export class ListenerImpl implements Listener {
   }
 
   /** Binds in a fiber of its own, so that an abort need not wait for it. */
-  private bind(attempt: OpenAttempt, gate: Effect.Effect<void>): Effect.Effect<void> {
+  private bind(attempt: OpenAttempt, gate: Effect.Effect<void>, before: Effect.Effect<void>): Effect.Effect<void> {
     const limit = this.options.timeouts.open
     const limited = <A, E>(bind: Effect.Effect<A, E>): Effect.Effect<A, E | OperationTimedOut> =>
       limit === Infinity ? bind : Effect.timeoutOrElse(bind, {
         duration: Duration.millis(limit),
         orElse: () => Effect.fail(new OperationTimedOut({ ...this.at("open"), deadline: limit }))
       })
-    return Effect.uninterruptibleMask((restore) =>
-      Effect.gen({ self: this }, function*() {
-        yield* this.releasing
-        const scope = Scope.makeUnsafe()
-        const bound = limited(Scope.provide(this.transport.bind, scope))
-        const exit = yield* Effect.exit(restore(Effect.tap(bound, gate)))
-        if (this.attempt === attempt && Exit.isSuccess(exit)) return this.opened(attempt, exit.value, scope)
-        yield* Scope.close(scope, Exit.void)
-        if (this.attempt !== attempt || Exit.isSuccess(exit)) return
-        this.attempt = undefined
-        this.step("openFailed")
-        Deferred.doneUnsafe(
-          attempt.result,
-          Exit.failCause(
-            Cause.map(exit.cause, (error): OpenError =>
-              error instanceof OperationTimedOut ? error : fromBindError(error, this.at("open")))
+    return Effect.gen({ self: this }, function*() {
+      yield* before
+      const scope = Scope.makeUnsafe()
+      const bound = limited(Scope.provide(this.transport.bind, scope))
+      const exit = yield* Effect.exit(Effect.interruptible(Effect.tap(bound, gate)))
+      if (this.attempt === attempt && Exit.isSuccess(exit)) return this.opened(attempt, exit.value, scope)
+      yield* Scope.close(scope, Exit.void)
+      if (this.attempt !== attempt || Exit.isSuccess(exit)) return
+      this.attempt = undefined
+      this.step("openFailed")
+      Deferred.doneUnsafe(
+        attempt.result,
+        Exit.failCause(
+          Cause.map(
+            exit.cause,
+            (error): OpenError => error instanceof OperationTimedOut ? error : fromBindError(error, this.at("open"))
           )
         )
-      })
-    ).pipe(Effect.ensuring(Effect.sync(() => Deferred.doneUnsafe(attempt.done, Exit.void))))
+      )
+    }).pipe(Effect.ensuring(Effect.sync(() => Deferred.doneUnsafe(attempt.done, Exit.void))))
   }
 
   private opened(attempt: OpenAttempt, bound: BoundTransport, scope: Scope.Closeable): void {
@@ -220,6 +220,7 @@ export class ListenerImpl implements Listener {
     this.attempt = undefined
     this.binding = binding
     this.boundAddress = bound.address
+    this.life.limits.watch()
     this.step("opened")
     binding.pump = this.runFork(Effect.andThen(this.held, this.acceptLoop(binding)))
     Deferred.doneUnsafe(attempt.result, Exit.void)
@@ -245,17 +246,25 @@ export class ListenerImpl implements Listener {
           Effect.annotateLogs({ listener: this.name, class: error.class, code: error.code ?? "" })
         ),
       hurry: life.signal.until(() => life.sweeping)
-    }).pipe(Effect.catch((error) => Effect.sync(() => this.fault(binding, error))))
+    }).pipe(Effect.catchCause((cause) =>
+      // a transport that throws has died no less than one that fails
+      Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.sync(() =>
+        this.fault(
+          binding,
+          Option.getOrElse(Cause.findErrorOption(cause), () => ({ cause: Cause.squash(cause) }))
+        )
+      )
+    ))
   }
 
   /** The listening socket died: nothing new comes, what is open goes on until `close`. */
-  private fault(binding: Binding, error: TransportAcceptError): void {
+  private fault(binding: Binding, error: { readonly code?: string | undefined; readonly cause: unknown }): void {
     const reason = transportFailure(error, this.at("accept"))
     this.runFork(this.release(binding))
     if (this.current !== "Open") return
     this.faultReason = reason
     this.step("fault")
-    this.life.accepting = false
+    this.life.stopAccepting()
     this.failAccepts(this.faulted("accept"))
     Deferred.doneUnsafe(this.served, Exit.fail(this.faulted("accept")))
   }
@@ -513,7 +522,7 @@ export class ListenerImpl implements Listener {
     if (step.success === "Escalate") this.drain?.escalate()
     if (step.success !== "Cut") return
     this.faultReason = "Aborted"
-    this.life.accepting = false
+    this.life.stopAccepting()
     if (this.binding !== undefined) this.runFork(this.release(this.binding))
     this.failAccepts(new OperationAborted(this.at("accept")))
     this.life.cutAll()
@@ -526,7 +535,7 @@ export class ListenerImpl implements Listener {
     const step = this.step("reset")
     if (Result.isFailure(step)) return Effect.fail(this.invalidOperation("reset"))
     if (step.success === "Forget") {
-      this.life = new Life({ ...this.options, admission: this.life.queue.limits })
+      this.life = new Life({ ...this.options, admission: this.life.limits.resolved })
       this.closedReport = Deferred.makeUnsafe()
       this.served = Deferred.makeUnsafe()
       this.closedWaiters = 0
@@ -629,14 +638,14 @@ export class ListenerImpl implements Listener {
 
   readonly setAdmission = (options: AdmissionOptions): Effect.Effect<void, InvalidArgument> =>
     Effect.suspend(() => {
-      const { queue } = this.life
-      const limits = resolveAdmission(options, queue.limits)
-      if (Result.isFailure(limits)) {
+      const { limits, queue } = this.life
+      const resolved = resolveAdmission(options, limits.resolved)
+      if (Result.isFailure(resolved)) {
         return Effect.fail(
-          new InvalidArgument({ operation: "setAdmission", listener: this.name, trail: [], ...limits.failure })
+          new InvalidArgument({ operation: "setAdmission", listener: this.name, trail: [], ...resolved.failure })
         )
       }
-      queue.limits = limits.success
+      limits.change(resolved.success, this.everyConnection())
       queue.match()
       return Effect.void
     })
