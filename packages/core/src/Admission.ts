@@ -18,6 +18,19 @@ import type * as Duration from "effect/Duration"
  *   `refuse` of `Listener.serve`, a FIN by default). Default `"wait"`.
  * - `maxQueued`: how many connections may be held; more are refused. Default
  *   511.
+ * - `maxPerRemote`: connections of one remote IP address, those that are held
+ *   included; more are refused. Remotes without one, as on a Unix socket, are
+ *   not limited. Default: no limit.
+ * - `acceptRate`: at most `limit` connections are let in in any stretch of time
+ *   as long as `interval`; the others wait for their turn or are refused, as
+ *   `overflow` says. Default: no limit.
+ * - `maxEventLoopLag`: while the event loop is later than this, connections that
+ *   arrive are refused: a process that cannot keep up serves those it has.
+ *   Default: no limit.
+ *
+ * Limits are exact. `Infinity` is none. `Listener.setAdmission` changes them while
+ * running: nobody is ended by a lower one, and who waits is let in at once by a
+ * higher one.
  *
  * @stability experimental
  * @category options
@@ -27,6 +40,9 @@ export interface AdmissionOptions {
   readonly maxConnections?: number | undefined
   readonly overflow?: "wait" | "reject" | undefined
   readonly maxQueued?: number | undefined
+  readonly maxPerRemote?: number | undefined
+  readonly acceptRate?: { readonly limit: number; readonly interval: Duration.Input } | undefined
+  readonly maxEventLoopLag?: Duration.Input | undefined
 }
 
 /**

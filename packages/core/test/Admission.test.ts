@@ -18,7 +18,14 @@ const resolve = (options: AdmissionOptions | undefined) =>
 describe("Admission options", () => {
   it("the defaults are as documented", () => {
     for (const nothing of [undefined, {}, { maxConnections: undefined, overflow: undefined }]) {
-      assert.deepStrictEqual(resolve(nothing), { maxConnections: Infinity, overflow: "wait", maxQueued: 511 })
+      assert.deepStrictEqual(resolve(nothing), {
+        maxConnections: Infinity,
+        overflow: "wait",
+        maxQueued: 511,
+        maxPerRemote: Infinity,
+        acceptRate: { limit: Infinity, interval: 1000 },
+        maxEventLoopLag: Infinity
+      })
     }
   })
 
@@ -63,23 +70,78 @@ describe("Admission options", () => {
     )
   })
 
-  it("limits are whole numbers or none", () => {
-    assert.deepStrictEqual(resolve({ maxConnections: 1, maxQueued: 0, overflow: "reject" }), {
-      maxConnections: 1,
-      overflow: "reject",
-      maxQueued: 0
-    })
-    assert.deepStrictEqual(resolve({ maxConnections: Infinity, maxQueued: Infinity }), {
-      maxConnections: Infinity,
-      overflow: "wait",
-      maxQueued: Infinity
-    })
+  it.each<[unknown, string]>([
+    [0, "0"],
+    [2.5, "2.5"],
+    [null, "null"]
+  ])("maxPerRemote %o", (input, shown) => {
+    assert.strictEqual(
+      resolve({ maxPerRemote: untyped(input) }),
+      `admission.maxPerRemote is not a whole number of at least 1 (${shown})`
+    )
   })
 
-  it("what a change leaves out stays", () => {
-    const base: Admission.ResolvedAdmission = { maxConnections: 10, overflow: "reject", maxQueued: 20 }
-    assert.deepStrictEqual(said(Admission.resolveAdmission({}, base)), base)
-    assert.deepStrictEqual(said(Admission.resolveAdmission({ maxQueued: 5 }, base)), { ...base, maxQueued: 5 })
+  it.each<[unknown, string]>([
+    [{ limit: 0, interval: 1000 }, "admission.acceptRate.limit is not a whole number of at least 1 (0)"],
+    [{ interval: 1000 }, "admission.acceptRate.limit is not a whole number of at least 1 (NaN)"],
+    [{ limit: 5 }, "admission.acceptRate.interval is not a duration (undefined)"],
+    [{ limit: 5, interval: -1 }, "admission.acceptRate.interval is negative (-1)"],
+    [{ limit: 5, interval: 0 }, "admission.acceptRate.interval is no time at all (0 ms)"],
+    [{ limit: 5, interval: Infinity }, "admission.acceptRate.interval is infinite (Infinity)"]
+  ])("acceptRate %o", (input, said) => {
+    assert.strictEqual(resolve({ acceptRate: untyped(input) }), said)
+  })
+
+  it.each<[unknown, string]>([
+    [0, "admission.maxEventLoopLag is no time at all (0 ms)"],
+    [-1, "admission.maxEventLoopLag is negative (-1)"],
+    ["late", `admission.maxEventLoopLag is not a duration ("late")`]
+  ])("maxEventLoopLag %o", (input, said) => {
+    assert.strictEqual(resolve({ maxEventLoopLag: untyped(input) }), said)
+  })
+
+  it("limits are whole numbers or none", () => {
+    const limited: AdmissionOptions = {
+      maxConnections: 1,
+      maxQueued: 0,
+      overflow: "reject",
+      maxPerRemote: 2,
+      acceptRate: { limit: 5, interval: "2 seconds" },
+      maxEventLoopLag: "70 millis"
+    }
+    const expected: Admission.ResolvedAdmission = {
+      maxConnections: 1,
+      overflow: "reject",
+      maxQueued: 0,
+      maxPerRemote: 2,
+      acceptRate: { limit: 5, interval: 2000 },
+      maxEventLoopLag: 70
+    }
+    assert.deepStrictEqual(resolve(limited), expected)
+    // what a change leaves out stays, and Infinity takes a limit away
+    assert.deepStrictEqual(said(Admission.resolveAdmission({}, expected)), expected)
+    assert.deepStrictEqual(said(Admission.resolveAdmission({ maxQueued: 5 }, expected)), { ...expected, maxQueued: 5 })
+    const none = { limit: Infinity, interval: 1000 }
+    assert.deepStrictEqual(
+      said(Admission.resolveAdmission(
+        {
+          maxConnections: Infinity,
+          maxQueued: Infinity,
+          maxPerRemote: Infinity,
+          acceptRate: none,
+          maxEventLoopLag: Infinity
+        },
+        expected
+      )),
+      {
+        maxConnections: Infinity,
+        overflow: "reject",
+        maxQueued: Infinity,
+        maxPerRemote: Infinity,
+        acceptRate: none,
+        maxEventLoopLag: Infinity
+      }
+    )
   })
 })
 
@@ -114,84 +176,81 @@ describe("Timeout options", () => {
   })
 })
 
-describe("admit", () => {
+describe("refusal", () => {
   const limits = (options: Partial<Admission.ResolvedAdmission>): Admission.ResolvedAdmission => ({
     ...Admission.admissionDefaults,
     ...options
   })
   // "open" counts those being handled, "queued" those held, "taker" whether a handler or an accept is waiting
+  const calm: Admission.Arrival = { open: 0, queued: 0, taker: true, fromRemote: 0, inTime: true, lag: 0 }
   it.each<{
     it: string
     limits: Admission.ResolvedAdmission
-    now: { readonly open: number; readonly queued: number; readonly taker: boolean }
-    admits: Admission.Admit
+    now: Partial<Admission.Arrival>
+    refused?: Admission.RefusalReason
   }>([
-    { it: "a taker takes it", limits: limits({}), now: { open: 9, queued: 0, taker: true }, admits: "Take" },
-    { it: "nobody overtakes the queue", limits: limits({}), now: { open: 0, queued: 1, taker: true }, admits: "Queue" },
-    { it: "no taker yet: held", limits: limits({}), now: { open: 0, queued: 0, taker: false }, admits: "Queue" },
-    { it: "the queue has an end", limits: limits({}), now: { open: 0, queued: 510, taker: false }, admits: "Queue" },
-    { it: "and there it refuses", limits: limits({}), now: { open: 0, queued: 511, taker: false }, admits: "Refuse" },
-    {
-      it: "the last place",
-      limits: limits({ maxConnections: 10 }),
-      now: { open: 9, queued: 0, taker: true },
-      admits: "Take"
-    },
-    {
-      it: "wait: full, so held",
-      limits: limits({ maxConnections: 10 }),
-      now: { open: 10, queued: 0, taker: true },
-      admits: "Queue"
-    },
-    {
-      it: "wait: more open than a lowered limit",
-      limits: limits({ maxConnections: 5 }),
-      now: { open: 10, queued: 0, taker: true },
-      admits: "Queue"
-    },
+    { it: "a taker takes it", limits: limits({}), now: { open: 9 } },
+    { it: "nobody overtakes the queue", limits: limits({ maxQueued: 1 }), now: { queued: 1 }, refused: "maxQueued" },
+    { it: "no taker yet: held", limits: limits({}), now: { taker: false } },
+    { it: "the queue has an end", limits: limits({}), now: { queued: 510, taker: false } },
+    { it: "and there it refuses", limits: limits({}), now: { queued: 511, taker: false }, refused: "maxQueued" },
+    { it: "the last place", limits: limits({ maxConnections: 10, maxQueued: 0 }), now: { open: 9 } },
+    { it: "wait: full, so held", limits: limits({ maxConnections: 10 }), now: { open: 10 } },
+    { it: "wait: more open than a lowered limit", limits: limits({ maxConnections: 5 }), now: { open: 10 } },
     {
       it: "wait: full, and the queue too",
       limits: limits({ maxConnections: 10, maxQueued: 2 }),
-      now: { open: 10, queued: 2, taker: true },
-      admits: "Refuse"
+      now: { open: 10, queued: 2 },
+      refused: "maxQueued"
     },
     {
       it: "wait: with no queue at all",
       limits: limits({ maxConnections: 10, maxQueued: 0 }),
-      now: { open: 10, queued: 0, taker: true },
-      admits: "Refuse"
+      now: { open: 10 },
+      refused: "maxQueued"
     },
-    {
-      it: "reject: the last place",
-      limits: limits({ maxConnections: 10, overflow: "reject" }),
-      now: { open: 9, queued: 0, taker: true },
-      admits: "Take"
-    },
+    { it: "reject: the last place", limits: limits({ maxConnections: 10, overflow: "reject" }), now: { open: 9 } },
     {
       it: "reject: full",
       limits: limits({ maxConnections: 10, overflow: "reject" }),
-      now: { open: 10, queued: 0, taker: true },
-      admits: "Refuse"
+      now: { open: 10 },
+      refused: "maxConnections"
     },
     {
       it: "reject: no taker yet, but a place",
       limits: limits({ maxConnections: 10, overflow: "reject" }),
-      now: { open: 0, queued: 9, taker: false },
-      admits: "Queue"
+      now: { queued: 9, taker: false }
     },
     {
       it: "reject: the places are spoken for by those held",
       limits: limits({ maxConnections: 10, overflow: "reject" }),
       now: { open: 4, queued: 6, taker: false },
-      admits: "Refuse"
+      refused: "maxConnections"
     },
     {
       it: "reject: without a limit the queue still ends",
       limits: limits({ overflow: "reject", maxQueued: 1 }),
       now: { open: 4, queued: 1, taker: false },
-      admits: "Refuse"
-    }
-  ])("$it: $admits", ({ limits, now, admits }) => {
-    assert.strictEqual(Admission.admit(limits, now), admits)
+      refused: "maxQueued"
+    },
+    { it: "the last one of a remote", limits: limits({ maxPerRemote: 2 }), now: { fromRemote: 1 } },
+    { it: "one more", limits: limits({ maxPerRemote: 2 }), now: { fromRemote: 2 }, refused: "maxPerRemote" },
+    { it: "wait: out of turn, so held", limits: limits({}), now: { inTime: false } },
+    {
+      it: "wait: out of turn, with no queue",
+      limits: limits({ maxQueued: 0 }),
+      now: { inTime: false },
+      refused: "maxQueued"
+    },
+    {
+      it: "reject: out of turn",
+      limits: limits({ overflow: "reject" }),
+      now: { inTime: false },
+      refused: "acceptRate"
+    },
+    { it: "as late as allowed", limits: limits({ maxEventLoopLag: 50 }), now: { lag: 50 } },
+    { it: "later", limits: limits({ maxEventLoopLag: 50 }), now: { lag: 51 }, refused: "maxEventLoopLag" }
+  ])("$it: $refused", ({ limits, now, refused }) => {
+    assert.strictEqual(Admission.refusal(limits, { ...calm, ...now }), refused)
   })
 })

@@ -1,7 +1,9 @@
 import type { ListenerFaulted, OperationAborted } from "../ListenerError.ts"
-import { admit, type ResolvedAdmission } from "./admission.ts"
+import type { RefusalReason } from "./admission.ts"
 import type { ConnectionImpl } from "./connection.ts"
 import type { Connections } from "./connections.ts"
+import type { Limits } from "./limits.ts"
+import type { Timers } from "./timers.ts"
 
 /**
  * Somebody who wants connections: a fiber waiting in `accept` takes one, the
@@ -25,17 +27,23 @@ export class AcceptQueue {
   private readonly queued = new Set<ConnectionImpl>()
   private readonly takers = new Set<Taker>()
   private readonly connections: Connections
-  private readonly refuse: (connection: ConnectionImpl, by: Taker | undefined) => void
+  private readonly limits: Limits
+  private readonly timers: Timers
+  private readonly refuse: (connection: ConnectionImpl, reason: RefusalReason) => void
   private matching = false
-  limits: ResolvedAdmission
+  /** Matches again when the rate lets the next one in. */
+  private wakeAt: number | undefined
+  private cancelWake: (() => void) | undefined
 
   constructor(
     connections: Connections,
-    limits: ResolvedAdmission,
-    refuse: (connection: ConnectionImpl, by: Taker | undefined) => void
+    limits: Limits,
+    timers: Timers,
+    refuse: (connection: ConnectionImpl, reason: RefusalReason) => void
   ) {
     this.connections = connections
     this.limits = limits
+    this.timers = timers
     this.refuse = refuse
   }
 
@@ -45,12 +53,13 @@ export class AcceptQueue {
 
   /** A connection the transport handed over. */
   arrive(connection: ConnectionImpl): void {
-    const verdict = admit(this.limits, {
+    const reason = this.limits.refuses(connection, {
       open: this.connections.open,
       queued: this.queued.size,
       taker: this.takers.size > 0
     })
-    if (verdict === "Refuse") return this.refuse(connection, this.refuser())
+    if (reason !== undefined) return this.refuse(connection, reason)
+    this.limits.enter(connection)
     this.queued.add(connection)
     this.match()
   }
@@ -107,8 +116,11 @@ export class AcceptQueue {
     if (this.matching) return
     this.matching = true
     try {
-      while (this.queued.size > 0 && this.takers.size > 0 && this.connections.open < this.limits.maxConnections) {
+      while (this.queued.size > 0 && this.takers.size > 0) {
         const connection: ConnectionImpl = this.queued.values().next().value!
+        const waits = this.limits.waits(connection, this.connections.open)
+        if (waits !== undefined) return this.matchAt(waits)
+        this.limits.take(connection)
         const taker: Taker = this.takers.values().next().value!
         this.queued.delete(connection)
         this.takers.delete(taker)
@@ -119,5 +131,15 @@ export class AcceptQueue {
     } finally {
       this.matching = false
     }
+  }
+
+  private matchAt(at: number): void {
+    if (at === Infinity || at === this.wakeAt) return
+    this.cancelWake?.()
+    this.wakeAt = at
+    this.cancelWake = this.timers.schedule(at, () => {
+      this.wakeAt = undefined
+      this.match()
+    })
   }
 }

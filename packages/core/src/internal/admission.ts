@@ -2,6 +2,7 @@
  * What the options of admission and of timeouts mean, and the decision about
  * one connection that arrives.
  */
+import type * as Duration from "effect/Duration"
 import * as Formatter from "effect/Formatter"
 import * as Result from "effect/Result"
 import type { AdmissionOptions, TimeoutOptions } from "../Admission.ts"
@@ -11,6 +12,9 @@ export interface ResolvedAdmission {
   readonly maxConnections: number
   readonly overflow: "wait" | "reject"
   readonly maxQueued: number
+  readonly maxPerRemote: number
+  readonly acceptRate: { readonly limit: number; readonly interval: number }
+  readonly maxEventLoopLag: number
 }
 
 export interface ResolvedTimeouts {
@@ -20,7 +24,14 @@ export interface ResolvedTimeouts {
   readonly inactivity: number
 }
 
-export const admissionDefaults: ResolvedAdmission = { maxConnections: Infinity, overflow: "wait", maxQueued: 511 }
+export const admissionDefaults: ResolvedAdmission = {
+  maxConnections: Infinity,
+  overflow: "wait",
+  maxQueued: 511,
+  maxPerRemote: Infinity,
+  acceptRate: { limit: Infinity, interval: 1000 },
+  maxEventLoopLag: Infinity
+}
 
 export const timeoutDefaults: ResolvedTimeouts = {
   open: 30_000,
@@ -56,9 +67,36 @@ export const resolveAdmission = (
     return {
       maxConnections: yield* count("admission.maxConnections", options?.maxConnections, base.maxConnections, 1),
       overflow,
-      maxQueued: yield* count("admission.maxQueued", options?.maxQueued, base.maxQueued, 0)
+      maxQueued: yield* count("admission.maxQueued", options?.maxQueued, base.maxQueued, 0),
+      maxPerRemote: yield* count("admission.maxPerRemote", options?.maxPerRemote, base.maxPerRemote, 1),
+      acceptRate: options?.acceptRate === undefined ? base.acceptRate : yield* resolveRate(options.acceptRate),
+      maxEventLoopLag: options?.maxEventLoopLag === undefined
+        ? base.maxEventLoopLag
+        : yield* more("admission.maxEventLoopLag", options.maxEventLoopLag, { infinite: true })
     }
   })
+
+const resolveRate = (
+  { interval, limit }: Exclude<AdmissionOptions["acceptRate"], undefined>
+): Result.Result<ResolvedAdmission["acceptRate"], BadOption> =>
+  Result.gen(function*() {
+    return {
+      // left out by a caller without types, it is no number
+      limit: yield* count("admission.acceptRate.limit", limit ?? Number.NaN, Number.NaN, 1),
+      interval: yield* more("admission.acceptRate.interval", interval)
+    }
+  })
+
+/** A time that is not zero. */
+const more = (
+  parameter: string,
+  input: Duration.Input,
+  options?: { readonly infinite?: boolean }
+): Result.Result<number, BadOption> =>
+  Result.flatMap(
+    millis(parameter, input, options),
+    (ms) => ms > 0 ? Result.succeed(ms) : Result.fail({ parameter, detail: "is no time at all (0 ms)" })
+  )
 
 export const resolveTimeouts = (options: TimeoutOptions | undefined): Result.Result<ResolvedTimeouts, BadOption> =>
   Result.gen(function*() {
@@ -77,25 +115,42 @@ export const resolveTimeouts = (options: TimeoutOptions | undefined): Result.Res
   })
 
 /**
- * What to do with a connection that arrives.
+ * Why a connection is refused: the limit it meets.
  */
-export type Admit = "Take" | "Queue" | "Refuse"
+export type RefusalReason = "maxConnections" | "maxQueued" | "maxPerRemote" | "acceptRate" | "maxEventLoopLag"
+
+/** What the decision about one connection is made from. */
+export interface Arrival {
+  readonly open: number
+  readonly queued: number
+  /** Whether somebody is there to take it. */
+  readonly taker: boolean
+  /** How many connections its remote has, open or queued. */
+  readonly fromRemote: number
+  /** Whether the rate lets one in now, after all that are queued. */
+  readonly inTime: boolean
+  /** How late the event loop is, in milliseconds. */
+  readonly lag: number
+}
 
 /**
- * Decides about an arriving connection from what is open, what is queued, and
- * whether somebody is there to take it.
+ * Decides about an arriving connection: the limit it is refused for, if it is.
  *
  * **Details**
  *
  * First come, first served: nobody overtakes the queue. With `"reject"` the
  * queue holds only what has room but no taker yet, so what is queued counts as
- * open.
+ * open. A remote over its limit and a process that is late are refused with
+ * `"wait"`, too: holding them would cost what the limit is there to save.
  */
-export const admit = (
-  limits: ResolvedAdmission,
-  now: { readonly open: number; readonly queued: number; readonly taker: boolean }
-): Admit => {
-  if (limits.overflow === "reject" && now.open + now.queued >= limits.maxConnections) return "Refuse"
-  if (now.taker && now.queued === 0 && now.open < limits.maxConnections) return "Take"
-  return now.queued < limits.maxQueued ? "Queue" : "Refuse"
+export const refusal = (limits: ResolvedAdmission, now: Arrival): RefusalReason | undefined => {
+  if (now.lag > limits.maxEventLoopLag) return "maxEventLoopLag"
+  if (now.fromRemote >= limits.maxPerRemote) return "maxPerRemote"
+  if (limits.overflow === "reject") {
+    if (now.open + now.queued >= limits.maxConnections) return "maxConnections"
+    if (!now.inTime) return "acceptRate"
+  }
+  const room = now.queued === 0 && now.open < limits.maxConnections && now.inTime
+  if (now.taker && room) return undefined
+  return now.queued < limits.maxQueued ? undefined : "maxQueued"
 }

@@ -56,6 +56,10 @@ export class ConnectionImpl implements Connection {
   readonly host: ConnectionHost
   readonly since: number
 
+  /** The remote whose limit it counts for. */
+  countedUnder: string | undefined
+  /** It has been let in: the rate has counted it. */
+  admitted = false
   mode: IdleMode = "handler"
   step: "Queued" | "Handshake" | "Serving" | "Goodbye" | "Detached" | "Ended" = "Queued"
   /** The fiber whose `close` must not wait for this connection: its handler's, or the one that accepted it. */

@@ -9,7 +9,6 @@ import type { ConnectionImpl } from "./connection.ts"
 import { Tally } from "./connections.ts"
 import type { ResolvedDrain } from "./drainOptions.ts"
 import { lameDuckEnds } from "./drainPolicy.ts"
-import { turnAway } from "./handler.ts"
 import type { Life } from "./life.ts"
 
 /** How many connections are told in one go before other fibers get a turn. */
@@ -167,13 +166,10 @@ export class Drain {
       yield* Effect.raceFirst(stop, this.wait(() => this.aborted, () => this.life.deadlineAt))
       this.sweepCut = !stopped
       this.life.sweeping = false
-      this.life.accepting = false
+      this.life.stopAccepting()
       yield* this.host.release
       this.host.failAccepts()
-      for (const connection of this.life.queue.removeQueued()) {
-        this.life.connections.tally?.add("neverAccepted")
-        turnAway(this.life, connection)
-      }
+      for (const connection of this.life.queue.removeQueued()) this.life.turnAway(connection)
     })
   }
 

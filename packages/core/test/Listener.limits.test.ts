@@ -1,0 +1,403 @@
+import { type Connection, Listener } from "@effect-listener/core"
+import { MemoryTransport } from "@effect-listener/testing"
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, Deferred, Effect, Exit, Fiber, Scope } from "effect"
+import { NetAddress } from "effect/net"
+import { TestClock } from "effect/testing"
+import { AcceptRate } from "../src/internal/acceptRate.ts"
+import { EventLoopLag } from "../src/internal/eventLoopLag.ts"
+import type { ListenerImpl } from "../src/internal/listener.ts"
+import { Timers } from "../src/internal/timers.ts"
+import { echo } from "./support/handlers.ts"
+import { listen, start } from "./support/listening.ts"
+import { ipOf, withRemotes } from "./support/remotes.ts"
+
+const quick = { idleGrace: 0, deadline: "10 seconds", abortGrace: "100 millis", linger: { idle: 0 } } as const
+
+/** How many remotes a listener keeps anything of. */
+const remotesOf = (listener: Listener.Listener): number =>
+  // what a listener keeps of its remotes is its own affair, and this test's
+  (listener as unknown as { readonly life: ListenerImpl["life"] }).life.limits.remotes.size
+
+describe("maxPerRemote", () => {
+  const serveFrom = Effect.fnUntraced(function*(
+    remote: (n: number) => NetAddress.SocketAddress,
+    admission: Listener.ListenerOptions["admission"]
+  ) {
+    const transport = yield* MemoryTransport.make({ backlog: 20_000 })
+    const listener = yield* listen(withRemotes(transport, remote), { drain: quick, admission })
+    yield* start(Effect.ignore(Listener.serve(listener, echo, { idle: "pull" })))
+    return { transport, listener }
+  })
+
+  it.effect("refuses who comes over it, others are let in, and a place is free when one ends", () =>
+    Effect.gen(function*() {
+      // five of one, then one of another, then one more of the first
+      const { listener, transport } = yield* serveFrom((n) => ipOf(n === 5 ? 2 : 1), { maxPerRemote: 2 })
+      const clients = yield* Effect.forEach([0, 1, 2, 3, 4, 5], () => transport.connect)
+      yield* TestClock.adjust("10 millis")
+      assert.deepStrictEqual(
+        yield* Effect.forEach(clients, (client) => client.state),
+        ["Open", "Open", "Fin", "Fin", "Fin", "Open"]
+      )
+      yield* clients[0]!.end
+      assert.strictEqual(yield* clients[0]!.ended, "Fin")
+      const next = yield* transport.connect
+      yield* next.write("hi")
+      assert.strictEqual(yield* next.readText(6), "got hi")
+      assert.strictEqual((yield* listener.dryRun).idle, 3)
+    }))
+
+  it.effect("who is held counts, and who was refused or has left does not", () =>
+    Effect.gen(function*() {
+      const { listener, transport } = yield* serveFrom(() => ipOf(1), { maxPerRemote: 2, maxConnections: 1 })
+      const first = yield* transport.connect
+      const held = yield* transport.connect
+      const refused = yield* transport.connect
+      assert.strictEqual(yield* refused.ended, "Fin")
+      assert.strictEqual((yield* listener.dryRun).queued, 1)
+      yield* first.end
+      yield* held.write("hi")
+      assert.strictEqual(yield* held.readText(6), "got hi")
+      yield* transport.connect
+      assert.strictEqual((yield* listener.dryRun).queued, 1)
+    }))
+
+  it.effect("nothing is kept of 10,000 remotes that have gone, however they went", () =>
+    Effect.gen(function*() {
+      const { listener, transport } = yield* serveFrom((n) => ipOf(n), { maxPerRemote: 1, maxConnections: 5000 })
+      const ends = [
+        (client: MemoryTransport.Client) => client.end,
+        (client: MemoryTransport.Client) => client.reset
+      ]
+      for (let batch = 0; batch < 10; batch++) {
+        const clients = yield* Effect.forEach(Array.from({ length: 1000 }), () => transport.connect)
+        assert.strictEqual(remotesOf(listener), 1000)
+        for (const [i, client] of clients.entries()) yield* ends[i % 2]!(client)
+        yield* TestClock.adjust("1 second")
+        assert.strictEqual(yield* transport.open, 0)
+      }
+      assert.strictEqual(remotesOf(listener), 0)
+    }))
+
+  it.effect("nor of who is held when the listener closes, is cut, or is detached", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const transport = yield* MemoryTransport.make()
+      const listener = yield* listen(withRemotes(transport, ipOf), {
+        drain: { ...quick, deadline: "1 second" },
+        admission: { maxPerRemote: 1, maxConnections: 2 }
+      })
+      yield* start(Effect.ignore(Listener.serve(listener, (connection) =>
+        connection.id === 1
+          ? Effect.andThen(connection.detach(scope), Effect.never)
+          : connection.exchange("stuck", Effect.never))))
+      yield* Effect.forEach([1, 2, 3, 4, 5], () => transport.connect)
+      assert.strictEqual(remotesOf(listener), 4)
+      const closing = yield* start(Effect.flip(listener.close()))
+      yield* TestClock.adjust("1 second")
+      const error = yield* Fiber.join(closing)
+      assert.strictEqual(error._tag, "OperationTimedOut")
+      assert.strictEqual(remotesOf(listener), 0)
+      yield* Scope.close(scope, Exit.void)
+    }))
+
+  it.effect("a Unix socket's clients have no address to be told apart by", () =>
+    Effect.gen(function*() {
+      const { listener, transport } = yield* serveFrom(() => NetAddress.unixPathAddress("/run/api.sock"), {
+        maxPerRemote: 1
+      })
+      yield* Effect.forEach([1, 2, 3], () => transport.connect)
+      assert.strictEqual((yield* listener.dryRun).idle, 3)
+    }))
+
+  it.effect("set while running it counts who is there", () =>
+    Effect.gen(function*() {
+      const { listener, transport } = yield* serveFrom(() => ipOf(1), { maxConnections: 2 })
+      yield* Effect.forEach([1, 2, 3], () => transport.connect)
+      assert.strictEqual(remotesOf(listener), 0)
+      yield* listener.setAdmission({ maxPerRemote: 3 })
+      assert.strictEqual(yield* Effect.flatMap(transport.connect, (client) => client.ended), "Fin")
+      // nobody is ended by a lower one
+      yield* listener.setAdmission({ maxPerRemote: 1 })
+      const { idle, queued } = yield* listener.dryRun
+      assert.deepStrictEqual([idle, queued], [2, 1])
+      yield* listener.setAdmission({ maxPerRemote: Infinity })
+      yield* transport.connect
+      assert.strictEqual((yield* listener.dryRun).queued, 2)
+    }))
+})
+
+describe("acceptRate", () => {
+  /** When each connection was given to its handler, in ms. */
+  const serveTimed = Effect.fnUntraced(function*(admission: Listener.ListenerOptions["admission"]) {
+    const transport = yield* MemoryTransport.make()
+    const listener = yield* listen(transport, { drain: quick, admission })
+    const times: Array<number> = []
+    const handler = (connection: Connection.Connection) =>
+      Effect.andThen(
+        Effect.map(Clock.currentTimeMillis, (now) => {
+          times.push(now)
+        }),
+        echo(connection)
+      )
+    yield* start(Effect.ignore(Listener.serve(listener, handler, { idle: "pull" })))
+    return { transport, listener, times }
+  })
+
+  it.effect("at most the limit in any interval, the others held and served in their turn", () =>
+    Effect.gen(function*() {
+      const { times, transport } = yield* serveTimed({ acceptRate: { limit: 5, interval: "1 second" } })
+      const clients = yield* Effect.forEach(Array.from({ length: 20 }), () => transport.connect)
+      for (const [i, client] of clients.entries()) yield* client.write(`${i}`)
+      yield* TestClock.adjust("999 millis")
+      assert.strictEqual(times.length, 5)
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(times, [0, 1000, 2000, 3000].flatMap((at) => [at, at, at, at, at]))
+      for (const [i, client] of clients.entries()) assert.strictEqual(yield* client.readText(), `got ${i}`)
+    }))
+
+  it.effect("slides: those that came apart make room apart", () =>
+    Effect.gen(function*() {
+      const { times, transport } = yield* serveTimed({ acceptRate: { limit: 2, interval: "1 second" } })
+      yield* transport.connect
+      yield* TestClock.adjust("300 millis")
+      yield* transport.connect
+      yield* TestClock.adjust("100 millis")
+      yield* Effect.forEach([1, 2, 3], () => transport.connect)
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(times, [0, 300, 1000, 1300, 2000])
+    }))
+
+  it.effect("wait: beyond maxQueued they are refused", () =>
+    Effect.gen(function*() {
+      const { listener, transport } = yield* serveTimed({
+        acceptRate: { limit: 1, interval: "1 second" },
+        maxQueued: 2
+      })
+      const clients = yield* Effect.forEach([1, 2, 3, 4], () => transport.connect)
+      assert.strictEqual(yield* clients[3]!.ended, "Fin")
+      assert.strictEqual((yield* listener.dryRun).queued, 2)
+    }))
+
+  it.effect("reject: out of turn they are refused at once", () =>
+    Effect.gen(function*() {
+      const { times, transport } = yield* serveTimed({
+        acceptRate: { limit: 2, interval: "1 second" },
+        overflow: "reject"
+      })
+      const clients = yield* Effect.forEach([1, 2, 3], () => transport.connect)
+      assert.strictEqual(yield* clients[2]!.ended, "Fin")
+      yield* TestClock.adjust("1 second")
+      const next = yield* transport.connect
+      yield* next.write("hi")
+      assert.strictEqual(yield* next.readText(6), "got hi")
+      assert.deepStrictEqual(times, [0, 0, 1000])
+    }))
+
+  it.effect("who waits for its turn when the listener closes is let go with a FIN and counted neverAccepted", () =>
+    Effect.gen(function*() {
+      const { listener, times, transport } = yield* serveTimed({ acceptRate: { limit: 1, interval: "1 second" } })
+      const clients = yield* Effect.forEach([1, 2, 3], () => transport.connect)
+      const report = yield* listener.close()
+      assert.deepStrictEqual(yield* Effect.forEach(clients, (client) => client.ended), ["Fin", "Fin", "Fin"])
+      assert.deepStrictEqual([report.connections.idle, report.connections.neverAccepted], [1, 2])
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(times, [0])
+    }))
+
+  it.effect("a connection that an interrupted accept gave back is counted once", () =>
+    Effect.gen(function*() {
+      let givenBack = 0
+      for (let turns = 0; turns < 8; turns++) {
+        const transport = yield* MemoryTransport.make({ resumeLate: true })
+        const listener = yield* listen(transport, {
+          drain: quick,
+          admission: { acceptRate: { limit: 1, interval: "1 hour" } }
+        })
+        const accepting = yield* start(Effect.scoped(Effect.andThen(listener.accept, Effect.never)))
+        const client = yield* transport.connect
+        for (let turn = 0; turn < turns; turn++) yield* Effect.yieldNow
+        yield* Fiber.interrupt(accepting)
+        yield* Effect.yieldNow
+        if ((yield* client.state) === "Fin") continue
+        givenBack++
+        // it has been let in: it need not wait for its turn again
+        yield* Effect.scoped(listener.accept)
+      }
+      assert.isAbove(givenBack, 0)
+    }))
+
+  it.effect("setAdmission: a higher limit lets the waiting in at once, and none takes it away", () =>
+    Effect.gen(function*() {
+      const { listener, times, transport } = yield* serveTimed({ acceptRate: { limit: 1, interval: "1 hour" } })
+      yield* Effect.forEach(Array.from({ length: 10 }), () => transport.connect)
+      assert.strictEqual(times.length, 1)
+      yield* listener.setAdmission({ acceptRate: { limit: 4, interval: "1 hour" } })
+      assert.strictEqual(times.length, 4)
+      yield* TestClock.adjust("10 minutes")
+      yield* listener.setAdmission({ acceptRate: { limit: 4, interval: "10 minutes" } })
+      assert.strictEqual(times.length, 8)
+      yield* listener.setAdmission({ acceptRate: { limit: Infinity, interval: "1 hour" } })
+      assert.strictEqual(times.length, 10)
+    }))
+
+  it("remembers no more than the last interval", () => {
+    const rate = new AcceptRate(100, 1000)
+    for (let now = 0; now < 1_000_000; now += 7) {
+      assert.isTrue(rate.allows(now, 0) === rate.nextAt(now) <= now)
+      if (rate.allows(now, 0)) rate.admitted(now)
+    }
+    const times = (rate as unknown as { readonly times: ReadonlyArray<number> }).times
+    assert.isBelow(times.length, 3000)
+  })
+
+  it("never lets more in than the limit in any interval, whatever comes when", () => {
+    let seed = 42
+    const random = (n: number) => (seed = (seed * 1103515245 + 12345) % 2147483648) % n
+    for (let run = 0; run < 50; run++) {
+      const limit = 1 + random(8)
+      const interval = 1 + random(500)
+      const rate = new AcceptRate(limit, interval)
+      const admitted: Array<number> = []
+      let now = 0
+      for (let i = 0; i < 300; i++) {
+        now += random(Math.ceil(interval / limit))
+        if (random(3) === 0) now = Math.max(now, rate.nextAt(now))
+        if (!rate.allows(now, 0)) continue
+        rate.admitted(now)
+        admitted.push(now)
+      }
+      for (let i = limit; i < admitted.length; i++) assert.isAtLeast(admitted[i]! - admitted[i - limit]!, interval)
+    }
+  })
+})
+
+describe("maxEventLoopLag", () => {
+  const block = (millis: number) => {
+    const end = performance.now() + millis
+    while (performance.now() < end);
+  }
+
+  it.live("refuses while the event loop is late, and lets in again when it is not; who is there stays", () =>
+    Effect.gen(function*() {
+      const transport = yield* MemoryTransport.make()
+      const listener = yield* listen(transport, { drain: quick, admission: { maxEventLoopLag: "100 millis" } })
+      yield* start(Effect.ignore(Listener.serve(listener, echo, { idle: "pull" })))
+      const before = yield* transport.connect
+      yield* Effect.sleep("50 millis")
+      block(300)
+      // nothing has run since: the delay so far counts
+      const during = yield* transport.connect
+      assert.strictEqual(yield* during.ended, "Fin")
+      yield* before.write("hi")
+      assert.strictEqual(yield* before.readText(6), "got hi")
+      const served = Effect.scoped(Effect.gen(function*() {
+        const client = yield* transport.connect
+        yield* client.write("hi")
+        return yield* client.readText(6)
+      }))
+      assert.strictEqual(yield* Effect.retry(Effect.delay(served, "20 millis"), { times: 50 }), "got hi")
+      // taken away, it is not measured any more
+      yield* listener.setAdmission({ maxEventLoopLag: Infinity })
+      block(300)
+      assert.strictEqual(yield* served, "got hi")
+    }))
+
+  it.effect("is measured by a timer of its own, exactly; the delay of one that is overdue counts", () =>
+    Effect.gen(function*() {
+      // a clock whose sleeps end when the test says so, however late that is
+      let now = 0
+      const sleeping: Array<Deferred.Deferred<void>> = []
+      const nanos = () => BigInt(now) * 1_000_000n
+      const clock: Clock.Clock = {
+        currentTimeMillisUnsafe: () => now,
+        currentTimeMillis: Effect.sync(() => now),
+        currentTimeNanosUnsafe: nanos,
+        currentTimeNanos: Effect.sync(nanos),
+        monotonicTimeNanosUnsafe: nanos,
+        monotonicTimeNanos: Effect.sync(nanos),
+        sleep: () =>
+          Effect.suspend(() => {
+            const woken = Deferred.makeUnsafe<void>()
+            sleeping.push(woken)
+            return Deferred.await(woken)
+          })
+      }
+      const wake = () => Deferred.doneUnsafe(sleeping.shift()!, Exit.void)
+      const lag = new EventLoopLag(new Timers(clock, yield* Effect.context<never>()), () => now)
+      assert.strictEqual(lag.current, 0)
+      lag.start(80)
+      now = 20
+      wake()
+      assert.strictEqual(lag.current, 0)
+      now = 45
+      assert.strictEqual(lag.current, 5)
+      now = 100
+      assert.strictEqual(lag.current, 60)
+      wake()
+      assert.strictEqual(lag.current, 60)
+      now = 120
+      wake()
+      assert.strictEqual(lag.current, 0)
+      lag.stop()
+      now = 1000
+      assert.strictEqual(lag.current, 0)
+    }))
+
+  it.effect("keeps no timer when the listener is closed, aborted or never opened", () =>
+    Effect.gen(function*() {
+      const timers = (listener: Listener.Listener) =>
+        (listener as unknown as { readonly life: { readonly timers: { readonly due: ReadonlyMap<number, unknown> } } })
+          .life.timers.due.size
+      const make = Effect.flatMap(MemoryTransport.make(), (transport) =>
+        Listener.make(transport, { drain: quick, admission: { maxEventLoopLag: "1 second" } }))
+      const closed = yield* make
+      assert.strictEqual(timers(closed), 0)
+      yield* closed.open
+      assert.strictEqual(timers(closed), 1)
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(timers(closed), 1)
+      yield* closed.close()
+      assert.strictEqual(timers(closed), 0)
+      const aborted = yield* make
+      yield* aborted.open
+      yield* aborted.abort
+      assert.strictEqual(timers(aborted), 0)
+    }))
+})
+
+describe("setAdmission", () => {
+  it.effect("names what is out of range, and changes nothing", () =>
+    Effect.gen(function*() {
+      const transport = yield* MemoryTransport.make()
+      const listener = yield* listen(transport, { drain: quick, admission: { maxConnections: 1 } })
+      yield* start(Effect.ignore(Listener.serve(listener, echo)))
+      const parameterOf = (options: Parameters<typeof listener.setAdmission>[0]) =>
+        Effect.map(Effect.flip(listener.setAdmission(options)), (error) => error.parameter)
+      assert.strictEqual(yield* parameterOf({ maxPerRemote: 0 }), "admission.maxPerRemote")
+      assert.strictEqual(
+        yield* parameterOf({ maxConnections: 9, acceptRate: { limit: 1, interval: 0 } }),
+        "admission.acceptRate.interval"
+      )
+      assert.strictEqual(yield* parameterOf({ maxEventLoopLag: -1 }), "admission.maxEventLoopLag")
+      yield* transport.connect
+      yield* transport.connect
+      assert.strictEqual((yield* listener.dryRun).queued, 1)
+    }))
+
+  it.effect("holds in the next life, too", () =>
+    Effect.gen(function*() {
+      const transport = yield* MemoryTransport.make()
+      const listener = yield* listen(transport, { drain: quick })
+      yield* listener.setAdmission({ maxConnections: 1, maxPerRemote: 2 })
+      yield* listener.close()
+      yield* listener.reset
+      yield* listener.open
+      yield* start(Effect.ignore(Listener.serve(listener, echo)))
+      yield* transport.connect
+      yield* transport.connect
+      assert.strictEqual((yield* listener.dryRun).queued, 1)
+      assert.strictEqual(yield* Effect.flatMap(transport.connect, (client) => client.ended), "Fin")
+    }))
+})
