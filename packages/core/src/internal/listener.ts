@@ -384,7 +384,7 @@ export class ListenerImpl implements Listener {
       }
       const drain = this.decideClose(resolved.success, options?.reason ?? "close")
       if (drain === "InvalidOperation") return Effect.fail(this.invalidOperation("close"))
-      if (drain === undefined) return this.closed
+      if (!(drain instanceof Drain)) return Effect.succeed(drain)
       // waiting comes first: where nothing is open, the drain is over before it returns
       const report = this.awaitDrain(drain, fiber)
       this.runFork(drain.run())
@@ -397,15 +397,18 @@ export class ListenerImpl implements Listener {
     if (drain instanceof Drain) this.runFork(drain.run())
   }
 
-  /** Decides about a close and makes the drain it takes, if it does. A lame duck comes before the transition. */
-  private decideClose(options: ResolvedDrain, reason: string): Drain | undefined | "InvalidOperation" {
+  /** Decides about a close: the drain it takes, or the report where it takes none. A lame duck comes before the transition. */
+  private decideClose(options: ResolvedDrain, reason: string): Drain | DrainReport | "InvalidOperation" {
     const before = this.current
     const lame = before === "Open" && options.lameDuck.max > 0
     if (!lame) {
       const step = this.step("close")
       if (Result.isFailure(step)) return "InvalidOperation"
-      if (step.success === "Finish") this.publish(emptyReport(this.name, reason))
-      if (step.success !== "Drain") return undefined
+      if (step.success !== "Drain") {
+        const report = this.lastReport ?? emptyReport(this.name, reason)
+        if (step.success === "Finish") this.publish(report)
+        return report
+      }
     }
     return this.drain = new Drain(
       this.drainHost(),
@@ -457,17 +460,21 @@ export class ListenerImpl implements Listener {
       }))
   }
 
-  readonly closed: Effect.Effect<DrainReport> = Effect.withFiber((fiber) => {
-    if (this.current === "Closed" && this.lastReport !== undefined) return Effect.succeed(this.lastReport)
-    const { life } = this
-    life.wait(fiber, this.drain !== undefined)
-    this.closedWaiters++
-    return Effect.onExit(Deferred.await(this.closedReport), (exit) =>
-      Effect.sync(() => {
-        life.stopWaiting(fiber)
-        if (Exit.isFailure(exit)) this.closedWaiters--
-      }))
-  })
+  readonly closed: Effect.Effect<DrainReport> = Effect.suspend(() => this.endOf(this.life, this.closedReport))
+
+  /** The end of one life, also when another has begun before the caller looks. */
+  private endOf(life: Life, report: Deferred.Deferred<DrainReport>): Effect.Effect<DrainReport> {
+    return Effect.withFiber((fiber) => {
+      if (Deferred.isDoneUnsafe(report)) return Deferred.await(report)
+      life.wait(fiber, this.drain !== undefined)
+      this.closedWaiters++
+      return Effect.onExit(Deferred.await(report), (exit) =>
+        Effect.sync(() => {
+          life.stopWaiting(fiber)
+          if (Exit.isFailure(exit)) this.closedWaiters--
+        }))
+    })
+  }
 
   private drained(drain: Drain, report: DrainReport): Effect.Effect<void> {
     return Effect.suspend(() => {
@@ -558,7 +565,7 @@ export class ListenerImpl implements Listener {
   shutdown(reason: string, limit: number): Effect.Effect<DrainReport> {
     return Effect.suspend(() => {
       this.beginShutdown({ ...this.drainOptions, deadline: Math.min(limit, this.drainOptions.deadline) }, reason)
-      return Effect.andThen(this.releasing, this.closed)
+      return Effect.andThen(this.releasing, this.endOf(this.life, this.closedReport))
     })
   }
 
