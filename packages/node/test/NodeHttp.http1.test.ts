@@ -199,7 +199,7 @@ describe("requests in a drain", () => {
         yield* Deferred.succeed(begun, undefined)
         const body = yield* request.text
         const { trailers } = NodeHttpServerRequest.toIncomingMessage(request)
-        return HttpServerResponse.text(`${body} ${trailers["x-sum"]}`)
+        return HttpServerResponse.text(`${body} ${String(trailers["x-sum"])}`)
       }))
       const peer = yield* HttpPeer.connect(serving.port)
       yield* peer.send(

@@ -75,12 +75,7 @@ export class Http2Protocol implements Protocol {
    * what has arrived by now is not refused.
    */
   private leave(stream: Http2.ServerHttp2Stream): void {
-    // an answer is out, and the client still sends what nobody reads: left alone, the stream would never end
-    stream.once("finish", () => {
-      setImmediate(() => {
-        if (!stream.closed) stream.close(Http2.constants.NGHTTP2_NO_ERROR)
-      })
-    })
+    if (!stream.endAfterHeaders) stream.once("finish", () => setImmediate(() => stopSending(stream)))
     if (!this.session.closed) setImmediate(() => setImmediate(() => this.goodbye()))
   }
 
@@ -161,4 +156,9 @@ export class Http2Protocol implements Protocol {
     clearTimeout(this.timer)
     return "byPeer"
   }
+}
+
+/** The answer is out, and the client still sends what nobody reads: it is told to stop, or the stream would never end. */
+const stopSending = (stream: Http2.ServerHttp2Stream): void => {
+  if (!stream.readableEnded && !stream.destroyed) stream.destroy()
 }

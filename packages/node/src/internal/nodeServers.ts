@@ -170,6 +170,8 @@ export class NodeServers {
   /** Gives a socket to a server that speaks in the clear. */
   private give(http: HttpConnection, server: NodeServer): void {
     const { raw } = http
+    // accepted sockets are paused, and a session does not start them
+    raw.read(0)
     this.arriving = { http, socket: raw }
     server.emit("connection", raw)
     if (http.speaks instanceof Http2Protocol) return

@@ -61,6 +61,7 @@ const makeClient = (session: Http2.ClientHttp2Session): Client => {
   })
   const request: Client["request"] = (headers, { body, pause } = {}) =>
     Effect.callback((resume) => {
+      if (session.closed || session.destroyed) return resume(Effect.fail(new Error("the session is closed")))
       const stream = session.request(headers, { endStream: body === undefined })
       const chunks: Array<Buffer> = []
       let status = 0

@@ -11,6 +11,8 @@ import type { HttpServerResponse } from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as NetAddress from "effect/net/NetAddress"
 import type * as Scope from "effect/Scope"
+import type * as Http from "node:http"
+import type * as Http2 from "node:http2"
 
 export interface Serving {
   readonly listener: Listener
@@ -24,6 +26,18 @@ export const app = <E>(
 ): Effect.Effect<Serving, ServeError, Scope.Scope> =>
   Effect.gen(function*() {
     const services = yield* Layer.build(NodeHttp.layerServer(withPort(options)))
+    yield* Context.get(services, HttpServer).serve(httpApp)
+    return yield* servingOf(services)
+  })
+
+/** Serves an application by a server of one's own. */
+export const given = <E>(
+  createServer: () => Http.Server | Http2.Http2Server | Http2.Http2SecureServer,
+  httpApp: Effect.Effect<HttpServerResponse, E, HttpServerRequest | Scope.Scope>,
+  options: NodeHttp.Options = {}
+): Effect.Effect<Serving, ServeError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const services = yield* Layer.build(NodeHttp.layerServer(createServer, { host: "127.0.0.1", port: 0, ...options }))
     yield* Context.get(services, HttpServer).serve(httpApp)
     return yield* servingOf(services)
   })
