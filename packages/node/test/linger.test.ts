@@ -141,6 +141,20 @@ describe("linger", () => {
       assert.isBelow(took, 2200)
     }))
 
+  it.live("does not count time in which the event loop was too busy to read", () =>
+    Effect.gen(function*() {
+      const { connection, peer } = yield* pair()
+      const ending = yield* Effect.forkChild(connection.goodbye(linger({ idle: 100 })), { startImmediately: true })
+      yield* peer.ending
+      yield* peer.send("in time")
+      const busyUntil = performance.now() + 300
+      while (performance.now() < busyUntil);
+      yield* turns(5)
+      assert.isUndefined(ending.pollUnsafe())
+      yield* Fiber.join(ending)
+      assert.strictEqual(connection.bytesIn?.(), 7)
+    }))
+
   it.live("waits `total` for a peer that never stops", () =>
     Effect.gen(function*() {
       const { connection, peer } = yield* pair()

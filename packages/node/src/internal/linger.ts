@@ -32,6 +32,7 @@ export const farewell = (socket: Net.Socket, linger: LingerOptions | "none", don
     return cancelNothing
   }
   let timer: NodeJS.Timeout | undefined
+  let look: NodeJS.Immediate | undefined
   let endOfTotal = 0
   let last = false
   let discarded = 0
@@ -47,7 +48,14 @@ export const farewell = (socket: Net.Socket, linger: LingerOptions | "none", don
   /** One timer: until `idle` passes without a byte, but never beyond `total`. */
   const arm = ({ idle, total }: LingerOptions) => {
     last = Duration.isLessThanOrEqualTo(total, idle)
-    timer = setTimeout(destroy, toMillis(last ? total : idle))
+    timer = last ? setTimeout(destroy, toMillis(total)) : setTimeout(onIdle, toMillis(idle))
+  }
+  const onIdle = () => {
+    // due timers run before the next read: after a busy moment there may be bytes that came in time
+    const before = discarded
+    look = setImmediate(() => {
+      if (discarded === before) destroy()
+    })
   }
   const onData = (chunk: Uint8Array) => {
     if (linger === "none") return
@@ -62,6 +70,7 @@ export const farewell = (socket: Net.Socket, linger: LingerOptions | "none", don
   }
   const stop = () => {
     clearTimeout(timer)
+    clearImmediate(look)
     socket.off("data", onData)
     socket.off("finish", onFinish)
     socket.off("close", onClose)

@@ -158,10 +158,8 @@ export class NetConnection implements TransportConnection {
 
   /** Why a pull must fail now. */
   get failure(): Socket.SocketError | undefined {
-    const { destroyed, errored, readableEnded } = this.netSocket
-    if (this.readError !== undefined) return this.readError
-    if (errored !== null) return readError(errored)
-    return destroyed ? notOpen : readableEnded ? endedByPeer : undefined
+    const { destroyed, errored } = this.netSocket
+    return this.readError ?? (errored !== null ? readError(errored) : destroyed ? notOpen : undefined)
   }
 
   get buffered(): boolean {
@@ -170,7 +168,7 @@ export class NetConnection implements TransportConnection {
 
   take(): Uint8Array | undefined {
     const chunk: Uint8Array | null = this.netSocket.read()
-    return chunk === null ? undefined : chunk
+    return chunk ?? undefined
   }
 
   startReading(): void {
