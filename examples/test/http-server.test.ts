@@ -3,6 +3,8 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Http2Client from "../../packages/node/test/support/http2Client.ts"
 import * as HttpPeer from "../../packages/node/test/support/httpPeer.ts"
+import { until } from "../../packages/node/test/support/listening.ts"
+import * as WebSocketClient from "../../packages/node/test/support/webSocketClient.ts"
 import * as Example from "./httpExample.ts"
 
 const times = <A, E, R>(count: number, effect: Effect.Effect<A, E, R>) =>
@@ -179,6 +181,84 @@ describe("examples/http-server.ts", () => {
       for (const peer of old) assert.strictEqual((yield* peer.response).body, "ok")
       yield* server.exits(0)
     }))
+
+  it.live.each([false, true])(
+    "20 HTTP/2 clients that connect and ask while the event loop is held, TLS %s",
+    (tls) =>
+      Effect.gen(function*() {
+        const server = yield* Example.start(tls ? yield* Example.tlsFiles : {})
+        yield* (yield* HttpPeer.connect(server.port, { tls })).send(HttpPeer.get("/block?ms=1000"))
+        yield* aMoment
+        const clients = yield* times(20, Http2Client.open(server.port, { tls }))
+        const answers = yield* fork(Effect.all(clients.map((client) => client.get("/")), { concurrency: "unbounded" }))
+        yield* aMoment
+        yield* server.sigterm
+        for (const { body } of yield* Fiber.join(answers)) assert.strictEqual(body, "ok")
+        yield* server.exits(0)
+      })
+  )
+
+  it.live.each([false, true])(
+    "HTTP/2: 50 streams in flight finish, 100 idle sessions are told and end, TLS %s",
+    (tls) =>
+      Effect.gen(function*() {
+        const server = yield* Example.start(tls ? yield* Example.tlsFiles : {})
+        const busy = yield* Http2Client.connect(server.port, { tls })
+        const idle = yield* times(100, Http2Client.connect(server.port, { tls }))
+        yield* Effect.forEach(idle, (client) => client.get("/"), { concurrency: "unbounded" })
+        const answers = yield* fork(times(50, busy.get("/slow?ms=2000")))
+        yield* aMoment
+        yield* server.sigterm
+        for (const client of idle) {
+          assert.strictEqual(yield* client.goaway, 0)
+          yield* client.closed
+        }
+        assert.isUndefined(answers.pollUnsafe(), "the streams in flight were answered first")
+        for (const { body } of yield* Fiber.join(answers)) assert.strictEqual(body, "done")
+        yield* server.exits(0)
+      })
+  )
+
+  describe.each([false, true])("WebSockets, TLS %s", (tls) => {
+    const url = (port: number) => `${tls ? "wss" : "ws"}://127.0.0.1:${port}/ws`
+
+    it.live("20 are told 1001, and the process ends at once", () =>
+      Effect.gen(function*() {
+        const server = yield* Example.start(tls ? yield* Example.tlsFiles : {})
+        const clients = yield* times(20, WebSocketClient.connect(url(server.port)))
+        for (const client of clients) {
+          yield* client.send("hello")
+          assert.strictEqual(yield* client.message, "hello")
+        }
+        yield* server.sigterm
+        for (const client of clients) assert.deepStrictEqual(yield* client.closed, { code: 1001, messages: [] })
+        const { report } = yield* server.exits(0)
+        assert.isBelow(report.duration, 2000)
+      }))
+
+    it.live("ones that never answer hold it no longer than the bound, and an upgrade meanwhile gets 503", () =>
+      Effect.gen(function*() {
+        const server = yield* Example.start(tls ? yield* Example.tlsFiles : {})
+        const silent = yield* times(5, HttpPeer.connect(server.port, { tls }))
+        for (const peer of silent) {
+          yield* peer.send(WebSocketClient.upgrade("/ws"))
+          assert.strictEqual((yield* peer.head).status, 101)
+        }
+        // half a head has the grace: time enough to see that the close has come
+        const late = yield* used(server.port, { tls })
+        const request = WebSocketClient.upgrade("/ws")
+        yield* late.send(request.slice(0, 20))
+        const told = silent[0]!.socket.bytesRead + 1
+        yield* server.sigterm
+        yield* until("a goodbye has come", () => silent[0]!.socket.bytesRead >= told)
+        yield* late.send(request.slice(20))
+        const { headers, status } = yield* late.response
+        assert.deepStrictEqual([status, headers["connection"]], [503, "close"])
+        const { report } = yield* server.exits(0)
+        assert.isBelow(report.duration, 2000 + 2000)
+        assert.isAtLeast(report.duration, 1900)
+      }))
+  })
 
   it.live("at the deadline: a handler that never answers and a client that never reads are cut and named", () =>
     Effect.gen(function*() {
