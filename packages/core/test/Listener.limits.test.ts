@@ -1,7 +1,7 @@
 import { type Connection, Listener } from "@effect-listener/core"
 import { MemoryTransport } from "@effect-listener/testing"
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Deferred, Effect, Exit, Fiber, Scope } from "effect"
+import { Clock, Deferred, Effect, Exit, Fiber, References, Scope } from "effect"
 import { NetAddress } from "effect/net"
 import { TestClock } from "effect/testing"
 import { AcceptRate } from "../src/internal/acceptRate.ts"
@@ -18,6 +18,12 @@ const quick = { idleGrace: 0, deadline: "10 seconds", abortGrace: "100 millis", 
 const remotesOf = (listener: Listener.Listener): number =>
   // what a listener keeps of its remotes is its own affair, and this test's
   (listener as unknown as { readonly life: ListenerImpl["life"] }).life.limits.remotes.size
+
+/** How many timers it has. */
+const timersOf = (listener: Listener.Listener): number =>
+  // likewise
+  (listener as unknown as { readonly life: { readonly timers: { readonly due: ReadonlyMap<number, unknown> } } })
+    .life.timers.due.size
 
 describe("maxPerRemote", () => {
   const serveFrom = Effect.fnUntraced(function*(
@@ -116,6 +122,8 @@ describe("maxPerRemote", () => {
       const { listener, transport } = yield* serveFrom(() => ipOf(1), { maxConnections: 2 })
       yield* Effect.forEach([1, 2, 3], () => transport.connect)
       assert.strictEqual(remotesOf(listener), 0)
+      yield* listener.setAdmission({ maxPerRemote: 9 })
+      // and counts nobody twice
       yield* listener.setAdmission({ maxPerRemote: 3 })
       assert.strictEqual(yield* Effect.flatMap(transport.connect, (client) => client.ended), "Fin")
       // nobody is ended by a lower one
@@ -209,23 +217,51 @@ describe("acceptRate", () => {
   it.effect("a connection that an interrupted accept gave back is counted once", () =>
     Effect.gen(function*() {
       let givenBack = 0
-      for (let turns = 0; turns < 8; turns++) {
-        const transport = yield* MemoryTransport.make({ resumeLate: true })
-        const listener = yield* listen(transport, {
-          drain: quick,
-          admission: { acceptRate: { limit: 1, interval: "1 hour" } }
-        })
-        const accepting = yield* start(Effect.scoped(Effect.andThen(listener.accept, Effect.never)))
-        const client = yield* transport.connect
-        for (let turn = 0; turn < turns; turn++) yield* Effect.yieldNow
-        yield* Fiber.interrupt(accepting)
-        yield* Effect.yieldNow
-        if ((yield* client.state) === "Fin") continue
-        givenBack++
-        // it has been let in: it need not wait for its turn again
-        yield* Effect.scoped(listener.accept)
+      // a fiber that yields after every few operations can be interrupted between being given a connection and owning it
+      for (const operations of [3, 4, 5, 6]) {
+        for (let turns = 0; turns < 16; turns++) {
+          const transport = yield* MemoryTransport.make({ resumeLate: true })
+          const limit = 1 + turns % 2
+          const listener = yield* listen(transport, {
+            drain: quick,
+            admission: { acceptRate: { limit, interval: "1 hour" } }
+          })
+          const accepting = yield* start(
+            Effect.scoped(Effect.andThen(listener.accept, Effect.never)).pipe(
+              Effect.provideService(References.MaxOpsBeforeYield, operations)
+            )
+          )
+          const client = yield* transport.connect
+          for (let turn = 0; turn < turns; turn++) yield* Effect.yieldNow
+          const given = (yield* listener.dryRun).waitingFor.length > 0
+          yield* Fiber.interrupt(accepting)
+          yield* Effect.yieldNow
+          if (!given || (yield* client.state) === "Fin") continue
+          givenBack++
+          yield* transport.connect
+          const taken = yield* Effect.forEach([1, 2, 3], () => start(Effect.scoped(listener.accept)))
+          yield* transport.connect
+          yield* TestClock.adjust("1 millis")
+          assert.deepStrictEqual(taken.map((fiber) => fiber.pollUnsafe()?._tag), [
+            "Success",
+            limit === 2 ? "Success" : undefined,
+            undefined
+          ])
+        }
       }
       assert.isAbove(givenBack, 0)
+    }))
+
+  it.effect("reject: who has nobody to take it yet has its turn already", () =>
+    Effect.gen(function*() {
+      const transport = yield* MemoryTransport.make()
+      yield* listen(transport, {
+        drain: quick,
+        admission: { acceptRate: { limit: 2, interval: "1 second" }, overflow: "reject" }
+      })
+      const clients = yield* Effect.forEach([1, 2, 3], () => transport.connect)
+      assert.strictEqual(yield* clients[2]!.ended, "Fin")
+      assert.deepStrictEqual(yield* Effect.forEach(clients, (client) => client.state), ["Open", "Open", "Fin"])
     }))
 
   it.effect("setAdmission: a higher limit lets the waiting in at once, and none takes it away", () =>
@@ -236,11 +272,22 @@ describe("acceptRate", () => {
       yield* listener.setAdmission({ acceptRate: { limit: 4, interval: "1 hour" } })
       assert.strictEqual(times.length, 4)
       yield* TestClock.adjust("10 minutes")
+      assert.strictEqual(timersOf(listener), 1)
       yield* listener.setAdmission({ acceptRate: { limit: 4, interval: "10 minutes" } })
       assert.strictEqual(times.length, 8)
       yield* listener.setAdmission({ acceptRate: { limit: Infinity, interval: "1 hour" } })
       assert.strictEqual(times.length, 10)
     }))
+
+  it("with a lower limit as many have to go as are over it", () => {
+    const rate = new AcceptRate(4, 1000)
+    for (const at of [0, 100, 200, 300]) rate.admitted(at)
+    assert.strictEqual(rate.nextAt(300), 1000)
+    rate.change(2, 1000)
+    assert.strictEqual(rate.nextAt(300), 1200)
+    assert.isFalse(rate.allows(1199, 0))
+    assert.isTrue(rate.allows(1200, 0))
+  })
 
   it("remembers no more than the last interval", () => {
     const rate = new AcceptRate(100, 1000)
@@ -347,23 +394,24 @@ describe("maxEventLoopLag", () => {
 
   it.effect("keeps no timer when the listener is closed, aborted or never opened", () =>
     Effect.gen(function*() {
-      const timers = (listener: Listener.Listener) =>
-        (listener as unknown as { readonly life: { readonly timers: { readonly due: ReadonlyMap<number, unknown> } } })
-          .life.timers.due.size
       const make = Effect.flatMap(MemoryTransport.make(), (transport) =>
         Listener.make(transport, { drain: quick, admission: { maxEventLoopLag: "1 second" } }))
       const closed = yield* make
-      assert.strictEqual(timers(closed), 0)
+      assert.strictEqual(timersOf(closed), 0)
       yield* closed.open
-      assert.strictEqual(timers(closed), 1)
+      assert.strictEqual(timersOf(closed), 1)
       yield* TestClock.adjust("1 minute")
-      assert.strictEqual(timers(closed), 1)
+      assert.strictEqual(timersOf(closed), 1)
+      yield* closed.setAdmission({ maxEventLoopLag: Infinity })
+      assert.strictEqual(timersOf(closed), 0)
+      yield* closed.setAdmission({ maxEventLoopLag: "2 seconds" })
+      assert.strictEqual(timersOf(closed), 1)
       yield* closed.close()
-      assert.strictEqual(timers(closed), 0)
+      assert.strictEqual(timersOf(closed), 0)
       const aborted = yield* make
       yield* aborted.open
       yield* aborted.abort
-      assert.strictEqual(timers(aborted), 0)
+      assert.strictEqual(timersOf(aborted), 0)
     }))
 })
 
