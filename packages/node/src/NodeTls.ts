@@ -118,7 +118,7 @@ export interface TransportOptions extends NodeTcp.TransportOptions, ContextOptio
   readonly rejectUnauthorized?: boolean | undefined
   /**
    * The certificate for the name a client asks for, by
-   * {@link secureContext}. A failure ends that handshake. Not called for
+   * `secureContext`. A failure ends that handshake. Not called for
    * clients that name no host: they are shown `cert`. A client that leaves
    * meanwhile interrupts it.
    */
