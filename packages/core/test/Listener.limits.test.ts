@@ -219,9 +219,9 @@ describe("acceptRate", () => {
       let givenBack = 0
       // a fiber that yields after every few operations can be interrupted between being given a connection and owning it
       for (const operations of [3, 4, 5, 6]) {
-        for (let turns = 0; turns < 16; turns++) {
+        for (let turns = 0; turns < 32; turns++) {
           const transport = yield* MemoryTransport.make({ resumeLate: true })
-          const limit = 1 + turns % 2
+          const limit = turns < 16 ? 1 : 2
           const listener = yield* listen(transport, {
             drain: quick,
             admission: { acceptRate: { limit, interval: "1 hour" } }
@@ -232,7 +232,7 @@ describe("acceptRate", () => {
             )
           )
           const client = yield* transport.connect
-          for (let turn = 0; turn < turns; turn++) yield* Effect.yieldNow
+          for (let turn = 0; turn < turns % 16; turn++) yield* Effect.yieldNow
           const given = (yield* listener.dryRun).waitingFor.length > 0
           yield* Fiber.interrupt(accepting)
           yield* Effect.yieldNow
