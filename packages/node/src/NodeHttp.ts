@@ -155,29 +155,13 @@ export type Provided =
 const open = (
   createServer: LazyArg<NodeServer> | undefined,
   options: ServerOptions
-): Effect.Effect<internal.Opened, ServeError, Scope.Scope> =>
-  Effect.suspend(() => {
-    const limits = HttpOptions.limits(options.timeouts)
-    return internal.open({
-      transport: HttpOptions.transport(options, limits),
-      listener: HttpOptions.listenerOptions(options),
-      servers: createServer === undefined
-        ? HttpOptions.madeServers(options, limits)
-        : HttpOptions.givenServer(createServer(), options, limits),
-      webSockets: options.websocket,
-      stayOpen: options.disablePreemptiveShutdown ?? false,
-      signal: options.signal
-    })
-  }).pipe(Effect.mapError((cause) => new ServeError({ cause })))
-
-const openContext = (
-  createServer: LazyArg<NodeServer> | undefined,
-  options: ServerOptions
 ): Effect.Effect<Context.Context<HttpServer.HttpServer | Listener>, ServeError, Scope.Scope> =>
-  Effect.map(
-    open(createServer, options),
-    ({ listener, server }) => Context.add(Context.make(HttpServer.HttpServer, server), Listener, listener)
-  )
+  Effect.gen(function*() {
+    const http = yield* internal.open(HttpOptions.httpServer(createServer, options))
+    if (options.signal !== undefined) yield* internal.closeOnAbort(http.listener, options.signal)
+    const server = internal.httpServer(http, options.disablePreemptiveShutdown ?? false)
+    return Context.add(Context.make(HttpServer.HttpServer, server), Listener, http.listener)
+  }).pipe(Effect.mapError((cause) => new ServeError({ cause })))
 
 /** The arguments of everything below: a server of one's own and its options, or the options of one to be made. */
 type Arguments<O, S> = [createServer: LazyArg<NodeServer>, options: O] | [options: S]
@@ -219,7 +203,7 @@ export const make: {
    * @since 0.1.0
    */
   (options: ServerOptions): Effect.Effect<HttpServer.HttpServer["Service"], ServeError, Scope.Scope>
-} = (...args: Arguments<Options, ServerOptions>) => Effect.map(open(...split(args)), ({ server }) => server)
+} = (...args: Arguments<Options, ServerOptions>) => Effect.map(open(...split(args)), Context.get(HttpServer.HttpServer))
 
 /**
  * Provides Effect's HTTP server, and the listener under it.
@@ -249,7 +233,7 @@ export const layerServer: {
    * @since 0.1.0
    */
   (options: ServerOptions): Layer.Layer<HttpServer.HttpServer | Listener, ServeError>
-} = (...args: Arguments<Options, ServerOptions>) => Layer.effectContext(openContext(...split(args)))
+} = (...args: Arguments<Options, ServerOptions>) => Layer.effectContext(open(...split(args)))
 
 /**
  * Provides Effect's HTTP server on a listener, with what HTTP applications need
@@ -298,7 +282,7 @@ export const layer: {
    */
   (options: ServerOptions): Layer.Layer<Provided, ServeError>
 } = (...args: Arguments<Options, ServerOptions>) =>
-  Layer.merge(Layer.effectContext(openContext(...split(args))), NodeHttpServer.layerHttpServices)
+  Layer.merge(Layer.effectContext(open(...split(args))), NodeHttpServer.layerHttpServices)
 
 /**
  * `layer`, with options from the configuration.
@@ -329,7 +313,7 @@ export const layerConfig: {
   (options: Config.Wrap<ServerOptions>): Layer.Layer<Provided, ServeError | Config.ConfigError>
 } = (...args: Arguments<Config.Wrap<Options>, Config.Wrap<ServerOptions>>) => {
   const [createServer, wrapped] = split<Config.Wrap<ServerOptions>, Config.Wrap<ServerOptions>>(args)
-  const context = Effect.flatMap(Config.unwrap(wrapped), (options) => openContext(createServer, options))
+  const context = Effect.flatMap(Config.unwrap(wrapped), (options) => open(createServer, options))
   return Layer.merge(Layer.effectContext(context), NodeHttpServer.layerHttpServices)
 }
 

@@ -329,4 +329,17 @@ describe("handlers", () => {
       const { body, headers } = yield* peer.response
       assert.deepStrictEqual([body, headers["connection"], released], ["in time", "close", true])
     }))
+
+  it.live("clients that the kernel had accepted when their scope closes are served", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const serving = yield* Scope.provide(HttpServing.routes(route("/", Effect.succeed(ok))), scope)
+      // their handshakes are done when `connect` returns; the event loop has not turned
+      const peers = yield* Effect.forEach(
+        Array.from({ length: 20 }),
+        () => start(Effect.flatMap(HttpPeer.connect(serving.port), (peer) => peer.get("/")))
+      )
+      yield* Scope.close(scope, Exit.void)
+      for (const peer of peers) assert.strictEqual((yield* Fiber.join(peer)).body, "ok")
+    }))
 })

@@ -141,9 +141,11 @@ export class HttpConnection implements ProtocolDriver {
     let last = first
     let quiet = 0
     const wait = (): void => {
-      this.timer = setTimeout(look, Math.max(0, Math.min(interval, end - performance.now())))
+      // a timer's callback comes before what has arrived is read: a busy event loop is not a silent peer
+      this.timer = setTimeout(() => setImmediate(look), Math.max(0, Math.min(interval, end - performance.now())))
     }
     const look = (): void => {
+      if (socket.destroyed) return
       const read = this.raw.bytesRead
       quiet = read === last ? quiet + 1 : 0
       last = read

@@ -2,11 +2,11 @@
  * What the options of an HTTP server mean: for its listener, its transport, and
  * Node's servers.
  */
-import type * as Listener from "@effect-listener/core/Listener"
 import { type Transport, TransportBindError } from "@effect-listener/core/Transport"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Formatter from "effect/Formatter"
+import type { LazyArg } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Http from "node:http"
 import * as Http2 from "node:http2"
@@ -14,10 +14,11 @@ import type { Options, ServerOptions, TimeoutOptions } from "../NodeHttp.ts"
 import * as NodeTcp from "../NodeTcp.ts"
 import * as NodeTls from "../NodeTls.ts"
 import * as NodeUnix from "../NodeUnix.ts"
+import type { HttpServerOptions } from "./httpServer.ts"
 import type { NodeServer, NodeServersOptions } from "./nodeServers.ts"
 
 /** Milliseconds; `Infinity` where there is no limit, `undefined` where nothing was said. */
-export interface Limits {
+interface Limits {
   readonly handshake: number | undefined
   readonly firstByte: number | undefined
   readonly head: number | undefined
@@ -34,12 +35,31 @@ const checkingInterval = 500
 /** What a timer takes: 24.8 days are as good as no limit. */
 const longestTimeout = 2_147_483_647
 
+/** Everything a server is opened with. */
+export const httpServer = (
+  createServer: LazyArg<NodeServer> | undefined,
+  options: ServerOptions
+): HttpServerOptions => {
+  const limits = readLimits(options.timeouts)
+  return {
+    transport: transport(options, limits),
+    listener: {
+      name: options.name ?? "http",
+      drain: { ...options.drain, deadline: options.drain?.deadline ?? options.gracefulShutdownTimeout },
+      admission: options.admission,
+      timeouts: options.timeouts
+    },
+    servers: createServer === undefined ? madeServers(options, limits) : givenServer(createServer(), options, limits),
+    webSockets: options.websocket
+  }
+}
+
 /** The limits of all options that can be read, and the first that cannot. */
-export interface CheckedLimits extends Limits {
+interface CheckedLimits extends Limits {
   readonly bad: TransportBindError | undefined
 }
 
-export const limits = (options: TimeoutOptions | undefined): CheckedLimits => {
+const readLimits = (options: TimeoutOptions | undefined): CheckedLimits => {
   let bad: TransportBindError | undefined
   const limit = (name: keyof Limits): number | undefined => {
     const input = options?.[name]
@@ -63,7 +83,7 @@ export const limits = (options: TimeoutOptions | undefined): CheckedLimits => {
 }
 
 /** A server an application made: what was set on it stays, but for what our options say. */
-export const givenServer = (server: NodeServer, options: Options, limits: Limits): NodeServersOptions => {
+const givenServer = (server: NodeServer, options: Options, limits: Limits): NodeServersOptions => {
   setLimits(server, limits)
   return {
     server,
@@ -82,7 +102,7 @@ export const givenServer = (server: NodeServer, options: Options, limits: Limits
 }
 
 /** Servers of our own making. */
-export const madeServers = (options: ServerOptions, limits: Limits): NodeServersOptions => {
+const madeServers = (options: ServerOptions, limits: Limits): NodeServersOptions => {
   const { http1, http2 = true } = options
   const server = Http.createServer({
     // requests without a body need no stream to read it from
@@ -122,16 +142,8 @@ const setLimits = (server: NodeServer, limits: Limits): void => {
 /** What Node's servers take for a limit. */
 const nodeLimit = (millis: number): number => millis === Infinity ? 0 : millis
 
-/** The listener's own options. */
-export const listenerOptions = (options: Options): Listener.ListenerOptions => ({
-  name: options.name ?? "http",
-  drain: { ...options.drain, deadline: options.drain?.deadline ?? options.gracefulShutdownTimeout },
-  admission: options.admission,
-  timeouts: options.timeouts
-})
-
 /** Where to listen, in the words of `net.Server.listen`. */
-export const transport = (options: ServerOptions, { bad }: CheckedLimits): Transport => {
+const transport = (options: ServerOptions, { bad }: CheckedLimits): Transport => {
   if (bad !== undefined) return cannotBind(bad)
   const { backlog, host, http2, ipv6Only, path, port, readableAll, reusePort, tls, writableAll } = options
   if (options.transport !== undefined) return options.transport

@@ -4,7 +4,7 @@
 import type { Connection } from "@effect-listener/core/Connection"
 import * as DrainReport from "@effect-listener/core/DrainReport"
 import * as Listener from "@effect-listener/core/Listener"
-import type { ListenError } from "@effect-listener/core/ListenerError"
+import type { ListenerFaulted, ListenError } from "@effect-listener/core/ListenerError"
 import type { Transport } from "@effect-listener/core/Transport"
 import type * as NodeWS from "@effect/platform-node/NodeWS"
 import * as Effect from "effect/Effect"
@@ -12,6 +12,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type { HttpMiddleware } from "effect/http/HttpMiddleware"
 import * as HttpServer from "effect/http/HttpServer"
+import type * as NetAddress from "effect/net/NetAddress"
 import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import { type HttpApp, makeApp, UpgradingServer } from "./httpApp.ts"
@@ -22,19 +23,28 @@ export interface HttpServerOptions {
   readonly listener: Listener.ListenerOptions
   readonly servers: NodeServersOptions
   readonly webSockets: NodeWS.ServerOptions | undefined
-  /** Whether the end of serving leaves the listener open. */
-  readonly stayOpen: boolean
-  readonly signal: AbortSignal | undefined
 }
 
-/** A listener that speaks HTTP, and Effect's service on it. */
-export interface Opened {
+/** A listener that speaks HTTP. */
+export interface HttpListener {
   readonly listener: Listener.Listener
-  readonly server: HttpServer.HttpServer["Service"]
+  readonly address: NetAddress.SocketAddress
+  readonly servers: NodeServers
+  readonly webSockets: NodeWS.WebSocketServer
 }
 
-export const open: (options: HttpServerOptions) => Effect.Effect<Opened, ListenError, Scope.Scope> = Effect.fnUntraced(
-  function*(options) {
+/** An application that runs requests. */
+export interface Served {
+  /** Gives it connections, for as long as the listener lives. */
+  readonly take: Effect.Effect<DrainReport.DrainReport, ListenerFaulted>
+  /** The fibers that run requests. */
+  readonly handlers: Scope.Closeable
+  /** Takes requests from it. */
+  readonly leave: Effect.Effect<void>
+}
+
+export const open: (options: HttpServerOptions) => Effect.Effect<HttpListener, ListenError, Scope.Scope> = Effect
+  .fnUntraced(function*(options) {
     const webSockets = yield* Effect.acquireRelease(
       Effect.sync(() => new UpgradingServer({ ...options.webSockets, noServer: true })),
       // who is still connected has gone to another scope, and keeps its socket
@@ -47,29 +57,40 @@ export const open: (options: HttpServerOptions) => Effect.Effect<Opened, ListenE
     const listener = yield* Listener.listen(options.transport, options.listener)
     // an open listener has an address
     const address = yield* Effect.orDie(listener.address)
-    if (options.signal !== undefined) yield* closeOnAbort(listener, options.signal)
+    return { listener, address, servers, webSockets }
+  })
 
-    const serve = Effect.fnUntraced(function*(httpApp: HttpApp, middleware?: HttpMiddleware) {
-      const scope = yield* Effect.scope
-      const handlers = Scope.makeUnsafe("parallel")
-      const app = yield* makeApp(httpApp, middleware, { webSockets, scope: handlers })
-      servers.app = app
-      yield* Scope.addFinalizer(
-        scope,
-        Effect.andThen(
-          options.stayOpen ? endHandlers(handlers) : drain(listener),
-          Effect.sync(() => {
-            if (servers.app === app) servers.app = undefined
-          })
-        )
-      )
-      const serving = Listener.serveDriver(listener, servers.attach, servers.secure ? {} : { refuse: refuseWith503 })
-      // an abort ends it: that is for those to see who hold the listener
-      yield* Effect.forkIn(Effect.ignore(serving), scope, { startImmediately: true })
+/** Lets an application run the requests of a listener. */
+export const serve: (
+  http: HttpListener,
+  httpApp: HttpApp,
+  middleware?: HttpMiddleware
+) => Effect.Effect<Served> = Effect.fnUntraced(function*({ listener, servers, webSockets }, httpApp, middleware) {
+  const handlers = Scope.makeUnsafe("parallel")
+  const app = yield* makeApp(httpApp, middleware, { webSockets, scope: handlers })
+  servers.app = app
+  return {
+    take: Listener.serveDriver(listener, servers.attach, servers.secure ? {} : { refuse: refuseWith503 }),
+    handlers,
+    leave: Effect.sync(() => {
+      if (servers.app === app) servers.app = undefined
     })
-    return { listener, server: HttpServer.make({ address, serve }) }
   }
-)
+})
+
+/** Effect's service. Its scope ends with a drain, unless the listener is to stay open. */
+export const httpServer = (http: HttpListener, stayOpen: boolean): HttpServer.HttpServer["Service"] =>
+  HttpServer.make({
+    address: http.address,
+    serve: Effect.fnUntraced(function*(httpApp: HttpApp, middleware?: HttpMiddleware) {
+      const scope = yield* Effect.scope
+      const { handlers, leave, take } = yield* serve(http, httpApp, middleware)
+      // an abort ends it: that is for those to see who hold the listener
+      yield* Effect.forkIn(Effect.ignore(take), scope, { startImmediately: true })
+      // after the fork, so that it runs before: who comes while the queue is swept is served
+      yield* Scope.addFinalizer(scope, Effect.andThen(stayOpen ? endHandlers(handlers) : drain(http.listener), leave))
+    })
+  })
 
 /**
  * Closes the listener before anything is released that handlers use: this is a
@@ -94,7 +115,11 @@ const endHandlers = (handlers: Scope.Closeable): Effect.Effect<void> =>
     (closing) => Effect.asVoid(Effect.interruptible(Effect.timeoutOption(Fiber.await(closing), "1 second")))
   )
 
-const closeOnAbort = (listener: Listener.Listener, signal: AbortSignal): Effect.Effect<void, never, Scope.Scope> =>
+/** Closes the listener when the signal is aborted. */
+export const closeOnAbort = (
+  listener: Listener.Listener,
+  signal: AbortSignal
+): Effect.Effect<void, never, Scope.Scope> =>
   Effect.asVoid(Effect.forkScoped(Effect.andThen(
     Effect.callback<void>((resume) => {
       const onAbort = () => resume(Effect.void)
