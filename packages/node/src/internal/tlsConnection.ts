@@ -34,8 +34,8 @@ export const ownerOf = (socket: Tls.TLSSocket): TlsConnection | undefined =>
   (socket as { readonly _parent?: Partial<OwnedSocket> | null })._parent?.[connectionOf]
 
 /** The TLS socket of a connection of `NodeTls`, once its handshake is done. */
-export const tlsSocketOf = (connection: TransportConnection): Tls.TLSSocket | undefined =>
-  connection instanceof TlsConnection ? connection.tlsSocket : undefined
+export const tlsSocketOf = (connection: TransportConnection): Net.Socket | undefined =>
+  connection instanceof TlsConnection ? connection.inner?.netSocket : undefined
 
 /** What the handshake of a connection of `NodeTls` has settled. */
 export const infoOf = (connection: TransportConnection): Option.Option<TlsInfo> =>
@@ -48,14 +48,19 @@ function onClose(this: OwnedSocket): void {
   this[connectionOf].released()
 }
 
+/**
+ * One connection. Until the handshake is done it is the TCP socket, which its
+ * listener may count, bound and end; what is said and heard is the business of
+ * the `NetConnection` over the TLS socket.
+ */
 export class TlsConnection implements TransportConnection {
   readonly protocol = "tls"
   info: TlsInfo | undefined
-  tlsSocket: Tls.TLSSocket | undefined
+  /** From the end of the handshake on. */
+  inner: NetConnection | undefined
   private readonly tcp: Net.Socket
   private readonly options: TlsConnectionOptions
   private begun = false
-  private inner: NetConnection | undefined
   private failure: SecurityFailure | Socket.SocketError | undefined
   private readonly waiting = new Set<() => void>()
   private cancelLookUp: (() => void) | undefined
@@ -132,15 +137,14 @@ export class TlsConnection implements TransportConnection {
   secured(socket: Tls.TLSSocket): void {
     // who waited has given up in the meantime
     if (this.failure !== undefined) return void socket.destroy()
-    // A client that leaves in the middle of its handshake is gone, which is why only now it may end one side.
+    // only now: a client that ends its side in the middle of its handshake is gone
     socket.allowHalfOpen = true
-    this.tlsSocket = socket
     this.info = {
       version: socket.getProtocol() ?? "unknown",
-      alpn: Option.filter(Option.fromNullishOr(socket.alpnProtocol || undefined), (name) => name !== ""),
-      serverName: Option.fromNullishOr(socket.servername || undefined),
+      alpn: Option.fromUndefinedOr(socket.alpnProtocol || undefined),
+      serverName: Option.fromUndefinedOr(socket.servername || undefined),
       authorized: socket.authorized,
-      peerCertificate: Option.fromNullishOr(socket.getPeerX509Certificate())
+      peerCertificate: Option.fromUndefinedOr(socket.getPeerX509Certificate())
     }
     this.inner = new NetConnection(socket, {
       ...this.options,

@@ -64,8 +64,8 @@ export class TlsTransportImpl implements TlsTransport {
   private get handshakes(): Effect.Effect<Tls.Server, TransportBindError, Scope.Scope> {
     return Effect.gen({ self: this }, function*() {
       const { alpnProtocols, rejectUnauthorized, requestCert, sni } = this.options
-      if (alpnProtocols?.some((name) => name.length < 1 || name.length > 255) === true) {
-        return yield* invalid("alpnProtocols", "expected names of 1 to 255 characters")
+      if (alpnProtocols?.every(isProtocolName) === false) {
+        return yield* invalid("alpnProtocols", "expected names of 1 to 255 bytes")
       }
       const checked = checkTransport(this.options, yield* Clock.currentTimeMillis)
       if (Result.isFailure(checked)) {
@@ -95,6 +95,9 @@ export class TlsTransportImpl implements TlsTransport {
     })
   }
 }
+
+/** ALPN has one byte for the length of a name. */
+const isProtocolName = (name: string): boolean => name !== "" && Buffer.byteLength(name) < 256
 
 const checkTransport = (options: TransportOptions, now: number): Result.Result<Tls.SecureContextOptions, string> =>
   options.requestCert === true && options.ca === undefined
