@@ -6,11 +6,11 @@ import { makeHolder } from "./support/handlers.ts"
 import { descriptors, start, timed, until, untilDescriptors, untilStage } from "./support/listening.ts"
 import { connect } from "./support/peer.ts"
 import { alert, connectTls, wiretap } from "./support/tlsClient.ts"
-import { pair, type Served, serveTls } from "./support/tlsListening.ts"
+import { connectionsOf, pair, type Served, serveTls } from "./support/tlsListening.ts"
 
 const client = { ca: pair.cert }
 
-const connections = ({ listener }: Served) => Effect.runSync(listener.connections)
+const connections = ({ listener }: Served) => connectionsOf(listener)
 const untilDraining = ({ listener }: Served) => untilStage(listener, "Draining")
 
 const timers = (): number => process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length

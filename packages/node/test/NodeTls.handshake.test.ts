@@ -5,10 +5,10 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Option, Queue } from "effect"
 import { makeAuthority } from "./support/certificates.ts"
 import { echo, makeHolder } from "./support/handlers.ts"
-import { start, timed, until } from "./support/listening.ts"
+import { start, timed, until, untilStage } from "./support/listening.ts"
 import { connect } from "./support/peer.ts"
 import { connectTls } from "./support/tlsClient.ts"
-import { pair, serveTls } from "./support/tlsListening.ts"
+import { connectionsOf, pair, serveTls } from "./support/tlsListening.ts"
 
 const authority = makeAuthority({ name: "Test CA" })
 const stranger = makeAuthority({ name: "Somebody" })
@@ -38,8 +38,8 @@ describe("a TLS handshake", () => {
         const peer = yield* connect(yield* listener.address)
         yield* peer.send(bytes)
         yield* until("the handshake has begun", () => peer.socket.bytesWritten === bytes.length)
-        yield* until("it is known", () => Effect.runSync(listener.connections).length === 1)
-        assert.strictEqual(Effect.runSync(listener.connections)[0]?.phase, "Handshake")
+        yield* until("it is known", () => connectionsOf(listener).length === 1)
+        assert.strictEqual(connectionsOf(listener)[0]?.phase, "Handshake")
         const [report, millis] = yield* timed(listener.close())
         assert.deepInclude(report.connections, { total: 1, idle: 1 })
         assert.isAtLeast(millis, 300)
@@ -62,9 +62,9 @@ describe("a TLS handshake", () => {
       })
       // the TCP connection is made, and accepted, before the close; TLS is spoken after it began
       const raw = yield* connect(yield* listener.address, { paused: true })
-      yield* until("it is accepted", () => Effect.runSync(listener.connections).length === 1)
+      yield* until("it is accepted", () => connectionsOf(listener).length === 1)
       const closing = yield* start(listener.close())
-      yield* until("it drains", () => Effect.runSync(listener.state) === "Closing")
+      yield* untilStage(listener, "Draining")
       const peer = yield* connectTls(yield* listener.address, { ...client, socket: raw.socket })
       yield* Deferred.await(told)
       const { data, how } = yield* peer.ending
@@ -86,7 +86,7 @@ describe("a TLS handshake", () => {
       yield* well.send("hold on\n")
       yield* holder.held(1)
       const closing = yield* start(listener.close({ idleGrace: "1 second" }))
-      yield* until("it drains", () => Effect.runSync(listener.state) === "Closing")
+      yield* untilStage(listener, "Draining")
       yield* late.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
       yield* late.ending
       yield* holder.release
@@ -102,9 +102,9 @@ describe("a TLS handshake", () => {
       for (const ending of endings) {
         const peer = yield* connect(address)
         yield* peer.send(halfHello)
-        yield* until("it is known", () => Effect.runSync(listener.connections).length === 1)
+        yield* until("it is known", () => connectionsOf(listener).length === 1)
         peer.socket[ending]()
-        yield* until("it is gone", () => Effect.runSync(listener.connections).length === 0)
+        yield* until("it is gone", () => connectionsOf(listener).length === 0)
       }
       const peer = yield* connectTls(address, client)
       yield* peer.send("hello\n")

@@ -1,5 +1,6 @@
 /** TLS listeners for tests, and what they log. */
 import type { Connection } from "@effect-listener/core/Connection"
+import type { ConnectionInfo } from "@effect-listener/core/DrainReport"
 import * as Listener from "@effect-listener/core/Listener"
 import type { ListenError } from "@effect-listener/core/ListenerError"
 import * as NodeTls from "@effect-listener/node/NodeTls"
@@ -23,6 +24,10 @@ export interface Served {
   /** What was logged, without what a listener says when it has drained. */
   readonly log: Array<string>
 }
+
+/** The connections as they are now, for conditions to wait for. */
+export const connectionsOf = (listener: Listener.Listener): ReadonlyArray<ConnectionInfo> =>
+  Effect.runSync(listener.connections)
 
 /** A listener on a free port of this host that echoes lines, one exchange each, or does what `handler` does. */
 export const serveTls = (options: Options = {}): Effect.Effect<Served, ListenError, Scope.Scope> =>
