@@ -208,10 +208,13 @@ export class TlsConnection implements TransportConnection {
     })
   }
 
-  /** A reset is the TCP socket's to send; whether the FIN is under way, the TLS socket's to know. */
+  /**
+   * A reset is the TCP socket's to send; whether the FIN is under way, the TLS socket's to know. Node destroys the TLS
+   * socket when the TCP socket has closed. Destroyed before, it frees what it has encrypted while libuv still holds it
+   * in a write that is pending, and the process crashes.
+   */
   private reset(socket: Tls.TLSSocket): void {
-    resetTcp(this.tcp, socket)
-    socket.destroy()
+    if (!this.tcp.destroyed) resetTcp(this.tcp, socket)
   }
 }
 
