@@ -1,11 +1,12 @@
 import * as Listener from "@effect-listener/core/Listener"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
 import { now } from "./support/clock.ts"
 import * as Crowd from "./support/crowd.ts"
 import { answerLines, echo } from "./support/handlers.ts"
-import { kinds, listen, start, target } from "./support/listening.ts"
+import { kinds, listen, start, target, untilStage } from "./support/listening.ts"
 import * as Reconnecting from "./support/reconnecting.ts"
 
 const answered = (text: string, count: number): ReadonlyArray<Crowd.Member> =>
@@ -45,6 +46,19 @@ describe.each(kinds)("the sweep of the accept queue, $name", (kind) => {
         assert.strictEqual(report.connections.total, 400)
       })
   )
+
+  it.live("50 clients whose requests came while the event loop was blocked beyond their grace are all answered", () =>
+    Effect.gen(function*() {
+      const idleGrace = 1000
+      const listener = yield* listen(kind, { drain: { idleGrace } })
+      yield* start(Listener.serve(listener, echo, { idle: "pull" }))
+      const crowd = yield* Crowd.make(yield* target(listener), { clients: 50, greeting: "hello\n", request: "ping\n" })
+      const closing = yield* start(listener.close())
+      yield* untilStage(listener, "Draining")
+      crowd.arriveWhileBlocked(idleGrace + 100)
+      assert.deepStrictEqual(yield* crowd.members, answered("ping\n", 50))
+      assert.strictEqual((yield* Fiber.join(closing)).connections.total, 50)
+    }))
 
   it.live("clients reconnecting without pause over 150 closes: who was connected before a close began is answered", () =>
     Effect.gen(function*() {

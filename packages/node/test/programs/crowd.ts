@@ -1,7 +1,8 @@
 /**
- * A worker: when told to, its clients connect and send their requests, whatever
- * the event loop of the main thread is doing, which may be to wait for just
- * that. When all connections are over, it tells how.
+ * A worker: when told to, its clients send their requests, whatever the event
+ * loop of the main thread is doing, which may be to wait for just that. Those
+ * without a greeting connect only then. When all connections are over, it tells
+ * how.
  */
 import * as Net from "node:net"
 import { parentPort, workerData } from "node:worker_threads"
@@ -31,9 +32,17 @@ const connect = () => {
     sent = true
     arrived()
   }
+  const request = () => order.request === "" ? hasSent() : socket.write(order.request, hasSent)
   socket.setEncoding("utf8")
-  socket.on("connect", () => order.request === "" ? hasSent() : socket.write(order.request, hasSent))
-  socket.on("data", (chunk) => text += chunk.toString())
+  socket.on("connect", () => order.greeting === undefined ? request() : socket.write(order.greeting))
+  socket.on("data", (chunk) => {
+    text += chunk.toString()
+    // greetings are answered with themselves
+    if (text !== order.greeting || sent) return
+    text = ""
+    waiting.push(request)
+    if (waiting.length === order.clients) port.postMessage("ready")
+  })
   socket.on("end", () => ended = true)
   socket.on("error", (error) => failure = error)
   socket.on("close", () => {
@@ -43,7 +52,17 @@ const connect = () => {
   })
 }
 
-port.once("message", () => {
+const connectAll = () => {
   for (let i = 0; i < order.clients; i++) connect()
+}
+
+/** Clients that have been greeted and now wait for their moment. */
+const waiting: Array<() => void> = []
+
+if (order.greeting === undefined) port.postMessage("ready")
+else connectAll()
+
+port.once("message", () => {
+  if (order.greeting === undefined) connectAll()
+  else for (const request of waiting) request()
 })
-port.postMessage("ready")

@@ -1,4 +1,4 @@
-/** Clients that connect while the event loop of their server is blocked. */
+/** Clients that connect, or ask, while the event loop of their server is blocked. */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -10,21 +10,23 @@ import type { Ending } from "./netClient.ts"
 export interface Order {
   readonly target: Net.NetConnectOpts
   readonly clients: number
-  /** What each client sends as soon as it is connected. */
+  /** What each client sends, and is answered, before the moment comes. Without it they are not connected before. */
+  readonly greeting?: string | undefined
+  /** What each client sends when the moment has come; nothing when it is empty. */
   readonly request: string
   /** Set when all are connected and have sent. */
   readonly gathered: SharedArrayBuffer
 }
 
-/** What one client received, and how its connection was over. */
+/** What one client received after its greeting, and how its connection was over. */
 export interface Member {
   readonly text: string
   readonly ending: Ending
 }
 
 export interface Crowd {
-  /** Blocks the event loop until every client is connected and has sent its request. */
-  readonly arriveWhileBlocked: () => void
+  /** Blocks the event loop until every client is connected and has sent its request, and for some milliseconds more. */
+  readonly arriveWhileBlocked: (millis?: number) => void
   /** Waits until all their connections are over. */
   readonly members: Effect.Effect<ReadonlyArray<Member>>
 }
@@ -32,7 +34,7 @@ export interface Crowd {
 /** Clients that wait for their moment, in a thread of their own. */
 export const make = (
   target: Net.NetConnectOpts,
-  options: { readonly clients: number; readonly request: string }
+  options: Pick<Order, "clients" | "greeting" | "request">
 ): Effect.Effect<Crowd, never, Scope.Scope> =>
   Effect.gen(function*() {
     const gathered = new SharedArrayBuffer(4)
@@ -50,11 +52,11 @@ export const make = (
     worker.once("error", (error) => Deferred.doneUnsafe(ready, Effect.die(error)))
     yield* Deferred.await(ready)
     return {
-      arriveWhileBlocked: () => {
+      arriveWhileBlocked: (millis = 0) => {
         worker.postMessage("go")
-        if (Atomics.wait(new Int32Array(gathered), 0, 0, 20_000) === "timed-out") {
-          throw new Error("the clients are not connected")
-        }
+        const flag = new Int32Array(gathered)
+        if (Atomics.wait(flag, 0, 0, 20_000) === "timed-out") throw new Error("the clients are not connected")
+        Atomics.wait(flag, 0, 1, millis)
       },
       members: Deferred.await(over)
     }
