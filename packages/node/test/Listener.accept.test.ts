@@ -80,7 +80,7 @@ describe.each(kinds)("accept, $name", (kind) => {
       assert.strictEqual(yield* NetClient.refusal(address), kind.refusal)
     }))
 
-  it.live("1,000 accepts interrupted around their hand-over: each client ends once, no descriptor is left", () =>
+  it.live("1,000 accepts interrupted around their hand-over: each client ends once, no socket is left", () =>
     Effect.gen(function*() {
       const before = descriptors()
       const clients = 1000

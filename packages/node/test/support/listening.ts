@@ -110,8 +110,17 @@ export const tagOf = <A, E extends { readonly _tag: string }, R>(
   effect: Effect.Effect<A, E, R>
 ): Effect.Effect<string, A, R> => Effect.map(Effect.flip(effect), (error) => error._tag)
 
-/** How many files and sockets this process has open. */
-export const descriptors = (): number => Fs.readdirSync("/dev/fd").length
+/** How many descriptors of sockets this process has open. Not of files: a test runner opens some at any time. */
+export const descriptors = (): number => Fs.readdirSync("/dev/fd").filter((name) => isSocket(Number(name))).length
+
+const isSocket = (descriptor: number): boolean => {
+  try {
+    return Fs.fstatSync(descriptor).isSocket()
+  } catch {
+    // closed by now, as the one the folder was read by
+    return false
+  }
+}
 
 /** Waits, where nothing can be awaited, until a condition holds; a defect when it does not within ten seconds. */
 export const until = (what: string, condition: () => boolean): Effect.Effect<void> =>
@@ -124,7 +133,7 @@ export const until = (what: string, condition: () => boolean): Effect.Effect<voi
     orElse: () => Effect.die(new Error(`not within ten seconds: ${what}`))
   }))
 
-/** Waits until this process has so many files and sockets open as before. */
+/** Waits until this process has as many descriptors of sockets as before. */
 export const untilDescriptors = (before: number): Effect.Effect<void> =>
   Effect.catchDefect(
     until("descriptors as before", () => descriptors() === before),
