@@ -1,5 +1,7 @@
+export * as ListenerInspector from "./ListenerInspector.ts"
 export * as NodeHttp from "./NodeHttp.ts"
 export * as NodeMain from "./NodeMain.ts"
 export * as NodeTcp from "./NodeTcp.ts"
 export * as NodeTls from "./NodeTls.ts"
 export * as NodeUnix from "./NodeUnix.ts"
+export * as NodeWebSocket from "./NodeWebSocket.ts"

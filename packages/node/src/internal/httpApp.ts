@@ -2,14 +2,16 @@
  * An Effect HTTP application as something Node's servers can call: Effect's own
  * handlers, with the fibers they start known to their connections.
  */
+import { CurrentConnection } from "@effect-listener/core/Connection"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
-import * as NodeWS from "@effect/platform-node/NodeWS"
+import type * as NodeWS from "@effect/platform-node/NodeWS"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type { HttpMiddleware } from "effect/http/HttpMiddleware"
 import { HttpServerRequest } from "effect/http/HttpServerRequest"
 import type { HttpServerResponse } from "effect/http/HttpServerResponse"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { type App, connectionOf, upgradedOf } from "./nodeServers.ts"
 import { watchedRequest } from "./upgraded.ts"
@@ -17,15 +19,11 @@ import { watchedRequest } from "./upgraded.ts"
 /** What an HTTP server is given to serve. */
 export type HttpApp = Effect.Effect<HttpServerResponse, unknown, HttpServerRequest | Scope.Scope>
 
-/** A WebSocket server that tells a connection what it has become. */
-export class UpgradingServer extends NodeWS.WebSocketServer {
-  override handleUpgrade(...[request, socket, head, done]: Parameters<NodeWS.WebSocketServer["handleUpgrade"]>): void {
-    super.handleUpgrade(request, socket, head, (webSocket, request) => {
-      upgradedOf(socket)?.opened(webSocket)
-      done(webSocket, request)
-    })
-  }
-}
+/** The WebSocket server of an upgrade, where its handler has chosen one. */
+export const ChosenWebSockets: Context.Reference<Option.Option<NodeWS.WebSocketServer>> = Context.Reference(
+  "@effect-listener/node/internal/ChosenWebSockets",
+  { defaultValue: () => Option.none<NodeWS.WebSocketServer>() }
+)
 
 /** Runs requests in the context this is called in; their fibers end with the scope. */
 export const makeApp = (
@@ -39,7 +37,11 @@ export const makeApp = (
   const inner = middleware === undefined ? tracked(httpApp) : httpApp
   return Effect.all({
     request: NodeHttpServer.makeHandler(inner, { scope, middleware: outer }),
-    upgrade: NodeHttpServer.makeUpgradeHandler(Effect.succeed(webSockets), watched(inner), { scope, middleware: outer })
+    upgrade: NodeHttpServer.makeUpgradeHandler(
+      Effect.map(ChosenWebSockets, Option.getOrElse(() => webSockets)),
+      watched(inner),
+      { scope, middleware: outer }
+    )
   })
 }
 
@@ -52,13 +54,14 @@ const tracked = <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> 
     return work
   })
 
-/** Gives the application an upgraded socket that tells when a message is being handled. */
+/** Gives the application an upgraded socket that tells when a message is being handled, and its connection. */
 const watched = (httpApp: HttpApp): HttpApp =>
   Effect.withFiber((fiber) => {
     const request = requestOf(fiber.context)
-    const { socket } = NodeHttpServerRequest.toIncomingMessage(request)
-    const upgraded = upgradedOf(socket)
-    return upgraded === undefined
-      ? httpApp
-      : Effect.provideService(httpApp, HttpServerRequest, watchedRequest(request, upgraded))
+    const source = NodeHttpServerRequest.toIncomingMessage(request)
+    const upgraded = upgradedOf(source.socket)
+    return upgraded === undefined ? httpApp : httpApp.pipe(
+      Effect.provideService(HttpServerRequest, watchedRequest(request, upgraded)),
+      Effect.provideService(CurrentConnection, Option.fromNullishOr(connectionOf(source)?.connection))
+    )
   })

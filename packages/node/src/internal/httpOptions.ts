@@ -38,11 +38,12 @@ const longestTimeout = 2_147_483_647
 /** Everything a server is opened with. */
 export const httpServer = (
   createServer: LazyArg<NodeServer> | undefined,
-  options: ServerOptions
+  options: ServerOptions,
+  bad?: TransportBindError
 ): HttpServerOptions => {
   const limits = readLimits(options.timeouts)
   return {
-    transport: transport(options, limits),
+    transport: transport(options, bad ?? limits.bad),
     listener: {
       name: options.name ?? "http",
       drain: { ...options.drain, deadline: options.drain?.deadline ?? options.gracefulShutdownTimeout },
@@ -143,7 +144,7 @@ const setLimits = (server: NodeServer, limits: Limits): void => {
 const nodeLimit = (millis: number): number => millis === Infinity ? 0 : millis
 
 /** Where to listen, in the words of `net.Server.listen`. */
-const transport = (options: ServerOptions, { bad }: CheckedLimits): Transport => {
+const transport = (options: ServerOptions, bad: TransportBindError | undefined): Transport => {
   if (bad !== undefined) return cannotBind(bad)
   const { backlog, host, http2, ipv6Only, path, port, readableAll, reusePort, tls, writableAll } = options
   if (options.transport !== undefined) return options.transport

@@ -15,8 +15,9 @@ import * as HttpServer from "effect/http/HttpServer"
 import type * as NetAddress from "effect/net/NetAddress"
 import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
-import { type HttpApp, makeApp, UpgradingServer } from "./httpApp.ts"
-import { NodeServers, type NodeServersOptions } from "./nodeServers.ts"
+import { type HttpApp, makeApp } from "./httpApp.ts"
+import { type App, NodeServers, type NodeServersOptions } from "./nodeServers.ts"
+import { UpgradingServer } from "./webSocket.ts"
 
 export interface HttpServerOptions {
   readonly transport: Transport
@@ -31,16 +32,6 @@ export interface HttpListener {
   readonly address: NetAddress.SocketAddress
   readonly servers: NodeServers
   readonly webSockets: NodeWS.WebSocketServer
-}
-
-/** An application that runs requests. */
-export interface Served {
-  /** Gives it connections, for as long as the listener lives. */
-  readonly take: Effect.Effect<DrainReport.DrainReport, ListenerFaulted>
-  /** The fibers that run requests. */
-  readonly handlers: Scope.Closeable
-  /** Takes requests from it. */
-  readonly leave: Effect.Effect<void>
 }
 
 export const open: (options: HttpServerOptions) => Effect.Effect<HttpListener, ListenError, Scope.Scope> = Effect
@@ -60,23 +51,15 @@ export const open: (options: HttpServerOptions) => Effect.Effect<HttpListener, L
     return { listener, address, servers, webSockets }
   })
 
-/** Lets an application run the requests of a listener. */
-export const serve: (
-  http: HttpListener,
-  httpApp: HttpApp,
-  middleware?: HttpMiddleware
-) => Effect.Effect<Served> = Effect.fnUntraced(function*({ listener, servers, webSockets }, httpApp, middleware) {
-  const handlers = Scope.makeUnsafe("parallel")
-  const app = yield* makeApp(httpApp, middleware, { webSockets, scope: handlers })
-  servers.app = app
-  return {
-    take: Listener.serveDriver(listener, servers.attach, servers.secure ? {} : { refuse: refuseWith503 }),
-    handlers,
-    leave: Effect.sync(() => {
-      if (servers.app === app) servers.app = undefined
-    })
-  }
-})
+/** Gives an application the connections of a listener, for as long as that lives. */
+export const take = (
+  { listener, servers }: HttpListener,
+  app: App
+): Effect.Effect<DrainReport.DrainReport, ListenerFaulted> =>
+  Effect.suspend(() => {
+    servers.app = app
+    return Listener.serveDriver(listener, servers.attach, servers.secure ? {} : { refuse: refuseWith503 })
+  })
 
 /** Effect's service. Its scope ends with a drain, unless the listener is to stay open. */
 export const httpServer = (http: HttpListener, stayOpen: boolean): HttpServer.HttpServer["Service"] =>
@@ -84,11 +67,18 @@ export const httpServer = (http: HttpListener, stayOpen: boolean): HttpServer.Ht
     address: http.address,
     serve: Effect.fnUntraced(function*(httpApp: HttpApp, middleware?: HttpMiddleware) {
       const scope = yield* Effect.scope
-      const { handlers, leave, take } = yield* serve(http, httpApp, middleware)
+      const handlers = Scope.makeUnsafe("parallel")
+      const app = yield* makeApp(httpApp, middleware, { webSockets: http.webSockets, scope: handlers })
       // an abort ends it: that is for those to see who hold the listener
-      yield* Effect.forkIn(Effect.ignore(take), scope, { startImmediately: true })
+      yield* Effect.forkIn(Effect.ignore(take(http, app)), scope, { startImmediately: true })
       // after the fork, so that it runs before: who comes while the queue is swept is served
-      yield* Scope.addFinalizer(scope, Effect.andThen(stayOpen ? endHandlers(handlers) : drain(http.listener), leave))
+      yield* Scope.addFinalizer(
+        scope,
+        Effect.andThen(
+          stayOpen ? endHandlers(handlers) : drain(http.listener),
+          Effect.sync(() => http.servers.leave(app))
+        )
+      )
     })
   })
 

@@ -109,6 +109,11 @@ export class NodeServers {
     common.on("session", (session: Http2.ServerHttp2Session) => this.onSession(session))
   }
 
+  /** No more requests for this one. */
+  leave(app: App): void {
+    if (this.app === app) this.app = undefined
+  }
+
   /** Disarms the time-outs when the last socket is gone: until then they are needed. */
   close(): void {
     this.closing = true

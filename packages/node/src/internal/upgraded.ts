@@ -4,6 +4,7 @@
  * gave it something to its next.
  */
 import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
+import type { ServeOptions } from "@effect-listener/core/Listener"
 import type * as NodeWS from "@effect/platform-node/NodeWS"
 import * as Effect from "effect/Effect"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
@@ -12,6 +13,9 @@ import type * as Http from "node:http"
 import type * as Net from "node:net"
 import { label } from "./http1.ts"
 import type { Ending, HttpConnection, InFlight, Protocol } from "./httpConnection.ts"
+
+/** When a connection has nothing in flight, as of `Listener.serve`. */
+export type IdleMode = NonNullable<ServeOptions["idle"]>
 
 /** How long the peer of a WebSocket may take to answer its goodbye, in milliseconds. */
 const closeLimit = 2000
@@ -24,7 +28,8 @@ export class Upgraded implements Protocol {
   private readonly since = performance.now()
   /** Until the handler has upgraded the connection, or answered as to any other request. */
   private asking = true
-  private webSocket: NodeWS.WebSocket | undefined
+  /** Once its handshake is done. */
+  webSocket: NodeWS.WebSocket | undefined
   /** Readers whose handlers work on what they pulled, and since when. */
   private readonly working = new Map<object, number>()
   private readers = 0
@@ -63,12 +68,13 @@ export class Upgraded implements Protocol {
   }
 
   /** The socket an upgrade gives its handler, watched. */
-  watch(socket: Socket.Socket): Socket.Socket {
+  watch(socket: Socket.Socket, idle: IdleMode = "pull"): Socket.Socket {
     const reader = Effect.gen({ self: this }, function*() {
       const inner = yield* socket.reader
       const key = {}
       this.readers++
       this.asking = false
+      if (idle === "handler") this.work(key)
       yield* Effect.addFinalizer(() =>
         Effect.sync(() => {
           this.readers--
@@ -76,20 +82,24 @@ export class Upgraded implements Protocol {
         })
       )
       const pull: Socket.Reader["pull"] = Effect.suspend(() => {
-        this.rest(key)
+        if (idle === "pull") this.rest(key)
         return Effect.flatMap(inner.pull, (messages) => {
           // nobody could answer it any more
           if (this.saidGoodbye) {
             this.owner.refused()
             return pull
           }
-          this.working.set(key, performance.now())
+          if (idle === "pull") this.work(key)
           return Effect.succeed(messages)
         })
       })
       return { ...inner, pull }
     })
     return Socket.make({ reader, writer: socket.writer })
+  }
+
+  private work(key: object): void {
+    this.working.set(key, performance.now())
   }
 
   private rest(key: object): void {
@@ -120,7 +130,12 @@ export class Upgraded implements Protocol {
     if (this.webSocket === undefined) return this.owner.part(this.socket)
     this.owner.partWith(this.socket)
     this.webSocket.close(1001, "going away")
-    this.timer = setTimeout(() => this.webSocket?.terminate(), closeLimit)
+    // it is asked for an answer when it has had the question: what was written before may take its time
+    const asked = () => {
+      this.timer = setTimeout(() => this.webSocket?.terminate(), closeLimit)
+    }
+    if (this.socket.writable) this.socket.write("", asked)
+    else asked()
   }
 
   phase(): ConnectionPhase | undefined {

@@ -5,7 +5,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
 import { HttpServer } from "effect/http/HttpServer"
-import type { ServeError } from "effect/http/HttpServerError"
+import type { HttpServerError, ServeError } from "effect/http/HttpServerError"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import type { HttpServerResponse } from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
@@ -44,7 +44,7 @@ export const given = <E>(
 
 /** Serves routes, until the scope ends. */
 export const routes = (
-  layer: Layer.Layer<never, never, HttpRouter.HttpRouter>,
+  layer: Layer.Layer<never, never, HttpRouter.HttpRouter | HttpRouter.Request<"Error", HttpServerError>>,
   options: Partial<NodeHttp.ServerOptions> = {}
 ): Effect.Effect<Serving, ServeError, Scope.Scope> =>
   Effect.gen(function*() {
