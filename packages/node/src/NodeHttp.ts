@@ -15,6 +15,7 @@ import type { AdmissionOptions, TimeoutOptions as ListenerTimeoutOptions } from 
 import type { Connection } from "@effect-listener/core/Connection"
 import type { DrainOptions } from "@effect-listener/core/Drain"
 import { Listener } from "@effect-listener/core/Listener"
+import type { NotSupported } from "@effect-listener/core/ListenerError"
 import type { Transport } from "@effect-listener/core/Transport"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
@@ -32,12 +33,15 @@ import type * as HttpPlatform from "effect/http/HttpPlatform"
 import * as HttpServer from "effect/http/HttpServer"
 import { ServeError } from "effect/http/HttpServerError"
 import { HttpServerRequest } from "effect/http/HttpServerRequest"
+import type { HttpServerResponse } from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Path from "effect/Path"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
+import type { SocketError } from "effect/socket/Socket"
 import * as Http from "node:http"
 import type * as Http2 from "node:http2"
+import { makeApp } from "./internal/httpApp.ts"
 import * as HttpOptions from "./internal/httpOptions.ts"
 import * as internal from "./internal/httpServer.ts"
 import { connectionOf, type NodeServer } from "./internal/nodeServers.ts"
@@ -341,6 +345,74 @@ export const layerTest: Layer.Layer<
   )),
   Layer.provideMerge(layer(Http.createServer, { port: 0 }))
 )
+
+/**
+ * What `handler` needs to know: the options of a server that is made here,
+ * without those of its listener.
+ *
+ * @stability experimental
+ * @category options
+ * @since 0.1.0
+ */
+export interface HandlerOptions extends Pick<ServerOptions, "http1" | "http2" | "halfOpen" | "websocket"> {
+  readonly timeouts?: Omit<TimeoutOptions, "open" | "handshake"> | undefined
+}
+
+/**
+ * An HTTP application as a connection handler: for a listener that serves HTTP
+ * to some of its connections, or does something with each before.
+ *
+ * **Details**
+ *
+ * The connection is driven by HTTP from then on, whatever `idle` says: it is
+ * idle between two requests, and its goodbye is HTTP's. It must be one of
+ * `NodeTcp`, `NodeUnix` or `NodeTls`, of which nothing has been read; others
+ * fail with `NotSupported`. HTTP/2 takes `alpnProtocols: ["h2", "http/1.1"]`
+ * under TLS.
+ *
+ * The scope owns what the application runs in: it must outlive the listener.
+ * Where a listener serves nothing but HTTP, a layer costs less: no fiber and no
+ * scope a connection.
+ *
+ * **Example** (HTTP for those who are near)
+ *
+ * ```ts
+ * import { Listener } from "@effect-listener/core"
+ * import { NodeHttp, NodeTcp } from "@effect-listener/node"
+ * import { Effect } from "effect"
+ * import { HttpServerResponse } from "effect/http"
+ * import { NetAddress } from "effect/net"
+ *
+ * export const program = Effect.gen(function*() {
+ *   const http = yield* NodeHttp.handler(Effect.succeed(HttpServerResponse.text("hello")))
+ *   const listener = yield* Listener.listen(NodeTcp.transport({ port: 8080 }))
+ *   yield* Listener.serve(listener, (connection) =>
+ *     NetAddress.isInetAddress(connection.remote) && NetAddress.isLoopback(connection.remote.address)
+ *       ? http(connection)
+ *       : Effect.void)
+ * })
+ * ```
+ *
+ * @stability experimental
+ * @category constructors
+ * @since 0.1.0
+ */
+export const handler = <E, R>(
+  httpApp: Effect.Effect<HttpServerResponse, E, R>,
+  options: HandlerOptions = {}
+): Effect.Effect<
+  (connection: Connection) => Effect.Effect<void, SocketError | NotSupported>,
+  never,
+  Exclude<R, HttpServerRequest | Scope.Scope> | Scope.Scope
+> =>
+  Effect.gen(function*() {
+    const http = yield* internal.acquireServers(HttpOptions.httpServer(undefined, options))
+    const handlers = yield* Effect.acquireRelease(Effect.sync(() => Scope.makeUnsafe("parallel")), internal.endHandlers)
+    // what the application needs is in the context this runs in
+    const app = httpApp as Effect.Effect<HttpServerResponse, E, HttpServerRequest | Scope.Scope>
+    http.servers.app = yield* makeApp(app, undefined, { webSockets: http.webSockets, scope: handlers })
+    return (connection: Connection) => internal.serveConnection(http.servers, connection)
+  })
 
 /**
  * The connection a request came on: to hear that it drains, to keep it from

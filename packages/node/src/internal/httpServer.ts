@@ -4,7 +4,7 @@
 import type { Connection } from "@effect-listener/core/Connection"
 import * as DrainReport from "@effect-listener/core/DrainReport"
 import * as Listener from "@effect-listener/core/Listener"
-import type { ListenerFaulted, ListenError } from "@effect-listener/core/ListenerError"
+import { type ListenerFaulted, type ListenError, NotSupported } from "@effect-listener/core/ListenerError"
 import type { Transport } from "@effect-listener/core/Transport"
 import type * as NodeWS from "@effect/platform-node/NodeWS"
 import * as Effect from "effect/Effect"
@@ -15,8 +15,9 @@ import * as HttpServer from "effect/http/HttpServer"
 import type * as NetAddress from "effect/net/NetAddress"
 import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
+import * as Socket from "effect/socket/Socket"
 import { type HttpApp, makeApp } from "./httpApp.ts"
-import { type App, NodeServers, type NodeServersOptions } from "./nodeServers.ts"
+import { type App, NodeServers, type NodeServersOptions, socketOf } from "./nodeServers.ts"
 import { UpgradingServer } from "./webSocket.ts"
 
 export interface HttpServerOptions {
@@ -34,22 +35,57 @@ export interface HttpListener {
   readonly webSockets: NodeWS.WebSocketServer
 }
 
-export const open: (options: HttpServerOptions) => Effect.Effect<HttpListener, ListenError, Scope.Scope> = Effect
-  .fnUntraced(function*(options) {
-    const webSockets = yield* Effect.acquireRelease(
+/** Node's servers, and one for their WebSockets, which go with the scope. */
+export const acquireServers = (
+  options: Pick<HttpServerOptions, "servers" | "webSockets">
+): Effect.Effect<Pick<HttpListener, "servers" | "webSockets">, never, Scope.Scope> =>
+  Effect.all({
+    webSockets: Effect.acquireRelease(
       Effect.sync(() => new UpgradingServer({ ...options.webSockets, noServer: true })),
       // who is still connected has gone to another scope, and keeps its socket
       (server) => Effect.sync(() => server.close())
-    )
-    const servers = yield* Effect.acquireRelease(
+    ),
+    servers: Effect.acquireRelease(
       Effect.sync(() => new NodeServers(options.servers)),
       (servers) => Effect.sync(() => servers.close())
     )
+  })
+
+export const open: (options: HttpServerOptions) => Effect.Effect<HttpListener, ListenError, Scope.Scope> = Effect
+  .fnUntraced(function*(options) {
+    const servers = yield* acquireServers(options)
     const listener = yield* Listener.listen(options.transport, options.listener)
     // an open listener has an address
-    const address = yield* Effect.orDie(listener.address)
-    return { listener, address, servers, webSockets }
+    return { ...servers, listener, address: yield* Effect.orDie(listener.address) }
   })
+
+/** Speaks HTTP in the handler of a connection, whose socket must be one of Node's. */
+export const serveConnection = (
+  servers: NodeServers,
+  connection: Connection
+): Effect.Effect<void, Socket.SocketError | NotSupported> =>
+  socketOf(connection) === undefined
+    ? Effect.fail(
+      new NotSupported({
+        operation: "serve",
+        listener: connection.listener,
+        trail: [],
+        feature: `HTTP over the protocol "${connection.protocol}"`
+      })
+    )
+    : Effect.flatMap(Listener.drive(connection, servers.attach), (ended) => {
+      const { SocketCloseError, SocketError, SocketOpenError } = Socket
+      switch (ended) {
+        case "normal":
+          return Effect.void
+        case "byPeer":
+          return Effect.fail(new SocketError({ reason: new SocketCloseError({ code: 1000 }) }))
+        case "failed": {
+          const cause = new Error("a response was broken off")
+          return Effect.fail(new SocketError({ reason: new SocketOpenError({ kind: "Unknown", cause }) }))
+        }
+      }
+    })
 
 /** Gives an application the connections of a listener, for as long as that lives. */
 export const take = (
@@ -99,7 +135,7 @@ const drain = (listener: Listener.Listener): Effect.Effect<void> =>
   }))
 
 /** Interrupts the handlers that run; one that does not let itself be interrupted is left behind after a second. */
-const endHandlers = (handlers: Scope.Closeable): Effect.Effect<void> =>
+export const endHandlers = (handlers: Scope.Closeable): Effect.Effect<void> =>
   Effect.flatMap(
     Effect.forkDetach(Scope.close(handlers, Exit.void), { startImmediately: true }),
     (closing) => Effect.asVoid(Effect.interruptible(Effect.timeoutOption(Fiber.await(closing), "1 second")))
