@@ -1,5 +1,6 @@
 import type * as Listener from "@effect-listener/core/Listener"
 import type * as ListenerError from "@effect-listener/core/ListenerError"
+import type * as ListenerHost from "@effect-listener/core/ListenerHost"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as NetAddress from "effect/net/NetAddress"
@@ -10,17 +11,37 @@ import * as NetAddress from "effect/net/NetAddress"
  */
 export const announce: (listener: Listener.Listener) => Effect.Effect<void, ListenerError.InvalidOperation> = Effect
   .fnUntraced(function*(listener) {
-    const address = yield* listener.address
+    yield* print({ event: "open", ...yield* place(listener) })
+    yield* announceClosed(listener.closed)
+  })
+
+/**
+ * The same of a host: the address is that of its first listener, and the ports of
+ * all are there by their names.
+ */
+export const announceHost: (host: ListenerHost.ListenerHost) => Effect.Effect<void, ListenerError.InvalidOperation> =
+  Effect.fnUntraced(function*(host) {
+    const places = yield* Effect.forEach(
+      yield* host.listeners,
+      (listener) => Effect.map(place(listener), (at) => ({ name: listener.name, ...at }))
+    )
     yield* print({
       event: "open",
-      address: NetAddress.formatSocketAddress(address),
-      port: NetAddress.isInetAddress(address) ? address.port : undefined
+      address: places[0]?.address,
+      port: places[0]?.port,
+      ports: Object.fromEntries(places.map(({ name, port }) => [name, port]))
     })
-    // in a fiber of its own: a program is interrupted once its listeners are closed
-    yield* Effect.forkDetach(
-      Effect.flatMap(listener.closed, (report) => print({ event: "closed", report })),
-      { startImmediately: true }
-    )
+    yield* announceClosed(host.closed)
   })
+
+const place = (listener: Listener.Listener) =>
+  Effect.map(listener.address, (address) => ({
+    address: NetAddress.formatSocketAddress(address),
+    port: NetAddress.isInetAddress(address) ? address.port : undefined
+  }))
+
+/** In a fiber of its own: a program is interrupted once its listeners are closed. */
+const announceClosed = (closed: Effect.Effect<object>) =>
+  Effect.forkDetach(Effect.flatMap(closed, (report) => print({ event: "closed", report })), { startImmediately: true })
 
 const print = (event: object): Effect.Effect<void> => Console.log(JSON.stringify(event))

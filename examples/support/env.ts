@@ -12,9 +12,13 @@ const Milliseconds = Schema.Int.check(
 
 const Count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(1, { expected: "a whole number of at least 1" }))
 
-/** `PORT` (0, the default, is any free one) and `HOST` (127.0.0.1). */
+/** A port by the name of its variable; 0, the default, is any free one. */
+export const port = (name: string): Config.Config<number> =>
+  Config.schema(Schema.Port, name).pipe(Config.withDefault(0))
+
+/** `PORT` and `HOST` (127.0.0.1). */
 export const endpoint: Config.Config<{ readonly port: number; readonly host: string }> = Config.all({
-  port: Config.schema(Schema.Port, "PORT").pipe(Config.withDefault(0)),
+  port: port("PORT"),
   host: Config.NonEmptyString("HOST").pipe(Config.withDefault("127.0.0.1"))
 })
 

@@ -1,0 +1,279 @@
+/**
+ * What an operator sees of listeners: probes for an orchestrator, metrics for
+ * Prometheus, and every connection for a person, as JSON and as a page that
+ * shows a drain while it runs.
+ *
+ * The routes belong on a listener of their own, an admin one of the
+ * `ListenerHost`: that one closes last, so that what they say is true to the end,
+ * and its port is not the one the world can reach. They show addresses and the
+ * labels of exchanges, such as `GET /orders`, never payload data.
+ *
+ * @stability experimental
+ * @since 0.1.0
+ */
+import { ConnectionInfo, ConnectionPhase } from "@effect-listener/core/DrainReport"
+import type { Listener } from "@effect-listener/core/Listener"
+import { ListenerHost } from "@effect-listener/core/ListenerHost"
+import { ListenerState } from "@effect-listener/core/ListenerState"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Layer from "effect/Layer"
+import * as PrometheusMetrics from "effect/observability/PrometheusMetrics"
+import * as Schema from "effect/Schema"
+import * as inspection from "./internal/inspection.ts"
+import { events } from "./internal/inspectionEvents.ts"
+import * as page from "./internal/inspectionPage.ts"
+
+/**
+ * Schema of `RunningDrain`.
+ *
+ * @stability experimental
+ * @category schemas
+ * @since 0.1.0
+ */
+export const RunningDrain = Schema.Struct({
+  stage: Schema.Literals(["LameDuck", "Sweeping", "Draining", "Aborting"]),
+  remaining: Schema.Int,
+  connections: Schema.Int,
+  timeLeft: Schema.NullOr(Schema.Finite),
+  oldest: Schema.NullOr(ConnectionInfo)
+})
+
+/**
+ * A close that runs: how many of its connections it still waits for, how many
+ * milliseconds it may still take (`null` without a deadline), and the connection
+ * that is open longest.
+ *
+ * @stability experimental
+ * @category models
+ * @since 0.1.0
+ */
+export type RunningDrain = typeof RunningDrain.Type
+
+/**
+ * Schema of `ListenerInspection`.
+ *
+ * @stability experimental
+ * @category schemas
+ * @since 0.1.0
+ */
+export const ListenerInspection = Schema.Struct({
+  name: Schema.String,
+  address: Schema.NullOr(Schema.String),
+  state: ListenerState,
+  ready: Schema.Boolean,
+  counts: Schema.Struct({ total: Schema.Int, phases: Schema.Record(ConnectionPhase, Schema.Int) }),
+  drain: Schema.NullOr(RunningDrain),
+  connections: Schema.Array(ConnectionInfo)
+})
+
+/**
+ * One listener as it stands.
+ *
+ * **Details**
+ *
+ * - `address`: where it listens; `null` where it is not open.
+ * - `counts`: of all its connections, and how many of them stand in each phase.
+ * - `drain`: its close, while one runs.
+ * - `connections`: those with the oldest work in flight first, then those that are
+ *   open longest; not more than the limit.
+ *
+ * @stability experimental
+ * @category models
+ * @since 0.1.0
+ */
+export type ListenerInspection = typeof ListenerInspection.Type
+
+/**
+ * Schema of `Inspection`.
+ *
+ * @stability experimental
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Inspection = Schema.Struct({
+  host: Schema.NullOr(Schema.String),
+  ready: Schema.Boolean,
+  live: Schema.Boolean,
+  drain: Schema.NullOr(RunningDrain),
+  listeners: Schema.Array(ListenerInspection)
+})
+
+/**
+ * Listeners as they stand: what `/listeners` answers, in JSON.
+ *
+ * **Details**
+ *
+ * - `host`: the name of their host; `null` where they have none.
+ * - `ready`, `live`: what `/readyz` and `/livez` say.
+ * - `drain`: the close of the host, while one runs.
+ *
+ * @stability experimental
+ * @category models
+ * @since 0.1.0
+ */
+export type Inspection = typeof Inspection.Type
+
+/**
+ * What is inspected: the listeners of a host, or some listeners without one,
+ * which are ready together when each of them is.
+ *
+ * @stability experimental
+ * @category models
+ * @since 0.1.0
+ */
+export type Source = ListenerHost | ReadonlyArray<Listener>
+
+/**
+ * The options of `routes`.
+ *
+ * **Details**
+ *
+ * - `prefix`: goes before every path, such as `"/admin"`. Default: none.
+ * - `limit`: how many connections of one listener are listed. They are counted
+ *   whatever the limit is. Default 500.
+ * - `interval`: how often the page is told what has changed. Default 500 ms.
+ * - `metrics`: how the names of metrics are written.
+ *
+ * @stability experimental
+ * @category options
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly prefix?: string | undefined
+  readonly limit?: number | undefined
+  readonly interval?: Duration.Input | undefined
+  readonly metrics?: PrometheusMetrics.FormatOptions | undefined
+}
+
+/**
+ * Looks at listeners as they stand. What is answered is plain data.
+ *
+ * @stability experimental
+ * @category accessors
+ * @since 0.1.0
+ */
+export const inspect = (source: Source, options?: Pick<Options, "limit">): Effect.Effect<Inspection> =>
+  inspection.inspect(source, options?.limit ?? defaultLimit)
+
+const defaultLimit = 500
+
+/**
+ * Adds the routes of an inspector to an `HttpRouter`.
+ *
+ * **Details**
+ *
+ * | path | |
+ * |---|---|
+ * | `/livez` | 200 while the process is worth keeping, also as it drains; 503 once a listener has failed |
+ * | `/readyz` | 200 while new work should be sent here; 503, with the reason, from the moment a close begins |
+ * | `/metrics` | every Effect metric of the program in Prometheus' text format |
+ * | `/listeners` | an `Inspection` as JSON |
+ * | `/listeners/page` | the same as a page that stays up to date; it loads nothing else |
+ * | `/listeners/events` | what the page is told, as server-sent events, each an `Inspection`; it ends when its own listener drains |
+ *
+ * Anybody who reaches the port can read them. Addresses are masked where a
+ * listener's option `maskRemote` says so.
+ *
+ * **Example** (Probes on a port of their own)
+ *
+ * ```ts
+ * import { Listener, ListenerHost } from "@effect-listener/core"
+ * import { ListenerInspector, NodeHttp } from "@effect-listener/node"
+ * import { MemoryTransport } from "@effect-listener/testing"
+ * import { Context, Effect, Layer } from "effect"
+ * import { HttpRouter, HttpServer } from "effect/http"
+ *
+ * const program = Effect.gen(function*() {
+ *   const api = yield* Listener.make(yield* MemoryTransport.make(), { name: "api" })
+ *   const host = yield* ListenerHost.make([api])
+ *   const admin = yield* Layer.build(
+ *     HttpRouter.serve(ListenerInspector.routes(host), { disableListenLog: true, disableLogger: true }).pipe(
+ *       Layer.provideMerge(NodeHttp.layer({ host: "127.0.0.1", port: 0 }))
+ *     )
+ *   )
+ *   const url = HttpServer.formatAddress(Context.get(admin, HttpServer.HttpServer).address)
+ *   const readyz = Effect.map(Effect.promise(() => fetch(`${url}/readyz`)), ({ status }) => status)
+ *   console.log(yield* readyz) // => 200
+ *   yield* host.close()
+ *   console.log(yield* readyz) // => 503
+ * })
+ *
+ * await Effect.runPromise(Effect.scoped(program))
+ * ```
+ *
+ * @see {@link layer} for the host of the application's layers
+ * @stability experimental
+ * @category layers
+ * @since 0.1.0
+ */
+export const routes = (source: Source, options?: Options): Layer.Layer<never, never, HttpRouter.HttpRouter> => {
+  const look = inspect(source, options)
+  const { interval = "500 millis", metrics, prefix } = options ?? {}
+  // typed before it is given away, where nothing would be inferred
+  const routes = [
+    HttpRouter.route("GET", "/livez", probe(source, inspection.isLive, ({ state }) => state === "Faulted")),
+    HttpRouter.route("GET", "/readyz", probe(source, inspection.isReady, ({ ready }) => !ready)),
+    HttpRouter.route("GET", "/metrics", Effect.map(PrometheusMetrics.format(metrics), prometheus)),
+    HttpRouter.route("GET", "/listeners", Effect.map(look, (seen) => fresh(HttpServerResponse.jsonUnsafe(seen)))),
+    HttpRouter.route("GET", "/listeners/page", fresh(page.response)),
+    HttpRouter.route("GET", "/listeners/events", Effect.map(events(look, interval), fresh))
+  ]
+  return HttpRouter.addAll(routes, { prefix })
+}
+
+/**
+ * `routes` for the host in scope: for layers that `ListenerHost.provide` is given.
+ *
+ * **Example** (A service and its admin port)
+ *
+ * ```ts no-run: serves until it is told to stop
+ * import { ListenerHost } from "@effect-listener/core"
+ * import { ListenerInspector, NodeHttp, NodeMain } from "@effect-listener/node"
+ * import { Layer } from "effect"
+ * import { HttpRouter, HttpServerResponse } from "effect/http"
+ *
+ * const Api = HttpRouter.serve(HttpRouter.add("GET", "/", HttpServerResponse.text("hello"))).pipe(
+ *   Layer.provide(NodeHttp.layer({ port: 8080, name: "api" }))
+ * )
+ *
+ * const Admin = HttpRouter.serve(ListenerInspector.layer()).pipe(
+ *   Layer.provide(NodeHttp.layer({ port: 9090, name: "admin" }))
+ * )
+ *
+ * const Service = ListenerHost.provide(Layer.merge(Api, Admin), {
+ *   admin: ["admin"],
+ *   drain: { lameDuck: "5 seconds", deadline: "20 seconds" }
+ * })
+ *
+ * NodeMain.runMain(Layer.launch(Service))
+ * ```
+ *
+ * @stability experimental
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options?: Options): Layer.Layer<never, never, ListenerHost | HttpRouter.HttpRouter> =>
+  Layer.unwrap(Effect.map(ListenerHost, (host) => routes(host, options)))
+
+/** A probe; where it says no, with the listeners that are why. */
+const probe = (
+  source: Source,
+  good: (source: Source) => Effect.Effect<boolean>,
+  why: (listener: ListenerInspection) => boolean
+): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
+  Effect.gen(function*() {
+    if (yield* good(source)) return fresh(HttpServerResponse.text("ok\n"))
+    const { listeners } = yield* inspection.inspect(source, 0)
+    const lines = listeners.filter(why).map(({ drain, name, state }) => `${name}: ${drain?.stage ?? state}\n`)
+    return fresh(HttpServerResponse.text(`no\n${lines.join("")}`, { status: 503 }))
+  })
+
+const prometheus = (text: string): HttpServerResponse.HttpServerResponse =>
+  fresh(HttpServerResponse.text(text, { contentType: "text/plain; version=0.0.4; charset=utf-8" }))
+
+/** What was true a moment ago is no answer here. */
+const fresh = (response: HttpServerResponse.HttpServerResponse): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.setHeader(response, "cache-control", "no-store")
