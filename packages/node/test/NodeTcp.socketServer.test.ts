@@ -17,7 +17,7 @@ const portOf = Effect.map(
 )
 
 /** An RPC server whose one call is held until it is released, and a client of it. */
-const rpc = Effect.fnUntraced(function*(deadline: string & `${number} ${"seconds" | "millis"}`) {
+const rpc = Effect.fnUntraced(function*(deadline: `${number} ${"seconds" | "millis"}`) {
   const entered = yield* Deferred.make<void>()
   const release = yield* Deferred.make<void>()
   const handlers = Calls.toLayer({

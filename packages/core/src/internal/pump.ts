@@ -29,7 +29,7 @@ const isKnown = (error: TransportAcceptError): boolean => error.code !== undefin
  * How to go on after an accept error, from the error and how many unknown ones
  * came in a row before it.
  */
-export const afterError = (error: TransportAcceptError, unknownInRow: number): "retry" | "backOff" | "fault" =>
+const afterError = (error: TransportAcceptError, unknownInRow: number): "retry" | "backOff" | "fault" =>
   error.class === "exhausted"
     ? "backOff"
     : error.class === "fatal"
