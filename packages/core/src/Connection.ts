@@ -151,6 +151,8 @@ export interface ProtocolDriver {
  * - `review`: something ended: look again whether the connection is idle.
  * - `ended`: the transport is gone; the last thing a driver says.
  * - `refused`: a request was read after a goodbye and not executed.
+ * - `exchanged`: something that was in flight has ended, and how many
+ *   milliseconds it took: for metrics only.
  * - `linger`: how long a goodbye that begins now may wait for the peer.
  * - `now`: milliseconds of the listener's monotonic clock.
  *
@@ -162,6 +164,7 @@ export interface ProtocolEvents {
   readonly review: () => void
   readonly ended: (reason: "normal" | "byPeer" | "failed") => void
   readonly refused: () => void
+  readonly exchanged: (millis: number) => void
   readonly linger: () => LingerOptions
   readonly now: () => number
 }

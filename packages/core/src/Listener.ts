@@ -114,12 +114,15 @@ export const Listener: Context.Service<Listener, Listener> = Context.Service<Lis
 export const isListener = (u: unknown): u is Listener => Predicate.hasProperty(u, TypeId)
 
 /**
- * The options of a listener: its name in reports and logs (default: the
- * transport's), how it drains, whom it lets in, how long things may take.
+ * The options of a listener: its name in reports, logs and metrics (default: the
+ * transport's), how it drains, whom it lets in, how long things may take, what
+ * is traced.
  *
  * **Details**
  *
- * They are checked by `open`: `make` cannot fail.
+ * They are checked by `open`: `make` cannot fail. With `maskRemote` no remote
+ * address is shown: reports, logs and spans have `"masked"` in its place.
+ * `Connection.remote` stays as it is.
  *
  * @stability experimental
  * @category options
@@ -130,6 +133,28 @@ export interface ListenerOptions {
   readonly drain?: DrainOptions | undefined
   readonly admission?: AdmissionOptions | undefined
   readonly timeouts?: TimeoutOptions | undefined
+  readonly tracing?: TracingOptions | undefined
+  readonly maskRemote?: boolean | undefined
+}
+
+/**
+ * What gets a span of its own, beyond opening and closing, which always have one.
+ *
+ * **Details**
+ *
+ * - `connections`: `Listener.connection`, from accept to end, a root; what its
+ *   handler does is below it.
+ * - `exchanges`: `Listener.exchange`, with the exchange's label as an attribute.
+ *
+ * Both are off by default: a span costs several times what an exchange does.
+ *
+ * @stability experimental
+ * @category options
+ * @since 0.1.0
+ */
+export interface TracingOptions {
+  readonly connections?: boolean | undefined
+  readonly exchanges?: boolean | undefined
 }
 
 /**

@@ -1,7 +1,7 @@
 import { type Connection, Listener, ListenerError } from "@effect-listener/core"
 import { MemoryTransport } from "@effect-listener/testing"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Logger } from "effect"
+import { Deferred, Effect, Fiber, Logger, References } from "effect"
 import { TestClock } from "effect/testing"
 import { echo } from "./support/handlers.ts"
 import { listen, start } from "./support/listening.ts"
@@ -137,7 +137,8 @@ describe("a handshake that fails", () => {
     Effect.gen(function*() {
       let handshakes = 0
       const lines: Array<string> = []
-      const logger = Logger.make(({ logLevel, message }) => {
+      const logger = Logger.make(({ fiber, logLevel, message }) => {
+        if (fiber.getRef(References.CurrentLogAnnotations)["event"] === "open") return
         lines.push(`${logLevel} ${[message].flat().join(" ")}`)
       })
       const transport = yield* MemoryTransport.make({

@@ -1,7 +1,7 @@
 import { Listener, ListenerError, Transport } from "@effect-listener/core"
 import { MemoryTransport } from "@effect-listener/testing"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Logger, Scope, Stream } from "effect"
+import { Deferred, Effect, Exit, Fiber, Logger, References, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { echo, makeHolder } from "./support/handlers.ts"
 import { listen, start, tagOf, untilStage } from "./support/listening.ts"
@@ -528,8 +528,8 @@ describe("the lifetime of a listener", () => {
   describe("the log line of a close that was not clean", () => {
     const unclean = Effect.fnUntraced(function*(end: (listener: Listener.Listener) => Effect.Effect<unknown, unknown>) {
       const lines: Array<string> = []
-      const logger = Logger.make(({ logLevel }) => {
-        lines.push(logLevel)
+      const logger = Logger.make(({ fiber, logLevel }) => {
+        if (fiber.getRef(References.CurrentLogAnnotations)["event"] === "close") lines.push(logLevel)
       })
       yield* Effect.scoped(Effect.gen(function*() {
         const listener = yield* Listener.listen(yield* MemoryTransport.make(), { drain: quick })

@@ -19,6 +19,13 @@ export interface Taker {
   readonly refuse?: ((connection: ConnectionImpl) => void) | undefined
 }
 
+/** What the queue tells its listener. */
+export interface QueueHost {
+  /** A connection is let in or held; told before anybody can take it. */
+  readonly admitted: (connection: ConnectionImpl) => void
+  readonly refuse: (connection: ConnectionImpl, reason: RefusalReason) => void
+}
+
 /**
  * Where connections that the transport handed over wait for somebody to take
  * them, first come first served on both sides, within the limits of admission.
@@ -29,7 +36,7 @@ export class AcceptQueue {
   private readonly connections: Connections
   private readonly limits: Limits
   private readonly timers: Timers
-  private readonly refuse: (connection: ConnectionImpl, reason: RefusalReason) => void
+  private readonly host: QueueHost
   private matching = false
   /** Matches again when the rate lets the next one in. */
   private wakeAt: number | undefined
@@ -39,12 +46,12 @@ export class AcceptQueue {
     connections: Connections,
     limits: Limits,
     timers: Timers,
-    refuse: (connection: ConnectionImpl, reason: RefusalReason) => void
+    host: QueueHost
   ) {
     this.connections = connections
     this.limits = limits
     this.timers = timers
-    this.refuse = refuse
+    this.host = host
   }
 
   get size(): number {
@@ -58,8 +65,8 @@ export class AcceptQueue {
       queued: this.queued.size,
       taker: this.takers.size > 0
     })
-    if (reason !== undefined) return this.refuse(connection, reason)
-    this.limits.enter(connection)
+    if (reason !== undefined) return this.host.refuse(connection, reason)
+    this.host.admitted(connection)
     this.queued.add(connection)
     this.match()
   }

@@ -5,18 +5,25 @@ import type * as Fiber from "effect/Fiber"
 import * as NetAddress from "effect/net/NetAddress"
 import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
+import type * as Tracer from "effect/Tracer"
 import { type Connection, type ProtocolDriver, TypeId } from "../Connection.ts"
-import type { ConnectionInfo, ConnectionPhase } from "../DrainReport.ts"
+import type { ConnectionInfo, ConnectionPhase, EndReason } from "../DrainReport.ts"
 import type { LingerOptions, TransportConnection } from "../Transport.ts"
 import type { ResolvedTimeouts } from "./admission.ts"
+import type { Counts } from "./counts.ts"
 import { type IdleMode, isIdle } from "./drainPolicy.ts"
 import type { Timers } from "./timers.ts"
+import { endSpan, startSpan, type Tracing } from "./tracing.ts"
 
 /** What a connection needs of the life it belongs to. */
 export interface ConnectionHost {
   readonly name: string
   readonly timeouts: ResolvedTimeouts
   readonly timers: Timers
+  readonly counts: Counts
+  readonly tracing: Tracing
+  /** Its remote address is not shown. */
+  readonly maskRemote: boolean
   /** Whether a connection that stays silent is ended. */
   readonly timed: boolean
   readonly now: () => number
@@ -31,6 +38,7 @@ export interface ConnectionHost {
 interface Exchange {
   readonly label: string
   readonly since: number
+  readonly span: Tracer.Span | undefined
 }
 
 const utf8 = new TextEncoder()
@@ -40,6 +48,9 @@ const size = (frame: Uint8Array | string): number =>
 
 /** A report takes no number that JSON cannot, whatever a foreign transport counts. */
 const finite = (n: number): number => Number.isFinite(n) ? n : 0
+
+/** Not below the span the listener was made in, which is over long before. */
+const parentOf = (span: Tracer.Span | undefined) => span === undefined ? { root: true } : { parent: span }
 
 export const closeError = (reason: string): Socket.SocketError =>
   new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: 1001, closeReason: reason }) })
@@ -60,6 +71,8 @@ export class ConnectionImpl implements Connection {
   countedUnder: string | undefined
   /** It has been let in: the rate has counted it. */
   admitted = false
+  /** From accept to end, where connections are traced. */
+  span: Tracer.Span | undefined
   mode: IdleMode = "handler"
   step: "Queued" | "Handshake" | "Serving" | "Goodbye" | "Detached" | "Ended" = "Queued"
   /** The fiber whose `close` must not wait for this connection: its handler's, or the one that accepted it. */
@@ -178,22 +191,42 @@ export class ConnectionImpl implements Connection {
   // --- exchanges -------------------------------------------------------------------------------------------------
 
   readonly beginExchange = (label: string): () => void => {
-    const exchange: Exchange = { label, since: this.host.now() }
+    const { tracing } = this.host
+    return this.openExchange(
+      label,
+      tracing.exchanges
+        ? startSpan(tracing, "Listener.exchange", { ...this.exchangeSpan(label), ...parentOf(this.span) })
+        : undefined
+    )
+  }
+
+  private exchangeSpan(label: string) {
+    return { kind: "server", attributes: { listener: this.listener, connection: this.id, label } } as const
+  }
+
+  private openExchange(label: string, span: Tracer.Span | undefined): () => void {
+    const exchange: Exchange = { label, since: this.host.now(), span }
     const open = this.exchanges ??= new Set()
     open.add(exchange)
+    this.host.counts.exchanges++
     this.activity++
     if (this.mode === "handler") this.mode = "pull"
     return () => {
       if (!open.delete(exchange)) return
       this.touch()
+      this.exchangeEnded(exchange, this.lastActive)
       if (this.reached) this.host.review(this)
     }
   }
 
   readonly exchange = <A, E, R>(label: string, work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     Effect.suspend(() => {
-      const end = this.beginExchange(label)
-      return Effect.onExit(work, () => {
+      const end = this.openExchange(label, undefined)
+      const traced = this.host.tracing.exchanges
+        // the span that is provided is nothing the caller could provide
+        ? Effect.withSpan(work, "Listener.exchange", this.exchangeSpan(label)) as typeof work
+        : work
+      return Effect.onExit(traced, () => {
         end()
         return Effect.void
       })
@@ -281,7 +314,46 @@ export class ConnectionImpl implements Connection {
   release(): void {
     this.cancelTimeout?.()
     this.cancelTimeout = undefined
+    this.endExchanges()
+  }
+
+  private endExchanges(): void {
+    const open = this.exchanges
     this.exchanges = undefined
+    if (open === undefined || open.size === 0) return
+    const now = this.host.now()
+    for (const exchange of open) this.exchangeEnded(exchange, now)
+    open.clear()
+  }
+
+  private exchangeEnded({ since, span }: Exchange, now: number): void {
+    this.host.counts.exchangeEnded(now - since)
+    if (span !== undefined) endSpan(this.host.tracing, span, Exit.void)
+  }
+
+  // --- tracing ---------------------------------------------------------------------------------------------------
+
+  startSpan(): void {
+    this.span = startSpan(this.host.tracing, "Listener.connection", {
+      root: true,
+      kind: "server",
+      attributes: {
+        listener: this.listener,
+        connection: this.id,
+        protocol: this.protocol,
+        remote: this.shownRemote
+      }
+    })
+  }
+
+  endSpan(reason: EndReason): void {
+    const { span } = this
+    if (span === undefined) return
+    span.attribute("reason", reason)
+    span.attribute("bytesIn", finite(this.bytesIn()))
+    span.attribute("bytesOut", finite(this.bytesOut()))
+    const lost = reason === "failed" || reason === "cut"
+    endSpan(this.host.tracing, span, lost ? Exit.fail(`connection ${reason}`) : Exit.void)
   }
 
   // --- time-outs -------------------------------------------------------------------------------------------------
@@ -337,12 +409,16 @@ export class ConnectionImpl implements Connection {
     }
   }
 
+  private get shownRemote(): string {
+    return this.host.maskRemote ? "masked" : NetAddress.formatSocketAddress(this.remote)
+  }
+
   describe(): ConnectionInfo {
     const now = this.host.now()
     const exchanges = [...this.driver?.exchanges() ?? [], ...this.exchanges ?? []]
     return {
       id: this.id,
-      remote: NetAddress.formatSocketAddress(this.remote),
+      remote: this.shownRemote,
       protocol: this.driver?.protocol?.() ?? this.protocol,
       phase: this.phase,
       exchanges: exchanges.map(({ label, since }) => ({ label, age: Math.max(0, now - since) })),

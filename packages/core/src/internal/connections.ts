@@ -63,10 +63,11 @@ export class Connections {
     this.members.add(connection)
   }
 
-  /** Takes a connection out for the one reason it ended for. */
-  end(connection: ConnectionImpl, reason: EndReason): void {
-    if (this.members.delete(connection)) this.tally?.add(reason)
-    else this.closers.delete(connection)
+  /** Takes a connection out for the one reason it ended for, and says which that was. */
+  end(connection: ConnectionImpl, reason: EndReason): EndReason {
+    if (!this.members.delete(connection)) return this.closers.delete(connection) ? "closer" : reason
+    this.tally?.add(reason)
+    return reason
   }
 
   /** Takes a connection out that has not ended: it goes back to the queue. */

@@ -11,6 +11,8 @@ import type { ResolvedDrain } from "./drainOptions.ts"
 import { lameDuckEnds } from "./drainPolicy.ts"
 import type { Life } from "./life.ts"
 
+const stages: ReadonlyArray<DrainStage> = ["LameDuck", "Sweeping", "Draining", "Aborting", "Closed"]
+
 /** How many connections are told in one go before other fibers get a turn. */
 const chunk = 256
 
@@ -45,6 +47,8 @@ export class Drain {
   overtaken = false
   /** How many wait for the result: when nobody does, the owner's finalizer warns. */
   waiters = 0
+  /** Told of each stage as it begins, and how many are waited for then. */
+  onStage: ((stage: DrainStage, remaining: number) => void) | undefined
   private endLameDuck = false
   private endGrace = false
   private sweepCut = false
@@ -90,13 +94,27 @@ export class Drain {
     this.life.signal.notify()
   }
 
+  /** How many it still waits for. */
+  get remaining(): number {
+    return this.life.connections.remaining + (this.stage === "Aborting" ? this.life.running().length : 0)
+  }
+
+  /** Milliseconds it has taken so far. */
+  get duration(): number {
+    return this.life.now() - this.startedAt
+  }
+
+  get stageNumber(): number {
+    return stages.indexOf(this.stage) + 1
+  }
+
   progress(): DrainProgress {
     const { connections, deadlineAt, now } = this.life
     const oldest = connections.oldest()
     return {
       listener: this.life.name,
       stage: this.stage,
-      remaining: connections.remaining + (this.stage === "Aborting" ? this.life.running().length : 0),
+      remaining: this.remaining,
       timeLeft: deadlineAt === undefined ? this.options.deadline : Math.max(0, deadlineAt - now()),
       connections: connections.tally?.total(connections.counted) ?? 0,
       oldest: oldest === undefined ? Option.none() : Option.some(oldest.describe())
@@ -129,6 +147,7 @@ export class Drain {
 
   private enter(stage: DrainStage): void {
     this.stage = stage
+    this.onStage?.(stage, this.remaining)
     this.showProgress()
   }
 
@@ -169,7 +188,7 @@ export class Drain {
       this.life.stopAccepting()
       yield* this.host.release
       this.host.failAccepts()
-      for (const connection of this.life.queue.removeQueued()) this.life.turnAway(connection)
+      this.life.turnAwayQueued()
     })
   }
 
@@ -249,7 +268,7 @@ export class Drain {
       listener: this.life.name,
       reason: this.reason,
       outcome,
-      duration: this.life.now() - this.startedAt,
+      duration: this.duration,
       swept: this.life.swept,
       sweepCut: this.sweepCut,
       refused: connections.tally?.refused ?? 0,

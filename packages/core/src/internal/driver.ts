@@ -77,6 +77,10 @@ const begin = (connection: ConnectionImpl, attach: Attach, ended: (ended: Ended)
     },
     ended,
     refused: host.refused,
+    exchanged: (millis) => {
+      host.counts.exchanges++
+      host.counts.exchangeEnded(millis)
+    },
     linger: host.linger,
     now: host.now
   })

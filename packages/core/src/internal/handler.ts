@@ -6,6 +6,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
+import * as Tracer from "effect/Tracer"
 import { type Connection, CurrentConnection } from "../Connection.ts"
 import { type EndReason, formatConnection } from "../DrainReport.ts"
 import { SecurityFailure } from "../ListenerError.ts"
@@ -22,7 +23,7 @@ type Ending = "ours" | "peer" | "failed"
  * report every end as an error, the drain's own and the peer's included; only
  * what remains is a failure.
  */
-export const endingOf = (exit: Exit.Exit<unknown, unknown>): Ending => {
+const endingOf = (exit: Exit.Exit<unknown, unknown>): Ending => {
   if (Exit.isSuccess(exit)) return "ours"
   let ending: Ending = "ours"
   for (const reason of exit.cause.reasons) {
@@ -62,13 +63,21 @@ const logFailure = (
   exit: Exit.Failure<unknown, unknown>
 ): Effect.Effect<void> =>
   Effect.logError(`connection handler failed on listener "${life.name}"`, exit.cause).pipe(
-    Effect.annotateLogs({ listener: life.name, connection: formatConnection(connection.describe()) })
+    Effect.annotateLogs({
+      event: "connectionFailed",
+      listener: life.name,
+      connection: formatConnection(connection.describe())
+    })
   )
 
 /** Anybody can send a port something that is no handshake: worth a line, not an alarm. */
 const logHandshake = (life: Life, connection: ConnectionImpl, error: SecurityFailure): Effect.Effect<void> =>
   Effect.logInfo(`handshake failed on listener "${life.name}"`, error.detail).pipe(
-    Effect.annotateLogs({ listener: life.name, connection: formatConnection(connection.describe()) })
+    Effect.annotateLogs({
+      event: "handshakeFailed",
+      listener: life.name,
+      connection: formatConnection(connection.describe())
+    })
   )
 
 const logEnd = (
@@ -145,12 +154,16 @@ export interface Registration {
  * that will not end can be left behind. The connection is registered before the
  * fiber starts, because it starts to run at once.
  */
-export const serveConnection = (life: Life, connection: ConnectionImpl, registration: Registration): void => {
+const serveConnection = (life: Life, connection: ConnectionImpl, registration: Registration): void => {
   connection.mode = registration.idle
   connection.handled = true
   const scope = Scope.makeUnsafe()
+  const { span } = connection
+  const traced = span === undefined
+    ? registration.context
+    : Context.add(registration.context, Tracer.ParentSpan, span)
   const own = Context.add(
-    Context.add(registration.context, CurrentConnection, Option.some<Connection>(connection)),
+    Context.add(traced, CurrentConnection, Option.some<Connection>(connection)),
     Scope.Scope,
     scope
   )

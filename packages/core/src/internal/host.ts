@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
 import type { CloseOptions, DrainOptions, DrainProgress } from "../Drain.ts"
 import { format } from "../DrainReport.ts"
 import type { Listener } from "../Listener.ts"
@@ -27,6 +28,7 @@ import { type BadOption, defaults, millis, resolve, type ResolvedDrain } from ".
 import { HostClose } from "./hostClose.ts"
 import { merge } from "./hostPolicy.ts"
 import type { ListenerImpl } from "./listener.ts"
+import { useCloseSpan } from "./tracing.ts"
 
 /** Here and not in the public module, which could not be evaluated before this one. */
 export const TypeId = "~@effect-listener/core/ListenerHost"
@@ -243,7 +245,8 @@ export class HostImpl implements ListenerHost {
         Effect.suspend(() => {
           // another close is in its lame duck, which is over now: both get one report
           this.closing?.hasten(resolved.success.deadline)
-          const closing = this.closing ?? this.begin(resolved.success, options, options?.reason ?? "close")
+          const parent = Context.getOption(fiber.context, Tracer.ParentSpan)
+          const closing = this.closing ?? this.begin(resolved.success, options, options?.reason ?? "close", parent)
           closing.waiters++
           return Effect.onInterrupt(Deferred.await(closing.result), () =>
             Effect.sync(() => {
@@ -268,7 +271,12 @@ export class HostImpl implements ListenerHost {
     )
   }
 
-  private begin(drain: ResolvedDrain, options: CloseOptions | undefined, reason: string): HostClose {
+  private begin(
+    drain: ResolvedDrain,
+    options: CloseOptions | undefined,
+    reason: string,
+    parent: Option.Option<Tracer.AnySpan>
+  ): HostClose {
     // the options were checked before: what is given to the host or to the close goes before the listener's own
     const over = (given: DrainOptions | undefined, own: ResolvedDrain) =>
       Result.getOrElse(resolve(given, own, { infiniteDeadline: true }), () => own)
@@ -280,7 +288,12 @@ export class HostImpl implements ListenerHost {
     this.closing = closing
     // what arrived while the host was opening is served as it closes
     this.release()
-    this.runFork(closing.run())
+    const traced = useCloseSpan("ListenerHost.close", { host: this.name, reason }, parent, (span) => {
+      closing.span = Option.some(span)
+      return Effect.andThen(closing.run(), Deferred.await(closing.result))
+    })
+    // how it ended is told to those who wait for it
+    this.runFork(Effect.ignore(traced))
     return closing
   }
 
@@ -289,7 +302,7 @@ export class HostImpl implements ListenerHost {
     if (this.report !== undefined) return
     const deadline = Math.min(limit, this.drain.deadline)
     if (this.closing !== undefined) this.closing.hasten(deadline)
-    else this.begin({ ...this.drain, deadline }, undefined, reason)
+    else this.begin({ ...this.drain, deadline }, undefined, reason, Option.none())
   }
 
   readonly onProgress = (progress: DrainProgress): void => {
@@ -309,7 +322,12 @@ export class HostImpl implements ListenerHost {
       const line = report.outcome !== "Drained" && !received ? Effect.logWarning : Effect.logInfo
       // the listeners have named what they cut
       const summary = format({ ...merge(report), cut: [], handlersLeftBehind: [] })
-      return Effect.annotateLogs(line(summary), { host: this.name, outcome: report.outcome })
+      return Effect.annotateLogs(line(summary), {
+        event: "close",
+        host: this.name,
+        outcome: report.outcome,
+        cut: report.totals.cut
+      })
     })
 
   private closeExit(closing: HostClose, report: HostReport): Exit.Exit<HostReport, CloseError> {

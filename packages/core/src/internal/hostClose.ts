@@ -4,6 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import type * as Tracer from "effect/Tracer"
 import type { DrainProgress, DrainStage } from "../Drain.ts"
 import type { ConnectionInfo, DrainReport } from "../DrainReport.ts"
 import type { CloseError } from "../ListenerError.ts"
@@ -56,6 +57,8 @@ export class HostClose {
   timedOut = false
   /** How many wait for the result: when nobody does, the host warns. */
   waiters = 0
+  /** What the spans of its listeners' closes are below. */
+  span: Option.Option<Tracer.AnySpan> = Option.none()
 
   private readonly host: ClosingHost
   private readonly options: HostCloseOptions
@@ -132,7 +135,7 @@ export class HostClose {
     return Effect.gen({ self: this }, function*() {
       const { grace, drain } = this.mainShare()
       for (const listener of Array.from(this.host.main)) {
-        listener.beginLameDuck(this.drainOf(listener, { drain, grace }), this.reason)
+        listener.beginLameDuck(this.drainOf(listener, { drain, grace }), this.reason, this.span)
       }
       this.showProgress()
       const over = () => this.endLameDuck || !this.anyMainOpen()
@@ -222,7 +225,7 @@ export class HostClose {
   }
 
   private begin(member: ListenerImpl | Member, time: Share): void {
-    if (isListener(member)) member.beginShutdown(this.drainOf(member, time), this.reason)
+    if (isListener(member)) member.beginShutdown(this.drainOf(member, time), this.reason, this.span)
     else this.host.runFork(this.shutdown(member, time))
   }
 

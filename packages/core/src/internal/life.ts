@@ -5,15 +5,17 @@ import type * as Fiber from "effect/Fiber"
 import type { ConnectionInfo, EndReason } from "../DrainReport.ts"
 import type { LingerOptions, TransportConnection } from "../Transport.ts"
 import { AcceptQueue } from "./acceptQueue.ts"
-import type { ResolvedAdmission, ResolvedTimeouts } from "./admission.ts"
+import type { RefusalReason, ResolvedAdmission, ResolvedTimeouts } from "./admission.ts"
 import { type ConnectionHost, ConnectionImpl } from "./connection.ts"
 import { Connections, Tally } from "./connections.ts"
+import type { Counts } from "./counts.ts"
 import { lingerFor, type ResolvedDrain } from "./drainOptions.ts"
 import { decide } from "./drainPolicy.ts"
 import { refuse } from "./handler.ts"
 import { Limits } from "./limits.ts"
 import { Signal } from "./signal.ts"
 import { monotonicMillis, Timers } from "./timers.ts"
+import type { Tracing } from "./tracing.ts"
 
 /** What all lives of a listener share. */
 export interface LifeOptions {
@@ -24,6 +26,11 @@ export interface LifeOptions {
   readonly drain: ResolvedDrain
   readonly admission: ResolvedAdmission
   readonly timeouts: ResolvedTimeouts
+  /** What is counted over all lives. */
+  readonly counts: Counts
+  readonly tracing: Tracing
+  /** Remote addresses are not shown. */
+  readonly maskRemote: boolean
 }
 
 /**
@@ -36,6 +43,9 @@ export class Life implements ConnectionHost {
   readonly clock: Clock.Clock
   readonly context: Context.Context<never>
   readonly timeouts: ResolvedTimeouts
+  readonly counts: Counts
+  readonly tracing: Tracing
+  readonly maskRemote: boolean
   readonly timers: Timers
   readonly timed: boolean
   readonly connections = new Connections()
@@ -71,12 +81,15 @@ export class Life implements ConnectionHost {
     this.context = options.context
     this.drain = options.drain
     this.timeouts = options.timeouts
+    this.counts = options.counts
+    this.tracing = options.tracing
+    this.maskRemote = options.maskRemote
     this.timed = options.timeouts.firstByte !== Infinity || options.timeouts.inactivity !== Infinity
     this.timers = new Timers(options.clock, options.context)
     this.runFork = Effect.runForkWith(options.context)
     this.lastArrival = this.now()
     this.limits = new Limits(options.admission, this.timers, this.now)
-    this.queue = new AcceptQueue(this.connections, this.limits, this.timers, (connection) => this.refuse(connection))
+    this.queue = new AcceptQueue(this.connections, this.limits, this.timers, this)
   }
 
   readonly now = (): number => monotonicMillis(this.clock)
@@ -86,7 +99,10 @@ export class Life implements ConnectionHost {
 
   /** A connection the transport handed over. */
   arrive(transport: TransportConnection): void {
-    if (this.sweeping) this.swept++
+    if (this.sweeping) {
+      this.swept++
+      this.counts.swept++
+    }
     this.lastArrival = this.now()
     this.queue.arrive(new ConnectionImpl(++this.ids, transport, this))
   }
@@ -160,15 +176,13 @@ export class Life implements ConnectionHost {
     if (connection.step === "Ended" || connection.step === "Detached") return
     connection.step = "Ended"
     connection.release()
-    this.connections.end(connection, reason)
-    this.limits.leave(connection)
+    this.ended(connection, this.connections.end(connection, reason))
     this.queue.match()
     this.notifyIfDrained()
   }
 
   readonly letGo = (connection: ConnectionImpl): void => {
-    this.connections.end(connection, "detached")
-    this.limits.leave(connection)
+    this.ended(connection, this.connections.end(connection, "detached"))
     this.queue.match()
     this.notifyIfDrained()
   }
@@ -191,24 +205,40 @@ export class Life implements ConnectionHost {
   giveBack(connection: ConnectionImpl): void {
     if (connection.step !== "Queued" || !this.connections.remove(connection)) return
     if (this.accepting) return this.queue.giveBack(connection)
-    this.turnAway(connection)
+    this.neverTaken(connection)
+    refuse(this, connection)
     this.notifyIfDrained()
   }
 
-  /** Lets go of a connection nobody took before the listener closed, in its protocol's words. */
-  turnAway(connection: ConnectionImpl): void {
-    this.neverTaken(connection)
-    refuse(this, connection)
+  /** Lets go of the connections nobody took before the listener closed, in their protocol's words. */
+  turnAwayQueued(): void {
+    const queued = this.queue.removeQueued()
+    for (const connection of queued) this.neverTaken(connection)
+    for (const connection of queued) refuse(this, connection)
   }
 
   private neverTaken(connection: ConnectionImpl): void {
     this.connections.tally?.add("neverAccepted")
+    this.ended(connection, "neverAccepted")
+  }
+
+  readonly admitted = (connection: ConnectionImpl): void => {
+    this.counts.accept()
+    this.limits.enter(connection)
+    if (this.tracing.connections) connection.startSpan()
+  }
+
+  /** The same for every end, whatever it is. */
+  private ended(connection: ConnectionImpl, reason: EndReason): void {
+    this.counts.end(reason)
     this.limits.leave(connection)
+    connection.endSpan(reason)
   }
 
   /** Turns away a connection that admission does not let in. */
-  private refuse(connection: ConnectionImpl): void {
-    this.refused()
+  readonly refuse = (connection: ConnectionImpl, reason: RefusalReason): void => {
+    this.counts.refused[reason]++
+    this.tallyRefused()
     refuse(this, connection)
   }
 
@@ -282,7 +312,13 @@ export class Life implements ConnectionHost {
     for (const connection of closers) this.destroy(connection)
   }
 
+  /** A request was read after a goodbye and not executed. */
   readonly refused = (): void => {
+    this.counts.requestsRefused++
+    this.tallyRefused()
+  }
+
+  private tallyRefused(): void {
     if (this.connections.tally !== undefined) this.connections.tally.refused++
   }
 

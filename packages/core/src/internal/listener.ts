@@ -6,11 +6,13 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import type * as NetAddress from "effect/net/NetAddress"
+import type * as LogLevel from "effect/LogLevel"
+import * as NetAddress from "effect/net/NetAddress"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
 import type { AdmissionOptions } from "../Admission.ts"
 import type { Connection } from "../Connection.ts"
 import type { CloseOptions, DrainProgress, DryRun } from "../Drain.ts"
@@ -19,6 +21,7 @@ import type { Listener, ListenerOptions } from "../Listener.ts"
 import {
   type AcceptError,
   type CloseError,
+  format as formatError,
   InvalidArgument,
   InvalidOperation,
   ListenerFaulted,
@@ -34,11 +37,14 @@ import { admissionDefaults, resolveAdmission, resolveTimeouts, timeoutDefaults }
 import { Broadcast } from "./broadcast.ts"
 import type { ConnectionImpl } from "./connection.ts"
 import { Tally } from "./connections.ts"
+import type { Counted } from "./counts.ts"
 import { Drain, type DrainHost } from "./drain.ts"
 import { defaults, millis, resolve, type ResolvedDrain } from "./drainOptions.ts"
 import { finish, handshake, isReady, type Registration, registrationTaker } from "./handler.ts"
 import { Life, type LifeOptions } from "./life.ts"
+import { publish } from "./metrics.ts"
 import { pump } from "./pump.ts"
+import { useCloseSpan } from "./tracing.ts"
 import { fromBindError, transportFailure } from "./transportErrors.ts"
 
 /** Here and not in the public module, which could not be evaluated before this one. */
@@ -64,7 +70,7 @@ interface Binding {
  * it decides. Other fibers resume inside the calls made here, so each operation
  * records its decision first and wakes others last.
  */
-export class ListenerImpl implements Listener {
+export class ListenerImpl implements Listener, Counted {
   readonly [TypeId]: typeof TypeId = TypeId
   readonly name: string
   private readonly transport: Transport
@@ -114,8 +120,17 @@ export class ListenerImpl implements Listener {
       context,
       drain: Result.getOrElse(drain, () => defaults),
       admission: Result.getOrElse(admission, () => admissionDefaults),
-      timeouts: Result.getOrElse(timeouts, () => timeoutDefaults)
+      timeouts: Result.getOrElse(timeouts, () => timeoutDefaults),
+      counts: publish(context, this.name),
+      tracing: {
+        context,
+        clock,
+        connections: options.tracing?.connections === true,
+        exchanges: options.tracing?.exchanges === true
+      },
+      maskRemote: options.maskRemote === true
     }
+    this.options.counts.listeners.add(this)
     this.runFork = Effect.runForkWith(context)
     this.life = new Life(this.options)
   }
@@ -153,6 +168,15 @@ export class ListenerImpl implements Listener {
     return Result.succeed(step.success.action)
   }
 
+  /** One line for one event of the lifetime. */
+  private log(level: LogLevel.Severity, event: string, message: string, annotations: Record<string, unknown>): void {
+    this.runFork(Effect.annotateLogs(Effect.logWithLevel(level)(message), {
+      event,
+      listener: this.name,
+      ...annotations
+    }))
+  }
+
   private at(operation: Operation | "address") {
     return { operation, listener: this.name, trail: [] }
   }
@@ -169,6 +193,19 @@ export class ListenerImpl implements Listener {
 
   /** Binds, and is open when the gate lets it pass: a host binds all of its listeners before one of them accepts. */
   openThrough(gate: Effect.Effect<void>): Effect.Effect<void, OpenError> {
+    return Effect.useSpan(
+      "Listener.open",
+      { attributes: { listener: this.name } },
+      (span) =>
+        Effect.map(this.beginOpen(gate), () => {
+          if (this.boundAddress !== undefined) {
+            span.attribute("address", NetAddress.formatSocketAddress(this.boundAddress))
+          }
+        })
+    )
+  }
+
+  private beginOpen(gate: Effect.Effect<void>): Effect.Effect<void, OpenError> {
     if (this.finished) return Effect.fail(this.invalidOperation("open"))
     if (this.current === "Created" && this.badOption !== undefined) {
       return Effect.fail(new InvalidArgument({ ...this.at("open"), ...this.badOption }))
@@ -224,6 +261,8 @@ export class ListenerImpl implements Listener {
     this.step("opened")
     binding.pump = this.runFork(Effect.andThen(this.held, this.acceptLoop(binding)))
     Deferred.doneUnsafe(attempt.result, Exit.void)
+    const address = NetAddress.formatSocketAddress(bound.address)
+    this.log("Info", "open", `listener "${this.name}" is open at ${address}`, { address })
   }
 
   private cancelOpen(attempt: OpenAttempt): void {
@@ -241,10 +280,13 @@ export class ListenerImpl implements Listener {
     const { life } = this
     return pump(binding.bound, {
       arrive: (connection) => life.arrive(connection),
-      onError: (error) =>
-        Effect.logWarning(`accept failed on listener "${this.name}"`, error.message).pipe(
-          Effect.annotateLogs({ listener: this.name, class: error.class, code: error.code ?? "" })
-        ),
+      onError: (error) => {
+        const code = error.code ?? "unknown"
+        life.counts.acceptError(code)
+        return Effect.logWarning(`accept failed on listener "${this.name}"`, error.message).pipe(
+          Effect.annotateLogs({ event: "acceptFailed", listener: this.name, class: error.class, code })
+        )
+      },
       hurry: life.signal.until(() => life.sweeping)
     }).pipe(Effect.catchCause((cause) =>
       // a transport that throws has died no less than one that fails
@@ -267,6 +309,7 @@ export class ListenerImpl implements Listener {
     this.life.stopAccepting()
     this.failAccepts(this.faulted("accept"))
     Deferred.doneUnsafe(this.served, Exit.fail(this.faulted("accept")))
+    this.log("Error", "fault", formatError(reason), { code: reason.code ?? "unknown" })
   }
 
   readonly accept: Effect.Effect<Connection, AcceptError, Scope.Scope> = Effect.uninterruptibleMask((restore) =>
@@ -387,14 +430,25 @@ export class ListenerImpl implements Listener {
       if (!(drain instanceof Drain)) return Effect.succeed(drain)
       // waiting comes first: where nothing is open, the drain is over before it returns
       const report = this.awaitDrain(drain, fiber)
-      this.runFork(drain.run())
+      this.start(drain, Context.getOption(fiber.context, Tracer.ParentSpan))
       return report
     })
 
   /** Decides about a close and starts what it takes. */
-  private beginClose(options: ResolvedDrain, reason: string): void {
+  private beginClose(options: ResolvedDrain, reason: string, parent: Option.Option<Tracer.AnySpan>): void {
     const drain = this.decideClose(options, reason)
-    if (drain instanceof Drain) this.runFork(drain.run())
+    if (drain instanceof Drain) this.start(drain, parent)
+  }
+
+  /** Runs a drain in a fiber of its own, as a span of who asked for it. */
+  private start(drain: Drain, parent: Option.Option<Tracer.AnySpan>): void {
+    const traced = useCloseSpan("Listener.close", { listener: this.name, reason: drain.reason }, parent, (span) => {
+      drain.onStage = (stage, remaining) =>
+        span.event(stage, this.options.clock.currentTimeNanosUnsafe(), { remaining })
+      return Effect.andThen(drain.run(), Deferred.await(drain.result))
+    })
+    // how it ended is told to those who wait for it
+    this.runFork(Effect.ignore(traced))
   }
 
   /** Decides about a close: the drain it takes, or the report where it takes none. A lame duck comes before the transition. */
@@ -479,6 +533,7 @@ export class ListenerImpl implements Listener {
   private drained(drain: Drain, report: DrainReport): Effect.Effect<void> {
     return Effect.suspend(() => {
       const received = drain.waiters + this.closedWaiters > 0
+      this.count(report)
       this.drain = undefined
       this.binding = undefined
       this.boundAddress = undefined
@@ -491,8 +546,20 @@ export class ListenerImpl implements Listener {
       this.publish(report)
       Deferred.doneUnsafe(drain.result, this.closeExit(drain, report))
       const line = report.outcome !== "Drained" && !received ? Effect.logWarning : Effect.logInfo
-      return Effect.annotateLogs(line(format(report)), { listener: this.name, outcome: report.outcome })
+      return Effect.annotateLogs(line(format(report)), {
+        event: "close",
+        listener: this.name,
+        outcome: report.outcome,
+        cut: report.connections.cut
+      })
     })
+  }
+
+  private count(report: DrainReport): void {
+    const { counts } = this.options
+    counts.closes[report.outcome]++
+    counts.lastClose = report.duration
+    counts.handlersLeftBehind += report.handlersLeftBehind.length
   }
 
   private closeExit(drain: Drain, report: DrainReport): Exit.Exit<DrainReport, CloseError> {
@@ -535,6 +602,8 @@ export class ListenerImpl implements Listener {
     this.life.cutAll()
     Deferred.doneUnsafe(this.served, Exit.fail(this.faulted("accept")))
     this.drain?.escalate()
+    const cut = this.life.cut.length
+    this.log("Warn", "abort", `listener "${this.name}" was aborted; connections cut: ${cut}`, { cut })
   })
 
   readonly reset: Effect.Effect<void, InvalidOperation> = Effect.suspend(() => {
@@ -555,10 +624,14 @@ export class ListenerImpl implements Listener {
   // --- the owner -------------------------------------------------------------------------------------------------
 
   /** Begins to bring any state to `Closed`; joins a close that runs, with the smaller deadline. */
-  beginShutdown(options: ResolvedDrain, reason: string): void {
+  beginShutdown(
+    options: ResolvedDrain,
+    reason: string,
+    parent: Option.Option<Tracer.AnySpan> = Option.none()
+  ): void {
     if (this.attempt !== undefined) this.cancelOpen(this.attempt)
     if (this.drain !== undefined) this.drain.hasten(options.deadline)
-    else this.beginClose(options, reason)
+    else this.beginClose(options, reason, parent)
   }
 
   /** Brings any state to `Closed`; joins a close that runs, with the smaller deadline. Never fails. */
@@ -570,9 +643,9 @@ export class ListenerImpl implements Listener {
   }
 
   /** Begins a lame duck that only a close, an abort or a shutdown ends; on what is not open it does nothing. */
-  beginLameDuck(options: ResolvedDrain, reason: string): void {
+  beginLameDuck(options: ResolvedDrain, reason: string, parent: Option.Option<Tracer.AnySpan>): void {
     if (this.current !== "Open" || this.drain !== undefined) return
-    this.beginClose({ ...options, lameDuck: { min: 0, quiet: 0, max: Infinity } }, reason)
+    this.beginClose({ ...options, lameDuck: { min: 0, quiet: 0, max: Infinity } }, reason, parent)
   }
 
   get drainOptions(): ResolvedDrain {
@@ -587,6 +660,17 @@ export class ListenerImpl implements Listener {
   /** The close that runs, as it stands. */
   get closing(): DrainProgress | undefined {
     return this.drain?.progress()
+  }
+
+  get closingNow(): Counted["closingNow"] {
+    const { drain } = this
+    return drain === undefined
+      ? undefined
+      : { stage: drain.stageNumber, duration: drain.duration, remaining: drain.remaining }
+  }
+
+  get queued(): number {
+    return this.life.queue.size
   }
 
   /** A fiber waits for this close: it does not wait for the fiber's own connections. The result takes it back. */
@@ -609,6 +693,7 @@ export class ListenerImpl implements Listener {
         this.closedWaiters = waiters
         this.stateChanges.end()
         this.drainProgress.end()
+        this.options.counts.listeners.delete(this)
       }))
     )
   })

@@ -21,7 +21,7 @@ export interface Options extends Listener.ListenerOptions, Listener.ServeOptions
 export interface Served {
   readonly listener: Listener.Listener
   readonly transport: NodeTls.TlsTransport
-  /** What was logged, without what a listener says when it has drained. */
+  /** What was logged, without what a listener says when it is open and when it has drained. */
   readonly log: Array<string>
 }
 
@@ -35,7 +35,7 @@ export const serveTls = (options: Options = {}): Effect.Effect<Served, ListenErr
     const log: Array<string> = []
     const logger = Logger.make(({ logLevel, message }) => {
       const text = [message].flat().map(String).join(": ")
-      if (!/ drained in /.test(text)) log.push(`${logLevel} ${text}`)
+      if (!/ is open at | drained in /.test(text)) log.push(`${logLevel} ${text}`)
     })
     const transport = NodeTls.transport({ host: "127.0.0.1", port: 0, ...pair, ...options.tls })
     const listener = yield* Listener.listen(transport, options).pipe(Effect.provide(Logger.layer([logger])))
