@@ -1,0 +1,20 @@
+import { MemoryTransport } from "@effect-listener/testing"
+import * as TransportLaws from "@effect-listener/testing/TransportLaws"
+import { Effect } from "effect"
+
+const memory = (options?: MemoryTransport.Options): TransportLaws.MakeSubject =>
+  Effect.map(MemoryTransport.make(options), (transport) => ({
+    transport,
+    connect: transport.connect,
+    held: transport.open
+  }))
+
+TransportLaws.suite("memory", memory())
+TransportLaws.suite(
+  "memory that hands over and reads as late as sockets do",
+  memory({ resumeLate: true, readLate: true })
+)
+TransportLaws.suite(
+  "memory with a handshake and small buffers",
+  memory({ handshake: Effect.yieldNow, bufferSize: 1024 })
+)
