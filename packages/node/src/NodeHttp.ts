@@ -286,7 +286,7 @@ export const layer: {
    */
   (options: ServerOptions): Layer.Layer<Provided, ServeError>
 } = (...args: Arguments<Options, ServerOptions>) =>
-  Layer.merge(Layer.effectContext(open(...split(args))), NodeHttpServer.layerHttpServices)
+  Layer.merge(Layer.effectContext(open(...split(args))), layerHttpServices)
 
 /**
  * `layer`, with options from the configuration.
@@ -320,6 +320,18 @@ export const layerConfig: {
   const context = Effect.flatMap(Config.unwrap(wrapped), (options) => open(createServer, options))
   return Layer.merge(Layer.effectContext(context), NodeHttpServer.layerHttpServices)
 }
+
+/**
+ * What HTTP applications need of the platform besides a server:
+ * `NodeHttpServer.layerHttpServices`.
+ *
+ * @stability experimental
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerHttpServices: Layer.Layer<
+  NodeServices.NodeServices | HttpPlatform.HttpPlatform | Etag.Generator
+> = NodeHttpServer.layerHttpServices
 
 /**
  * `layer` on a free port, and a client for it: what `NodeHttpServer.layerTest`

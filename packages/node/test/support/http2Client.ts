@@ -5,6 +5,7 @@ import * as Http2 from "node:http2"
 
 export interface Answer {
   readonly status: number
+  readonly headers: Http2.IncomingHttpHeaders
   readonly length: number
   readonly body: string
 }
@@ -59,16 +60,18 @@ const makeClient = (session: Http2.ClientHttp2Session): Client => {
   session.once("remoteSettings", () => {
     settled = true
   })
-  const request: Client["request"] = (headers, { body, pause } = {}) =>
+  const request: Client["request"] = (asked, { body, pause } = {}) =>
     Effect.callback((resume) => {
       if (session.closed || session.destroyed) return resume(Effect.fail(new Error("the session is closed")))
-      const stream = session.request(headers, { endStream: body === undefined })
+      const stream = session.request(asked, { endStream: body === undefined })
       const chunks: Array<Buffer> = []
       let status = 0
+      let headers: Http2.IncomingHttpHeaders = {}
       let length = 0
       let ended = false
       stream.on("response", (head) => {
         status = head[":status"] ?? 0
+        headers = head
         if (pause === undefined) return
         stream.pause()
         setTimeout(() => stream.resume(), pause)
@@ -84,7 +87,7 @@ const makeClient = (session: Http2.ClientHttp2Session): Client => {
       stream.on("close", () =>
         resume(
           ended && status !== 0
-            ? Effect.succeed({ status, length, body: Buffer.concat(chunks).toString() })
+            ? Effect.succeed({ status, headers, length, body: Buffer.concat(chunks).toString() })
             : Effect.fail(new Error(`stream ended with code ${stream.rstCode} after ${length} bytes`))
         ))
       if (body !== undefined) stream.end(body)

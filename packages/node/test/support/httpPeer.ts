@@ -14,6 +14,8 @@ export interface Head {
 }
 
 export interface Response extends Head {
+  /** The lines of the head as they came. */
+  readonly lines: ReadonlyArray<string>
   /** The body as text; empty where it is longer than 1 MiB. */
   readonly body: string
   readonly length: number
@@ -149,6 +151,7 @@ const makePeer = (socket: Net.Socket, options: Options): HttpPeer => {
 const keptBytes = 1 << 20
 
 interface Current extends Head {
+  readonly lines: ReadonlyArray<string>
   readonly body: Array<Buffer>
   length: number
 }
@@ -211,7 +214,7 @@ class Parser {
     this.bytes = this.bytes.subarray(at + 4)
     const status = Number(first.split(" ")[1])
     const headers = fields(lines)
-    this.current = { status, headers, body: [], length: 0 }
+    this.current = { status, headers, lines: [first, ...lines], body: [], length: 0 }
     const length = headers["content-length"]
     this.chunked = headers["transfer-encoding"] === "chunked"
     if (this.headOnly || status < 200 || status === 204 || status === 304) this.finish({})
@@ -243,8 +246,8 @@ class Parser {
   }
 
   private finish(trailers: Record<string, string | undefined>): void {
-    const { body, headers, length, status } = this.current!
-    this.whole.push({ status, headers, trailers, length, body: Buffer.concat(body).toString() })
+    const { body, headers, length, lines, status } = this.current!
+    this.whole.push({ status, headers, lines, trailers, length, body: Buffer.concat(body).toString() })
     this.current = undefined
     this.left = undefined
   }
