@@ -149,6 +149,38 @@ describe("requests in a drain", () => {
       assert.deepInclude(report.connections, { total: 2, idle: 2 })
     }))
 
+  it.live("a silent connection that says something only after its goodbye is not heard", () =>
+    Effect.gen(function*() {
+      const gate = yield* makeGate
+      const serving = yield* HttpServing.app(gate.app, { drain: { idleGrace: 0 } })
+      const peer = yield* HttpPeer.connect(serving.port)
+      yield* until("it was accepted", () => Effect.runSync(serving.listener.connections).length === 1)
+      const closed = yield* closing(serving)
+      assert.deepStrictEqual(yield* peer.ending, fin)
+      yield* peer.sendAll(HttpPeer.get("/late"))
+      const report = yield* Fiber.join(closed)
+      assert.deepStrictEqual(gate.executed, [])
+      assert.deepStrictEqual([report.connections.idle, report.refused], [1, 1])
+    }))
+
+  it.live("an answer that breaks off is counted as failed", () =>
+    Effect.gen(function*() {
+      const gate = yield* makeGate
+      const serving = yield* HttpServing.app(Effect.gen(function*() {
+        const request = yield* HttpServerRequest.HttpServerRequest
+        const wait = Effect.provideService(gate.app, HttpServerRequest.HttpServerRequest, request)
+        const body = Stream.concat(Stream.make("a"), Stream.fromEffect(Effect.andThen(wait, Effect.die("as asked"))))
+        return HttpServerResponse.stream(Stream.encodeText(body))
+      }))
+      const peer = yield* HttpPeer.connect(serving.port)
+      yield* peer.send(HttpPeer.get("/"))
+      yield* peer.head
+      const closed = yield* closing(serving)
+      yield* gate.release("/")
+      assert.isTrue((yield* peer.ending).partial)
+      assert.deepInclude((yield* Fiber.join(closed)).connections, { total: 1, failed: 1 })
+    }))
+
   it.live("HTTP/1.0, HEAD, 204 and 304 are what they are without a drain", () =>
     Effect.gen(function*() {
       const gate = yield* makeGate

@@ -33,6 +33,8 @@ export interface Protocol {
   readonly goodbye: () => void
   readonly phase: () => ConnectionPhase | undefined
   readonly bytesPending: () => number
+  /** Another protocol comes after it. */
+  readonly over?: (() => void) | undefined
   /** The socket is gone; answers why, as far as no last word explains it. */
   readonly closed: () => Ending
 }
@@ -76,6 +78,7 @@ export class HttpConnection implements ProtocolDriver {
 
   /** Another protocol from now on. */
   speak<P extends Protocol>(protocol: P): P {
+    this.speaks.over?.()
     this.speaks = protocol
     if (this.told) protocol.draining()
     this.changed()

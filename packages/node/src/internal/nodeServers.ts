@@ -8,12 +8,11 @@ import * as Http from "node:http"
 import * as Http2 from "node:http2"
 import type * as Net from "node:net"
 import * as Tls from "node:tls"
-import { firstBytes } from "./firstBytes.ts"
 import { Http1Protocol } from "./http1.ts"
 import { Http2Protocol, type SessionLimits } from "./http2.ts"
 import { HttpConnection } from "./httpConnection.ts"
 import { netSocketOf } from "./netSocket.ts"
-import { Opening } from "./opening.ts"
+import { FirstBytes, Handshake } from "./opening.ts"
 import { tlsSocketOf } from "./tlsConnection.ts"
 import { Upgraded } from "./upgraded.ts"
 
@@ -132,13 +131,12 @@ export class NodeServers {
   readonly attach = (connection: Connection, events: ProtocolEvents): ProtocolDriver => {
     const raw = socketOf(connection)
     if (raw === undefined) throw new TypeError(`no socket of Node's under protocol "${connection.protocol}"`)
-    const { handshake, firstByte } = this.options.opening
-    const limit = this.secure ? handshake : firstByte
+    const { handshake } = this.options.opening
     const http = new HttpConnection(
       connection,
       raw,
       events,
-      (owner) => new Opening(owner, { secure: this.secure, limit })
+      (owner) => this.secure ? new Handshake(owner, handshake) : new FirstBytes(owner)
     )
     connections.set(raw, http)
     this.open++
@@ -147,29 +145,21 @@ export class NodeServers {
       this.closeWhenEmpty()
     })
     if (raw.destroyed) return http
-    const { http2, server } = this.options
-    if (this.secure) this.handshake(http)
+    const { http2, opening, server } = this.options
+    if (this.secure) this.shakeHands(http)
     else if (http2 === undefined) this.give(http, server)
     else if (raw instanceof Tls.TLSSocket) this.give(http, raw.alpnProtocol === "h2" ? http2 : server)
-    else this.look(http, http2)
+    else if (http.speaks instanceof FirstBytes) {
+      http.speaks.begin(opening.firstByte, (spoken) => this.give(http, spoken === "h2" ? http2 : server))
+    }
     return http
   }
 
   /** The server shakes hands, and makes a TLS socket of the raw one. */
-  private handshake(http: HttpConnection): void {
+  private shakeHands(http: HttpConnection): void {
     // the TLS socket inherits it: a client that ends in the middle of its handshake is gone
     http.raw.allowHalfOpen = false
     this.handshaking.run(http, () => this.options.server.emit("connection", http.raw))
-  }
-
-  /** Looks which HTTP it is. */
-  private look(http: HttpConnection, http2: Http2.Http2Server): void {
-    const stop = firstBytes(http.raw, (spoken) => this.give(http, spoken === "h2" ? http2 : this.options.server))
-    http.raw.once("end", () => {
-      if (!(http.speaks instanceof Opening)) return
-      stop()
-      http.part(http.raw)
-    })
   }
 
   /** Gives a socket to a server that speaks in the clear. */
@@ -180,7 +170,7 @@ export class NodeServers {
     this.arriving = { http, socket: raw }
     server.emit("connection", raw)
     if (http.speaks instanceof Http2Protocol) return
-    this.beginHttp1(http, raw)
+    http.speak(new Http1Protocol(http, raw))
     raw.resume()
   }
 
@@ -191,12 +181,7 @@ export class NodeServers {
     socket.allowHalfOpen = true
     // the server's own listener comes next: it makes the session
     if (socket.alpnProtocol === "h2") this.arriving = { http, socket }
-    else this.beginHttp1(http, socket)
-  }
-
-  private beginHttp1(http: HttpConnection, socket: Net.Socket): void {
-    this.over(http)
-    http.speak(new Http1Protocol(http, socket))
+    else http.speak(new Http1Protocol(http, socket))
   }
 
   private onSession(session: Http2.ServerHttp2Session): void {
@@ -204,12 +189,7 @@ export class NodeServers {
     const { http, socket } = this.arriving
     this.arriving = undefined
     connections.set(session, http)
-    this.over(http)
     http.speak(new Http2Protocol(http, socket, session, this.options.session))
-  }
-
-  private over(http: HttpConnection): void {
-    if (http.speaks instanceof Opening) http.speaks.over()
   }
 
   // --- requests --------------------------------------------------------------------------------------------------

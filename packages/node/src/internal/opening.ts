@@ -5,22 +5,22 @@
 import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
 import type { Ending, HttpConnection, InFlight, Protocol } from "./httpConnection.ts"
 
-export class Opening implements Protocol {
-  readonly name: string
-  private readonly owner: HttpConnection
+/** Nothing is in flight, and a time-out runs until the first word. */
+class Opening {
+  protected readonly owner: HttpConnection
   private readonly acceptedAt = performance.now()
   private noticedAt: number | undefined
-  private readonly secure: boolean
-  private readonly timer: NodeJS.Timeout | undefined
+  private timer: NodeJS.Timeout | undefined
 
-  constructor(owner: HttpConnection, options: { readonly secure: boolean; readonly limit: number }) {
+  constructor(owner: HttpConnection) {
     this.owner = owner
-    this.secure = options.secure
-    this.name = options.secure ? "tls" : "http"
-    if (options.limit !== Infinity) this.timer = setTimeout(() => owner.drop(), options.limit)
   }
 
-  /** It is known now. */
+  protected limit(millis: number): void {
+    if (millis !== Infinity) this.timer = setTimeout(() => this.owner.drop(), millis)
+  }
+
+  /** It is known now what is spoken. */
   over(): void {
     clearTimeout(this.timer)
   }
@@ -41,20 +41,6 @@ export class Opening implements Protocol {
 
   draining(): void {}
 
-  goodbye(): void {
-    this.over()
-    // under a handshake there is nobody yet to say a word to
-    if (this.secure) this.owner.drop()
-    else {
-      this.owner.part(this.owner.raw)
-      this.owner.raw.resume()
-    }
-  }
-
-  phase(): ConnectionPhase | undefined {
-    return this.secure ? "Handshake" : undefined
-  }
-
   bytesPending(): number {
     return this.owner.raw.writableLength
   }
@@ -62,5 +48,80 @@ export class Opening implements Protocol {
   closed(): Ending {
     this.over()
     return "byPeer"
+  }
+}
+
+/** A TLS handshake that a server does for itself. */
+export class Handshake extends Opening implements Protocol {
+  readonly name = "tls"
+
+  constructor(owner: HttpConnection, millis: number) {
+    super(owner)
+    this.limit(millis)
+  }
+
+  /** There is nobody yet to say a word to. */
+  goodbye(): void {
+    this.owner.drop()
+  }
+
+  phase(): ConnectionPhase {
+    return "Handshake"
+  }
+}
+
+/** "PRI", with which HTTP/2 begins in the clear, and which HTTP/1 reserves for that (RFC 9113, section 3.4). */
+const preface = Buffer.from("PRI")
+
+export type Spoken = "http/1.1" | "h2"
+
+/** The first bytes in the clear, which tell the two HTTPs apart. */
+export class FirstBytes extends Opening implements Protocol {
+  readonly name = "http"
+  private held: Buffer | undefined
+  private known: ((spoken: Spoken) => void) | undefined
+
+  /** Reads as much as tells, puts it back, and calls `known`; nothing where the client ends before. */
+  begin(millis: number, known: (spoken: Spoken) => void): void {
+    this.limit(millis)
+    this.known = known
+    this.owner.raw.on("readable", this.look)
+    this.owner.raw.on("end", this.ended)
+  }
+
+  override over(): void {
+    super.over()
+    this.owner.raw.off("readable", this.look)
+    this.owner.raw.off("end", this.ended)
+  }
+
+  private readonly look = (): void => {
+    const { raw } = this.owner
+    const chunk: Buffer | null = raw.read()
+    if (chunk === null) return
+    this.held = this.held === undefined ? chunk : Buffer.concat([this.held, chunk])
+    const length = Math.min(this.held.length, preface.length)
+    const same = this.held.compare(preface, 0, length, 0, length) === 0
+    if (same && length < preface.length) return
+    this.over()
+    raw.unshift(this.held)
+    this.known?.(same ? "h2" : "http/1.1")
+  }
+
+  private readonly ended = (): void => {
+    this.over()
+    this.owner.part(this.owner.raw)
+  }
+
+  goodbye(): void {
+    this.over()
+    const { raw } = this.owner
+    raw.once("data", () => this.owner.refused())
+    this.owner.part(raw)
+    raw.resume()
+  }
+
+  phase(): undefined {
+    return undefined
   }
 }
