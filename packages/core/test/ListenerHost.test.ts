@@ -272,6 +272,28 @@ describe("closing a host", () => {
       assert.deepStrictEqual(yield* host.close(), report)
     }))
 
+  it.effect("who was just active on an admin listener, and keeps its side open, is not cut for want of time", () =>
+    Effect.gen(function*() {
+      const api = yield* stuck("api")
+      const admin = yield* server("admin", { drain: {} })
+      const host = yield* ListenerHost.make([api.listener], {
+        admin: [admin.listener],
+        drain: { deadline: "4 seconds" }
+      })
+      yield* Effect.addFinalizer(() => host.abort)
+      yield* api.hold
+      const viewer = yield* admin.transport.connect
+      yield* start(Effect.exit(host.close()))
+      const closed = yield* start(host.closed)
+      yield* TestClock.adjust("3690 millis")
+      yield* viewer.write("hi")
+      assert.strictEqual(yield* viewer.readText(6), "got hi")
+      yield* TestClock.adjust("310 millis")
+      const report = yield* Fiber.join(closed)
+      assert.deepStrictEqual(report.listeners.map(({ outcome }) => outcome), ["DeadlineExceeded", "Drained"])
+      assert.isAtMost(report.duration, 4000)
+    }))
+
   it.effect("with handlers that will not end, on main and on admin, all is over within the deadline less the reserve", () =>
     Effect.gen(function*() {
       const deaf = Effect.fnUntraced(function*(name: string) {

@@ -203,7 +203,10 @@ export class HostClose {
       ...own,
       deadline: drain,
       lameDuck: defaults.lameDuck,
-      abortGrace: Math.min(own.abortGrace, grace)
+      abortGrace: Math.min(own.abortGrace, grace),
+      // courtesies that took the whole of a short time would end in a cut
+      idleGrace: Math.min(own.idleGrace, drain * courtesyPart),
+      linger: { ...own.linger, idle: Math.min(own.linger.idle, drain * courtesyPart) }
     }
   }
 
@@ -295,6 +298,9 @@ export class HostClose {
     ))
   }
 }
+
+// the grace and then the silence of a client leave half for what is in flight
+const courtesyPart = 0.25
 
 const isListener = (member: ListenerImpl | Member): member is ListenerImpl => "beginShutdown" in member
 
