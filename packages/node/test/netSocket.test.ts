@@ -517,7 +517,7 @@ describe("netSocket", () => {
       assert.deepStrictEqual(added(), ["close", "error"])
       yield* peer.send("x")
       yield* pull
-      assert.deepStrictEqual(added(), ["close", "end", "error", "readable"])
+      assert.deepStrictEqual(added(), ["close", "data", "end", "error"])
       yield* peer.send("y")
       yield* pull
       for (const name of added()) {

@@ -25,73 +25,129 @@ const toMillis = (duration: Duration.Duration): number => Math.min(Duration.toMi
  *
  * The `end` and the `finish` of a socket that has seen both make Node destroy
  * it, so a peer that has already ended costs no timer.
+ *
+ * Whoever begins one tells it what the socket tells: `finished`, `received`
+ * and `closed`. So a connection that has listeners needs no others for its end.
  */
+export class Farewell {
+  private readonly socket: Net.Socket
+  private readonly linger: LingerOptions | "none"
+  private readonly done: () => void
+  private timer: NodeJS.Timeout | undefined
+  private look: NodeJS.Immediate | undefined
+  private endOfTotal = 0
+  private last = false
+  private discarded = 0
+  private stopped = false
+
+  constructor(socket: Net.Socket, linger: LingerOptions | "none", done: () => void) {
+    this.socket = socket
+    this.linger = linger
+    this.done = done
+  }
+
+  /** What it has to be told of the socket from its beginning on; `closed` always. */
+  get listensTo(): { readonly finish: boolean; readonly data: boolean } {
+    const { readableEnded, writableFinished } = this.socket
+    return { finish: !readableEnded && !writableFinished, data: !readableEnded && this.linger !== "none" }
+  }
+
+  /** Called when it is told of the socket, which is not destroyed. */
+  begin(): void {
+    const { socket } = this
+    if (this.listensTo.data) {
+      // a socket with such a listener never flows
+      if (socket.listenerCount("readable") > 0) socket.removeAllListeners("readable")
+      socket.resume()
+    }
+    if (!socket.writableEnded) socket.end()
+    else if (socket.writableFinished) this.finished()
+  }
+
+  /** The FIN is out. */
+  finished(): void {
+    const { linger, socket } = this
+    if (this.stopped) return
+    if (linger === "none" || socket.readableEnded || this.discarded >= linger.bytes) return void socket.destroy()
+    this.endOfTotal = performance.now() + toMillis(linger.total)
+    // one timer: until `idle` passes without a byte, but never beyond `total`
+    this.last = Duration.isLessThanOrEqualTo(linger.total, linger.idle)
+    this.timer = this.last
+      ? setTimeout(destroy, toMillis(linger.total), socket)
+      : setTimeout(onIdle, toMillis(linger.idle), this)
+  }
+
+  received(chunk: Uint8Array): void {
+    const { linger, socket } = this
+    if (linger === "none" || this.stopped) return
+    this.discarded += chunk.length
+    if (this.discarded >= linger.bytes) {
+      if (socket.writableFinished) socket.destroy()
+      else socket.pause()
+      return
+    }
+    if (this.timer === undefined || this.last) return
+    const left = this.endOfTotal - performance.now()
+    if (left > toMillis(linger.idle)) return void this.timer.refresh()
+    this.last = true
+    clearTimeout(this.timer)
+    this.timer = setTimeout(destroy, Math.max(0, left), socket)
+  }
+
+  closed(): void {
+    if (this.stopped) return
+    this.stop()
+    this.done()
+  }
+
+  /** The socket is left as it is. */
+  stop(): void {
+    this.stopped = true
+    if (this.timer !== undefined) clearTimeout(this.timer)
+    if (this.look !== undefined) clearImmediate(this.look)
+  }
+
+  /** Due timers run before the next read: after a busy moment there may be bytes that came in time. */
+  silent(): void {
+    const before = this.discarded
+    this.look = setImmediate(() => {
+      if (this.discarded === before) this.socket.destroy()
+    })
+  }
+}
+
+const destroy = (socket: Net.Socket): void => {
+  socket.destroy()
+}
+const onIdle = (farewell: Farewell): void => farewell.silent()
+
+/** Ends a socket well that nobody else listens to; the result abandons it. */
 export const farewell = (socket: Net.Socket, linger: LingerOptions | "none", done: () => void): () => void => {
   if (socket.destroyed) {
     done()
     return cancelNothing
   }
-  let timer: NodeJS.Timeout | undefined
-  let look: NodeJS.Immediate | undefined
-  let endOfTotal = 0
-  let last = false
-  let discarded = 0
-
-  const destroy = () => {
-    socket.destroy()
-  }
-  const onFinish = () => {
-    if (linger === "none" || socket.readableEnded || discarded >= linger.bytes) return destroy()
-    endOfTotal = performance.now() + toMillis(linger.total)
-    arm(linger)
-  }
-  /** One timer: until `idle` passes without a byte, but never beyond `total`. */
-  const arm = ({ idle, total }: LingerOptions) => {
-    last = Duration.isLessThanOrEqualTo(total, idle)
-    timer = last ? setTimeout(destroy, toMillis(total)) : setTimeout(onIdle, toMillis(idle))
-  }
-  const onIdle = () => {
-    // due timers run before the next read: after a busy moment there may be bytes that came in time
-    const before = discarded
-    look = setImmediate(() => {
-      if (discarded === before) destroy()
-    })
-  }
-  const onData = (chunk: Uint8Array) => {
-    if (linger === "none") return
-    discarded += chunk.length
-    if (discarded >= linger.bytes) return socket.writableFinished ? destroy() : void socket.pause()
-    if (timer === undefined || last) return
-    const left = endOfTotal - performance.now()
-    if (left > toMillis(linger.idle)) return void timer.refresh()
-    last = true
-    clearTimeout(timer)
-    timer = setTimeout(destroy, Math.max(0, left))
-  }
-  const stop = () => {
-    clearTimeout(timer)
-    clearImmediate(look)
+  const parting = new Farewell(socket, linger, () => {
+    ignore()
+    done()
+  })
+  const onClose = () => parting.closed()
+  const onFinish = () => parting.finished()
+  const onData = (chunk: Uint8Array) => parting.received(chunk)
+  const ignore = () => {
     socket.off("data", onData)
     socket.off("finish", onFinish)
     socket.off("close", onClose)
   }
-  const onClose = () => {
-    stop()
-    done()
-  }
-
+  const { data, finish } = parting.listensTo
   socket.on("close", onClose)
-  const byItself = socket.readableEnded
-  if (!byItself && !socket.writableFinished) socket.on("finish", onFinish)
-  if (!byItself && linger !== "none") {
-    // a socket with such a listener never flows
-    socket.removeAllListeners("readable")
-    socket.on("data", onData)
-    socket.resume()
+  if (finish) socket.on("finish", onFinish)
+  if (data) socket.on("data", onData)
+  parting.begin()
+  return () => {
+    parting.stop()
+    ignore()
   }
-  if (!socket.writableEnded) socket.end()
-  else if (socket.writableFinished) onFinish()
-  return stop
 }
 
 const cancelNothing = () => {}

@@ -10,7 +10,7 @@ import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import type * as Net from "node:net"
 import { handOver } from "./handOver.ts"
-import { goodbye } from "./linger.ts"
+import { Farewell, goodbye } from "./linger.ts"
 import type { ReadTurns } from "./readTurns.ts"
 
 /** What the connections of one listening socket have in common. */
@@ -75,14 +75,17 @@ function onError(this: OwnedSocket, cause: Error): void {
 function onClose(this: OwnedSocket): void {
   this[connectionOf].released()
 }
-function onReadable(this: OwnedSocket): void {
-  this[connectionOf].readable()
+function onData(this: OwnedSocket, chunk: Uint8Array): void {
+  this[connectionOf].received(chunk)
 }
 function onEnd(this: OwnedSocket): void {
   this[connectionOf].peerEnded()
 }
 function onRoom(this: OwnedSocket): void {
   this[connectionOf].room()
+}
+function onFinish(this: OwnedSocket): void {
+  this[connectionOf].finished()
 }
 
 /** A pull that waits. */
@@ -94,7 +97,13 @@ interface Waiting {
 /**
  * One connection: one object, and listeners that all connections share. The
  * reading listeners are attached by the first pull, which is what starts
- * reading; those for backpressure by the first write that has to wait.
+ * reading; those for backpressure by the first write that has to wait; that for
+ * the FIN by the goodbye.
+ *
+ * The socket flows while a pull waits for it. What comes when none does goes
+ * back to the front of the socket's own buffer, and the socket is paused until
+ * a pull has emptied that: so there is one place where input is, whose end and
+ * limit are Node's.
  *
  * Everybody who waits is woken to look again. So each decision is made in one
  * place, from the socket's state, and being woken for nothing does no harm.
@@ -106,6 +115,12 @@ export class NetConnection implements TransportConnection {
   private readError: Socket.SocketError | undefined
   private reading = false
   private pulls: Array<Waiting> = []
+  /** A chunk on its way from the socket to the pull that is being woken for it. */
+  private arrived: Uint8Array | undefined
+  /** The socket gives a chunk to `take`. */
+  private taking = false
+  /** What the connection is told while it ends. */
+  private farewell: Farewell | undefined
   private writes: Set<() => void> | undefined
   private lazySocket: Socket.Socket | undefined
 
@@ -167,21 +182,38 @@ export class NetConnection implements TransportConnection {
   }
 
   take(): Uint8Array | undefined {
+    const arrived = this.arrived
+    if (arrived !== undefined) {
+      this.arrived = undefined
+      return arrived
+    }
+    // Node emits what is read as `data`, too
+    this.taking = true
     const chunk: Uint8Array | null = this.netSocket.read()
+    this.taking = false
     return chunk ?? undefined
   }
 
   startReading(): void {
     if (this.reading) return
-    this.reading = true
+    this.listenToData()
     this.netSocket.on("end", onEnd)
-    this.netSocket.on("readable", onReadable)
     // TLS reads from its handshake on
     if (this.netSocket.readableEnded) this.peerEnded()
   }
 
+  private listenToData(): void {
+    if (this.reading) return
+    this.reading = true
+    // a listener makes a socket flow that was never paused, as those of TLS are
+    const flowing = this.netSocket.readableFlowing
+    this.netSocket.on("data", onData)
+    if (flowing === null) this.netSocket.pause()
+  }
+
   waitForInput(waiting: Waiting): void {
     this.pulls.push(waiting)
+    if (this.netSocket.readableFlowing !== true) this.netSocket.resume()
   }
 
   /** A waiting pull was interrupted; it may have been woken for bytes that are now the next one's. */
@@ -249,7 +281,23 @@ export class NetConnection implements TransportConnection {
 
   // --- what the socket tells -------------------------------------------------------------------------------------
 
-  readable(): void {
+  received(chunk: Uint8Array): void {
+    if (this.taking) return
+    if (this.farewell !== undefined) return this.farewell.received(chunk)
+    const waiting = this.pulls.shift()
+    if (waiting !== undefined) {
+      this.arrived = chunk
+      waiting.resume(waiting.reader.take)
+      if (this.arrived === undefined) return
+      this.arrived = undefined
+    }
+    // nobody took it
+    this.netSocket.pause()
+    this.netSocket.unshift(chunk)
+  }
+
+  /** Gives what is buffered to a pull that waits. */
+  private readable(): void {
     if (!this.buffered) return
     const waiting = this.pulls.shift()
     waiting?.resume(waiting.reader.take)
@@ -268,6 +316,11 @@ export class NetConnection implements TransportConnection {
   released(): void {
     this.failReads(notOpen)
     this.room()
+    this.farewell?.closed()
+  }
+
+  finished(): void {
+    this.farewell?.finished()
   }
 
   room(): void {
@@ -281,8 +334,25 @@ export class NetConnection implements TransportConnection {
 
   goodbye(linger: LingerOptions | "none"): Effect.Effect<void> {
     return Effect.suspend(() => {
+      const socket = this.netSocket
       this.failReads(notOpen)
-      return goodbye(this.netSocket, linger, () => this.reset())
+      if (socket.destroyed) return Effect.void
+      return this.farewell === undefined ? this.part(linger) : goodbye(socket, linger, () => this.reset())
+    })
+  }
+
+  private part(linger: LingerOptions | "none"): Effect.Effect<void> {
+    return Effect.callback((resume) => {
+      const farewell = new Farewell(this.netSocket, linger, () => resume(Effect.void))
+      const { data, finish } = farewell.listensTo
+      this.farewell = farewell
+      if (data) this.listenToData()
+      if (finish) this.netSocket.on("finish", onFinish)
+      farewell.begin()
+      return Effect.sync(() => {
+        farewell.stop()
+        this.reset()
+      })
     })
   }
 
