@@ -238,6 +238,11 @@ export const check = (make: MakeSubject, options?: Options): Effect.Effect<Reado
 /**
  * Registers every check as a test of vitest, under its law's number and name.
  *
+ * **Details**
+ *
+ * `concurrent`: whether some of them run at the same time, which is shorter
+ * where time passes only in waiting. Default `false`.
+ *
  * **Example** (The laws of a transport of one's own)
  *
  * ```ts no-run: a vitest suite
@@ -256,9 +261,13 @@ export const check = (make: MakeSubject, options?: Options): Effect.Effect<Reado
  * @category laws
  * @since 0.1.0
  */
-export const suite = (name: string, make: MakeSubject, options?: Options): void => {
+export const suite = (
+  name: string,
+  make: MakeSubject,
+  options?: Options & { readonly concurrent?: boolean | undefined }
+): void => {
   const timeout = options?.timeout ?? defaultTimeout
-  Vitest.describe(name, () => {
+  Vitest.describe(name, { concurrent: options?.concurrent ?? false }, () => {
     for (const { name: lawName, number } of lawsWithChecks) {
       Vitest.describe(`law ${number}: ${lawName}`, () => {
         for (const check of checks.filter((check) => check.law === number)) {

@@ -31,6 +31,7 @@ import {
   start,
   turns,
   until,
+  untilDraining,
   within
 } from "./kit.ts"
 import type { Check } from "./subject.ts"
@@ -168,6 +169,7 @@ export const checks: ReadonlyArray<Check> = [
                 yield* peer.end
                 yield* ensureFin(peer, "a client that was swept")
               })))
+            yield* untilDraining(serving.listener)
             yield* until("every request being worked on", Effect.sync(() => serving.executed.length === peers.length))
             yield* serving.release
             yield* within("every answer", Fiber.join(clients))

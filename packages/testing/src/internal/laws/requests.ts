@@ -122,7 +122,6 @@ export const checks: ReadonlyArray<Check> = [
           yield* moment(i)
           yield* peer.write("x")
           yield* within("settled", connection.settled)
-          yield* Effect.yieldNow
           const exit = pulling.pollUnsafe()
           yield* ensure(
             exit !== undefined && Exit.isSuccess(exit),
@@ -175,6 +174,7 @@ export const checks: ReadonlyArray<Check> = [
         const bytes = pattern(41 * 7)
         for (let i = 0; i < 41; i++) {
           const pulling = yield* start(pull)
+          if (i % 5 === 4) yield* within("interrupting a pull", Fiber.interrupt(pulling))
           yield* peer.write(bytes.subarray(i * 7, (i + 1) * 7))
           yield* moment(i)
           yield* within("interrupting a pull", Fiber.interrupt(pulling))

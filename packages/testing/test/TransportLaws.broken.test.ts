@@ -1,0 +1,40 @@
+import * as TransportLaws from "@effect-listener/testing/TransportLaws"
+import { assert, describe, it } from "@effect/vitest"
+import { Array, Effect } from "effect"
+import { brokenTransports, sweepingWell } from "./support/brokenTransports.ts"
+
+/** The checks of a law that a transport fails, in the words of their failures. */
+const brokenChecks = (law: number, make: TransportLaws.MakeSubject) =>
+  Effect.map(
+    Effect.partition(
+      TransportLaws.checks.filter((check) => check.law === law),
+      (check) => check.run(make, { timeout: 6000 }),
+      { concurrency: "unbounded" }
+    ),
+    ([, broken]) => broken
+  )
+
+describe("TransportLaws", () => {
+  describe("a broken transport breaks the law that names it", { concurrent: true }, () => {
+    for (const { check, law, make, name } of brokenTransports) {
+      it.live(`law ${law}: ${name}`, () =>
+        Effect.gen(function*() {
+          const broken = yield* brokenChecks(law, make)
+          assert.include(
+            broken.map((error) => error.name).join("\n"),
+            check,
+            `found: ${broken.map((error) => error.message).join("\n")}`
+          )
+        }), 60_000)
+    }
+  })
+
+  it("there are twenty of them and more, at least two for each law", () => {
+    const laws = Array.groupBy(brokenTransports, (transport) => String(transport.law))
+    assert.isAtLeast(brokenTransports.length, 20)
+    assert.deepStrictEqual(Object.keys(laws), ["1", "2", "3", "4", "5", "6", "7"])
+    for (const transports of Object.values(laws)) assert.isAtLeast(transports.length, 2)
+  })
+
+  TransportLaws.suite("one whose accept queue is swept turn by turn keeps them all", sweepingWell, { concurrent: true })
+})
