@@ -2,8 +2,9 @@ import { ListenerError, RpcListener } from "@effect-listener/core"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Fiber, Schedule, Stream } from "effect"
 import * as Net from "node:net"
+import { hammer } from "./support/hammer.ts"
 import { quiet } from "./support/listening.ts"
-import { type Client, client, effectClient, encodings, repeated, serve } from "./support/rpc.ts"
+import { type Client, client, effectClient, encodings, repeated, serve, type Server } from "./support/rpc.ts"
 
 const start = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkChild(effect, { startImmediately: true })
 
@@ -11,6 +12,34 @@ const fast = Schedule.spaced("20 millis")
 
 /** Waits until the client has a connection. */
 const greet = (client: Client) => client.work({ id: -1, millis: 0 })
+
+/** Waits until nothing is executed on a server. */
+const nothingInFlight = ({ listener }: Server) =>
+  Effect.repeat(listener.connections, { until: (open) => open.every(({ exchanges }) => exchanges.length === 0) })
+
+/** A server of a few lines. */
+const listen = (onConnection: (socket: Net.Socket) => void) =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.callback<Net.Server>((resume) => {
+        const server = Net.createServer(onConnection)
+        server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+      }),
+      (server) => Effect.sync(() => server.close())
+    ),
+    // it listens on a port of this host
+    (server) => (server.address() as Net.AddressInfo).port
+  )
+
+/** The last word of a server that still executes these. */
+const goodbye = (executing: ReadonlyArray<number>) => ({
+  _tag: "Request",
+  id: "",
+  tag: "@effect-listener/core/RpcListener/Goodbye",
+  payload: { executing },
+  headers: [],
+  isNotification: true
+})
 
 const defect = (exit: Exit.Exit<unknown, unknown>): unknown =>
   Exit.isFailure(exit) ? exit.cause.reasons.find(Cause.isDieReason)?.defect : undefined
@@ -88,6 +117,17 @@ describe("RpcListener.layerProtocolSocketServer", () => {
       assert.strictEqual(yield* Fiber.join(working), "a")
       const report = yield* Fiber.join(closing)
       assert.strictEqual(report.outcome, "Drained")
+    }))
+
+  it.live("a client that asks again and again, whatever it is told, does not cost the deadline", () =>
+    Effect.gen(function*() {
+      const server = yield* serve("a", { drain: { deadline: "5 seconds" } })
+      yield* hammer(server.port)
+      // it has found its pace
+      yield* server.until(1000)
+      const report = yield* quiet(server.listener.close())
+      assert.strictEqual(report.outcome, "Drained")
+      assert.isAbove(report.refused, 0)
     }))
 
   it.live("a call that outlasts the deadline is cut, and named", () =>
@@ -181,17 +221,37 @@ describe("RpcListener.layerClientProtocol", () => {
       assert.deepStrictEqual([a.executed, b.executed], [[1], [2]])
     }))
 
+  it.live("repeats what a server says in its last word that it never read", () =>
+    Effect.gen(function*() {
+      const word = `${JSON.stringify(goodbye([]))}\n`
+      const port = yield* listen((socket) => socket.once("readable", () => socket.end(word)))
+      const b = yield* serve("b")
+      const calls = yield* client([port, b.port])
+      const answers = yield* Effect.all([calls.work({ id: 1, millis: 0 }), calls.work({ id: 2, millis: 0 })], {
+        concurrency: "unbounded"
+      })
+      assert.deepStrictEqual(answers, ["b", "b"])
+      assert.deepStrictEqual(b.executed, [1, 2])
+    }))
+
+  it.live("a call that a server executes to its last word, and does not answer, is lost and not repeated", () =>
+    Effect.gen(function*() {
+      const port = yield* listen((socket) =>
+        socket.once("data", (data) => {
+          const { id } = JSON.parse(String(data))
+          socket.end(`${JSON.stringify(goodbye([id]))}\n`)
+        })
+      )
+      const b = yield* serve("b")
+      const calls = yield* client([port, b.port])
+      const error = yield* Effect.flip(calls.work({ id: 1, millis: 0 }))
+      assert.strictEqual(error.reason._tag, "SocketCloseError")
+      assert.strictEqual(yield* calls.work({ id: 2, millis: 0 }), "b")
+    }))
+
   it.live("gives up a server that has fallen silent", () =>
     Effect.gen(function*() {
-      const silent = yield* Effect.acquireRelease(
-        Effect.callback<Net.Server>((resume) => {
-          const server = Net.createServer({ pauseOnConnect: true })
-          server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
-        }),
-        (server) => Effect.sync(() => server.close())
-      )
-      const address = silent.address()
-      const port = typeof address === "object" ? address?.port ?? 0 : 0
+      const port = yield* listen((socket) => socket.pause())
       const b = yield* serve("b")
       const calls = yield* client([port, b.port], { pingInterval: "100 millis" })
       const error = yield* Effect.flip(calls.work({ id: 1, millis: 0 }))
@@ -207,6 +267,7 @@ describe("RpcListener.layerClientProtocol", () => {
       const working = yield* start(calls.work({ id: 1, millis: 60_000 }))
       yield* a.until(1)
       yield* Fiber.interrupt(working)
+      yield* nothingInFlight(a)
       const report = yield* quiet(a.listener.close({ deadline: "10 seconds" }))
       assert.strictEqual(report.outcome, "Drained")
       assert.strictEqual(yield* calls.work({ id: 2, millis: 0 }), "b")
@@ -219,6 +280,7 @@ describe("RpcListener.layerClientProtocol", () => {
       const calls = yield* client([a.port])
       const taken = yield* calls.count({ to: 1_000_000, millis: 1 }).pipe(Stream.take(3), Stream.runCollect)
       assert.deepStrictEqual(taken, [1, 2, 3])
+      yield* nothingInFlight(a)
       assert.strictEqual((yield* quiet(a.listener.close({ deadline: "10 seconds" }))).outcome, "Drained")
     }))
 })

@@ -4,7 +4,6 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type { RpcSerialization } from "effect/rpc/RpcSerialization"
 import type { Protocol } from "effect/rpc/RpcServer"
@@ -121,13 +120,8 @@ export const make = (serialization: RpcSerialization["Service"]): Draining => {
             // the last word first: who knows it needs no refusals any more
             return Effect.andThen(tell(calls, true), isNotification === true ? Effect.void : refuse)
           }
-          if (isNotification === true) return receive(clientId, message)
-          calls.begin(id, `rpc ${tag}`, discard === true)
-          return Effect.onExit(receive(clientId, message), (exit) => {
-            // a call that could not even be begun gets no answer
-            if (Exit.isFailure(exit)) calls.end(id)
-            return Effect.void
-          })
+          if (isNotification !== true) calls.begin(id, `rpc ${tag}`, discard === true)
+          return receive(clientId, message)
         })
       ),
     send: (clientId, response, transferables) => {
