@@ -176,6 +176,26 @@ describe("draining", () => {
       }))
   })
 
+  it.effect("a client that asks again in the very turn it is answered in does not hold the drain", () =>
+    Effect.gen(function*() {
+      const transport = yield* MemoryTransport.make()
+      const listener = yield* listen(transport, { drain: { idleGrace: 0, deadline: "1 second" } })
+      yield* start(Listener.serve(listener, echo, { idle: "pull" }))
+      const client = yield* transport.connect
+      let answered = 0
+      const asking = yield* start(Effect.ignore(Effect.forever(Effect.gen(function*() {
+        yield* client.write("more")
+        yield* client.readText(8)
+        answered++
+      }))))
+      while (answered < 10) yield* Effect.yieldNow
+      const closing = yield* start(listener.close())
+      for (let i = 0; i < 100; i++) yield* Effect.yieldNow
+      assert.strictEqual(yield* listener.state, "Closed")
+      assert.strictEqual((yield* Fiber.join(closing)).outcome, "Drained")
+      yield* Fiber.interrupt(asking)
+    }))
+
   describe("idle mode", () => {
     const closeAfter = (
       options: Listener.ServeOptions,
@@ -525,7 +545,7 @@ describe("draining", () => {
           Effect.fnUntraced(function*(connection) {
             yield* connection.detach(scope)
             yield* Deferred.succeed(detached, undefined)
-            yield* echo(connection)
+            return yield* echo(connection)
           })
         ))
         const client = yield* transport.connect

@@ -267,7 +267,7 @@ describe("accepted = ended + open at every scrape", () => {
             yield* look
             yield* connection.draining
             yield* look
-            yield* Effect.onInterrupt(Effect.never, () => look)
+            return yield* Effect.onInterrupt(Effect.never, () => look)
           }),
         { refuse: () => look }
       )))

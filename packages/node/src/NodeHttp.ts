@@ -85,6 +85,7 @@ export interface TimeoutOptions extends ListenerTimeoutOptions {
  *   a 503 with a `Retry-After` between 1 and 5 s where it speaks in the clear, a
  *   FIN elsewhere.
  * - `gracefulShutdownTimeout`: another name of `drain.deadline`, which wins.
+ * - `exclusive`: fails the open with `NotSupported`.
  * - `disablePreemptiveShutdown`: the listener is closed with its layer, not when
  *   serving ends. Handlers are then interrupted, as without this package.
  * - `halfOpen`: whether a client that ends its side after its request still gets
@@ -245,7 +246,7 @@ export const layerServer: {
  *
  * **Example** (An application that loses nothing at restarts)
  *
- * ```ts
+ * ```ts no-run: it serves until a signal comes
  * import { NodeHttp, NodeMain } from "@effect-listener/node"
  * import { Layer } from "effect"
  * import { HttpRouter, HttpServerResponse } from "effect/http"

@@ -78,7 +78,7 @@ export interface TransportOptions {
  *
  * const path = `${tmpdir()}/example-${process.pid}.sock`
  * const address = NodeUnix.transport({ path, mode: 0o600 }).bind.pipe(
- *   Effect.map((bound) => NetAddress.formatSocketAddress(bound.address) === `unix://${path}`),
+ *   Effect.map((bound) => NetAddress.formatSocketAddress(bound.address) === path),
  *   Effect.scoped
  * )
  *

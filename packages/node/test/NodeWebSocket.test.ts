@@ -41,8 +41,7 @@ const byEffect = HttpRouter.add(
   "/effect",
   Effect.gen(function*() {
     const request = yield* HttpServerRequest.HttpServerRequest
-    yield* Effect.scoped(echo(yield* request.modify({ url: "/elsewhere" }).upgrade))
-    return HttpServerResponse.empty()
+    return yield* Effect.scoped(echo(yield* request.modify({ url: "/elsewhere" }).upgrade))
   }).pipe(Effect.catchTag("SocketError", () => Effect.succeed(HttpServerResponse.empty())))
 )
 
@@ -140,7 +139,7 @@ describe("a WebSocket", () => {
         Effect.scoped(Effect.gen(function*() {
           const { pull } = yield* socket.reader
           yield* Deferred.await(gate)
-          yield* Effect.forever(pull)
+          return yield* Effect.forever(pull)
         }))
       )
       const client = yield* WebSocketClient.connect(at(serving))
@@ -189,7 +188,7 @@ describe("a WebSocket", () => {
       const serving = yield* serve((socket) =>
         Effect.scoped(Effect.gen(function*() {
           const pull = yield* Socket.readerString(socket)
-          if ((yield* pull)[0] === "fail") yield* Effect.die("as asked")
+          if ((yield* pull)[0] === "fail") return yield* Effect.die("as asked")
         }))
       )
       for (const [message, code] of [["end", 1000], ["fail", 1011]] as const) {

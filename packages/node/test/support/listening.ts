@@ -29,7 +29,7 @@ export interface Kind {
   readonly cut: NetClient.Ending
 }
 
-const tcp: Kind = {
+export const tcp: Kind = {
   name: "TCP",
   transport: Effect.map(freePort(), (port) => NodeTcp.transport({ host: "127.0.0.1", port })),
   refusal: "ECONNREFUSED",
