@@ -1,4 +1,5 @@
 import * as ListenerHost from "@effect-listener/core/ListenerHost"
+import * as ListenerInspector from "@effect-listener/node/ListenerInspector"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
@@ -30,6 +31,19 @@ const untilAnswer = (service: Service.Service, path: string, status: number) =>
     Effect.repeat({ schedule: often, until: (answer) => answer.status === status }),
     Effect.timeout("5 seconds")
   )
+
+/** Waits until a request is being answered. */
+const untilInFlight = (service: Service.Service) =>
+  service.listeners.pipe(
+    Effect.repeat({ schedule: often, until: ({ listeners }) => listeners[0]?.counts.phases.Active === 1 }),
+    Effect.timeout("5 seconds")
+  )
+
+const inspections = (events: string): ReadonlyArray<ListenerInspector.Inspection> =>
+  events.split("\n\n").filter((event) => event !== "").map((event) => {
+    assert.match(event, /^data: /)
+    return Schema.decodeUnknownSync(ListenerInspector.Inspection)(JSON.parse(event.slice("data: ".length)))
+  })
 
 const refused = (port: number) =>
   Effect.map(Effect.flip(HttpPeer.connect(port)), ({ message }) => assert.include(message, "ECONNREFUSED"))
@@ -144,6 +158,33 @@ describe("examples/service.ts", () => {
       assert.deepStrictEqual(report.listeners.map(({ listener }) => listener), ["http", "tcp", "admin"])
       assert.deepStrictEqual(report.listeners.map(({ outcome }) => outcome), ["Drained", "DeadlineExceeded", "Drained"])
       assert.strictEqual(report.totals.cut, 1)
+    }))
+
+  it.live("who watches by the admin port, and keeps its side open, is told to the end and costs nothing", () =>
+    Effect.gen(function*() {
+      const service = yield* Service.start()
+      const viewer = yield* HttpPeer.connect(service.admin)
+      yield* viewer.send(HttpPeer.get("/listeners/events"))
+      assert.strictEqual((yield* viewer.head).headers["content-type"], "text/event-stream")
+      const busy = yield* HttpPeer.connect(service.http)
+      yield* busy.send(HttpPeer.get("/slow?ms=1500"))
+      yield* untilInFlight(service)
+      yield* service.sigterm
+      const { body, headers } = yield* viewer.response
+      assert.strictEqual(headers["cache-control"], "no-store")
+      const seen = inspections(body)
+      assert.deepStrictEqual(seen[0]?.drain, null)
+      assert.isTrue(seen.some(({ drain, ready }) => !ready && drain?.stage === "Draining" && drain.remaining === 1))
+      const last = seen.at(-1)?.listeners.map(({ name, state }) => `${name} ${state}`)
+      assert.deepStrictEqual(last, ["http Closed", "tcp Closed", "admin Closing"])
+      assert.deepStrictEqual(yield* viewer.ending, fin)
+      const exit = yield* service.exit
+      assert.strictEqual(exit.code, 0, exit.stderr.join("\n"))
+      assert.deepStrictEqual(closedReport(exit).listeners.map(({ outcome }) => outcome), [
+        "Drained",
+        "Drained",
+        "Drained"
+      ])
     }))
 
   it.live("TLS_KEY and TLS_CERT: HTTP and TCP over TLS, the admin port in the clear", () =>

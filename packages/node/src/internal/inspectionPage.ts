@@ -8,7 +8,8 @@ import { createHash } from "node:crypto"
 
 const style = `
 :root { color-scheme: light dark; --quiet: color-mix(in srgb, currentColor 60%, transparent);
-  --line: color-mix(in srgb, currentColor 18%, transparent); --good: #1a7f37; --bad: #cf222e; --busy: #9a6700 }
+  --line: color-mix(in srgb, currentColor 18%, transparent); --good: light-dark(#1a7f37, #4ac26b);
+  --bad: light-dark(#cf222e, #ff7b72); --busy: light-dark(#9a6700, #d4a72c) }
 body { font: 14px/1.5 system-ui, sans-serif; margin: 1.5rem auto; max-width: 76rem; padding: 0 1rem }
 h1 { font-size: 1.3rem; margin: 0 } h2 { font-size: 1.05rem; margin: 0 }
 header, .head { display: flex; flex-wrap: wrap; gap: .3rem .8rem; align-items: baseline }
@@ -40,6 +41,7 @@ const span = (ms) => {
 }
 const bytes = (n) =>
   n < 1024 ? n + " B" : n < 1048576 ? Math.round(n / 1024) + " KiB" : (n / 1048576).toFixed(1) + " MiB"
+const plural = (n, noun) => n + " " + noun + (n === 1 ? "" : "s")
 const work = (connection) => connection.exchanges.map(({ label, age }) => label + " " + span(age)).join(", ")
 const tag = (text, kind) => make("span", { class: "tag " + kind }, text)
 const stages = { LameDuck: "lame duck", Sweeping: "sweeping", Draining: "draining", Aborting: "aborting" }
@@ -53,7 +55,7 @@ const drain = ({ stage, remaining, connections, timeLeft, oldest }) =>
     oldest === null ? "" : make("div", { class: "quiet" },
       "oldest: " + oldest.remote + ", " + (work(oldest) || oldest.phase) + ", open " + span(oldest.age)))
 
-const columns = ["#", "remote", "protocol", "phase", "open", "in flight", "in", "out", "unsent"]
+const columns = { "#": "", remote: "", protocol: "", phase: "", open: "number", "in flight": "", in: "number", out: "number", unsent: "number" }
 const row = (connection) => make("tr", { "data-phase": connection.phase },
   make("td", {}, String(connection.id)), make("td", {}, connection.remote), make("td", {}, connection.protocol),
   make("td", {}, connection.phase), make("td", { class: "number" }, span(connection.age)), make("td", {}, work(connection)),
@@ -64,10 +66,10 @@ const listener = ({ name, address, state, ready, counts, drain: running, connect
   const section = make("section", { "data-listener": name },
     make("div", { class: "head" }, make("h2", {}, name), tag(state, tones[state] || "quiet"),
       make("span", {}, address || ""),
-      make("span", { class: "quiet" }, [counts.total + " connections", ...phases].join(" · "))))
+      make("span", { class: "quiet" }, [plural(counts.total, "connection"), ...phases].join(" · "))))
   if (running !== null) section.append(drain(running))
   if (connections.length > 0) {
-    const head = make("tr", {}, ...columns.map((name) => make("th", { scope: "col" }, name)))
+    const head = make("tr", {}, ...Object.entries(columns).map(([name, kind]) => make("th", { scope: "col", class: kind }, name)))
     section.append(make("table", {}, make("thead", {}, head), make("tbody", {}, ...connections.map(row))))
   }
   if (connections.length < counts.total) {

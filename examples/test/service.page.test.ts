@@ -1,0 +1,78 @@
+import * as Listener from "@effect-listener/core/Listener"
+import * as ListenerInspector from "@effect-listener/node/ListenerInspector"
+import * as NodeTcp from "@effect-listener/node/NodeTcp"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as HttpPeer from "../../packages/node/test/support/httpPeer.ts"
+import * as HttpServing from "../../packages/node/test/support/httpServing.ts"
+import { connect as connectTcp } from "../../packages/node/test/support/peer.ts"
+import * as Browser from "./browser.ts"
+import * as Service from "./serviceExample.ts"
+
+const section = (name: string) => `document.querySelector('[data-listener="${name}"]')`
+const shows = (element: string, text: string) => `${element}?.innerText.includes(${JSON.stringify(text)}) === true`
+
+describe("the page of examples/service.ts in a browser", { tags: ["chromium"] }, () => {
+  it.live("connections with phase, age and work; a drain as it runs; and what comes after it", () =>
+    Effect.gen(function*() {
+      const service = yield* Service.start({ DRAIN_DEADLINE_MS: "6000", LAME_DUCK_MS: "1500" })
+      const page = yield* Browser.open(`http://127.0.0.1:${service.admin}/listeners/page`)
+      yield* page.until(`document.querySelector("#link")?.dataset.state === "live"`)
+      yield* page.until(shows("document.querySelector('header')", "service\nready\nlive"))
+      for (const name of ["http", "tcp", "admin"]) yield* page.until(shows(section(name), "Open"))
+      assert.strictEqual(yield* page.evaluate("document.querySelector('.drain')"), null)
+
+      const never = yield* HttpPeer.connect(service.http)
+      yield* never.send(HttpPeer.get("/never"))
+      const stuck = yield* connectTcp({ host: "127.0.0.1", port: service.tcp })
+      yield* stuck.send("sleep 60000\n")
+      const remote = `127.0.0.1:${stuck.socket.localPort}`
+      yield* page.until(shows(section("tcp"), remote))
+      yield* page.until(shows(`${section("http")}.querySelector('[data-phase="Active"]')`, "GET /never"))
+      const row = String(yield* page.evaluate(`${section("tcp")}.querySelector("tbody tr").innerText`))
+      assert.match(
+        row,
+        new RegExp(`^1\\s+${remote}\\s+tcp\\s+Active\\s+[\\d.]+ m?s\\s+line [\\d.]+ m?s\\s+12 B\\s+0 B\\s+0 B$`)
+      )
+
+      yield* service.sigterm
+      yield* page.until(`document.querySelector("main > .drain")?.dataset.stage === "LameDuck"`)
+      yield* page.until(shows("document.querySelector('header')", "not ready\nlive"))
+      yield* page.until(`document.querySelector("main > .drain")?.dataset.stage === "Draining"`)
+      yield* page.until(shows("document.querySelector('main > .drain')", "waiting for 2 of "))
+      yield* page.until(shows("document.querySelector('main > .drain')", "oldest: "))
+      yield* page.until(shows(section("tcp"), "Closing"))
+      assert.strictEqual(yield* page.evaluate("document.title"), "service: draining")
+
+      const exit = yield* service.exit
+      assert.strictEqual(exit.code, 124, exit.stderr.join("\n"))
+      yield* page.until(`document.querySelector("#link").innerText === "closed; trying again"`)
+      assert.deepStrictEqual(page.problems().filter((problem) => !problem.includes("ERR_")), [])
+
+      // a process that comes back on the port is shown without a reload
+      yield* Service.start({ ADMIN_PORT: String(service.admin) })
+      yield* page.until(shows("document.querySelector('header')", "service\nready\nlive"))
+      yield* page.until(`document.querySelector("#link")?.dataset.state === "live"`)
+    }))
+
+  it.live("a label is text, whatever a client has put into it, and the page runs nothing but its own script", () =>
+    Effect.gen(function*() {
+      const markup = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+      const listener = yield* Listener.listen(NodeTcp.transport({ host: "127.0.0.1", port: 0 }), {
+        name: "<b>api</b>",
+        drain: { deadline: 0 }
+      })
+      yield* Effect.forkScoped(Listener.serve(listener, (connection) => connection.exchange(markup, Effect.never)))
+      const admin = yield* HttpServing.routes(ListenerInspector.routes([listener], { interval: "100 millis" }))
+      yield* connectTcp(yield* listener.address)
+      const page = yield* Browser.open(`http://127.0.0.1:${admin.port}/listeners/page`)
+      yield* page.until(shows("document.querySelector('tbody')", markup))
+      yield* page.until(shows("document.querySelector('section')", "<b>api</b>"))
+      assert.strictEqual(yield* page.evaluate(`document.querySelectorAll("img, main script, main b").length`), 0)
+      assert.deepStrictEqual(page.problems(), [])
+      yield* page.evaluate(
+        `document.body.append(document.createElement("script")), document.body.lastChild.text = "window.ran = 1"`
+      )
+      assert.strictEqual(yield* page.evaluate("window.ran"), undefined)
+    }))
+})
