@@ -335,7 +335,7 @@ export const layerHttpServices: Layer.Layer<
 > = NodeHttpServer.layerHttpServices
 
 /**
- * `layer` on a free port, and a client for it: what `NodeHttpServer.layerTest`
+ * `layer` on a free port of 127.0.0.1, and a client for it: what `NodeHttpServer.layerTest`
  * provides.
  *
  * @stability experimental
@@ -356,7 +356,7 @@ export const layerTest: Layer.Layer<
     Layer.fresh(FetchHttpClient.layer),
     Layer.succeed(FetchHttpClient.RequestInit)({ keepalive: false })
   )),
-  Layer.provideMerge(layer(Http.createServer, { port: 0 }))
+  Layer.provideMerge(layer(Http.createServer, { host: "127.0.0.1", port: 0 }))
 )
 
 /**

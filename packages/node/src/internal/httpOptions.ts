@@ -146,6 +146,7 @@ const nodeLimit = (millis: number): number => millis === Infinity ? 0 : millis
 /** Where to listen, in the words of `net.Server.listen`. */
 const transport = (options: ServerOptions, bad: TransportBindError | undefined): Transport => {
   if (bad !== undefined) return cannotBind(bad)
+  if (options.exclusive === true) return cannotBind(TransportBindError.NotSupported({ feature: "exclusive" }))
   const { backlog, host, http2, ipv6Only, path, port, readableAll, reusePort, tls, writableAll } = options
   if (options.transport !== undefined) return options.transport
   if (path !== undefined && tls !== undefined) {
