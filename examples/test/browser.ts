@@ -21,7 +21,6 @@ export interface Page {
   readonly text: Effect.Effect<string, Error>
   /** What the page reported: script errors, refused resources. */
   readonly problems: () => ReadonlyArray<string>
-  readonly screenshot: (file: string) => Effect.Effect<void, Error>
 }
 
 /** Opens a page in a browser of its own; the scope ends the browser. */
@@ -61,13 +60,7 @@ export const open = (url: string): Effect.Effect<Page, Error, Scope.Scope> =>
                 Effect.flatMap(text, (shown) => Effect.fail(new Error(`not within 10 s: ${expression}\n${shown}`)))
             })
           ),
-      problems: () => devTools.problems,
-      screenshot: (file) =>
-        Effect.tryPromise({
-          try: async () =>
-            Fs.writeFileSync(file, Buffer.from((await devTools.call("Page.captureScreenshot")).data ?? "", "base64")),
-          catch: asError
-        })
+      problems: () => devTools.problems
     }
   })
 
@@ -125,7 +118,6 @@ interface Answer {
 interface Result {
   readonly result?: { readonly value?: unknown }
   readonly exceptionDetails?: unknown
-  readonly data?: string
 }
 
 interface DevTools {

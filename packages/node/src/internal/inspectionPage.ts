@@ -122,11 +122,19 @@ const document = `<!doctype html>
 </html>
 `
 
+const policy = [
+  "default-src 'none'",
+  "connect-src 'self'",
+  `style-src ${hash(style)}`,
+  `script-src ${hash(script)}`,
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'"
+]
+
 export const response: HttpServerResponse.HttpServerResponse = HttpServerResponse.html(document).pipe(
   HttpServerResponse.setHeaders({
-    "content-security-policy": `default-src 'none'; connect-src 'self'; style-src ${hash(style)}; script-src ${
-      hash(script)
-    }; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
+    "content-security-policy": policy.join("; "),
     "x-content-type-options": "nosniff"
   })
 )
