@@ -1,0 +1,51 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { run } from "./support/rpcRestarts.ts"
+
+// the same at length, and with Effect's own server: node packages/node/test/programs/rpcRestarts.ts
+describe("RpcListener over processes", () => {
+  it.live(
+    "two servers restarted in turn, 100 calls in flight: each call is answered exactly once",
+    () =>
+      Effect.gen(function*() {
+        const figures = yield* run({ server: "listener", client: "listener" }, {
+          restarts: 4,
+          inFlight: 100,
+          between: 200
+        })
+        assert.deepStrictEqual(figures, {
+          restarts: 4,
+          calls: figures.calls,
+          answered: figures.calls,
+          failedUnexecuted: 0,
+          lost: 0,
+          executedTwice: 0,
+          exits: [0, 0, 0, 0]
+        })
+        assert.isAbove(figures.calls, 500)
+      }),
+    60_000
+  )
+
+  it.live(
+    "under Effect's own client each call is answered once, or fails before it is executed",
+    () =>
+      Effect.gen(function*() {
+        const figures = yield* run({ server: "listener", client: "effect" }, {
+          restarts: 2,
+          inFlight: 100,
+          between: 200
+        })
+        assert.deepStrictEqual(figures, {
+          restarts: 2,
+          calls: figures.calls,
+          answered: figures.calls - figures.failedUnexecuted,
+          failedUnexecuted: figures.failedUnexecuted,
+          lost: 0,
+          executedTwice: 0,
+          exits: [0, 0]
+        })
+      }),
+    60_000
+  )
+})
