@@ -56,6 +56,15 @@ export interface Transport {
 export interface BoundTransport {
   readonly address: NetAddress.SocketAddress
   readonly accept: Effect.Effect<TransportConnection, TransportAcceptError>
+  /**
+   * `accept` again and again, without a fiber that waits for each: hands over
+   * what is queued and all that comes, by a call, until it fails as `accept`
+   * would. Interrupted, it hands over no more. Left out, `accept` is repeated;
+   * who wraps `accept` must leave it out or wrap it as well.
+   */
+  readonly acceptAll?:
+    | ((arrive: (connection: TransportConnection) => void) => Effect.Effect<never, TransportAcceptError>)
+    | undefined
   readonly stop: Effect.Effect<void>
 }
 
@@ -99,6 +108,12 @@ export interface TransportConnection {
    * it, or `destroy`, cuts it short.
    */
   readonly goodbye: (linger: LingerOptions | "none") => Effect.Effect<void>
+  /**
+   * `goodbye` without a fiber that waits for it: `done` is called once, when
+   * the socket is released, also by `destroy`. Left out, a fiber waits; who
+   * wraps `goodbye` must leave it out or wrap it as well.
+   */
+  readonly leave?: ((linger: LingerOptions | "none", done: () => void) => void) | undefined
   /** Releases the socket at once and drops what is unsent, with a reset where there is one. Idempotent. */
   readonly destroy: Effect.Effect<void>
 }

@@ -10,6 +10,7 @@ import * as Tracer from "effect/Tracer"
 import { type Connection, CurrentConnection } from "../Connection.ts"
 import { type EndReason, formatConnection } from "../DrainReport.ts"
 import { SecurityFailure } from "../ListenerError.ts"
+import type { LingerOptions } from "../Transport.ts"
 import type { Taker } from "./acceptQueue.ts"
 import { closeError, type ConnectionImpl } from "./connection.ts"
 import type { IdleMode } from "./drainPolicy.ts"
@@ -105,17 +106,46 @@ export const finish = (
     const failed = ending === "failed" && Exit.isFailure(exit) ? logEnd(life, connection, exit) : Effect.void
     if (connection.step === "Detached") return failed
     if (connection.step === "Ended") return Effect.andThen(failed, connection.transport.destroy)
-    connection.step = "Goodbye"
-    connection.release()
-    const clean = Exit.isSuccess(exit) || (ending !== "failed" && !Cause.hasInterrupts(exit.cause))
-    const end = connection.cut
-      ? connection.transport.destroy
-      : connection.transport.goodbye(clean ? life.linger() : "none")
+    const linger = beginGoodbye(life, connection, exit, ending)
+    const end = connection.cut ? connection.transport.destroy : connection.transport.goodbye(linger)
     return Effect.andThen(
       failed,
       Effect.onExit(end, () => Effect.sync(() => life.end(connection, reasonOf(connection, ending))))
     )
   })
+
+/**
+ * `finish` without waiting for it, where the transport can do that and there is
+ * nothing to say: a connection that takes its leave needs no fiber.
+ */
+const finishOrLeave = (
+  life: Life,
+  connection: ConnectionImpl,
+  exit: Exit.Exit<unknown, unknown>
+): Effect.Effect<void> => {
+  const ending = endingOf(exit)
+  const { transport } = connection
+  if (transport.leave === undefined || connection.step !== "Serving" || connection.cut || ending === "failed") {
+    return finish(life, connection, exit)
+  }
+  const linger = beginGoodbye(life, connection, exit, ending)
+  // nobody's handler any more, whoever ends it
+  connection.handled = false
+  transport.leave(linger, () => life.end(connection, reasonOf(connection, ending)))
+  return Effect.void
+}
+
+const beginGoodbye = (
+  life: Life,
+  connection: ConnectionImpl,
+  exit: Exit.Exit<unknown, unknown>,
+  ending: Ending
+): LingerOptions | "none" => {
+  connection.step = "Goodbye"
+  connection.release()
+  const clean = Exit.isSuccess(exit) || (ending !== "failed" && !Cause.hasInterrupts(exit.cause))
+  return clean ? life.linger() : "none"
+}
 
 /** Whether a connection can be used as it comes. */
 export const isReady = (connection: ConnectionImpl): boolean => connection.transport.ready === Effect.void
@@ -168,26 +198,28 @@ const serveConnection = (life: Life, connection: ConnectionImpl, registration: R
     scope
   )
   const { handler, services } = registration
-  const handle = Effect.suspend(() => {
+  const handle = () => {
     life.begin(connection)
     const handled = handler(connection)
     // asked for only now: what a transport has to offer may depend on its handshake
     return services === undefined ? handled : Effect.provideContext(handled, services(connection))
-  })
-  const work = isReady(connection) ? handle : Effect.andThen(handshake(life, connection), handle)
-  const program = Effect.withFiber((fiber) => {
+  }
+  const work = Effect.withFiber((fiber) => {
     connection.fiber = fiber
-    return Effect.flatMap(
-      Effect.exit(connection.cut ? Effect.interrupt : Effect.interruptible(work)),
-      (exit) =>
-        Effect.flatMap(
-          Effect.exit(Scope.close(scope, exit)),
-          (closed) => finish(life, connection, Exit.isFailure(closed) && Exit.isSuccess(exit) ? closed : exit)
-        )
-    )
+    if (connection.cut) return Effect.interrupt
+    return isReady(connection) ? handle() : Effect.andThen(handshake(life, connection), Effect.suspend(handle))
   })
-  // uninterruptible from its first operation on: whenever it is cut, it finishes its connection
-  Effect.runForkWith(own)(program, { uninterruptible: true }).addObserver(() => life.handlerEnded(connection))
+  // watched from the fiber's first operation on: whenever it is cut, it finishes its connection
+  const program = Effect.onExit(work, (exit) => {
+    const closing = Scope.closeUnsafe(scope, exit)
+    return closing === undefined || closing === Effect.void
+      ? finishOrLeave(life, connection, exit)
+      : Effect.flatMap(
+        Effect.exit(closing),
+        (closed) => finishOrLeave(life, connection, Exit.isFailure(closed) && Exit.isSuccess(exit) ? closed : exit)
+      )
+  })
+  Effect.runForkWith(own)(program).addObserver(() => life.handlerEnded(connection))
 }
 
 /** How one registration takes part in the accept queue. */

@@ -58,11 +58,14 @@ export interface PumpHost {
 export const pump = (bound: BoundTransport, host: PumpHost): Effect.Effect<never, TransportAcceptError> =>
   Effect.gen(function*() {
     let unknownInRow = 0
-    const acceptOne = takingOver(bound, (connection) => {
+    const arrive = (connection: TransportConnection) => {
       unknownInRow = 0
       host.arrive(connection)
-    })
-    const acceptAll = Effect.forever(acceptOne, { disableYield: true })
+    }
+    const acceptOne = takingOver(bound, arrive)
+    const acceptAll: Effect.Effect<never, TransportAcceptError> = bound.acceptAll === undefined
+      ? Effect.forever(acceptOne, { disableYield: true })
+      : bound.acceptAll(arrive)
     while (true) {
       let error = yield* Effect.flip(acceptAll)
       yield* host.onError(error)

@@ -10,7 +10,7 @@ import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import type * as Net from "node:net"
 import { handOver } from "./handOver.ts"
-import { Farewell, goodbye } from "./linger.ts"
+import { Farewell, farewell, goodbye } from "./linger.ts"
 import type { ReadTurns } from "./readTurns.ts"
 
 /** What the connections of one listening socket have in common. */
@@ -57,9 +57,13 @@ const notOpen = closeError(1006)
 
 /** `acquireRelease` of something that is only made and closed, which is cheaper than it is for effects. */
 const scoped = <A>(make: () => A, close: (a: A) => void): Effect.Effect<A, never, Scope.Scope> =>
-  Effect.contextWith((context: Context.Context<Scope.Scope>) => {
+  Effect.withFiber((fiber) => {
     const made = make()
-    return Effect.as(Scope.addFinalizer(Context.get(context, Scope.Scope), Effect.sync(() => close(made))), made)
+    const closing = Scope.addFinalizerExit(Context.getUnsafe(fiber.context, Scope.Scope), () => {
+      close(made)
+      return Effect.void
+    })
+    return Effect.as(closing, made)
   })
 
 /** How the listeners below, one function each for all sockets, find the connection of theirs. */
@@ -337,23 +341,32 @@ export class NetConnection implements TransportConnection {
       const socket = this.netSocket
       this.failReads(notOpen)
       if (socket.destroyed) return Effect.void
-      return this.farewell === undefined ? this.part(linger) : goodbye(socket, linger, () => this.reset())
+      if (this.farewell !== undefined) return goodbye(socket, linger, () => this.reset())
+      return Effect.callback((resume) => {
+        const farewell = this.part(linger, () => resume(Effect.void))
+        return Effect.sync(() => {
+          farewell.stop()
+          this.reset()
+        })
+      })
     })
   }
 
-  private part(linger: LingerOptions | "none"): Effect.Effect<void> {
-    return Effect.callback((resume) => {
-      const farewell = new Farewell(this.netSocket, linger, () => resume(Effect.void))
-      const { data, finish } = farewell.listensTo
-      this.farewell = farewell
-      if (data) this.listenToData()
-      if (finish) this.netSocket.on("finish", onFinish)
-      farewell.begin()
-      return Effect.sync(() => {
-        farewell.stop()
-        this.reset()
-      })
-    })
+  leave(linger: LingerOptions | "none", done: () => void): void {
+    this.failReads(notOpen)
+    if (this.netSocket.destroyed) done()
+    else if (this.farewell !== undefined) farewell(this.netSocket, linger, done)
+    else this.part(linger, done)
+  }
+
+  private part(linger: LingerOptions | "none", done: () => void): Farewell {
+    const farewell = new Farewell(this.netSocket, linger, done)
+    const { data, finish } = farewell.listensTo
+    this.farewell = farewell
+    if (data) this.listenToData()
+    if (finish) this.netSocket.on("finish", onFinish)
+    farewell.begin()
+    return farewell
   }
 
   get destroy(): Effect.Effect<void> {

@@ -67,6 +67,8 @@ class NetListener {
   /** Connections accepted and not yet handed over, oldest first. */
   private readonly queue: Array<TransportConnection> = []
   private readonly accepts = new Set<() => void>()
+  /** Takes what comes, instead of the queue. */
+  private arrive: ((connection: TransportConnection) => void) | undefined
   /** What the next accept fails with: the latest error, and a fatal one for ever. */
   private failure: TransportAcceptError | undefined
   private arrived = 0
@@ -89,7 +91,7 @@ class NetListener {
       Effect.andThen(restore(this.listen), Effect.suspend(() => this.binding.publish(this.server))).pipe(
         Effect.map((published) => {
           this.published = published
-          return { address: published.address, accept: this.accept, stop: this.stop }
+          return { address: published.address, accept: this.accept, acceptAll: this.acceptAll, stop: this.stop }
         }),
         Effect.onError(() => this.unlisten)
       )
@@ -134,6 +136,33 @@ class NetListener {
     })
   })
 
+  private readonly acceptAll: Exclude<BoundTransport["acceptAll"], undefined> = (arrive) =>
+    Effect.callback((resume) => {
+      const accept = () => {
+        this.arrive = undefined
+        // what arrives may end the accepting
+        while (this.queue.length > 0 && !over) arrive(this.queue.shift()!)
+        const failure = this.failure
+        if (over) return
+        if (failure === undefined) {
+          this.arrive = arrive
+          this.accepts.add(accept)
+          return
+        }
+        over = true
+        if (failure.class !== "fatal") this.failure = undefined
+        resume(Effect.fail(failure))
+      }
+      let over = false
+      accept()
+      return Effect.sync(() => {
+        over = true
+        this.arrive = undefined
+        this.accepts.delete(accept)
+        this.wakeNext()
+      })
+    })
+
   private get hasNews(): boolean {
     return this.queue.length > 0 || this.failure !== undefined
   }
@@ -148,6 +177,7 @@ class NetListener {
 
   private onConnection(socket: Net.Socket): void {
     this.arrived++
+    if (this.arrive !== undefined) return this.arrive(this.binding.connect(socket))
     if (this.queue.length >= this.binding.backlog) return this.turnAway(socket)
     this.queue.push(this.binding.connect(socket))
     this.wakeNext()

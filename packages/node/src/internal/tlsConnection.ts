@@ -11,7 +11,7 @@ import * as Socket from "effect/socket/Socket"
 import type * as Net from "node:net"
 import type * as Tls from "node:tls"
 import type { TlsInfo } from "../NodeTls.ts"
-import { goodbye } from "./linger.ts"
+import { farewell, goodbye } from "./linger.ts"
 import { closeError, NetConnection, type NetConnectionOptions, readError, resetTcp } from "./netSocket.ts"
 
 /** What the connections of one listening socket have in common. */
@@ -197,6 +197,13 @@ export class TlsConnection implements TransportConnection {
       if (this.begun) this.tcp.destroy()
       return goodbye(this.tcp, linger, () => resetTcp(this.tcp))
     })
+  }
+
+  leave(linger: LingerOptions | "none", done: () => void): void {
+    if (this.inner !== undefined) return this.inner.leave(linger, done)
+    this.fail(closeError(1006))
+    if (this.begun) this.tcp.destroy()
+    farewell(this.tcp, linger, done)
   }
 
   get destroy(): Effect.Effect<void> {
