@@ -9,6 +9,7 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Http from "node:http"
+import * as Https from "node:https"
 import * as Path from "node:path"
 import { selfSigned } from "./support/certificates.ts"
 import * as Http2Client from "./support/http2Client.ts"
@@ -25,6 +26,7 @@ import {
   untilDescriptors,
   untilStage
 } from "./support/listening.ts"
+import { alert, connectTls, wiretap } from "./support/tlsClient.ts"
 
 const fin = { how: "fin", partial: false }
 const ok = HttpServerResponse.text("ok")
@@ -201,6 +203,16 @@ describe("time-outs", () => {
       assert.isAtLeast(millis, 250)
     }).pipe(quiet))
 
+  it.live("half a handshake with a server that is given is ended", () =>
+    Effect.gen(function*() {
+      const make = () => Https.createServer(selfSigned())
+      const { port } = yield* HttpServing.given(make, reading, { timeouts: { handshake: 300 } })
+      const peer = yield* HttpPeer.connect(port)
+      yield* peer.send(Buffer.from("16030102000100", "hex"))
+      const [, millis] = yield* timed(peer.ending)
+      assert.isAtLeast(millis, 250)
+    }).pipe(quiet))
+
   it.live("an HTTP/2 session without a stream is ended, and one that is idle, and a request that does not come", () =>
     Effect.gen(function*() {
       const { port } = yield* serve
@@ -279,6 +291,30 @@ describe("where and whom it serves", () => {
       assert.strictEqual(yield* h2.goaway, 0)
       yield* Fiber.join(closing)
     }).pipe(quiet))
+
+  it.live.each(["http/1.1", "h2"])(
+    "over TLS, which says close_notify before the FIN: %s",
+    (protocol) =>
+      Effect.gen(function*() {
+        const pair = selfSigned()
+        const { listener } = yield* HttpServing.app(Effect.succeed(ok), { tls: pair })
+        const tap = yield* wiretap(yield* listener.address)
+        // up to TLS 1.2 a wiretap sees what is an alert
+        const options = { ca: pair.cert, maxVersion: "TLSv1.2", socket: tap.stream, ALPNProtocols: [protocol] } as const
+        const peer = yield* connectTls(yield* listener.address, options)
+        assert.strictEqual(peer.socket.alpnProtocol, protocol)
+        // nothing but a preface makes a session
+        if (protocol === "h2") yield* peer.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        const closing = yield* start(listener.close({ idleGrace: 0 }))
+        assert.strictEqual((yield* peer.ending).how, "fin")
+        yield* until("the TCP connection is over", () => typeof tap.records.at(-1) === "string")
+        peer.socket.destroy()
+        yield* Fiber.join(closing)
+        const [notify, end] = tap.records.slice(-2)
+        assert.deepInclude(notify, { type: alert })
+        assert.strictEqual(end, "FIN")
+      }).pipe(quiet)
+  )
 
   it.live("an abort signal closes it", () =>
     Effect.gen(function*() {

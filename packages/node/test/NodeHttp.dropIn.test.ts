@@ -150,6 +150,19 @@ const cases: Record<string, (port: number) => Effect.Effect<Transcript, Error, S
       return seen(yield* peer.response)
     }),
   "a WebSocket that is no GET": asksToTheEnd(WebSocketClient.upgrade("/ws").replace("GET", "POST")),
+  ...Object.fromEntries((["end", "destroy", "resetAndDestroy"] as const).map((leave) => [
+    `a client that leaves by ${leave}`,
+    (port: number) =>
+      Effect.gen(function*() {
+        const [leaving, watching] = [yield* HttpPeer.connect(port), yield* HttpPeer.connect(port)]
+        yield* leaving.sendAll(HttpPeer.get("/wait"))
+        yield* watching.get("/text")
+        leaving.socket[leave]()
+        let body = "0"
+        while (body === "0") body = (yield* Effect.andThen(Effect.sleep(5), watching.get("/interrupted"))).body
+        return body
+      })
+  ])),
   "a compressed answer": (port) =>
     Effect.promise(() =>
       new Promise((resolve) => {

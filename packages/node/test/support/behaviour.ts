@@ -56,7 +56,21 @@ const webSocket = Effect.gen(function*() {
   return yield* Effect.forever(Effect.flatMap(pull, writeAll))
 }).pipe(Effect.catchTag("SocketError", () => Effect.succeed(HttpServerResponse.empty())))
 
+/** One that waits for ever, and one that tells how many of those were interrupted. */
+const waiting = Layer.unwrap(Effect.sync(() => {
+  let interrupted = 0
+  const wait = Effect.onInterrupt(Effect.never, () =>
+    Effect.sync(() => {
+      interrupted++
+    }))
+  return Layer.mergeAll(
+    HttpRouter.add("GET", "/wait", wait),
+    HttpRouter.add("GET", "/interrupted", Effect.sync(() => HttpServerResponse.text(String(interrupted))))
+  )
+}))
+
 const routes = Layer.mergeAll(
+  waiting,
   HttpRouter.add("GET", "/text", HttpServerResponse.text("hello", { headers: { "x-custom": "yes" } })),
   HttpRouter.add("GET", "/html", HttpServerResponse.text("<p>hello</p>", { contentType: "text/html" })),
   HttpRouter.add("GET", "/json", HttpServerResponse.jsonUnsafe({ a: 1, b: ["ü"] })),
