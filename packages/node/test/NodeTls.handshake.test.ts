@@ -56,7 +56,10 @@ describe("a TLS handshake", () => {
         drain: { idleGrace: "5 seconds" },
         handler: (connection) =>
           Effect.andThen(
-            Effect.forkChild(Effect.andThen(connection.draining, Deferred.succeed(told, undefined))),
+            // at once: what a handler has forked ends with it
+            Effect.forkChild(Effect.andThen(connection.draining, Deferred.succeed(told, undefined)), {
+              startImmediately: true
+            }),
             Effect.scoped(Effect.flatMap(connection.socket.writer, (writer) => writer.write("welcome\n")))
           )
       })
