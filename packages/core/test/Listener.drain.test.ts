@@ -1,4 +1,4 @@
-import { Connection, type DrainReport, Listener, ListenerError } from "@effect-listener/core"
+import { Connection, type DrainReport, Listener, ListenerError, type Transport } from "@effect-listener/core"
 import { MemoryTransport } from "@effect-listener/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Option, References, Scope, Stream } from "effect"
@@ -12,6 +12,31 @@ const quick = { idleGrace: 0, deadline: "10 seconds", abortGrace: "100 millis", 
 const sum = (counts: DrainReport.ConnectionCounts) => {
   const { total, ...ends } = counts
   return Object.values(ends).reduce((a, b) => a + b, 0) === total
+}
+
+/** A transport whose pulls give one byte, and the rest of what was read to the next ones. */
+const byteByByte = (transport: Transport.Transport): Transport.Transport => ({
+  ...transport,
+  bind: Effect.map(transport.bind, (bound) => ({ ...bound, accept: Effect.map(bound.accept, takenByBytes) }))
+})
+
+const takenByBytes = (connection: Transport.TransportConnection): Transport.TransportConnection => {
+  let taken: Array<Uint8Array> = []
+  const byte = () => [taken.shift()!] as const
+  const reader = Effect.map(connection.socket.reader, (reader) => ({
+    ...reader,
+    pull: Effect.suspend(() =>
+      taken.length > 0 ? Effect.sync(byte) : Effect.map(reader.pull, (chunks) => {
+        taken = chunks.flatMap((chunk) => Array.from(Buffer.from(chunk), (code) => Uint8Array.of(code)))
+        return byte()
+      })
+    )
+  }))
+  return {
+    ...connection,
+    socket: Socket.make({ reader, writer: connection.socket.writer }),
+    endReading: (error) => taken.length === 0 && connection.endReading(error)
+  }
 }
 
 describe("draining", () => {
@@ -176,24 +201,70 @@ describe("draining", () => {
       }))
   })
 
-  it.effect("a client that asks again in the very turn it is answered in does not hold the drain", () =>
+  it.effect.each([
+    { answers: "and pulls at once", tail: Effect.void },
+    // by then the next request is there
+    { answers: "and pulls a while later", tail: Effect.repeat(Effect.yieldNow, { times: 10 }) }
+  ])(
+    "a client that asks again whenever it is answered does not hold the drain: the handler answers $answers",
+    ({ tail }) =>
+      Effect.gen(function*() {
+        const transport = yield* MemoryTransport.make()
+        const listener = yield* listen(transport, { drain: quick })
+        yield* start(Listener.serve(
+          listener,
+          Effect.fnUntraced(function*(connection) {
+            const pull = yield* Socket.readerString(connection.socket)
+            const writer = yield* connection.socket.writer
+            while (true) {
+              const text = (yield* pull).join("")
+              yield* connection.exchange(text, writer.write(`got ${text}`))
+              yield* tail
+            }
+          }),
+          { idle: "pull" }
+        ))
+        const client = yield* transport.connect
+        let answered = 0
+        const asking = yield* start(
+          Effect.ignore(Effect.forever(Effect.gen(function*() {
+            yield* client.write("more")
+            yield* client.readText(8)
+            answered++
+          }))).pipe(Effect.ensuring(client.end))
+        )
+        while (answered < 10) yield* Effect.yieldNow
+        const closing = yield* start(listener.close())
+        for (let i = 0; i < 100; i++) yield* Effect.yieldNow
+        assert.strictEqual(yield* listener.state, "Closed")
+        assert.strictEqual((yield* Fiber.join(closing)).outcome, "Drained")
+        yield* Fiber.interrupt(asking)
+      })
+  )
+
+  it.effect("what had arrived is served also when the transport hands it over bit by bit", () =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: { idleGrace: 0, deadline: "1 second" } })
-      yield* start(Listener.serve(listener, echo, { idle: "pull" }))
+      const transport = yield* MemoryTransport.make({ readLate: true })
+      const listener = yield* listen(byteByByte(transport), { drain: quick })
+      yield* start(Listener.serve(
+        listener,
+        Effect.fnUntraced(function*(connection) {
+          const pull = yield* Socket.readerString(connection.socket)
+          const writer = yield* connection.socket.writer
+          // between two bytes nothing is in flight
+          while (true) {
+            const text = (yield* pull).join("")
+            yield* connection.exchange(text, Effect.andThen(Effect.sleep("1 millis"), writer.write(text)))
+          }
+        }),
+        { idle: "pull" }
+      ))
       const client = yield* transport.connect
-      let answered = 0
-      const asking = yield* start(Effect.ignore(Effect.forever(Effect.gen(function*() {
-        yield* client.write("more")
-        yield* client.readText(8)
-        answered++
-      }))))
-      while (answered < 10) yield* Effect.yieldNow
+      yield* client.write("0123456789")
       const closing = yield* start(listener.close())
-      for (let i = 0; i < 100; i++) yield* Effect.yieldNow
-      assert.strictEqual(yield* listener.state, "Closed")
+      yield* TestClock.adjust("10 millis")
+      assert.strictEqual(yield* client.readAllText, "0123456789")
       assert.strictEqual((yield* Fiber.join(closing)).outcome, "Drained")
-      yield* Fiber.interrupt(asking)
     }))
 
   describe("idle mode", () => {

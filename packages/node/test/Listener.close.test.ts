@@ -16,6 +16,7 @@ import {
   target,
   timed,
   turn,
+  until,
   untilDescriptors,
   untilStage
 } from "./support/listening.ts"
@@ -110,7 +111,7 @@ describe.each(kinds)("close, $name", (kind) => {
 
       const [error, millis] = yield* Fiber.join(closing)
       assert.instanceOf(error, ListenerError.OperationTimedOut)
-      assert.isAtLeast(millis, deadline)
+      assert.isAtLeast(millis, deadline - 1)
       assert.isBelow(millis, deadline + 2000)
       const report = error.report!
       assert.deepStrictEqual(
@@ -160,6 +161,36 @@ describe.each(kinds)("close, $name", (kind) => {
       assert.strictEqual((yield* Fiber.join(closing)).connections.drained, 1)
     }))
 
+  it.live.each([0, 5])(
+    "clients that ask again and again, 10 closes, idleGrace %i: no line is handled and then not answered",
+    (idleGrace) =>
+      Effect.gen(function*() {
+        let handled = 0
+        const handler = answerLines((line) => Effect.sync(() => `${line} ${++handled}`))
+        const listener = yield* listen(kind, { drain: { idleGrace } })
+        for (let life = 1; life <= 10; life++) {
+          yield* start(Listener.serve(listener, handler, { idle: "pull" }))
+          const clients = yield* many(32, connect(listener))
+          let answered = 0
+          for (const { socket } of clients) {
+            socket.on("data", (answers) => {
+              answered += answers.toString().split("\n").length - 1
+              socket.write("again\n")
+            })
+            socket.write("begin\n")
+          }
+          handled = 0
+          yield* until("a thousand answers", () => answered >= 1000)
+          const report = yield* listener.close()
+          assert.deepStrictEqual(new Set(yield* Effect.forEach(clients, ({ ended }) => ended)), new Set(["FIN"]))
+          assert.strictEqual(answered, handled)
+          assert.strictEqual(report.connections.total, 32)
+          yield* listener.reset
+          yield* listener.open
+        }
+      })
+  )
+
   describe("at the deadline", () => {
     const deadline = 500
     const abortGrace = 400
@@ -173,7 +204,7 @@ describe.each(kinds)("close, $name", (kind) => {
         const clients = yield* many(10, connect(listener))
         for (const client of clients) yield* client.send("stuck\n")
         const [error, millis] = yield* timed(Effect.flip(listener.close()))
-        assert.isAtLeast(millis, deadline)
+        assert.isAtLeast(millis, deadline - 1)
         assert.isBelow(millis, deadline + abortGrace + 2000)
         assert.instanceOf(error, ListenerError.OperationTimedOut)
         assert.strictEqual(error.deadline, deadline)
@@ -198,7 +229,8 @@ describe.each(kinds)("close, $name", (kind) => {
         const client = yield* connect(listener)
         yield* client.send("stubborn\n")
         const [error, millis] = yield* timed(Effect.flip(listener.close()))
-        assert.isAtLeast(millis, deadline + abortGrace)
+        // Node's timers count in whole milliseconds, and may be early by a part of one
+        assert.isAtLeast(millis, deadline + abortGrace - 1)
         assert.isBelow(millis, deadline + abortGrace + 2000)
         assert.instanceOf(error, ListenerError.OperationTimedOut)
         const report = error.report!

@@ -47,6 +47,24 @@ describe.each(kinds)("the sweep of the accept queue, $name", (kind) => {
       })
   )
 
+  it.live("pipelined lines, more than one read brings and nobody had read, are all answered, without any grace", () =>
+    Effect.gen(function*() {
+      // lines of 64 bytes end where a read of Node's ends: between two reads nothing is in flight
+      const lines = `${"x".repeat(63)}\n`.repeat(kind.mostUnread / 64)
+      const listener = yield* listen(kind, { drain: { idleGrace: 0 } })
+      const slowly = answerLines((line) => Effect.as(Effect.yieldNow, line))
+      yield* start(Listener.serve(listener, slowly, { idle: "pull" }))
+      const crowd = yield* Crowd.make(yield* target(listener), { clients: 10, greeting: "hello\n", request: lines })
+      const report = yield* Effect.suspend(() => {
+        crowd.arriveWhileBlocked()
+        return listener.close()
+      })
+      const members = yield* crowd.members
+      assert.deepStrictEqual(members.map(({ text }) => text.length), Array(10).fill(lines.length))
+      assert.deepStrictEqual(members, answered(lines, 10))
+      assert.strictEqual(report.connections.total, 10)
+    }))
+
   it.live("50 clients whose requests came while the event loop was blocked beyond their grace are all answered", () =>
     Effect.gen(function*() {
       const idleGrace = 1000

@@ -163,7 +163,7 @@ describe("time-outs", () => {
       const peer = yield* HttpPeer.connect(port)
       const [ending, millis] = yield* timed(peer.ending)
       assert.deepStrictEqual(ending, fin)
-      assert.isAtLeast(millis, 250)
+      assert.isAtLeast(millis, 249)
     }).pipe(quiet))
 
   it.live("half a head is answered 408", () =>
@@ -173,7 +173,7 @@ describe("time-outs", () => {
       yield* peer.send("GET / HTTP/1.1\r\nHo")
       const [{ status }, millis] = yield* timed(peer.response)
       assert.strictEqual(status, 408)
-      assert.isAtLeast(millis, 350)
+      assert.isAtLeast(millis, 349)
     }).pipe(quiet))
 
   it.live("half a body is answered 408", () =>
@@ -183,7 +183,7 @@ describe("time-outs", () => {
       yield* peer.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\nhello")
       const [{ status }, millis] = yield* timed(peer.response)
       assert.strictEqual(status, 408)
-      assert.isAtLeast(millis, 850)
+      assert.isAtLeast(millis, 849)
     }).pipe(quiet))
 
   it.live("an idle connection is ended", () =>
@@ -200,7 +200,7 @@ describe("time-outs", () => {
       const peer = yield* HttpPeer.connect(port)
       yield* peer.send(Buffer.from("16030102000100", "hex"))
       const [, millis] = yield* timed(peer.ending)
-      assert.isAtLeast(millis, 250)
+      assert.isAtLeast(millis, 249)
     }).pipe(quiet))
 
   it.live("half a handshake with a server that is given is ended", () =>
@@ -210,7 +210,7 @@ describe("time-outs", () => {
       const peer = yield* HttpPeer.connect(port)
       yield* peer.send(Buffer.from("16030102000100", "hex"))
       const [, millis] = yield* timed(peer.ending)
-      assert.isAtLeast(millis, 250)
+      assert.isAtLeast(millis, 249)
     }).pipe(quiet))
 
   it.live("an HTTP/2 session without a stream is ended, and one that is idle, and a request that does not come", () =>

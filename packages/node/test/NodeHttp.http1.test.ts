@@ -1,14 +1,18 @@
+import { Listener } from "@effect-listener/core/Listener"
 import * as NodeHttp from "@effect-listener/node/NodeHttp"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as HttpRouter from "effect/http/HttpRouter"
+import { HttpServer } from "effect/http/HttpServer"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
+import * as NetAddress from "effect/net/NetAddress"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
@@ -323,6 +327,23 @@ describe("handlers", () => {
       }),
     5000
   )
+
+  it.live("what one does after its answer is waited for, and interrupted at the deadline", () =>
+    Effect.gen(function*() {
+      let interrupted = 0
+      const after = Effect.onInterrupt(Effect.interruptible(Effect.never), () => Effect.sync(() => interrupted++))
+      const services = yield* Layer.build(NodeHttp.layerServer({ host: "127.0.0.1", port: 0 }))
+      const listener = Context.get(services, Listener)
+      const server = Context.get(services, HttpServer)
+      yield* server.serve(Effect.succeed(ok), (handled) => Effect.tap(handled, () => after))
+      const peer = yield* HttpPeer.connect(NetAddress.isInetAddress(server.address) ? server.address.port : 0)
+      assert.strictEqual((yield* peer.get("/after")).status, 200)
+      const error = yield* Effect.flip(listener.close({ deadline: 700, idleGrace: 0, abortGrace: 100 }))
+      assert.strictEqual(error._tag, "OperationTimedOut")
+      const report = error._tag === "OperationTimedOut" ? error.report : undefined
+      assert.deepStrictEqual(report?.cut.map(({ exchanges }) => exchanges[0]?.label), ["GET /after"])
+      assert.deepStrictEqual([report?.handlersLeftBehind.length, interrupted], [0, 1])
+    }))
 
   it.live("one that closes its own listener is answered for, and not waited for", () =>
     Effect.gen(function*() {

@@ -8,6 +8,8 @@ import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import * as Http2 from "node:http2"
 import * as Https from "node:https"
+import * as Net from "node:net"
+import * as Tls from "node:tls"
 import { selfSigned } from "./support/certificates.ts"
 import * as Http2Client from "./support/http2Client.ts"
 import * as HttpPeer from "./support/httpPeer.ts"
@@ -116,6 +118,27 @@ describe.each([{ tls: false }, { tls: true }])("HTTP/2, TLS $tls", ({ tls }) => 
       assert.strictEqual(outcome, "Drained")
       assert.isBelow(duration, 4000)
       assert.strictEqual((yield* Fiber.join(answer)).status, 413)
+    }).pipe(quiet))
+
+  it.live("a client that leaves without a word leaves nothing behind", () =>
+    Effect.gen(function*() {
+      const { listener, port } = yield* HttpServing.app(Effect.succeed(ok), options)
+      // under TLS Node's clients have no reset
+      for (const leave of tls ? ["end", "destroy"] as const : ["end", "destroy", "resetAndDestroy"] as const) {
+        const socket = yield* Effect.acquireRelease(
+          Effect.sync(() =>
+            tls
+              ? Tls.connect({ port, host: "127.0.0.1", rejectUnauthorized: false, ALPNProtocols: ["h2"] })
+              : Net.connect({ port, host: "127.0.0.1", allowHalfOpen: true })
+          ),
+          (socket) => Effect.sync(() => socket.destroy())
+        )
+        socket.on("error", () => {})
+        socket.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        yield* until("the server has spoken", () => socket.bytesRead > 0)
+        socket[leave]()
+        yield* until(`nothing is left after ${leave}`, () => Effect.runSync(listener.connections).length === 0)
+      }
     }).pipe(quiet))
 
   it.live("a client that resets its stream interrupts the handler", () =>

@@ -322,7 +322,8 @@ export const make: (options?: Options) => Effect.Effect<MemoryTransport> = Effec
         backlog: options.backlog ?? 511,
         late: options.resumeLate ?? false,
         failures: acceptFailures,
-        discard: (connection) => connection.dismiss()
+        discard: (connection) => connection.dismiss(),
+        sequence: (connection) => connection.sequence
       })
       const host: Host = (context, remote) => {
         if (listener.full) return "BacklogFull"

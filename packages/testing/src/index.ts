@@ -1,2 +1,3 @@
+export * as Faults from "./Faults.ts"
 export * as Interleavings from "./Interleavings.ts"
 export * as MemoryTransport from "./MemoryTransport.ts"

@@ -13,7 +13,7 @@ import type { ResolvedTimeouts } from "./admission.ts"
 import type { Counts } from "./counts.ts"
 import { type IdleMode, isIdle } from "./drainPolicy.ts"
 import type { Timers } from "./timers.ts"
-import { endSpan, startSpan, type Tracing } from "./tracing.ts"
+import { type ConnectionTracing, endSpan, startSpan } from "./tracing.ts"
 
 /** What a connection needs of the life it belongs to. */
 export interface ConnectionHost {
@@ -21,7 +21,7 @@ export interface ConnectionHost {
   readonly timeouts: ResolvedTimeouts
   readonly timers: Timers
   readonly counts: Counts
-  readonly tracing: Tracing
+  readonly tracing: ConnectionTracing
   /** Its remote address is not shown. */
   readonly maskRemote: boolean
   /** Whether a connection that stays silent is ended. */
@@ -92,13 +92,18 @@ export class ConnectionImpl implements Connection {
   hadWork = false
   private graceEnds: number | undefined
   settling = false
+  /** A read turn has brought everything that had arrived when the drain reached it. */
+  caughtUp = false
+  /** How many bytes its handler is owed before it may be ended: what had been read by that turn. */
+  private owed = Infinity
   saidGoodbye = false
   /** Ends the handshake that is under way. */
   endHandshake: (() => void) | undefined
   /** Destroyed by a deadline or an abort. */
   cut = false
 
-  private pulling = 0
+  pulling = 0
+  private readingEnded = false
   private received = 0
   private sent = 0
   private exchanges: Set<Exchange> | undefined
@@ -146,7 +151,9 @@ export class ConnectionImpl implements Connection {
     })
     return Effect.suspend(() => {
       this.beginPull()
-      return watched
+      if (!this.readingEnded) return watched
+      this.pulling--
+      return Effect.fail(closeError("draining"))
     })
   }
 
@@ -172,7 +179,7 @@ export class ConnectionImpl implements Connection {
   private endPull(exit: Exit.Exit<NonEmptyReadonlyArray<Uint8Array | string>, Socket.SocketError>): void {
     this.pulling--
     this.touch()
-    if (this.transport.bytesIn !== undefined || Exit.isFailure(exit)) return
+    if (Exit.isFailure(exit)) return
     for (const frame of exit.value) this.received += size(frame)
   }
 
@@ -181,7 +188,7 @@ export class ConnectionImpl implements Connection {
     this.lastActive = this.host.now()
   }
 
-  private bytesIn(): number {
+  get bytesIn(): number {
     return this.transport.bytesIn === undefined ? this.received : this.transport.bytesIn()
   }
   private bytesOut(): number {
@@ -271,10 +278,18 @@ export class ConnectionImpl implements Connection {
     } else if (this.driver !== undefined) {
       this.saidGoodbye = true
       this.driver.goodbye()
-    } else if (this.transport.endReading(closeError("draining"))) {
+    } else if (this.transport.endReading(closeError("draining")) || this.received >= this.owed) {
       this.saidGoodbye = true
+      this.readingEnded = true
     }
-    // with bytes buffered nothing was ended: the pull that takes them comes by here again
+    // with bytes buffered nothing was ended: the pull that takes them comes by here again, unless it is owed none
+  }
+
+  /** What arrives from now on came after the drain, and need not be waited for. */
+  catchUp(): void {
+    if (this.caughtUp) return
+    this.caughtUp = true
+    if (this.transport.bytesIn !== undefined) this.owed = this.transport.bytesIn()
   }
 
   readonly detach = (scope: Scope.Scope): Effect.Effect<void> =>
@@ -350,7 +365,7 @@ export class ConnectionImpl implements Connection {
     const { span } = this
     if (span === undefined) return
     span.attribute("reason", reason)
-    span.attribute("bytesIn", finite(this.bytesIn()))
+    span.attribute("bytesIn", finite(this.bytesIn))
     span.attribute("bytesOut", finite(this.bytesOut()))
     const lost = reason === "failed" || reason === "cut"
     endSpan(this.host.tracing, span, lost ? Exit.fail(`connection ${reason}`) : Exit.void)
@@ -371,7 +386,7 @@ export class ConnectionImpl implements Connection {
   /** One timer a connection, armed when a pull waits and looked at only when it fires. */
   private armTimeout(): void {
     const { firstByte, inactivity } = this.host.timeouts
-    const silent = this.bytesIn() === 0
+    const silent = this.bytesIn === 0
     const limit = silent ? Math.min(firstByte, inactivity) : inactivity
     if (limit === Infinity) return
     this.seenBytes = this.bytesOut()
@@ -382,7 +397,7 @@ export class ConnectionImpl implements Connection {
   private onTimeout(silent: boolean): void {
     this.cancelTimeout = undefined
     if (this.pulling === 0 || this.step !== "Serving") return
-    const stillSilent = silent && this.bytesIn() === 0
+    const stillSilent = silent && this.bytesIn === 0
     const sending = this.bytesOut() !== this.seenBytes || this.transport.bytesPending() > 0
     const expired = stillSilent || this.host.now() - this.lastActive >= this.host.timeouts.inactivity
     if (expired && !sending) {
@@ -423,7 +438,7 @@ export class ConnectionImpl implements Connection {
       phase: this.phase,
       exchanges: exchanges.map(({ label, since }) => ({ label, age: Math.max(0, now - since) })),
       age: Math.max(0, now - this.since),
-      bytesIn: finite(this.bytesIn()),
+      bytesIn: finite(this.bytesIn),
       bytesOut: finite(this.bytesOut()),
       bytesPending: finite(this.driver?.bytesPending?.() ?? this.transport.bytesPending())
     }

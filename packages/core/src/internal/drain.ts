@@ -2,6 +2,7 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import type * as Tracer from "effect/Tracer"
 import type { DrainProgress, DrainStage } from "../Drain.ts"
 import type { DrainReport, Outcome } from "../DrainReport.ts"
 import type { CloseError } from "../ListenerError.ts"
@@ -47,8 +48,7 @@ export class Drain {
   overtaken = false
   /** How many wait for the result: when nobody does, the owner's finalizer warns. */
   waiters = 0
-  /** Told of each stage as it begins, and how many are waited for then. */
-  onStage: ((stage: DrainStage, remaining: number) => void) | undefined
+  span: Tracer.Span | undefined
   private endLameDuck = false
   private endGrace = false
   private sweepCut = false
@@ -147,7 +147,7 @@ export class Drain {
 
   private enter(stage: DrainStage): void {
     this.stage = stage
-    this.onStage?.(stage, this.remaining)
+    this.span?.event(stage, this.life.clock.currentTimeNanosUnsafe(), { remaining: this.remaining })
     this.showProgress()
   }
 

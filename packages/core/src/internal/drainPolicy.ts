@@ -14,7 +14,7 @@ export const isIdle = (mode: IdleMode, openExchanges: number, pulling: boolean):
 /** What the decision is made from; times in monotonic milliseconds. */
 export interface View {
   readonly idle: boolean
-  /** Whether it has been idle, without a byte, through one whole read turn. */
+  /** Whether nothing that had arrived before is unread: a whole read turn brought nothing, or not all it could have. */
   readonly settled: boolean
   readonly now: number
   /** When its grace ends; set by the first idle look, so that one connection gets one grace. */

@@ -28,7 +28,7 @@ import { type BadOption, defaults, millis, resolve, type ResolvedDrain } from ".
 import { HostClose } from "./hostClose.ts"
 import { merge } from "./hostPolicy.ts"
 import type { ListenerImpl } from "./listener.ts"
-import { useCloseSpan } from "./tracing.ts"
+import { endSpan, startCloseSpan, type Tracing } from "./tracing.ts"
 
 /** Here and not in the public module, which could not be evaluated before this one. */
 export const TypeId = "~@effect-listener/core/ListenerHost"
@@ -67,6 +67,7 @@ export class HostImpl implements ListenerHost {
   readonly reserve: number
   readonly runFork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
 
+  private readonly tracing: Tracing
   private readonly drain: ResolvedDrain
   private readonly given: DrainOptions | undefined
   private readonly drainProgress = new Broadcast<DrainProgress>()
@@ -93,6 +94,7 @@ export class HostImpl implements ListenerHost {
     this.reserve = resolved.reserve
     this.given = options.drain
     this.clock = clock
+    this.tracing = { context, clock }
     this.runFork = Effect.runForkWith(context)
     this.released = released
   }
@@ -288,12 +290,8 @@ export class HostImpl implements ListenerHost {
     this.closing = closing
     // what arrived while the host was opening is served as it closes
     this.release()
-    const traced = useCloseSpan("ListenerHost.close", { host: this.name, reason }, parent, (span) => {
-      closing.span = Option.some(span)
-      return Effect.andThen(closing.run(), Deferred.await(closing.result))
-    })
-    // how it ended is told to those who wait for it
-    this.runFork(Effect.ignore(traced))
+    closing.span = startCloseSpan(this.tracing, "ListenerHost.close", { host: this.name, reason }, parent)
+    this.runFork(closing.run())
     return closing
   }
 
@@ -311,24 +309,32 @@ export class HostImpl implements ListenerHost {
   }
 
   readonly finished = (closing: HostClose, report: HostReport): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      const received = closing.waiters + this.closedWaiters > 0
+    Effect.sync(() => {
+      const exit = this.closeExit(closing, report)
+      this.record(closing, report, exit)
       this.report = report
       this.closing = undefined
       this.onProgress(closing.progress())
       this.drainProgress.endCurrent()
       Deferred.doneUnsafe(this.closedReport, Exit.succeed(report))
-      Deferred.doneUnsafe(closing.result, this.closeExit(closing, report))
-      const line = report.outcome !== "Drained" && !received ? Effect.logWarning : Effect.logInfo
-      // the listeners have named what they cut
-      const summary = format({ ...merge(report), cut: [], handlersLeftBehind: [] })
-      return Effect.annotateLogs(line(summary), {
-        event: "close",
-        host: this.name,
-        outcome: report.outcome,
-        cut: report.totals.cut
-      })
+      Deferred.doneUnsafe(closing.result, exit)
     })
+
+  /** Before anybody is woken by the end of a close, who may end the process. */
+  private record(closing: HostClose, report: HostReport, exit: Exit.Exit<HostReport, CloseError>): void {
+    const { outcome } = report
+    if (closing.span !== undefined) endSpan(this.tracing, closing.span, exit)
+    const received = closing.waiters + this.closedWaiters > 0
+    const level = outcome !== "Drained" && !received ? "Warn" : "Info"
+    // the listeners have named what they cut
+    const summary = format({ ...merge(report), cut: [], handlersLeftBehind: [] })
+    this.runFork(Effect.annotateLogs(Effect.logWithLevel(level)(summary), {
+      event: "close",
+      host: this.name,
+      outcome,
+      cut: report.totals.cut
+    }))
+  }
 
   private closeExit(closing: HostClose, report: HostReport): Exit.Exit<HostReport, CloseError> {
     if (closing.overtaken) return Exit.fail(new OperationAborted({ ...this.at, report: merge(report) }))

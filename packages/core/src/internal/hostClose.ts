@@ -58,7 +58,7 @@ export class HostClose {
   /** How many wait for the result: when nobody does, the host warns. */
   waiters = 0
   /** What the spans of its listeners' closes are below. */
-  span: Option.Option<Tracer.AnySpan> = Option.none()
+  span: Tracer.Span | undefined
 
   private readonly host: ClosingHost
   private readonly options: HostCloseOptions
@@ -135,7 +135,7 @@ export class HostClose {
     return Effect.gen({ self: this }, function*() {
       const { grace, drain } = this.mainShare()
       for (const listener of Array.from(this.host.main)) {
-        listener.beginLameDuck(this.drainOf(listener, { drain, grace }), this.reason, this.span)
+        listener.beginLameDuck(this.drainOf(listener, { drain, grace }), this.reason, Option.fromUndefinedOr(this.span))
       }
       this.showProgress()
       const over = () => this.endLameDuck || !this.anyMainOpen()
@@ -228,8 +228,9 @@ export class HostClose {
   }
 
   private begin(member: ListenerImpl | Member, time: Share): void {
-    if (isListener(member)) member.beginShutdown(this.drainOf(member, time), this.reason, this.span)
-    else this.host.runFork(this.shutdown(member, time))
+    if (isListener(member)) {
+      member.beginShutdown(this.drainOf(member, time), this.reason, Option.fromUndefinedOr(this.span))
+    } else this.host.runFork(this.shutdown(member, time))
   }
 
   private shutdown(member: Member, { drain }: Share): Effect.Effect<ReadonlyArray<DrainReport>> {

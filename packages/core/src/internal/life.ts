@@ -15,7 +15,13 @@ import { refuse } from "./handler.ts"
 import { Limits } from "./limits.ts"
 import { Signal } from "./signal.ts"
 import { monotonicMillis, Timers } from "./timers.ts"
-import type { Tracing } from "./tracing.ts"
+import type { ConnectionTracing } from "./tracing.ts"
+
+/**
+ * Who reads a socket stops when it has read so much that nobody took, Node at
+ * 16 or 64 KiB. A read turn that brought less has left nothing in the kernel.
+ */
+const fullRead = 16 * 1024
 
 /** What all lives of a listener share. */
 export interface LifeOptions {
@@ -28,7 +34,7 @@ export interface LifeOptions {
   readonly timeouts: ResolvedTimeouts
   /** What is counted over all lives. */
   readonly counts: Counts
-  readonly tracing: Tracing
+  readonly tracing: ConnectionTracing
   /** Remote addresses are not shown. */
   readonly maskRemote: boolean
 }
@@ -44,7 +50,7 @@ export class Life implements ConnectionHost {
   readonly context: Context.Context<never>
   readonly timeouts: ResolvedTimeouts
   readonly counts: Counts
-  readonly tracing: Tracing
+  readonly tracing: ConnectionTracing
   readonly maskRemote: boolean
   readonly timers: Timers
   readonly timed: boolean
@@ -135,10 +141,11 @@ export class Life implements ConnectionHost {
     const idle = connection.idle
     const now = this.now()
     const graceEnds = idle ? connection.graceEnd(this.drain.idleGrace) : now
-    switch (decide({ idle, settled: false, now, graceEnds })) {
+    switch (decide({ idle, settled: connection.caughtUp, now, graceEnds })) {
       case "Leave":
-      case "Goodbye":
         return
+      case "Goodbye":
+        return connection.sayGoodbye()
       case "Wait": {
         connection.settling = true
         this.timers.schedule(graceEnds, () => {
@@ -155,15 +162,16 @@ export class Life implements ConnectionHost {
   /** Waits one whole read turn and, when nothing happened in it, says goodbye. */
   private settle(connection: ConnectionImpl): void {
     connection.settling = true
-    const activity = connection.activity
+    const { activity, bytesIn, pulling } = connection
     // a fiber about to pull may have been made to yield: it is given its turn before the read turn begins
     const turn = Effect.andThen(Effect.yieldNow, connection.transport.settled)
     this.runFork(Effect.map(turn, () => {
       connection.settling = false
       if (connection.saidGoodbye || (connection.step !== "Serving" && connection.step !== "Handshake")) return
+      if (pulling > 0 && connection.bytesIn - bytesIn < fullRead) connection.catchUp()
       const idle = connection.idle
       const now = this.now()
-      const settled = connection.activity === activity
+      const settled = connection.caughtUp || connection.activity === activity
       const graceEnds = idle ? connection.graceEnd(this.drain.idleGrace) : now
       const decision = decide({ idle, settled, now, graceEnds })
       if (decision === "Goodbye") connection.sayGoodbye()

@@ -44,7 +44,7 @@ import { finish, handshake, isReady, type Registration, registrationTaker } from
 import { Life, type LifeOptions } from "./life.ts"
 import { publish } from "./metrics.ts"
 import { pump } from "./pump.ts"
-import { useCloseSpan } from "./tracing.ts"
+import { endSpan, startCloseSpan } from "./tracing.ts"
 import { fromBindError, transportFailure } from "./transportErrors.ts"
 
 /** Here and not in the public module, which could not be evaluated before this one. */
@@ -442,13 +442,9 @@ export class ListenerImpl implements Listener, Counted {
 
   /** Runs a drain in a fiber of its own, as a span of who asked for it. */
   private start(drain: Drain, parent: Option.Option<Tracer.AnySpan>): void {
-    const traced = useCloseSpan("Listener.close", { listener: this.name, reason: drain.reason }, parent, (span) => {
-      drain.onStage = (stage, remaining) =>
-        span.event(stage, this.options.clock.currentTimeNanosUnsafe(), { remaining })
-      return Effect.andThen(drain.run(), Deferred.await(drain.result))
-    })
-    // how it ended is told to those who wait for it
-    this.runFork(Effect.ignore(traced))
+    const attributes = { listener: this.name, reason: drain.reason }
+    drain.span = startCloseSpan(this.options.tracing, "Listener.close", attributes, parent)
+    this.runFork(drain.run())
   }
 
   /** Decides about a close: the drain it takes, or the report where it takes none. A lame duck comes before the transition. */
@@ -531,9 +527,9 @@ export class ListenerImpl implements Listener, Counted {
   }
 
   private drained(drain: Drain, report: DrainReport): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      const received = drain.waiters + this.closedWaiters > 0
-      this.count(report)
+    return Effect.sync(() => {
+      const exit = this.closeExit(drain, report)
+      this.record(drain, report, exit)
       this.drain = undefined
       this.binding = undefined
       this.boundAddress = undefined
@@ -544,22 +540,21 @@ export class ListenerImpl implements Listener, Counted {
       this.drainProgress.endCurrent()
       this.endClosers(this.life, drain.options.abortGrace)
       this.publish(report)
-      Deferred.doneUnsafe(drain.result, this.closeExit(drain, report))
-      const line = report.outcome !== "Drained" && !received ? Effect.logWarning : Effect.logInfo
-      return Effect.annotateLogs(line(format(report)), {
-        event: "close",
-        listener: this.name,
-        outcome: report.outcome,
-        cut: report.connections.cut
-      })
+      Deferred.doneUnsafe(drain.result, exit)
     })
   }
 
-  private count(report: DrainReport): void {
-    const { counts } = this.options
-    counts.closes[report.outcome]++
+  /** Before anybody is woken by the end of a close, who may end the process. */
+  private record(drain: Drain, report: DrainReport, exit: Exit.Exit<DrainReport, CloseError>): void {
+    const { counts, tracing } = this.options
+    const { outcome } = report
+    counts.closes[outcome]++
     counts.lastClose = report.duration
     counts.handlersLeftBehind += report.handlersLeftBehind.length
+    if (drain.span !== undefined) endSpan(tracing, drain.span, exit)
+    const received = drain.waiters + this.closedWaiters > 0
+    const level = outcome !== "Drained" && !received ? "Warn" : "Info"
+    this.log(level, "close", format(report), { outcome, cut: report.connections.cut })
   }
 
   private closeExit(drain: Drain, report: DrainReport): Exit.Exit<DrainReport, CloseError> {

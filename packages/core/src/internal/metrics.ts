@@ -19,7 +19,7 @@ export const publish = (context: Context.Context<never>, listener: string): Coun
   let named = countsOf.get(registry)
   if (named === undefined) countsOf.set(registry, named = new Map())
   const attributes = Context.get(context, Metric.CurrentMetricAttributes)
-  const key = JSON.stringify([listener, Object.entries(attributes).sort()])
+  const key = JSON.stringify([listener, Object.entries(attributes).sort(([a], [b]) => a < b ? -1 : 1)])
   let counts = named.get(key)
   if (counts === undefined) named.set(key, counts = new Counts())
   register(counts, context, listener)

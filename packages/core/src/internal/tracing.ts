@@ -14,6 +14,9 @@ import type * as Tracer from "effect/Tracer"
 export interface Tracing {
   readonly context: Context.Context<never>
   readonly clock: Clock.Clock
+}
+
+export interface ConnectionTracing extends Tracing {
   readonly connections: boolean
   readonly exchanges: boolean
 }
@@ -30,17 +33,17 @@ export const endSpan = ({ clock, context }: Tracing, span: Tracer.Span, exit: Ex
 }
 
 /** The span of a close: below that of who asked for it, not of who made the listener. */
-export const useCloseSpan = <A, E>(
+export const startCloseSpan = (
+  tracing: Tracing,
   name: string,
   attributes: Record<string, unknown>,
-  parent: Option.Option<Tracer.AnySpan>,
-  close: (span: Tracer.Span) => Effect.Effect<A, E>
-): Effect.Effect<A, E> =>
-  Effect.useSpan(
+  parent: Option.Option<Tracer.AnySpan>
+): Tracer.Span =>
+  startSpan(
+    tracing,
     name,
     Option.match(parent, {
       onNone: () => ({ attributes, root: true }),
       onSome: (parent) => ({ attributes, parent })
-    }),
-    close
+    })
   )

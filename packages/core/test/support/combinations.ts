@@ -152,7 +152,9 @@ const broken = (world: World, state: string, open: number, live: boolean): strin
   if (errors.length > 0) return errors.join(", ")
   if (state !== "Closed") return `the owner scope has closed, the state is ${state}`
   if (open !== 0) return `${open} server sockets are left`
-  if (new Set(accepted).size !== accepted.length && !live) return `a connection was accepted twice: ${accepted.join(", ")}`
+  if (new Set(accepted).size !== accepted.length && !live) {
+    return `a connection was accepted twice: ${accepted.join(", ")}`
+  }
   for (const report of reports) {
     const { total, ...ends } = report.connections
     const sum = Object.values(ends).reduce((a, b) => a + b, 0)

@@ -27,20 +27,24 @@ export interface Kind {
   readonly refusal: string
   /** How a connection is over that was cut: there is no reset on Unix sockets. */
   readonly cut: NetClient.Ending
+  /** How many bytes the kernel takes, by default, from a client of whom nobody reads. */
+  readonly mostUnread: number
 }
 
 export const tcp: Kind = {
   name: "TCP",
   transport: Effect.map(freePort(), (port) => NodeTcp.transport({ host: "127.0.0.1", port })),
   refusal: "ECONNREFUSED",
-  cut: "ECONNRESET"
+  cut: "ECONNRESET",
+  mostUnread: 512 * 1024
 }
 
 export const unix: Kind = {
   name: "Unix",
   transport: Effect.map(folder(), (path) => NodeUnix.transport({ path: Path.join(path, "s") })),
   refusal: "ENOENT",
-  cut: "FIN"
+  cut: "FIN",
+  mostUnread: 192 * 1024
 }
 
 export const kinds: ReadonlyArray<Kind> = [tcp, unix]

@@ -17,10 +17,12 @@ const turn = Effect.yieldNowWith(Number.MAX_SAFE_INTEGER)
 const gone = (cause: string): TransportAcceptError =>
   new TransportAcceptError({ class: "fatal", code: "EBADF", cause: new Error(cause) })
 
-export class MemoryListener<Connection extends { readonly sequence: number }> {
+export class MemoryListener<Connection> {
   readonly #backlog: number
   readonly #failures: Array<TransportAcceptError>
   readonly #discard: (connection: Connection) => void
+  readonly #sequence: (connection: Connection) => number
+  readonly #before: ((connection: Connection) => TransportAcceptError | undefined) | undefined
   readonly #line: Line<Connection, TransportAcceptError>
   #queue: Array<Connection> = []
   #gone: TransportAcceptError | undefined
@@ -33,10 +35,16 @@ export class MemoryListener<Connection extends { readonly sequence: number }> {
     readonly failures: Array<TransportAcceptError>
     /** Ends a connection that nobody can accept any more. */
     readonly discard: (connection: Connection) => void
+    /** Its place in the order in which they were accepted. */
+    readonly sequence: (connection: Connection) => number
+    /** What an accept of this connection fails with; asked until there is nothing more. */
+    readonly before?: ((connection: Connection) => TransportAcceptError | undefined) | undefined
   }) {
     this.#backlog = options.backlog
     this.#failures = options.failures
     this.#discard = options.discard
+    this.#sequence = options.sequence
+    this.#before = options.before
     this.#line = new Line({
       take: () => this.#take(),
       giveBack: (connection) => this.#giveBack(connection),
@@ -111,15 +119,19 @@ export class MemoryListener<Connection extends { readonly sequence: number }> {
     if (this.#gone !== undefined) return Exit.fail(this.#gone)
     const failure = this.#failures.shift()
     if (failure !== undefined) return Exit.fail(failure)
-    const first = this.#queue.shift()
+    const first = this.#queue[0]
     if (first === undefined) return undefined
+    const error = this.#before?.(first)
+    if (error !== undefined) return Exit.fail(error)
+    this.#queue.shift()
     this.#accepted++
     return Exit.succeed(first)
   }
 
   #giveBack(connection: Connection): void {
     if (this.#gone !== undefined) return this.#discard(connection)
-    const later = this.#queue.findIndex((other) => other.sequence > connection.sequence)
+    const place = this.#sequence(connection)
+    const later = this.#queue.findIndex((other) => this.#sequence(other) > place)
     this.#queue.splice(later === -1 ? this.#queue.length : later, 0, connection)
     this.#line.serve()
   }

@@ -44,7 +44,7 @@ const broken = (law: number, name: string, check: string, change: Change): Broke
         ...original,
         accept: Effect.map(original.accept, (connection) => ({ ...connection, ...changed(connection) }))
       }
-      return { ...bound, ...change.bound?.(bound) }
+      return { address: bound.address, accept: bound.accept, stop: bound.stop, ...change.bound?.(bound) }
     })
     return subjectOf(transport, change.bind === undefined ? bind : change.bind(bind))
   })

