@@ -2,7 +2,7 @@ import { ListenerMetrics } from "@effect-listener/core"
 import { type Context, Effect, Metric } from "effect"
 
 /** A metric registry of the test's own. */
-export const withRegistry = Effect.provideService(Metric.MetricRegistry, new Map())
+const withRegistry = Effect.provideService(Metric.MetricRegistry, new Map())
 
 type Attributes = { readonly [name: string]: string }
 

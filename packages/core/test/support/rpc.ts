@@ -4,7 +4,7 @@ import { MemoryTransport } from "@effect-listener/testing"
 import { Context, Deferred, Effect, Layer, Queue, Schema, Stream } from "effect"
 import { Rpc, RpcGroup, RpcSerialization, RpcServer } from "effect/rpc"
 
-export class Calls extends RpcGroup.make(
+class Calls extends RpcGroup.make(
   Rpc.make("hold", { payload: { text: Schema.String }, success: Schema.String }),
   Rpc.make("count", { payload: { to: Schema.Int }, success: Schema.Int, stream: true }),
   Rpc.make("die"),

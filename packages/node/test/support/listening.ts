@@ -31,7 +31,7 @@ export interface Kind {
   readonly mostUnread: number
 }
 
-export const tcp: Kind = {
+const tcp: Kind = {
   name: "TCP",
   transport: Effect.map(freePort(), (port) => NodeTcp.transport({ host: "127.0.0.1", port })),
   refusal: "ECONNREFUSED",

@@ -185,7 +185,7 @@ export interface Peer {
   readonly rest: Effect.Effect<{ readonly bytes: Uint8Array; readonly how: "Fin" | "Reset" }>
 }
 
-export const peerOf = (client: Client): Peer => {
+const peerOf = (client: Client): Peer => {
   let pending: Uint8Array = new Uint8Array(0)
   const more = Effect.map(client.read, (bytes) => {
     pending = concat([pending, bytes])
