@@ -1,9 +1,6 @@
 import { ListenerMetrics } from "@effect-listener/core"
 import { type Context, Effect, Metric } from "effect"
 
-/** A metric registry of the test's own. */
-const withRegistry = Effect.provideService(Metric.MetricRegistry, new Map())
-
 type Attributes = { readonly [name: string]: string }
 
 /** What a counter or gauge of this listener says now. */
