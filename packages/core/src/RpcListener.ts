@@ -139,7 +139,7 @@ export const makeProtocolSocketServer: Effect.Effect<
  *   const listener = yield* Effect.provide(Listener.Listener, yield* Layer.build(server))
  *   yield* transport.connect
  *   const report = yield* listener.close({ idleGrace: 0 })
- *   console.log(report.outcome, report.connections.idle) // => Drained 1
+ *   console.log(report.outcome) // => Drained
  * })
  *
  * await Effect.runPromise(Effect.scoped(program))

@@ -159,7 +159,7 @@ export const closeOnAbort = (
 /** Admission's refusal, in the clear: come again, but not all at once. */
 const refuseWith503 = (connection: Connection): Effect.Effect<void> =>
   Effect.flatMap(
-    Random.nextIntBetween(1, 6),
+    Random.nextIntBetween(1, 5),
     (seconds) =>
       Effect.flatMap(connection.transport.socket.writer, (writer) =>
         writer.write(
