@@ -129,6 +129,32 @@ export const checks: ReadonlyArray<Check> = [
       })
   },
   {
+    about: "interruption",
+    name: "acceptAll hands over what is queued and what comes, and interrupted loses nothing",
+    run: (subject) =>
+      Effect.gen(function*() {
+        const bound = yield* bind(subject)
+        if (bound.acceptAll === undefined) return
+        for (let i = 0; i < 12; i++) {
+          const arrived: Array<TransportConnection> = []
+          const queued = yield* connect(subject)
+          if (i % 2 === 0) yield* turns(3)
+          const accepting = yield* start(bound.acceptAll((connection) => {
+            arrived.push(connection)
+          }))
+          const coming = yield* connect(subject)
+          yield* moment(i)
+          yield* within("interrupting acceptAll", Fiber.interrupt(accepting))
+          const late = yield* connect(subject)
+          const before = arrived.length
+          while (arrived.length < 3) arrived.push(yield* accept(bound))
+          yield* ensure(before <= 2, "acceptAll handed over a connection after it was interrupted")
+          yield* many(3, (index) => greet(arrived[index]!, [queued, coming, late][index]!))
+          for (const connection of arrived) yield* connection.destroy
+        }
+      })
+  },
+  {
     about: "sweep",
     name: "stop completes when all that was queued has been handed over",
     run: (subject) =>
