@@ -14,6 +14,7 @@ import * as HttpRouter from "effect/http/HttpRouter"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import { announce } from "./support/announce.ts"
+import { countRequests } from "./support/countRequests.ts"
 import * as Env from "./support/env.ts"
 import { routes } from "./support/httpRoutes.ts"
 import { tls } from "./support/tls.ts"
@@ -27,7 +28,9 @@ const server = Layer.unwrap(Effect.gen(function*() {
   )
 }))
 
-const program = HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true }).pipe(Layer.provide(server))
+const app = Layer.merge(routes, countRequests)
+
+const program = HttpRouter.serve(app, { disableLogger: true, disableListenLog: true }).pipe(Layer.provide(server))
 
 // stdout is for the JSON lines
 NodeMain.runMain(Effect.provideService(Layer.launch(program), Logger.LogToStderr, true))

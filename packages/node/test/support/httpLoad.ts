@@ -5,6 +5,7 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Net from "node:net"
+import * as Tls from "node:tls"
 
 export interface Load {
   sent: number
@@ -15,26 +16,36 @@ export interface Load {
   cut: number
 }
 
+export interface Options {
+  readonly clients: number
+  /** Milliseconds between an answer and the next request. */
+  readonly pause: () => number
+  readonly tls?: boolean | undefined
+}
+
 const request = "GET / HTTP/1.1\r\nHost: test\r\n\r\n"
 
 class Client {
   private readonly port: number
-  private readonly pause: () => number
+  private readonly options: Options
   private readonly load: Load
   private readonly done: () => void
   private waiting = false
   private text = ""
 
-  constructor(port: number, pause: () => number, load: Load, done: () => void) {
+  constructor(port: number, options: Options, load: Load, done: () => void) {
     this.port = port
-    this.pause = pause
+    this.options = options
     this.load = load
     this.done = done
     this.connect()
   }
 
   private connect(): void {
-    const socket = Net.connect({ port: this.port, host: "127.0.0.1", noDelay: true })
+    const { pause, tls = false } = this.options
+    const to = { port: this.port, host: "127.0.0.1" }
+    const socket = tls ? Tls.connect({ ...to, rejectUnauthorized: false }) : Net.connect(to)
+    socket.setNoDelay()
     let over = false
     const ended = (again: boolean) => {
       if (over) return
@@ -47,7 +58,7 @@ class Client {
       if (again) this.connect()
       else this.done()
     }
-    socket.on("connect", () => this.ask(socket))
+    socket.on(tls ? "secureConnect" : "connect", () => this.ask(socket))
     socket.on("data", (chunk) => {
       this.text += chunk.toString("latin1")
       if (!this.text.endsWith("\r\n\r\nok")) return
@@ -56,9 +67,9 @@ class Client {
       this.waiting = false
       this.load.answered++
       if (close) return ended(true)
-      const pause = this.pause()
-      if (pause === 0) this.ask(socket)
-      else setTimeout(() => this.ask(socket), pause)
+      const millis = pause()
+      if (millis === 0) this.ask(socket)
+      else setTimeout(() => this.ask(socket), millis)
     })
     socket.on("end", () => ended(true))
     socket.on("error", (error: NodeJS.ErrnoException) => ended(error.code !== "ECONNREFUSED"))
@@ -73,20 +84,17 @@ class Client {
   }
 }
 
-/**
- * So many clients, each pausing between an answer and its next request;
- * `refused` completes when the server is gone for all of them.
- */
+/** So many clients; `refused` completes when the server is gone for all of them. */
 export const start = (
   port: number,
-  options: { readonly clients: number; readonly pause: () => number }
+  options: Options
 ): Effect.Effect<{ readonly load: Load; readonly refused: Effect.Effect<void> }, never, Scope.Scope> =>
   Effect.sync(() => {
     const load: Load = { sent: 0, answered: 0, lost: 0, cut: 0 }
     let left = options.clients
     let resume = () => {}
     for (let client = 0; client < options.clients; client++) {
-      new Client(port, options.pause, load, () => {
+      new Client(port, options, load, () => {
         left--
         if (left === 0) resume()
       })
