@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { temporaryFolder } from "../temporaryFolder.ts"
+import { unavailable } from "../verify/postgres.ts"
 import type { Outcome, Step } from "../verify/run.ts"
 import { run } from "../verify/run.ts"
 import { summarize } from "../verify/summary.ts"
@@ -144,6 +145,14 @@ describe("tools", () => {
       missing(tools.map((tool) => tool.name), ""),
       "needs chromium and curl and go and wrk, not found on the PATH"
     )
+  })
+
+  it("says why there is no PostgreSQL, to the tests that need it", () => {
+    const reason = unavailable("plan9-vax")
+    assert.strictEqual(reason, "npm brings no PostgreSQL for this platform")
+    assert.strictEqual(missing(["postgres"], "", reason), reason)
+    assert.strictEqual(missing(["curl", "postgres"], "", reason), `needs curl, not found on the PATH; ${reason}`)
+    assert.isUndefined(missing([], "", reason))
   })
 })
 

@@ -6,6 +6,7 @@
  */
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import { unavailable } from "./postgres.ts"
 
 export interface Tool {
   /** The tag. */
@@ -32,12 +33,14 @@ export const find = (tool: Tool, path: string = process.env["PATH"] ?? ""): stri
     .flatMap((folder) => tool.executables.map((executable) => Path.join(folder, executable)))
     .find(isExecutable)
 
-/** The tools as vitest's tags: a test whose tool is missing is not run. */
-export const tags = tools.map((tool) => ({
-  name: tool.name,
-  description: tool.description,
-  skip: find(tool) === undefined
-}))
+/** Found out once: it takes a process. */
+const withoutPostgres = unavailable()
+
+/** What tests need, as vitest's tags: a test whose need is not met is not run. */
+export const tags = [
+  ...tools.map((tool) => ({ name: tool.name, description: tool.description, skip: find(tool) === undefined })),
+  { name: "postgres", description: "a PostgreSQL, which npm brings", skip: withoutPostgres !== undefined }
+]
 
 function isExecutable(file: string): boolean {
   try {
@@ -49,7 +52,15 @@ function isExecutable(file: string): boolean {
 }
 
 /** Why a test with these tags cannot run here. */
-export const missing = (tags: ReadonlyArray<string>, path?: string): string | undefined => {
+export const missing = (
+  tags: ReadonlyArray<string>,
+  path?: string,
+  postgres: string | undefined = withoutPostgres
+): string | undefined => {
   const names = tools.filter((tool) => tags.includes(tool.name) && find(tool, path) === undefined)
-  return names.length === 0 ? undefined : `needs ${names.map((tool) => tool.name).join(" and ")}, not found on the PATH`
+  const reasons = [
+    ...names.length === 0 ? [] : [`needs ${names.map((tool) => tool.name).join(" and ")}, not found on the PATH`],
+    ...tags.includes("postgres") && postgres !== undefined ? [postgres] : []
+  ]
+  return reasons.length === 0 ? undefined : reasons.join("; ")
 }

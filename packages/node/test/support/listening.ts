@@ -74,7 +74,7 @@ export function folder(): Effect.Effect<string, never, Scope.Scope> {
  * A port nobody listens on, below those that the system gives to clients: a
  * client of this machine can connect to its own port while nobody listens there.
  */
-function freePort(): Effect.Effect<number> {
+export function freePort(): Effect.Effect<number> {
   return Effect.suspend(() => {
     const port = 20_000 + Math.floor(Math.random() * 12_000)
     const bindOnce = NodeTcp.transport({ host: "127.0.0.1", port }).bind
