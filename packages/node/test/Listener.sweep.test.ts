@@ -116,7 +116,8 @@ describe.each(kinds)("the sweep of the accept queue, $name", (kind) => {
         `${kind.name}, ${closes} closes under 32 clients: ${answered} answered, ${refused} refused, ` +
           `${unserved} ended unasked, ${late.length} reset after the last accept`
       )
-      // who connects after the close was called is promised nothing: counted and printed, because it depends on the machine
+      // nothing in Node prevents a connection between the last accept and close(2): the sweep makes it rare
+      assert.isBelow(late.length, closes)
       assert.isAtLeast(answered, closes * perLife)
     }))
 })

@@ -72,6 +72,8 @@ class NetListener {
   /** What the next accept fails with: the latest error, and a fatal one for ever. */
   private failure: TransportAcceptError | undefined
   private arrived = 0
+  /** What arrives stays in the queue. */
+  private sweeping = false
   /** Sockets that found the queue full, on their way out. */
   private readonly leaving = new Set<Net.Socket>()
   private onLeft: (() => void) | undefined
@@ -177,10 +179,10 @@ class NetListener {
 
   private onConnection(socket: Net.Socket): void {
     this.arrived++
-    if (this.arrive !== undefined) return this.arrive(this.binding.connect(socket))
+    if (this.arrive !== undefined && !this.sweeping) return this.arrive(this.binding.connect(socket))
     if (this.queue.length >= this.binding.backlog) return this.turnAway(socket)
     this.queue.push(this.binding.connect(socket))
-    this.wakeNext()
+    if (!this.sweeping) this.wakeNext()
   }
 
   private onAcceptError(cause: unknown): void {
@@ -205,7 +207,8 @@ class NetListener {
   private get stop(): Effect.Effect<void> {
     return this.withdraw.pipe(
       Effect.andThen(Effect.suspend(() => this.server.listening ? this.sweep : Effect.void)),
-      Effect.andThen(this.unlisten)
+      Effect.andThen(this.unlisten),
+      Effect.ensuring(this.handOutSwept)
     )
   }
 
@@ -224,8 +227,14 @@ class NetListener {
   /**
    * Turns the event loop, in which libuv accepts one connection a turn, until
    * the kernel's queue was empty or all that was in it at the beginning is out.
+   *
+   * Who is taken out waits until nobody listens any more: answered at once,
+   * clients that come back as soon as they have their answer would fill the
+   * queue as fast as it empties, and make the turns long: and who connects in
+   * the last of them is reset.
    */
   private readonly sweep: Effect.Effect<void> = Effect.callback<void>((resume) => {
+    this.sweeping = true
     const first = this.arrived
     let before = first
     let quiet = 0
@@ -237,6 +246,11 @@ class NetListener {
     }
     let immediate = setImmediate(turn)
     return Effect.sync(() => clearImmediate(immediate))
+  })
+
+  private readonly handOutSwept: Effect.Effect<void> = Effect.sync(() => {
+    this.sweeping = false
+    for (let left = this.queue.length; left > 0; left--) this.wakeNext()
   })
 
   get close(): Effect.Effect<void> {
