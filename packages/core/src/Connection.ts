@@ -17,6 +17,7 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
+import type * as Tracer from "effect/Tracer"
 import type { ConnectionInfo, ConnectionPhase } from "./DrainReport.ts"
 import type { LingerOptions, TransportConnection } from "./Transport.ts"
 
@@ -151,8 +152,11 @@ export interface ProtocolDriver {
  * - `review`: something ended: look again whether the connection is idle.
  * - `ended`: the transport is gone; the last thing a driver says.
  * - `refused`: a request was read after a goodbye and not executed.
- * - `exchanged`: something that was in flight has ended, and how many
- *   milliseconds it took: for metrics only.
+ * - `began`: something is in flight from now on: for metrics and spans only.
+ *   Answers its span, where exchanges are traced.
+ * - `exchanged`: something that began has ended: how many milliseconds it took,
+ *   and its span. Called once for each that began, at the latest with `ended`.
+ * - `traced`: exchanges are traced: `began` needs a label.
  * - `linger`: how long a goodbye that begins now may wait for the peer.
  * - `now`: milliseconds of the listener's monotonic clock.
  *
@@ -164,7 +168,9 @@ export interface ProtocolEvents {
   readonly review: () => void
   readonly ended: (reason: "normal" | "byPeer" | "failed") => void
   readonly refused: () => void
-  readonly exchanged: (millis: number) => void
+  readonly began: (label: string | undefined) => Tracer.Span | undefined
+  readonly exchanged: (millis: number, span: Tracer.Span | undefined) => void
+  readonly traced: boolean
   readonly linger: () => LingerOptions
   readonly now: () => number
 }

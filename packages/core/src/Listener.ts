@@ -481,6 +481,23 @@ export const drive = (
   internalDriver.drive(connection as ConnectionImpl, attach)
 
 /**
+ * Closes a listener whose report nobody will receive, such as in a finalizer:
+ * for protocol packages.
+ *
+ * **Details**
+ *
+ * Brings any state to `Closed` with the listener's own options, joins a close
+ * that runs, and never fails. The log line of a close that was not clean is a
+ * warning, as it is when the listener's scope closes it.
+ *
+ * @stability experimental
+ * @category running
+ * @since 0.1.0
+ */
+export const shutdown = (listener: Listener, reason: string): Effect.Effect<void> =>
+  Effect.asVoid(implementation(listener).shutdown(reason, { limit: Infinity, received: false }))
+
+/**
  * Binds the transport and begins to accept.
  *
  * @stability experimental

@@ -548,6 +548,29 @@ describe("the lifetime of a listener", () => {
       Effect.gen(function*() {
         assert.deepStrictEqual(yield* unclean(() => Effect.void), ["Warn"])
       }))
+
+    it.effect.each(["its scope", "shutdown"] as const)(
+      "is a warning, too, when %s waited for it",
+      (by) =>
+        Effect.gen(function*() {
+          const lines: Array<string> = []
+          const logger = Logger.make(({ fiber, logLevel }) => {
+            if (fiber.getRef(References.CurrentLogAnnotations)["event"] === "close") lines.push(logLevel)
+          })
+          const ending = yield* start(
+            Effect.scoped(Effect.gen(function*() {
+              const transport = yield* MemoryTransport.make()
+              const listener = yield* Listener.listen(transport, { drain: quick })
+              yield* start(Effect.ignore(Listener.serve(listener, () => Effect.never)))
+              yield* transport.connect
+              if (by === "shutdown") yield* Listener.shutdown(listener, "test")
+            })).pipe(Effect.provide(Logger.layer([logger])))
+          )
+          yield* TestClock.adjust("1 minute")
+          yield* Fiber.join(ending)
+          assert.deepStrictEqual(lines, ["Warn"])
+        })
+    )
   })
 
   describe("the owner scope", () => {

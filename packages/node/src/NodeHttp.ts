@@ -14,7 +14,7 @@
 import type { AdmissionOptions, TimeoutOptions as ListenerTimeoutOptions } from "@effect-listener/core/Admission"
 import type { Connection } from "@effect-listener/core/Connection"
 import type { DrainOptions } from "@effect-listener/core/Drain"
-import { Listener } from "@effect-listener/core/Listener"
+import { Listener, type TracingOptions } from "@effect-listener/core/Listener"
 import type { NotSupported } from "@effect-listener/core/ListenerError"
 import type { Transport } from "@effect-listener/core/Transport"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
@@ -91,6 +91,9 @@ export interface TimeoutOptions extends ListenerTimeoutOptions {
  * - `halfOpen`: whether a client that ends its side after its request still gets
  *   the answer. Default `false`: the handler is interrupted, because most
  *   clients that do so have gone.
+ * - `tracing`: spans of connections and of exchanges, as for any listener.
+ *   Effect's own span of a request is made as it always is.
+ * - `maskRemote`: reports, logs and spans of the listener show no remote address.
  *
  * @stability experimental
  * @category options
@@ -102,6 +105,8 @@ export interface Options extends NodeHttpServer.Options {
   readonly admission?: AdmissionOptions | undefined
   readonly timeouts?: TimeoutOptions | undefined
   readonly halfOpen?: boolean | undefined
+  readonly tracing?: TracingOptions | undefined
+  readonly maskRemote?: boolean | undefined
 }
 
 /**

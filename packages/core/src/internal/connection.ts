@@ -197,14 +197,14 @@ export class ConnectionImpl implements Connection {
 
   // --- exchanges -------------------------------------------------------------------------------------------------
 
-  readonly beginExchange = (label: string): () => void => {
+  readonly beginExchange = (label: string): () => void => this.openExchange(label, this.startExchangeSpan(label))
+
+  /** The span of an exchange of callback code, where exchanges are traced. */
+  startExchangeSpan(label: string): Tracer.Span | undefined {
     const { tracing } = this.host
-    return this.openExchange(
-      label,
-      tracing.exchanges
-        ? startSpan(tracing, "Listener.exchange", { ...this.exchangeSpan(label), ...parentOf(this.span) })
-        : undefined
-    )
+    return tracing.exchanges
+      ? startSpan(tracing, "Listener.exchange", { ...this.exchangeSpan(label), ...parentOf(this.span) })
+      : undefined
   }
 
   private exchangeSpan(label: string) {

@@ -6,6 +6,7 @@ import type { Taker } from "./acceptQueue.ts"
 import type { ConnectionImpl } from "./connection.ts"
 import { finish, handshake, isReady, refuseWith } from "./handler.ts"
 import type { Life } from "./life.ts"
+import { endSpan } from "./tracing.ts"
 
 /** How a protocol begins to drive a connection. */
 export type Attach = (connection: Connection, events: ProtocolEvents) => ProtocolDriver
@@ -77,10 +78,15 @@ const begin = (connection: ConnectionImpl, attach: Attach, ended: (ended: Ended)
     },
     ended,
     refused: host.refused,
-    exchanged: (millis) => {
+    began: (label) => {
       host.counts.exchanges++
-      host.counts.exchangeEnded(millis)
+      return label === undefined ? undefined : connection.startExchangeSpan(label)
     },
+    exchanged: (millis, span) => {
+      host.counts.exchangeEnded(millis)
+      if (span !== undefined) endSpan(host.tracing, span, Exit.void)
+    },
+    traced: host.tracing.exchanges,
     linger: host.linger,
     now: host.now
   })

@@ -510,18 +510,18 @@ export class ListenerImpl implements Listener, Counted {
       }))
   }
 
-  readonly closed: Effect.Effect<DrainReport> = Effect.suspend(() => this.endOf(this.life, this.closedReport))
+  readonly closed: Effect.Effect<DrainReport> = Effect.suspend(() => this.endOf(this.life, this.closedReport, true))
 
   /** The end of one life, also when another has begun before the caller looks. */
-  private endOf(life: Life, report: Deferred.Deferred<DrainReport>): Effect.Effect<DrainReport> {
+  private endOf(life: Life, report: Deferred.Deferred<DrainReport>, received: boolean): Effect.Effect<DrainReport> {
     return Effect.withFiber((fiber) => {
       if (Deferred.isDoneUnsafe(report)) return Deferred.await(report)
       life.wait(fiber, this.drain !== undefined)
-      this.closedWaiters++
+      if (received) this.closedWaiters++
       return Effect.onExit(Deferred.await(report), (exit) =>
         Effect.sync(() => {
           life.stopWaiting(fiber)
-          if (Exit.isFailure(exit)) this.closedWaiters--
+          if (received && Exit.isFailure(exit)) this.closedWaiters--
         }))
     })
   }
@@ -629,11 +629,17 @@ export class ListenerImpl implements Listener, Counted {
     else this.beginClose(options, reason, parent)
   }
 
-  /** Brings any state to `Closed`; joins a close that runs, with the smaller deadline. Never fails. */
-  shutdown(reason: string, limit: number): Effect.Effect<DrainReport> {
+  /**
+   * Brings any state to `Closed`; joins a close that runs, with the smaller deadline. Never fails. A report that its
+   * caller does not receive, like nobody else, is logged as a warning where it is not clean.
+   */
+  shutdown(
+    reason: string,
+    { limit, received }: { readonly limit: number; readonly received: boolean }
+  ): Effect.Effect<DrainReport> {
     return Effect.suspend(() => {
       this.beginShutdown({ ...this.drainOptions, deadline: Math.min(limit, this.drainOptions.deadline) }, reason)
-      return Effect.andThen(this.releasing, this.endOf(this.life, this.closedReport))
+      return Effect.andThen(this.releasing, this.endOf(this.life, this.closedReport, received))
     })
   }
 
@@ -678,14 +684,11 @@ export class ListenerImpl implements Listener, Counted {
   /** The finalizer of `make`: nothing of the listener is left when it is done. */
   readonly finish: Effect.Effect<void> = Effect.suspend(() => {
     this.finished = true
-    // who finishes a listener does not receive the report: an unclean one is logged
-    const waiters = this.closedWaiters
-    const closed = this.shutdown("scope closed", Infinity)
+    const closed = this.shutdown("scope closed", { limit: Infinity, received: false })
     const { life } = this
     return closed.pipe(
       Effect.tap(() => life.signal.until(() => life.connections.closers.size === 0)),
       Effect.andThen(Effect.sync(() => {
-        this.closedWaiters = waiters
         this.stateChanges.end()
         this.drainProgress.end()
         this.options.counts.listeners.delete(this)
@@ -773,7 +776,7 @@ export const make = (
               ? Result.succeed(Infinity)
               : millis("deadline", deadline, { infinite: true })
             return Effect.map(
-              listener.shutdown(reason, Result.getOrElse(limit, () => Infinity)),
+              listener.shutdown(reason, { limit: Result.getOrElse(limit, () => Infinity), received: true }),
               (report) => [report]
             )
           },

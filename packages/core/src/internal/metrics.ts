@@ -20,8 +20,10 @@ export const publish = (context: Context.Context<never>, listener: string): Coun
   if (named === undefined) countsOf.set(registry, named = new Map())
   const attributes = Context.get(context, Metric.CurrentMetricAttributes)
   const key = JSON.stringify([listener, Object.entries(attributes).sort(([a], [b]) => a < b ? -1 : 1)])
-  let counts = named.get(key)
-  if (counts === undefined) named.set(key, counts = new Counts())
+  const known = named.get(key)
+  if (known !== undefined) return known
+  const counts = new Counts()
+  named.set(key, counts)
   register(counts, context, listener)
   return counts
 }
@@ -68,10 +70,8 @@ const register = (counts: Counts, context: Context.Context<never>, listener: str
   }
   counter(ListenerMetrics.requestsRefused, () => counts.requestsRefused)
 
-  const acceptErrors = (code: string) =>
+  counts.onNewError = (code) =>
     counter(ListenerMetrics.acceptErrors, () => counts.acceptErrors.get(code) ?? 0, { code })
-  for (const code of counts.acceptErrors.keys()) acceptErrors(code)
-  counts.onNewError = acceptErrors
 
   counter(ListenerMetrics.exchanges, () => counts.exchanges)
   gauge(ListenerMetrics.exchangesOpen, () => counts.exchanges - counts.exchangeTime.count)

@@ -5,7 +5,7 @@
 import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
 import type * as Http from "node:http"
 import type * as Net from "node:net"
-import type { Ending, HttpConnection, InFlight, Protocol } from "./httpConnection.ts"
+import type { Begun, Ending, HttpConnection, InFlight, Protocol } from "./httpConnection.ts"
 
 /** What is discarded of a request body nobody read, to keep the connection; Effect's own limit, in bytes. */
 const maxDiscarded = 256 * 1024
@@ -30,6 +30,11 @@ export class Http1Protocol implements Protocol {
   private newest: Http.ServerResponse | undefined
   private requestedAt = 0
   private answeredAt = performance.now()
+  /** How many requests have no answer yet; the oldest of them; and those pipelined behind it. */
+  private unanswered = 0
+  private oldestSince = 0
+  private oldestSpan: Begun["span"]
+  private pipelined: Array<Begun> | undefined
   /** The bytes on the wire when the last message was known to be whole. */
   private wholeUntil: number
   /** When it was first noticed that half a message had arrived. */
@@ -59,6 +64,7 @@ export class Http1Protocol implements Protocol {
     }
     this.newest = response
     this.requestedAt = performance.now()
+    this.began(request)
     this.wholeUntil = this.owner.raw.bytesRead
     this.halfSince = undefined
     response.detachSocket = onDetach
@@ -109,7 +115,34 @@ export class Http1Protocol implements Protocol {
   /** A response has been handed to the kernel, to its last byte. */
   answered(response: Http.ServerResponse): void {
     this.answeredAt = performance.now()
+    this.oldestEnded()
     if (hasBody(response.req)) this.wholeUntil = this.owner.raw.bytesRead
+  }
+
+  private began({ method, url }: Http.IncomingMessage): void {
+    const span = this.owner.began(this.owner.traced ? label(method, url) : undefined)
+    if (this.unanswered++ > 0) {
+      ;(this.pipelined ??= []).push({ since: this.requestedAt, span })
+      return
+    }
+    this.oldestSince = this.requestedAt
+    this.oldestSpan = span
+  }
+
+  /** Answers go out in the order of their requests. */
+  private oldestEnded(): void {
+    if (this.unanswered === 0) return
+    this.owner.ended(this.oldestSince, this.oldestSpan, this.answeredAt)
+    this.unanswered--
+    const next = this.pipelined?.shift()
+    this.oldestSpan = next?.span
+    if (next !== undefined) this.oldestSince = next.since
+  }
+
+  /** What is not answered now ends without an answer. */
+  over(): void {
+    if (this.unanswered > 0) this.answeredAt = performance.now()
+    while (this.unanswered > 0) this.oldestEnded()
   }
 
   /** An early answer is out and the client still sends: it is let, because it may read only when it has sent all. */
@@ -165,6 +198,7 @@ export class Http1Protocol implements Protocol {
   }
 
   closed(): Ending {
+    this.over()
     if (this.socket.readableEnded || this.socket.errored !== null) return "byPeer"
     return this.newest !== undefined && !this.newest.writableFinished ? "failed" : "normal"
   }

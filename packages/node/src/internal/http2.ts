@@ -7,7 +7,7 @@ import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
 import * as Http2 from "node:http2"
 import type * as Net from "node:net"
 import { label } from "./http1.ts"
-import type { Ending, HttpConnection, InFlight, Protocol } from "./httpConnection.ts"
+import type { Begun, Ending, HttpConnection, InFlight, Protocol } from "./httpConnection.ts"
 
 /** Milliseconds; `Infinity` where there is no limit. */
 export interface SessionLimits {
@@ -19,16 +19,20 @@ export interface SessionLimits {
   readonly request: number
 }
 
+interface Exchange extends InFlight, Begun {
+  ended: boolean
+}
+
 export class Http2Protocol implements Protocol {
   readonly name = "h2"
   private readonly owner: HttpConnection
   private readonly socket: Net.Socket
   private readonly session: Http2.ServerHttp2Session
   private readonly limits: SessionLimits
-  private readonly streams = new Map<Http2.ServerHttp2Stream, InFlight>()
+  private readonly streams = new Map<Http2.ServerHttp2Stream, Exchange>()
   private readonly bornAt = performance.now()
   private everActive = false
-  private newest: InFlight | undefined
+  private newest: Exchange | undefined
   private activeAt = this.bornAt
   private seenBytes = 0
   private timer: NodeJS.Timeout | undefined
@@ -53,7 +57,9 @@ export class Http2Protocol implements Protocol {
     const { stream } = request
     const now = performance.now()
     this.everActive = true
-    this.newest = { label: label(request.method, request.url), since: now }
+    const name = label(request.method, request.url)
+    const span = this.owner.began(this.owner.traced ? name : undefined)
+    this.newest = { label: name, since: now, span, ended: false }
     this.streams.set(stream, this.newest)
     stream.once("close", () => this.streamClosed(stream))
     this.checkBy(now + this.limits.request)
@@ -62,12 +68,20 @@ export class Http2Protocol implements Protocol {
   }
 
   private streamClosed(stream: Http2.ServerHttp2Stream): void {
+    const exchange = this.streams.get(stream)
+    if (exchange !== undefined) this.exchangeEnded(exchange)
     this.streams.delete(stream)
     this.activeAt = performance.now()
     if (this.streams.size > 0) return
     if (this.session.closed) this.owner.partWith(this.socket)
     else this.checkBy(this.activeAt + this.limits.inactivity)
     this.owner.changed()
+  }
+
+  private exchangeEnded(exchange: Exchange): void {
+    if (exchange.ended) return
+    exchange.ended = true
+    this.owner.ended(exchange.since, exchange.span)
   }
 
   /**
@@ -154,6 +168,8 @@ export class Http2Protocol implements Protocol {
 
   closed(): Ending {
     clearTimeout(this.timer)
+    // their own ends come later, and there may be a report before
+    for (const exchange of this.streams.values()) this.exchangeEnded(exchange)
     return "byPeer"
   }
 }

@@ -7,6 +7,7 @@ import type { Connection, ProtocolDriver, ProtocolEvents } from "@effect-listene
 import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
 import * as Duration from "effect/Duration"
 import type * as Fiber from "effect/Fiber"
+import type * as Tracer from "effect/Tracer"
 import type * as Net from "node:net"
 
 /** Something in flight. */
@@ -14,6 +15,13 @@ export interface InFlight {
   readonly label: string
   /** Milliseconds of `performance.now()`. */
   readonly since: number
+}
+
+/** Something that began and is to be told to the listener when it ends. */
+export interface Begun {
+  /** Milliseconds of `performance.now()`. */
+  readonly since: number
+  readonly span: Tracer.Span | undefined
 }
 
 /** Why a socket is gone: we ended it, the peer did, or we broke off in the middle of something. */
@@ -35,7 +43,7 @@ export interface Protocol {
   readonly bytesPending: () => number
   /** Another protocol comes after it. */
   readonly over?: (() => void) | undefined
-  /** The socket is gone; answers why, as far as no last word explains it. */
+  /** The socket is gone, and what was in flight has ended; answers why, as far as no last word explains it. */
   readonly closed: () => Ending
 }
 
@@ -88,6 +96,21 @@ export class HttpConnection implements ProtocolDriver {
   /** Something began or ended: the drain may look again. */
   changed(): void {
     if (this.told) this.events.review()
+  }
+
+  /** Something is in flight: for metrics, and for a span where exchanges are traced. Each is told to `ended` once. */
+  began(label: string | undefined): Tracer.Span | undefined {
+    return this.events.began(label)
+  }
+
+  /** Labels are wanted. */
+  get traced(): boolean {
+    return this.events.traced
+  }
+
+  /** Something that began has ended. */
+  ended(since: number, span: Tracer.Span | undefined, now = performance.now()): void {
+    this.events.exchanged(now - since, span)
   }
 
   /** A request was read after the last word, and not executed. */

@@ -48,7 +48,9 @@ export const httpServer = (
       name: options.name ?? "http",
       drain: { ...options.drain, deadline: options.drain?.deadline ?? options.gracefulShutdownTimeout },
       admission: options.admission,
-      timeouts: options.timeouts
+      timeouts: options.timeouts,
+      tracing: options.tracing,
+      maskRemote: options.maskRemote
     },
     servers: createServer === undefined ? madeServers(options, limits) : givenServer(createServer(), options, limits),
     webSockets: options.websocket

@@ -2,7 +2,7 @@
  * An HTTP server on a listener: what serves it, and who closes it when.
  */
 import type { Connection } from "@effect-listener/core/Connection"
-import * as DrainReport from "@effect-listener/core/DrainReport"
+import type { DrainReport } from "@effect-listener/core/DrainReport"
 import * as Listener from "@effect-listener/core/Listener"
 import { type ListenerFaulted, type ListenError, NotSupported } from "@effect-listener/core/ListenerError"
 import type { Transport } from "@effect-listener/core/Transport"
@@ -91,7 +91,7 @@ export const serveConnection = (
 export const take = (
   { listener, servers }: HttpListener,
   app: App
-): Effect.Effect<DrainReport.DrainReport, ListenerFaulted> =>
+): Effect.Effect<DrainReport, ListenerFaulted> =>
   Effect.suspend(() => {
     servers.app = app
     return Listener.serveDriver(listener, servers.attach, servers.secure ? {} : { refuse: refuseWith503 })
@@ -122,17 +122,7 @@ export const httpServer = (http: HttpListener, stayOpen: boolean): HttpServer.Ht
  * Closes the listener before anything is released that handlers use: this is a
  * finalizer of the scope they are served in.
  */
-const drain = (listener: Listener.Listener): Effect.Effect<void> =>
-  Effect.asVoid(Effect.catchTags(listener.close({ reason: "serving ended" }), {
-    // it is being closed, by somebody else
-    InvalidOperation: () => listener.closed,
-    // it has been said to whom it concerns: they are finalizers, and cannot fail
-    OperationTimedOut: ({ report }) =>
-      report === undefined ? Effect.void : Effect.logWarning(DrainReport.format(report)),
-    OperationAborted: ({ report }) =>
-      report === undefined ? Effect.void : Effect.logWarning(DrainReport.format(report)),
-    InvalidArgument: Effect.die
-  }))
+const drain = (listener: Listener.Listener): Effect.Effect<void> => Listener.shutdown(listener, "serving ended")
 
 /** Interrupts the handlers that run; one that does not let itself be interrupted is left behind after a second. */
 export const endHandlers = (handlers: Scope.Closeable): Effect.Effect<void> =>

@@ -12,7 +12,7 @@ import * as Socket from "effect/socket/Socket"
 import type * as Http from "node:http"
 import type * as Net from "node:net"
 import { label } from "./http1.ts"
-import type { Ending, HttpConnection, InFlight, Protocol } from "./httpConnection.ts"
+import type { Begun, Ending, HttpConnection, InFlight, Protocol } from "./httpConnection.ts"
 
 /** When a connection has nothing in flight, as of `Listener.serve`. */
 export type IdleMode = NonNullable<ServeOptions["idle"]>
@@ -20,18 +20,25 @@ export type IdleMode = NonNullable<ServeOptions["idle"]>
 /** How long the peer of a WebSocket may take to answer its goodbye, in milliseconds. */
 const closeLimit = 2000
 
+/** One who reads, and what it works on: one at a time, so that a message needs no memory of its own. */
+interface Reader {
+  since: number
+  span: Begun["span"]
+}
+
 export class Upgraded implements Protocol {
   private readonly owner: HttpConnection
   private readonly socket: Net.Socket
   private readonly label: string
   readonly isWebSocket: boolean
   private readonly since = performance.now()
+  private readonly span: Begun["span"]
   /** Until the handler has upgraded the connection, or answered as to any other request. */
   private asking = true
   /** Once its handshake is done. */
   webSocket: NodeWS.WebSocket | undefined
-  /** Readers whose handlers work on what they pulled, and since when. */
-  private readonly working = new Map<object, number>()
+  /** Readers whose handlers work on what they pulled. */
+  private readonly working = new Set<Reader>()
   private readers = 0
   private saidGoodbye = false
   private timer: NodeJS.Timeout | undefined
@@ -40,6 +47,7 @@ export class Upgraded implements Protocol {
     this.owner = owner
     this.socket = socket
     this.label = label(request.method, request.url)
+    this.span = this.began()
     this.isWebSocket = request.headers.upgrade?.toLowerCase() === "websocket"
     socket.destroySoon = () => owner.part(socket)
     socket.once("finish", () => this.answered())
@@ -54,13 +62,13 @@ export class Upgraded implements Protocol {
   /** The handshake of a WebSocket is done. */
   opened(webSocket: NodeWS.WebSocket): void {
     this.webSocket = webSocket
-    this.asking = false
+    this.askingEnded()
     this.owner.changed()
   }
 
   /** Our side has ended: the answer of a handler that did not upgrade is out, or an upgraded protocol is over. */
   private answered(): void {
-    this.asking = false
+    this.askingEnded()
     this.owner.partWith(this.socket)
     // nobody else reads what a client may still send
     if (this.webSocket === undefined && this.readers === 0) this.socket.resume()
@@ -71,25 +79,25 @@ export class Upgraded implements Protocol {
   watch(socket: Socket.Socket, idle: IdleMode = "pull"): Socket.Socket {
     const reader = Effect.gen({ self: this }, function*() {
       const inner = yield* socket.reader
-      const key = {}
+      const self: Reader = { since: 0, span: undefined }
       this.readers++
-      this.asking = false
-      if (idle === "handler") this.work(key)
+      this.askingEnded()
+      if (idle === "handler") this.work(self)
       yield* Effect.addFinalizer(() =>
         Effect.sync(() => {
           this.readers--
-          this.rest(key)
+          this.rest(self)
         })
       )
       const pull: Socket.Reader["pull"] = Effect.suspend(() => {
-        if (idle === "pull") this.rest(key)
+        if (idle === "pull") this.rest(self)
         return Effect.flatMap(inner.pull, (messages) => {
           // nobody could answer it any more
           if (this.saidGoodbye) {
             this.owner.refused()
             return pull
           }
-          if (idle === "pull") this.work(key)
+          if (idle === "pull") this.work(self)
           return Effect.succeed(messages)
         })
       })
@@ -98,12 +106,28 @@ export class Upgraded implements Protocol {
     return Socket.make({ reader, writer: socket.writer })
   }
 
-  private work(key: object): void {
-    this.working.set(key, performance.now())
+  private work(reader: Reader): void {
+    // a second pull while the first is worked on goes on with the same work
+    if (this.working.has(reader)) return
+    reader.since = performance.now()
+    reader.span = this.began()
+    this.working.add(reader)
   }
 
-  private rest(key: object): void {
-    if (this.working.delete(key)) this.owner.changed()
+  private rest(reader: Reader): void {
+    if (!this.working.delete(reader)) return
+    this.owner.ended(reader.since, reader.span)
+    this.owner.changed()
+  }
+
+  private began(): Begun["span"] {
+    return this.owner.began(this.owner.traced ? this.label : undefined)
+  }
+
+  private askingEnded(): void {
+    if (!this.asking) return
+    this.asking = false
+    this.owner.ended(this.since, this.span)
   }
 
   // --- asked and told --------------------------------------------------------------------------------------------
@@ -114,7 +138,7 @@ export class Upgraded implements Protocol {
 
   inFlight(): ReadonlyArray<InFlight> {
     if (this.asking || this.socket.closed) return [{ label: this.label, since: this.since }]
-    return Array.from(this.working.values(), (since) => ({ label: this.label, since }))
+    return Array.from(this.working, ({ since }) => ({ label: this.label, since }))
   }
 
   /** An idle one needs no grace: its goodbye says what an answer would say. */
@@ -148,6 +172,8 @@ export class Upgraded implements Protocol {
 
   closed(): Ending {
     clearTimeout(this.timer)
+    this.askingEnded()
+    for (const reader of Array.from(this.working)) this.rest(reader)
     return this.socket.readableEnded || this.socket.errored !== null || this.webSocket !== undefined
       ? "byPeer"
       : "normal"
