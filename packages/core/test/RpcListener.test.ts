@@ -144,6 +144,25 @@ describe("RpcListener.layerProtocolSocketServer", () => {
       assert.deepStrictEqual(written, ["a", "b"])
     }))
 
+  it.effect("a client that leaves when it is told to leaves its notifications to be finished", () =>
+    Effect.gen(function*() {
+      const { entered, listener, release, transport, written } = yield* serve()
+      const client = yield* connect(transport)
+      yield* client.call(undefined, "note", { text: "a" })
+      yield* client.call(1, "note", { text: "b" }, { discard: true })
+      yield* Effect.andThen(entered("a"), entered("b"))
+      yield* client.hear
+      const closing = yield* start(listener.close())
+      assert.deepStrictEqual(yield* client.hear, goodbye([]))
+      yield* client.end
+      // the server has seen that it left
+      yield* TestClock.adjust("1 second")
+      yield* Effect.andThen(release("a"), release("b"))
+      const report = yield* Fiber.join(closing)
+      assert.strictEqual(report.outcome, "Drained")
+      assert.deepStrictEqual(written, ["a", "b"])
+    }))
+
   it.effect("a call that waits for its answer counts once, with InFlight, too", () =>
     Effect.gen(function*() {
       const { entered, listener, release, transport } = yield* serve()

@@ -1,10 +1,14 @@
 import { ListenerError, RpcListener } from "@effect-listener/core"
+import { NodeSocketServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Fiber, Schedule, Stream } from "effect"
+import { Cause, Context, Effect, Exit, Fiber, Layer, Schedule, Stream } from "effect"
+import { NetAddress } from "effect/net"
+import { RpcSerialization, RpcServer } from "effect/rpc"
+import { SocketServer } from "effect/socket"
 import * as Net from "node:net"
 import { hammer } from "./support/hammer.ts"
 import { quiet } from "./support/listening.ts"
-import { type Client, client, effectClient, encodings, repeated, serve, type Server } from "./support/rpc.ts"
+import { Calls, type Client, client, effectClient, encodings, repeated, serve, type Server } from "./support/rpc.ts"
 
 const start = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkChild(effect, { startImmediately: true })
 
@@ -140,6 +144,22 @@ describe("RpcListener.layerProtocolSocketServer", () => {
       assert.instanceOf(error, ListenerError.OperationTimedOut)
       assert.deepStrictEqual(error.report?.cut[0]?.exchanges.map(({ label }) => label), ["rpc work"])
       assert.isTrue(Exit.isFailure(yield* Fiber.join(working)))
+    }))
+})
+
+describe("RpcListener.layerProtocolSocketServer on a socket server that is no listener", () => {
+  it.live("is Effect's own", () =>
+    Effect.gen(function*() {
+      const layer = RpcServer.layer(Calls).pipe(
+        Layer.provide(Calls.toLayer({ work: () => Effect.succeed("own"), count: () => Stream.make(1, 2) })),
+        Layer.provide(RpcListener.layerProtocolSocketServer),
+        Layer.provideMerge(NodeSocketServer.layer({ port: 0, host: "127.0.0.1" })),
+        Layer.provide(RpcSerialization.layerNdjson)
+      )
+      const { address } = Context.get(yield* Layer.build(Layer.fresh(layer)), SocketServer.SocketServer)
+      const calls = yield* client([NetAddress.isInetAddress(address) ? address.port : 0])
+      assert.strictEqual(yield* calls.work({ id: 1, millis: 0 }), "own")
+      assert.deepStrictEqual(yield* Stream.runCollect(calls.count({ to: 2, millis: 0 })), [1, 2])
     }))
 })
 

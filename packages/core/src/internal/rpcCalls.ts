@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import type * as Socket from "effect/socket/Socket"
 import type { ConnectionImpl } from "./connection.ts"
 import type { CallId } from "./rpcNotice.ts"
+import { Signal } from "./signal.ts"
 
 /**
  * How long a connection without a call in flight is still read after it has
@@ -29,6 +30,7 @@ export class Calls {
   told: "leaving" | "goodbye" | undefined
   private readonly open = new Map<CallId, { readonly discard: boolean; readonly end: () => void }>()
   private unanswered = 0
+  private readonly signal = new Signal()
   private refusedAt: number | undefined
 
   constructor(connection: ConnectionImpl) {
@@ -67,9 +69,15 @@ export class Calls {
         this.connection.exchange(label, work),
         Effect.sync(() => {
           this.unanswered--
+          this.signal.notify()
         })
       )
     })
+  }
+
+  /** Waits until no such work is left. */
+  get finished(): Effect.Effect<void> {
+    return this.signal.until(() => this.unanswered === 0)
   }
 
   refuse(): void {

@@ -72,7 +72,8 @@ export const make = (serialization: RpcSerialization["Service"]): Draining => {
         const pull = Effect.catch(reader.pull, (error) => {
           if (isOurs(error)) return Effect.andThen(tell(calls, true), Effect.fail(error))
           calls.ended = error
-          return Effect.fail(gone)
+          // who goes because it was told to has left behind what it did not wait for
+          return Effect.andThen(calls.told === undefined ? Effect.void : calls.finished, Effect.fail(gone))
         })
         return { ...reader, pull: Effect.suspend(() => calls.deaf ? over : pull) }
       }),
