@@ -11,6 +11,7 @@ import * as Scope from "effect/Scope"
 import * as Http from "node:http"
 import * as Https from "node:https"
 import * as Path from "node:path"
+import type { Duplex } from "node:stream"
 import { selfSigned } from "./support/certificates.ts"
 import * as Http2Client from "./support/http2Client.ts"
 import * as HttpPeer from "./support/httpPeer.ts"
@@ -242,6 +243,62 @@ describe("time-outs", () => {
       const error = yield* Effect.flip(NodeHttp.make({ port: 0, timeouts: { head: -1 } }))
       assert.strictEqual(error._tag, "ServeError")
       assert.include(String(error.cause), "timeouts.head")
+    }).pipe(quiet))
+})
+
+describe("a tunnel that an application accepts with a listener of its own", () => {
+  const connectRequest = "CONNECT other.example:443 HTTP/1.1\r\nHost: other.example:443\r\n\r\n"
+  const accept = (_request: Http.IncomingMessage, socket: Duplex) => {
+    socket.write("HTTP/1.1 200 OK\r\n\r\n")
+    socket.pipe(socket)
+  }
+  const serve = (listens: "before" | "after" | "never", tls = false) =>
+    Effect.gen(function*() {
+      const server = tls ? Https.createServer(selfSigned()) : Http.createServer()
+      if (listens === "before") server.on("connect", accept)
+      const serving = yield* HttpServing.given(() => server, Effect.succeed(ok))
+      if (listens === "after") server.on("connect", accept)
+      const peer = yield* HttpPeer.connect(serving.port, { tls })
+      assert.strictEqual((yield* peer.get("/")).body, "ok")
+      yield* peer.send(connectRequest)
+      return { ...serving, peer }
+    })
+
+  it.live.each([["before", false], ["after", false], ["before", true], ["after", true]] as const)(
+    "is in flight to its end: added %s the server was given, TLS %s",
+    ([listens, tls]) =>
+      Effect.gen(function*() {
+        const { listener, peer } = yield* serve(listens, tls)
+        assert.strictEqual((yield* peer.head).status, 200)
+        const closing = yield* start(listener.close({ idleGrace: 0 }))
+        yield* untilStage(listener, "Draining")
+        const [info] = yield* listener.connections
+        assert.deepStrictEqual(
+          [info?.phase, info?.protocol, info?.exchanges.map(({ label }) => label)],
+          ["Active", "tunnel", ["CONNECT other.example:443"]]
+        )
+        yield* peer.sendAll("still here")
+        yield* Effect.sleep(50)
+        peer.socket.end(", and gone")
+        assert.strictEqual((yield* peer.response).body, "still here, and gone")
+        assert.deepInclude((yield* Fiber.join(closing)).connections, { total: 1, drained: 1 })
+      }).pipe(quiet)
+  )
+
+  it.live("is cut at the deadline, and named", () =>
+    Effect.gen(function*() {
+      const { listener, peer } = yield* serve("before")
+      yield* peer.head
+      const error = yield* Effect.flip(listener.close({ deadline: 200 }))
+      const report = error._tag === "OperationTimedOut" ? error.report : undefined
+      assert.deepStrictEqual(report?.cut.map(({ exchanges }) => exchanges[0]?.label), ["CONNECT other.example:443"])
+      assert.strictEqual((yield* peer.ending).how, "ECONNRESET")
+    }).pipe(quiet))
+
+  it.live("is ended by Node where nobody listens", () =>
+    Effect.gen(function*() {
+      const { peer } = yield* serve("never")
+      assert.isFalse((yield* peer.ending).partial)
     }).pipe(quiet))
 })
 

@@ -1,9 +1,11 @@
+import * as NodeHttp from "@effect-listener/node/NodeHttp"
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import * as Http2 from "node:http2"
@@ -15,6 +17,7 @@ import * as Http2Client from "./support/http2Client.ts"
 import * as HttpPeer from "./support/httpPeer.ts"
 import * as HttpServing from "./support/httpServing.ts"
 import { many, quiet, start, until, untilStage } from "./support/listening.ts"
+import { connect } from "./support/peer.ts"
 
 const ok = HttpServerResponse.text("ok")
 
@@ -161,6 +164,107 @@ describe.each([{ tls: false }, { tls: true }])("HTTP/2, TLS $tls", ({ tls }) => 
       yield* Deferred.await(begun)
       stream.close(Http2.constants.NGHTTP2_CANCEL)
       yield* until("it was interrupted", () => interrupted)
+    }).pipe(quiet))
+})
+
+/** A client of bytes: it can write at any moment, and its kernel has it at once. */
+const connectRaw = (port: number) =>
+  Effect.gen(function*() {
+    const peer = yield* connect({ host: "127.0.0.1", port })
+    // what is written is with the server's kernel at once, not only when it has acknowledged what came before
+    peer.socket.setNoDelay(true)
+    let bytes = Buffer.alloc(0)
+    peer.socket.on("data", (chunk) => {
+      bytes = Buffer.concat([bytes, chunk])
+    })
+    yield* peer.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+    yield* peer.received(9)
+    /** A GET of `/` from the authority `x`: a HEADERS frame of indices of the static table. */
+    const get = (stream: number) => {
+      peer.socket.write(Buffer.from([0, 0, 6, 1, 5, 0, 0, 0, stream, 0x82, 0x86, 0x84, 0x41, 1, 0x78]))
+    }
+    return { get, ending: peer.ending, frames: () => framesOf(bytes) }
+  })
+
+/** Frames by their type and their stream, of GOAWAY the last stream that was taken, and nothing of the settings. */
+const framesOf = (bytes: Buffer): ReadonlyArray<readonly [type: number, stream: number]> => {
+  const frames: Array<readonly [number, number]> = []
+  for (let at = 0; at + 9 <= bytes.length; at += 9 + bytes.readUIntBE(at, 3)) {
+    const type = bytes[at + 3]!
+    if (type !== 4) frames.push([type, bytes.readUInt32BE(type === 7 ? at + 9 : at + 5)])
+  }
+  return frames
+}
+
+const goaway = 7
+const headers = 1
+
+describe("a stream that had arrived when its HTTP/2 session is told to go is served", () => {
+  it.live("while others are in flight", () =>
+    Effect.gen(function*() {
+      const gate = yield* Deferred.make<void>()
+      let executed = 0
+      let onDraining = () => {}
+      const { listener, port } = yield* HttpServing.app(Effect.gen(function*() {
+        executed++
+        const { draining } = Option.getOrThrow(yield* NodeHttp.connection)
+        if (executed > 1) return ok
+        yield* Effect.andThen(draining, Effect.sync(() => onDraining()))
+        yield* Deferred.await(gate)
+        return ok
+      }))
+      const client = yield* connectRaw(port)
+      onDraining = () => client.get(3)
+      client.get(1)
+      yield* until("the first is executed", () => executed === 1)
+      const closing = yield* start(listener.close())
+      yield* until("the second is executed", () => executed === 2)
+      yield* Deferred.succeed(gate, undefined)
+      yield* client.ending
+      const frames = client.frames()
+      assert.deepStrictEqual(frames.filter(([type]) => type === headers).map(([, stream]) => stream), [3, 1])
+      assert.deepStrictEqual(frames.findLast(([type]) => type === goaway), [goaway, 3])
+      assert.deepInclude((yield* Fiber.join(closing)).connections, { total: 1, drained: 1 })
+    }).pipe(quiet))
+
+  it.live("with the first of a late session", () =>
+    Effect.gen(function*() {
+      const server = Http2.createServer()
+      const { listener, port } = yield* HttpServing.given(() => server, Effect.succeed(ok), {
+        drain: { idleGrace: "10 seconds" }
+      })
+      const client = yield* connectRaw(port)
+      const closing = yield* start(listener.close())
+      yield* untilStage(listener, "Draining")
+      // the kernel has the second while the first is being read
+      server.once("request", () => client.get(3))
+      client.get(1)
+      yield* client.ending
+      const frames = client.frames()
+      assert.deepStrictEqual(frames.filter(([type]) => type === headers).map(([, stream]) => stream), [1, 3])
+      assert.deepStrictEqual(frames.findLast(([type]) => type === goaway), [goaway, 3])
+      yield* Fiber.join(closing)
+    }).pipe(quiet))
+
+  it.live("and one that comes after the goodbye is not, and not counted: Node does not tell of it", () =>
+    Effect.gen(function*() {
+      const held = yield* makeHeld
+      const { listener, port } = yield* HttpServing.app(held.app)
+      const client = yield* connectRaw(port)
+      client.get(1)
+      yield* until("it is executed", () => held.executed() === 1)
+      const closing = yield* start(listener.close())
+      yield* until("it is told to go", () => client.frames().some(([type]) => type === goaway))
+      const asked = Effect.runSync(listener.connections)[0]!.bytesIn
+      client.get(3)
+      yield* until("it was read", () => Effect.runSync(listener.connections)[0]!.bytesIn > asked)
+      yield* held.release
+      yield* client.ending
+      const frames = client.frames()
+      assert.deepStrictEqual(frames.find(([type]) => type === goaway), [goaway, 1])
+      assert.deepStrictEqual(frames.filter(([type]) => type === headers), [[headers, 1]])
+      const { connections, refused } = yield* Fiber.join(closing)
+      assert.deepStrictEqual([held.executed(), connections.drained, refused], [1, 1, 0])
     }).pipe(quiet))
 })
 

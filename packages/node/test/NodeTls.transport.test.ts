@@ -3,6 +3,7 @@ import { NodeTls } from "@effect-listener/node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber } from "effect"
 import { Socket } from "effect/socket"
+import { tlsSocketOf } from "../src/internal/tlsConnection.ts"
 import { start, until } from "./support/listening.ts"
 import { connect } from "./support/peer.ts"
 import { connectTls } from "./support/tlsClient.ts"
@@ -71,6 +72,22 @@ describe("a connection of NodeTls.transport", () => {
       yield* peer.received(2)
       assert.deepStrictEqual([connection.bytesIn?.(), connection.bytesOut?.()], [5, 2])
       yield* until("nothing is pending", () => connection.bytesPending() === 0)
+    }))
+
+  it.live("that is reset in the middle of a write leaves it to Node to release what libuv still writes", () =>
+    Effect.gen(function*() {
+      const { connection, peer } = yield* connected
+      const socket = tlsSocketOf(connection)!
+      peer.socket.pause()
+      const writer = yield* connection.socket.writer
+      yield* start(Effect.ignore(writer.write(new Uint8Array(64 << 20))))
+      yield* until("it writes", () => peer.socket.readableLength > 0)
+      yield* connection.destroy
+      // destroyed before the TCP socket has closed, it can crash the process: that depends on what comes by then
+      assert.isFalse(socket.destroyed)
+      peer.socket.resume()
+      assert.strictEqual((yield* peer.ending).how, "ECONNRESET")
+      yield* until("it is released", () => socket.destroyed)
     }))
 
   it.live("that was ended before its handshake is never ready, also when the client goes on", () =>

@@ -14,6 +14,7 @@ import { HttpConnection } from "./httpConnection.ts"
 import { netSocketOf } from "./netSocket.ts"
 import { FirstBytes, Handshake } from "./opening.ts"
 import { tlsSocketOf } from "./tlsConnection.ts"
+import { Tunnel } from "./tunnel.ts"
 import { Upgraded } from "./upgraded.ts"
 
 /** A server of Node's. */
@@ -106,6 +107,24 @@ export class NodeServers {
     common.on("checkContinue", (request, response) => this.onRequest(request, response, true))
     common.on("upgrade", (request, socket, head) => this.onUpgrade(request, socket as Net.Socket, head))
     common.on("session", (session: Http2.ServerHttp2Session) => this.onSession(session))
+    this.followTunnels(common)
+  }
+
+  /**
+   * Notices tunnels that an application accepts itself. Only while it listens
+   * for them: Node ends the connection of a CONNECT that nobody listens for.
+   */
+  private followTunnels(server: Http.Server): void {
+    const onTunnel = (request: Http.IncomingMessage, socket: Net.Socket): void => {
+      connections.get(socket)?.speak(new Tunnel(request, socket))
+    }
+    const follow = (event: string | symbol): void => {
+      if (event !== "connect" || server.listeners(event).includes(onTunnel)) return
+      server.off("newListener", follow)
+      server.prependListener("connect", onTunnel)
+    }
+    if (server.listenerCount("connect") > 0) follow("connect")
+    else server.on("newListener", follow)
   }
 
   /** No more requests for this one. */
