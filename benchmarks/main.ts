@@ -1,0 +1,48 @@
+/**
+ * Measures, prints ratios, and writes `RESULTS.md`.
+ *
+ *     pnpm bench                                all of them
+ *     pnpm bench accept echo                    these
+ *     pnpm bench --rounds 3 --seconds 2 accept
+ *     pnpm bench --smoke                        each as small as can be, and nothing written
+ *
+ * Figures are on stdout, progress on stderr. What is run replaces what is in
+ * `results/`; `RESULTS.md` is made anew of everything there.
+ */
+import { parseArgs } from "node:util"
+import type { Benchmark } from "./support/benchmark.ts"
+import { small, usual } from "./support/benchmark.ts"
+import * as Results from "./support/results.ts"
+import * as Tools from "./support/tools.ts"
+import { accept, echo } from "./tcp.ts"
+
+const benchmarks: ReadonlyArray<Benchmark> = [accept, echo]
+
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: { rounds: { type: "string" }, seconds: { type: "string" }, smoke: { type: "boolean", default: false } }
+})
+const base = values.smoke ? small : usual
+const settings = {
+  ...base,
+  rounds: Number(values.rounds ?? base.rounds),
+  seconds: Number(values.seconds ?? base.seconds)
+}
+const unknown = positionals.filter((name) => !benchmarks.some((benchmark) => benchmark.name === name))
+if (unknown.length > 0 || !(settings.rounds >= 1) || !(settings.seconds > 0)) {
+  const names = benchmarks.map(({ name }) => name)
+  console.error(`usage: pnpm bench [--rounds n] [--seconds n] [--smoke] [${names.join("] [")}]`)
+  process.exit(1)
+}
+for (const line of Tools.missing) console.error(line)
+
+for (const benchmark of benchmarks) {
+  if (positionals.length > 0 && !positionals.includes(benchmark.name)) continue
+  console.log(`${benchmark.name}: ${benchmark.title}`)
+  const start = performance.now()
+  const series = await benchmark.run(settings)
+  console.error(`${benchmark.name} took ${((performance.now() - start) / 1000).toFixed(1)} s`)
+  Results.print(benchmark, series)
+  if (!values.smoke) Results.save(benchmark.name, series)
+}
+if (!values.smoke) Results.publish(benchmarks)

@@ -1,0 +1,82 @@
+/** What a benchmark is, and what it finds. */
+import { type Server, type ServerOptions, start } from "./server.ts"
+import { interleave } from "./statistics.ts"
+
+export interface Settings {
+  readonly rounds: number
+  /** How long one measurement of load takes. */
+  readonly seconds: number
+  /** What a number of connections or bytes is divided by. */
+  readonly scale: number
+}
+
+export const usual: Settings = { rounds: 7, seconds: 1, scale: 1 }
+
+/** To see that everything runs: the figures mean nothing. */
+export const small: Settings = { rounds: 1, seconds: 0.1, scale: 100 }
+
+/** One measured quantity of everybody who was measured. */
+export interface Series {
+  readonly label: string
+  readonly unit: string
+  /** Which is better. Ratios are made so that more is better. */
+  readonly better: "more" | "less"
+  /** Whom ratios are to. */
+  readonly base: string
+  readonly rounds: { readonly [who: string]: ReadonlyArray<number> }
+}
+
+export interface Target {
+  /** Which of the series, by its label. */
+  readonly series: string
+  readonly who: string
+  /** To whom, where it is not the series' base. */
+  readonly base?: string | undefined
+  /** The ratio, or the value itself, that must be reached. */
+  readonly of: "ratio" | "value"
+  readonly atLeast?: number | undefined
+  readonly atMost?: number | undefined
+}
+
+export interface Benchmark {
+  readonly name: string
+  readonly title: string
+  /** How it is measured, in a sentence or two. */
+  readonly description: string
+  readonly targets: ReadonlyArray<Target>
+  /** What keeps a target from being reached, and where, as profiled. */
+  readonly costs?: ReadonlyArray<readonly [what: string, where: string]> | undefined
+  readonly run: (settings: Settings) => Promise<ReadonlyArray<Series>>
+}
+
+/** Starts a server each, warms it up, and measures them in interleaved rounds. */
+export const compare = async <A>(
+  servers: { readonly [who: string]: ServerOptions },
+  settings: Settings,
+  measure: (server: Server, seconds: number) => Promise<A>
+): Promise<Map<string, Array<A>>> => {
+  const running = new Map<string, Server>()
+  try {
+    // all at once, but in the order they are given
+    const starting = Object.entries(servers).map(([who, options]) => [who, start(options)] as const)
+    for (const [who, server] of starting) running.set(who, await server)
+    for (const server of running.values()) await measure(server, Math.min(2, settings.seconds))
+    return await interleave(
+      Array.from(running.keys()),
+      settings.rounds,
+      (who) => measure(running.get(who)!, settings.seconds)
+    )
+  } finally {
+    await Promise.all(Array.from(running.values(), (server) => server.kill()))
+  }
+}
+
+/** One quantity out of what was measured. */
+export const series = <A>(
+  measured: ReadonlyMap<string, ReadonlyArray<A>>,
+  options: Omit<Series, "rounds">,
+  value: (measured: A) => number
+): Series => ({
+  ...options,
+  rounds: Object.fromEntries(Array.from(measured, ([who, rounds]) => [who, rounds.map(value)]))
+})

@@ -1,0 +1,65 @@
+/**
+ * Load, and what came of it: by wrk where there is one, by our own clients
+ * elsewhere and where wrk cannot speak the protocol.
+ */
+import * as Path from "node:path"
+import type { Server } from "./server.ts"
+import * as Tools from "./tools.ts"
+
+export interface Load {
+  readonly operations: number
+  readonly perSecond: number
+  /** CPU time of the server for one operation, in microseconds. */
+  readonly cpu: number
+  /** The part of it that was not the kernel's. */
+  readonly user: number
+}
+
+interface Driven {
+  readonly operations: number
+  readonly perSecond: number
+  readonly failed: number
+}
+
+const folder = Path.join(import.meta.dirname, "..", "load")
+
+const measured = async (server: Server, drive: () => Promise<Driven>): Promise<Load> => {
+  const [cpu, user] = [await server.ask("cpu"), await server.ask("user")]
+  const { failed, operations, perSecond } = await drive()
+  if (failed > operations / 100) throw new Error(`${failed} failures beside ${operations} operations`)
+  return {
+    operations,
+    perSecond,
+    cpu: (await server.ask("cpu") - cpu) / operations,
+    user: (await server.ask("user") - user) / operations
+  }
+}
+
+/** HTTP GET requests from 64 connections; with `close` each on a connection of its own. */
+export const requests = (
+  server: Server,
+  { close, seconds }: { readonly close: boolean; readonly seconds: number }
+): Promise<Load> =>
+  measured(server, async () => {
+    const url = `http://127.0.0.1:${server.port}/`
+    // wrk counts in whole seconds
+    if (Tools.wrk === undefined || !Number.isInteger(seconds)) {
+      return driven("requests.ts", [String(server.port), "64", close ? "close" : "keep-alive", String(seconds * 1000)])
+    }
+    const header = close ? ["-H", "Connection: close"] : []
+    const output = await Tools.client(Tools.wrk, ["-t1", "-c64", `-d${seconds}s`, ...header, url])
+    const errors = /Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)/.exec(output) ?? []
+    return {
+      operations: Number(/(\d+) requests in/.exec(output)?.[1]),
+      perSecond: Number(/Requests\/sec:\s+([\d.]+)/.exec(output)?.[1]),
+      failed: errors.slice(1).reduce((sum, count) => sum + Number(count), 0)
+    }
+  })
+
+/** Messages of 64 bytes there and back, on 64 connections that stay. */
+export const messages = (server: Server, { seconds }: { readonly seconds: number }): Promise<Load> =>
+  measured(server, () => driven("messages.ts", [String(server.port), "64", "64", String(seconds * 1000)]))
+
+// what our own clients print
+const driven = async (program: string, args: ReadonlyArray<string>): Promise<Driven> =>
+  JSON.parse(await Tools.client(process.execPath, [Path.join(folder, program), ...args])) as Driven

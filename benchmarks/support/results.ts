@@ -1,0 +1,124 @@
+/**
+ * What was found: one JSON file a benchmark, with every round, and from all of
+ * them `RESULTS.md` and its charts.
+ */
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
+import type { Benchmark, Series, Target } from "./benchmark.ts"
+import { barChart } from "./chart.ts"
+import { ratios, summarize, type Summary } from "./statistics.ts"
+import * as Tools from "./tools.ts"
+
+interface Result {
+  readonly name: string
+  readonly date: string
+  readonly node: string
+  readonly cpus: string
+  readonly pinned: boolean
+  readonly load: string
+  readonly series: ReadonlyArray<Series>
+}
+
+const root = Path.join(import.meta.dirname, "..")
+const folder = Path.join(root, "results")
+
+const fileOf = (name: string): string => Path.join(folder, `${name}.json`)
+
+export const save = (name: string, series: ReadonlyArray<Series>): void => {
+  Fs.mkdirSync(folder, { recursive: true })
+  const result: Result = {
+    name,
+    date: new Date().toISOString().slice(0, 16).replace("T", " "),
+    node: process.version,
+    cpus: `${Os.availableParallelism()} × ${Os.cpus()[0]?.model.trim() ?? "unknown"}`,
+    pinned: Tools.pinned,
+    load: Os.loadavg().map((load) => load.toFixed(1)).join(" "),
+    series
+  }
+  Fs.writeFileSync(fileOf(name), `${JSON.stringify(result, undefined, 1)}\n`)
+}
+
+// what `save` wrote
+const load = (name: string): Result | undefined =>
+  Fs.existsSync(fileOf(name)) ? JSON.parse(Fs.readFileSync(fileOf(name), "utf8")) as Result : undefined
+
+/** The ratio of one contender to another, of pairs from the same round. */
+const ratioOf = (series: Series, who: string, base: string = series.base): Summary =>
+  summarize(ratios(series.rounds[who] ?? [], series.rounds[base] ?? [], series.better))
+
+const targetLine = (target: Target, all: ReadonlyArray<Series>): string => {
+  const series = all.find((series) => series.label === target.series)
+  if (series === undefined || series.rounds[target.who] === undefined) return `- not run: ${target.series}`
+  const base = target.base ?? series.base
+  const value = target.of === "ratio"
+    ? ratioOf(series, target.who, base).median
+    : summarize(series.rounds[target.who] ?? []).median
+  const met = value >= (target.atLeast ?? -Infinity) && value <= (target.atMost ?? Infinity)
+  const bound = target.atLeast === undefined ? `≤ ${target.atMost}` : `≥ ${target.atLeast}`
+  const what = target.of === "ratio" ? `${target.series}, ${target.who} to ${base}` : `${target.series}, ${target.who}`
+  return `- ${met ? "reached" : "**missed**"}: ${what}: ${value.toFixed(2)} (must be ${bound})`
+}
+
+const number = (value: number): string =>
+  Number.isNaN(value) ? "–" : value >= 1000 ? Math.round(value).toLocaleString("en") : String(+value.toPrecision(3))
+
+const table = (series: Series): string => {
+  const rows = Object.entries(series.rounds).map(([who, rounds]) => {
+    const { high, low, median } = summarize(rounds)
+    const ratio = ratioOf(series, who)
+    const raw = rounds.map(number).join(" ")
+    return `| ${who} | ${number(median)} | ${number(low)} – ${number(high)} | ${ratio.median.toFixed(2)} `
+      + `(${ratio.low.toFixed(2)} – ${ratio.high.toFixed(2)}) | ${raw} |`
+  })
+  return [
+    `| ${series.label}, ${series.unit} | median | middle half | ratio to ${series.base} | rounds |`,
+    "|---|---|---|---|---|",
+    ...rows
+  ].join("\n")
+}
+
+/** What one benchmark found, for the terminal. */
+export const print = (benchmark: Benchmark, series: ReadonlyArray<Series>): void => {
+  for (const one of series) {
+    console.log(`  ${one.label} (${one.unit}), ratio to ${one.base}`)
+    for (const [who, rounds] of Object.entries(one.rounds)) {
+      const { high, low, median } = summarize(rounds)
+      const spread = `${number(low)} – ${number(high)}`
+      const ratio = ratioOf(one, who).median.toFixed(2)
+      console.log(`    ${who.padEnd(20)} ${number(median).padStart(9)}  ${spread.padStart(19)}   ${ratio}`)
+    }
+  }
+  for (const target of benchmark.targets) console.log(`  ${targetLine(target, series).replaceAll("*", "")}`)
+}
+
+/** Writes `RESULTS.md` and the charts from everything that has been measured. */
+export const publish = (benchmarks: ReadonlyArray<Benchmark>): void => {
+  const sections = benchmarks.map((benchmark) => {
+    const heading = `## ${benchmark.name}: ${benchmark.title}\n\n${benchmark.description}`
+    const result = load(benchmark.name)
+    return result === undefined ? `${heading}\n\nNot run yet.` : `${heading}\n\n${section(benchmark, result)}`
+  })
+  Fs.writeFileSync(Path.join(root, "RESULTS.md"), `${["# Results", introduction, ...sections].join("\n\n")}\n`)
+}
+
+const introduction = `Written by \`pnpm bench\`: run it for figures of your machine. Every figure is one of a pair: the
+same client, the same machine, rounds interleaved. Ratios are medians of the ratios of pairs from the same round, made
+so that more is better. The spread is what the middle half of the rounds lies in; the raw rounds are in the last column.`
+
+const section = (benchmark: Benchmark, { cpus, date, load, node, pinned, series }: Result): string => {
+  const first = series[0]!
+  const chart = `results/${benchmark.name}.svg`
+  const bars = Object.entries(first.rounds).map(([who, rounds]) => ({ who, ...summarize(rounds) }))
+  Fs.writeFileSync(Path.join(root, chart), barChart(`${benchmark.name}: ${first.label} (${first.unit})`, bars))
+  const costs = (benchmark.costs ?? []).map(([what, where]) => `| ${what} | ${where} |`)
+  return [
+    benchmark.targets.map((target) => targetLine(target, series)).join("\n"),
+    `![${benchmark.title}](${chart})`,
+    ...series.map(table),
+    costs.length === 0 ? "" : ["| what it costs | where |", "|---|---|", ...costs].join("\n"),
+    `Measured ${date} UTC, Node ${node}, ${cpus}, load ${load}, ${
+      pinned ? "servers and clients pinned to processors of their own" : "not pinned"
+    }.`
+  ].filter((part) => part !== "").join("\n\n")
+}
