@@ -1,6 +1,7 @@
-import { Interleavings } from "@effect-listener/testing"
+import { Listener } from "@effect-listener/core"
+import { Interleavings, MemoryTransport } from "@effect-listener/testing"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Option } from "effect"
+import { Effect, Fiber, Option } from "effect"
 import { combinations, type EventName, program } from "./support/combinations.ts"
 
 /** The budget of one combination here; `pnpm interleavings` spreads a million. */
@@ -30,4 +31,27 @@ describe("races that were found and are no more", () => {
         assert.isTrue(Option.isNone(report.finding))
       }))
   }
+
+  // the fiber had been given the connection, and was interrupted before it was a finalizer of its scope
+  const handOver = Effect.gen(function*() {
+    const transport = yield* MemoryTransport.make()
+    const listener = yield* Interleavings.atomic(
+      Listener.listen(transport, { drain: { idleGrace: 0, linger: { idle: 0 } } })
+    )
+    const first = yield* Effect.forkChild(Effect.scoped(listener.accept))
+    const second = yield* Effect.forkChild(Effect.scoped(listener.accept))
+    const client = yield* transport.connect
+    yield* Fiber.interrupt(first)
+    // the next in line has it, or it was ended with the scope of the first
+    yield* Effect.raceFirst(Fiber.join(second), client.ended)
+    yield* Fiber.interrupt(second)
+  })
+
+  it.live("a connection handed to an accept that is interrupted there belonged to nobody", () =>
+    Effect.gen(function*() {
+      for (const options of [{ schedule: "76,82" }, { strategy: "random", maxSchedules: 1000 }] as const) {
+        const report = yield* Interleavings.explore(handOver, options)
+        assert.isTrue(Option.isNone(report.finding))
+      }
+    }))
 })
