@@ -216,7 +216,7 @@ describe("RpcListener.layerClientProtocol", () => {
       assert.deepStrictEqual(again.executed, [2])
     }))
 
-  it.live("waits for a server when it is told to", () =>
+  it.live("a call that was never written waits for a server, when it is told to, and is executed there once", () =>
     Effect.gen(function*() {
       const a = yield* serve("a")
       const calls = yield* client([a.port], { retryPolicy: fast, retryTransientErrors: true })
@@ -228,7 +228,7 @@ describe("RpcListener.layerClientProtocol", () => {
       assert.deepStrictEqual(again.executed, [1])
     }))
 
-  it.live("does not repeat a call that may have been executed", () =>
+  it.live("goes to another address when a connection breaks, and does not repeat a call that may have been executed", () =>
     Effect.gen(function*() {
       const a = yield* serve("a")
       const b = yield* serve("b")
@@ -241,7 +241,7 @@ describe("RpcListener.layerClientProtocol", () => {
       assert.deepStrictEqual([a.executed, b.executed], [[1], [2]])
     }))
 
-  it.live("repeats what a server says in its last word that it never read", () =>
+  it.live("repeats a call of which the server says in its last word that it never read it", () =>
     Effect.gen(function*() {
       const word = `${JSON.stringify(goodbye([]))}\n`
       const port = yield* listen((socket) => socket.once("readable", () => socket.end(word)))
