@@ -1,6 +1,7 @@
 import * as TransportLaws from "@effect-listener/testing/TransportLaws"
 import { assert, describe, it } from "@effect/vitest"
 import { Array, Effect } from "effect"
+import { readFileSync } from "node:fs"
 import { brokenTransports, sweepingWell } from "./support/brokenTransports.ts"
 
 /** The checks of a law that a transport fails, in the words of their failures. */
@@ -34,6 +35,15 @@ describe("TransportLaws", () => {
     assert.isAtLeast(brokenTransports.length, 20)
     assert.deepStrictEqual(Object.keys(laws), ["1", "2", "3", "4", "5", "6", "7"])
     for (const transports of Object.values(laws)) assert.isAtLeast(transports.length, 2)
+  })
+
+  it("docs/testing.md lists them all, and how many checks there are", () => {
+    const guide = readFileSync(new URL("../../../docs/testing.md", import.meta.url), "utf8")
+    const [, rows = ""] = guide.split("| law | a transport that | is found by |\n|---|---|---|\n")
+    const listed = rows.slice(0, rows.indexOf("\n\n")).split("\n")
+    assert.deepStrictEqual(listed, brokenTransports.map(({ check, law, name }) => `| ${law} | ${name} | ${check} |`))
+    assert.include(guide, `${brokenTransports.length} transports are broken on purpose`)
+    assert.include(guide, `seven laws in ${TransportLaws.checks.length} checks`)
   })
 
   TransportLaws.suite("one whose accept queue is swept turn by turn keeps them all", sweepingWell, { concurrent: true })
