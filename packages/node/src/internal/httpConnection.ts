@@ -9,6 +9,7 @@ import * as Duration from "effect/Duration"
 import type * as Fiber from "effect/Fiber"
 import type * as Tracer from "effect/Tracer"
 import type * as Net from "node:net"
+import { endOurSide } from "./linger.ts"
 
 /** Something in flight. */
 export interface InFlight {
@@ -138,7 +139,7 @@ export class HttpConnection implements ProtocolDriver {
    */
   part(socket: Net.Socket): void {
     this.partWith(socket)
-    if (!socket.destroyed && !socket.writableEnded) socket.end()
+    if (!socket.destroyed && !socket.writableEnded) endOurSide(socket)
   }
 
   /** The same for a socket that its protocol ends by itself. */

@@ -5,11 +5,25 @@ import type { LingerOptions } from "@effect-listener/core/Transport"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Net from "node:net"
+import * as Tls from "node:tls"
 
 /** setTimeout takes no more: 2^31 - 1 ms, 24.8 days. */
 const longestTimeout = 2_147_483_647
 
 const toMillis = (duration: Duration.Duration): number => Math.min(Duration.toMillis(duration), longestTimeout)
+
+/**
+ * Ends our side of a socket; a TLS socket in a turn of its own. Node's hears
+ * nothing more of its peer when it is ended while what the peer has sent is
+ * delivered and nothing is left to flush: a peer that still sends would be
+ * taken for a silent one, and reset.
+ */
+export const endOurSide = (socket: Net.Socket): void => {
+  if (!(socket instanceof Tls.TLSSocket)) return void socket.end()
+  setImmediate(() => {
+    if (!socket.writableEnded && !socket.destroyed) socket.end()
+  })
+}
 
 /**
  * Ends a socket well, and calls `done` once when it is released.
@@ -60,7 +74,7 @@ export class Farewell {
       if (socket.listenerCount("readable") > 0) socket.removeAllListeners("readable")
       socket.resume()
     }
-    if (!socket.writableEnded) socket.end()
+    if (!socket.writableEnded) endOurSide(socket)
     else if (socket.writableFinished) this.finished()
   }
 

@@ -10,7 +10,7 @@ import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import type * as Net from "node:net"
 import { handOver } from "./handOver.ts"
-import { Farewell, farewell, goodbye } from "./linger.ts"
+import { endOurSide, Farewell, farewell, goodbye } from "./linger.ts"
 import type { ReadTurns } from "./readTurns.ts"
 
 /** What the connections of one listening socket have in common. */
@@ -126,6 +126,7 @@ export class NetConnection implements TransportConnection {
   /** What the connection is told while it ends. */
   private farewell: Farewell | undefined
   private writes: Set<() => void> | undefined
+  private ending = false
   private lazySocket: Socket.Socket | undefined
 
   constructor(netSocket: Net.Socket, options: NetConnectionOptions) {
@@ -268,9 +269,15 @@ export class NetConnection implements TransportConnection {
     this.writes?.delete(again)
   }
 
+  /** Whether it takes more bytes: no longer once our side is to end, which may take a turn. */
+  get writable(): boolean {
+    return !this.ending && this.netSocket.writable
+  }
+
   endWriting(): void {
     const socket = this.netSocket
-    if (!socket.writableEnded && !socket.destroyed) socket.end()
+    this.ending = true
+    if (!socket.writableEnded && !socket.destroyed) endOurSide(socket)
   }
 
   /** 1000 ends the conversation, and nothing written is lost; what is above breaks it off. */
@@ -433,7 +440,7 @@ class NetWriter implements Socket.Writer {
 
   private send(chunk: Uint8Array | string): Effect.Effect<void, Socket.SocketError> {
     const socket = this.connection.netSocket
-    if (!socket.writable) return this.failed
+    if (!this.connection.writable) return this.failed
     try {
       return socket.write(chunk) ? Effect.void : this.room
     } catch (cause) {
@@ -443,7 +450,7 @@ class NetWriter implements Socket.Writer {
 
   private sendAll(chunks: ReadonlyArray<Uint8Array | string>): Effect.Effect<void, Socket.SocketError> {
     const socket = this.connection.netSocket
-    if (!socket.writable) return this.failed
+    if (!this.connection.writable) return this.failed
     socket.cork()
     try {
       for (const chunk of chunks) socket.write(chunk)
@@ -466,7 +473,7 @@ class NetWriter implements Socket.Writer {
    */
   private get failed(): Effect.Effect<never, Socket.SocketError> {
     const socket = this.connection.netSocket
-    const state = socket.writableEnded && !socket.destroyed ? "ended" : "closed"
+    const state = socket.destroyed ? "closed" : "ended"
     return Effect.fail(writeError(socket.errored ?? new Error(`the socket is ${state}: it takes no more bytes`)))
   }
 

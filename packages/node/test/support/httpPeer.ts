@@ -42,6 +42,8 @@ export interface HttpPeer {
   readonly get: (path: string) => Effect.Effect<Response, Error>
   /** Waits for the end of the connection; responses nobody asked for are dropped. */
   readonly ending: Effect.Effect<Ending>
+  /** Breaks the connection off, by a reset on the wire. */
+  readonly reset: Effect.Effect<void>
   readonly pause: Effect.Effect<void>
   readonly resume: Effect.Effect<void>
   /** Whole responses so far, asked for or not. */
@@ -63,15 +65,16 @@ export const connect = (port: number, options: Options = {}): Effect.Effect<Http
     const to: Net.NetConnectOpts = options.path === undefined
       ? { port, host: "127.0.0.1", allowHalfOpen: true }
       : { path: options.path, allowHalfOpen: true }
-    const socket = yield* Effect.acquireRelease(
-      Effect.sync(() =>
-        options.tls === true
-          ? Tls.connect({ port, host: "127.0.0.1", rejectUnauthorized: false, ALPNProtocols: ["http/1.1"] })
-          : Net.connect(to)
-      ),
-      (socket) => Effect.sync(() => socket.destroy())
+    const tcp = yield* Effect.acquireRelease(
+      Effect.sync(() => Net.connect(to)),
+      (tcp) => Effect.sync(() => tcp.destroy())
     )
-    const peer = makePeer(socket, options)
+    // over TLS it hears of its errors through the socket above
+    tcp.on("error", () => {})
+    const socket = options.tls === true
+      ? Tls.connect({ socket: tcp, rejectUnauthorized: false, ALPNProtocols: ["http/1.1"] })
+      : tcp
+    const peer = makePeer(socket, tcp, options)
     yield* Effect.callback<void, Error>((resume) => {
       socket.once(options.tls === true ? "secureConnect" : "connect", () => resume(Effect.void))
       socket.once("error", (error) => resume(Effect.fail(error)))
@@ -79,7 +82,7 @@ export const connect = (port: number, options: Options = {}): Effect.Effect<Http
     return peer
   })
 
-const makePeer = (socket: Net.Socket, options: Options): HttpPeer => {
+const makePeer = (socket: Net.Socket, tcp: Net.Socket, options: Options): HttpPeer => {
   const parser = new Parser(options.headOnly === true)
   let how: string | undefined
   let taken = 0
@@ -138,6 +141,9 @@ const makePeer = (socket: Net.Socket, options: Options): HttpPeer => {
     }),
     get: (path) => Effect.andThen(send(get(path)), response),
     ending: until(() => how === undefined ? undefined : Effect.succeed({ how, partial: parser.partial })),
+    reset: Effect.sync(() => {
+      tcp.resetAndDestroy()
+    }),
     pause: Effect.sync(() => {
       socket.pause()
     }),
