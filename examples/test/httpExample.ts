@@ -1,4 +1,4 @@
-/** `examples/http-server.ts` as a process, and what its tests ask of it. */
+/** `examples/http-server.ts`, or another HTTP example, as a process, and what its tests ask of it. */
 import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -34,8 +34,11 @@ const clean = {
   TLS_CERT: ""
 }
 
-export const launch = (env: Record<string, string> = {}): Effect.Effect<Process.Program, never, Scope.Scope> =>
-  Process.start(new URL("../http-server.ts", import.meta.url), { env: { ...clean, ...env } })
+export const launch = (
+  env: Record<string, string> = {},
+  file = "http-server.ts"
+): Effect.Effect<Process.Program, never, Scope.Scope> =>
+  Process.start(new URL(`../${file}`, import.meta.url), { env: { ...clean, ...env } })
 
 export interface Example extends Omit<Process.Program, "port"> {
   readonly port: number
@@ -57,9 +60,12 @@ interface Report {
 }
 
 /** Starts it, and waits until it listens. */
-export const start = (env?: Record<string, string>): Effect.Effect<Example, Error, Scope.Scope> =>
+export const start = (
+  env?: Record<string, string>,
+  file?: "http-server.ts" | "application.ts"
+): Effect.Effect<Example, Error, Scope.Scope> =>
   Effect.gen(function*() {
-    const program = yield* launch(env)
+    const program = yield* launch(env, file)
     const port = yield* program.port
     let signalledAt = NaN
     return {

@@ -241,8 +241,16 @@ export const refuse = (life: Life, connection: ConnectionImpl): void => {
 /** Says why, then ends the connection; not counted as served. */
 export const refuseWith = (life: Life, connection: ConnectionImpl, words: Effect.Effect<void>): void => {
   connection.step = "Goodbye"
-  connection.handled = true
   life.connections.refusing.add(connection)
+  const refused = () => {
+    connection.step = "Ended"
+    life.connections.refusing.delete(connection)
+    life.notifyIfDrained()
+  }
+  const { transport } = connection
+  // those of a flood need no fiber
+  if (words === Effect.void && transport.leave !== undefined) return transport.leave(life.linger(), refused)
+  connection.handled = true
   // words go over a connection that is ready; a FIN needs none
   const said = words === Effect.void || isReady(connection) ? words : Effect.andThen(handshake(life, connection), words)
   const program: Effect.Effect<void> = Effect.withFiber((fiber: Fiber.Fiber<unknown, unknown>) => {
@@ -251,15 +259,9 @@ export const refuseWith = (life: Life, connection: ConnectionImpl, words: Effect
     return Effect.ignoreCause(words, { log: "Warn", message: "refusing a connection failed" }).pipe(
       Effect.andThen(Effect.suspend(() => {
         connection.step = "Goodbye"
-        return connection.cut ? connection.transport.destroy : connection.transport.goodbye(life.linger())
+        return connection.cut ? transport.destroy : transport.goodbye(life.linger())
       })),
-      Effect.onExit(() =>
-        Effect.sync(() => {
-          connection.step = "Ended"
-          life.connections.refusing.delete(connection)
-          life.notifyIfDrained()
-        })
-      )
+      Effect.onExit(() => Effect.sync(refused))
     )
   })
   life.runFork(program, { uninterruptible: true })

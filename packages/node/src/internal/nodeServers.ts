@@ -116,7 +116,8 @@ export class NodeServers {
    */
   private followTunnels(server: Http.Server): void {
     const onTunnel = (request: Http.IncomingMessage, socket: Net.Socket): void => {
-      connections.get(socket)?.speak(new Tunnel(request, socket))
+      const http = connections.get(socket)
+      http?.speak(new Tunnel(http, request, socket))
     }
     const follow = (event: string | symbol): void => {
       if (event !== "connect" || server.listeners(event).includes(onTunnel)) return

@@ -6,16 +6,19 @@
 import type * as Http from "node:http"
 import type * as Net from "node:net"
 import { label } from "./http1.ts"
-import type { Ending, InFlight, Protocol } from "./httpConnection.ts"
+import type { Begun, Ending, HttpConnection, InFlight, Protocol } from "./httpConnection.ts"
 
 export class Tunnel implements Protocol {
   readonly name = "tunnel"
   private readonly socket: Net.Socket
-  private readonly work: InFlight
+  private readonly owner: HttpConnection
+  private readonly work: InFlight & Begun
 
-  constructor(request: Http.IncomingMessage, socket: Net.Socket) {
+  constructor(owner: HttpConnection, request: Http.IncomingMessage, socket: Net.Socket) {
+    this.owner = owner
     this.socket = socket
-    this.work = { label: label(request.method, request.url), since: performance.now() }
+    const name = label(request.method, request.url)
+    this.work = { label: name, since: performance.now(), span: owner.began(owner.traced ? name : undefined) }
   }
 
   busy(): boolean {
@@ -44,6 +47,7 @@ export class Tunnel implements Protocol {
   }
 
   closed(): Ending {
+    this.owner.ended(this.work.since, this.work.span)
     return this.socket.writableFinished ? "normal" : "byPeer"
   }
 }
