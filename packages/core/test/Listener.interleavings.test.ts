@@ -22,7 +22,9 @@ describe("races that were found and are no more", () => {
     // the bind waited for the release before it, read after its own cancellation had become that release
     ["an open cancelled before its bind had begun waited for itself", ["interrupt open", "interrupt close"], "32,42"],
     // the close looked for its report again, when a reset had begun the next life
-    ["a close of what was never open waited for the next life's", ["open", "close", "reset"], "32,38"]
+    ["a close of what was never open waited for the next life's", ["open", "close", "reset"], "32,38"],
+    // what had been given to an accept and was cut before it was owned began anew, and ended again
+    ["a connection cut on its way to an accept ended twice", ["accept", "abort", "connection ends"], "86"]
   ]
   for (const [what, combination, schedule] of replays) {
     it.live(what, () =>

@@ -115,9 +115,11 @@ export class Life implements ConnectionHost {
 
   /**
    * A connection begins to be served. Who comes late is told at once: draining is
-   * a level, read here and whenever a connection may have become idle.
+   * a level, read here and whenever a connection may have become idle. One that
+   * was cut on its way to whoever accepted it has ended, and stays so.
    */
   begin(connection: ConnectionImpl): void {
+    if (connection.step === "Ended") return
     if (connection.step === "Handshake") connection.shaken()
     connection.step = "Serving"
     if (this.telling) connection.tell()

@@ -4,8 +4,9 @@
  */
 import { type Connection, type DrainReport, Listener, type ListenerError } from "@effect-listener/core"
 import { Interleavings, MemoryTransport } from "@effect-listener/testing"
-import { Effect, Exit, Fiber, Result, Scope } from "effect"
+import { Effect, Exit, Fiber, Metric, Result, Scope } from "effect"
 import { Socket } from "effect/socket"
+import { scrape } from "./metrics.ts"
 
 /** What a run has seen, for the laws to be checked against. */
 interface World {
@@ -146,9 +147,29 @@ const serve = (seen: World["seen"]) =>
     }
   })
 
+/** How things stand when the owner scope has closed. */
+interface End {
+  readonly state: string
+  /** Server sockets that are left. */
+  readonly open: number
+  /** How the client that was connected from the beginning saw its connection end. */
+  readonly client: "Fin" | "Reset" | undefined
+  readonly metrics: Effect.Success<ReturnType<typeof scrape>>
+}
+
+const deadline = 1000
+const abortGrace = 100
+
 /** What must hold, whatever the order; the first thing that does not. */
-const broken = (world: World, state: string, open: number, live: boolean): string | undefined => {
+const broken = (
+  world: World,
+  combination: ReadonlyArray<EventName>,
+  { client, metrics, open, state }: End
+): string | undefined => {
   const { accepted, answered, cutShort, errors, executed, reports } = world.seen
+  // in a life after a reset, ids begin anew
+  const live = combination.includes("reset")
+  const longest = combination.includes("deadline") ? deadline + abortGrace : 0
   if (errors.length > 0) return errors.join(", ")
   if (state !== "Closed") return `the owner scope has closed, the state is ${state}`
   if (open !== 0) return `${open} server sockets are left`
@@ -160,7 +181,12 @@ const broken = (world: World, state: string, open: number, live: boolean): strin
     const sum = Object.values(ends).reduce((a, b) => a + b, 0)
     if (sum !== total) return `${total} connections ended for ${sum} reasons`
     if (report.cut.length !== report.connections.cut) return `${report.connections.cut} cut, ${report.cut.length} named`
+    if (report.duration > longest) return `a close took ${report.duration} ms, where nothing was in flight for so long`
   }
+  if (metrics.accepted !== metrics.ended || metrics.open !== 0) {
+    return `${metrics.accepted} accepted, ${metrics.ended} ended, ${metrics.open} open`
+  }
+  if (!cutShort.yes && client === "Reset") return "a client that was connected was reset"
   if (!cutShort.yes && executed.length !== answered.length) {
     return `${executed.length} requests were executed, ${answered.length} answered`
   }
@@ -184,7 +210,7 @@ export const program = (combination: ReadonlyArray<EventName>): Effect.Effect<vo
     const { client, listener } = yield* Interleavings.atomic(Effect.gen(function*() {
       const listener = yield* Scope.provide(
         Listener.make(transport, {
-          drain: { deadline: "1 second", idleGrace: 0, abortGrace: "100 millis", linger: { idle: 0 } }
+          drain: { deadline, idleGrace: 0, abortGrace, linger: { idle: 0 } }
         }),
         owner
       )
@@ -201,8 +227,13 @@ export const program = (combination: ReadonlyArray<EventName>): Effect.Effect<vo
     yield* Effect.forEach(fibers, (fiber, i) => waits.includes(combination[i]!) ? Effect.void : Fiber.join(fiber))
     yield* Scope.close(owner, Exit.void)
     yield* Effect.forEach(fibers, Fiber.join)
-    const state = yield* world.listener.state
-    // in a life after a reset, ids begin anew
-    const problem = broken(world, state, yield* transport.open, combination.includes("reset"))
+    const problem = broken(world, combination, {
+      state: yield* listener.state,
+      open: yield* transport.open,
+      // after a reset of its own it sees no end
+      client: client === undefined || combination.includes("connection ends") ? undefined : yield* client.ended,
+      metrics: yield* scrape(transport.name)
+    })
     if (problem !== undefined) return yield* Effect.die(problem)
-  }).pipe(Effect.scoped)
+  }).pipe(Effect.scoped, (program) =>
+    Effect.suspend(() => Effect.provideService(program, Metric.MetricRegistry, new Map())))
