@@ -1,18 +1,12 @@
-/** `accept` and `echo`: a handler of bytes on plain TCP. */
-import { type Benchmark, compare, series } from "./support/benchmark.ts"
-import { type Load, messages, requests } from "./support/load.ts"
+/** A handler of bytes on plain TCP. */
+import { type Benchmark, compare, loads, measuredOf } from "./support/benchmark.ts"
+import { messages, requests, transfer } from "./support/load.ts"
 
 const servers = (what: string) => ({
   bare: { program: "tcp.ts", args: ["bare", what] },
   effect: { program: "tcp.ts", args: ["effect", what] },
   ours: { program: "tcp.ts", args: ["ours", what] }
 })
-
-const loads = (measured: ReadonlyMap<string, ReadonlyArray<Load>>, unit: string) => [
-  series(measured, { label: "throughput", unit: `${unit}/s`, better: "more", base: "bare" }, (load) => load.perSecond),
-  series(measured, { label: "CPU", unit: "µs", better: "less", base: "bare" }, (load) => load.cpu),
-  series(measured, { label: "CPU in the program", unit: "µs", better: "less", base: "bare" }, (load) => load.user)
-]
 
 export const accept: Benchmark = {
   name: "accept",
@@ -22,8 +16,10 @@ export const accept: Benchmark = {
   targets: [{ series: "throughput", who: "ours", of: "ratio", atLeast: 0.9 }],
   run: async (settings) =>
     loads(
-      await compare(servers("answer"), settings, (server, seconds) => requests(server, { close: true, seconds })),
-      "connections"
+      await compare(measuredOf(servers("answer"), "bare", settings), settings, (server, seconds) =>
+        requests(server, { close: true, seconds })),
+      "connections",
+      "bare"
     )
 }
 
@@ -34,5 +30,32 @@ export const echo: Benchmark = {
     + "The client needs as much CPU as a server: the CPU time of the server is what tells them apart.",
   targets: [{ series: "throughput", who: "ours", of: "ratio", atLeast: 0.95 }],
   run: async (settings) =>
-    loads(await compare(servers("echo"), settings, (server, seconds) => messages(server, { seconds })), "messages")
+    loads(await compare(measuredOf(servers("echo"), "bare", settings), settings, messages), "messages", "bare")
+}
+
+const whole = (direction: "upload" | "download"): Benchmark["run"] => async (settings) =>
+  loads(
+    await compare(
+      measuredOf(servers(direction === "upload" ? "sink" : "source"), "bare", settings),
+      { ...settings, rounds: Math.min(5, settings.rounds) },
+      (server) => transfer(server, direction, 2 ** 30 / settings.scale)
+    ),
+    "MiB",
+    "bare"
+  )
+
+export const upload: Benchmark = {
+  name: "upload",
+  title: "One client sends 1 GiB",
+  description: "One connection, which the server reads to its end and answers then with the number of bytes.",
+  targets: [{ series: "throughput", who: "ours", of: "ratio", atLeast: 0.95 }],
+  run: whole("upload")
+}
+
+export const download: Benchmark = {
+  name: "download",
+  title: "One client is sent 1 GiB",
+  description: "One connection, written in pieces of 64 KiB as fast as the client takes them.",
+  targets: [{ series: "throughput", who: "ours", of: "ratio", atLeast: 0.95 }],
+  run: whole("download")
 }

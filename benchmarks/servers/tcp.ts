@@ -2,17 +2,19 @@
  * TCP servers that do the same in several ways: `node tcp.ts <who> <what>`.
  *
  * `answer` reads once, answers with a small HTTP response and ends; `echo`
- * writes back what it reads.
+ * writes back what it reads; `sink` reads to the end and says then how much it
+ * was; `source` is told how many bytes to send.
  */
 import type { Connection } from "@effect-listener/core/Connection"
 import * as Listener from "@effect-listener/core/Listener"
 import * as NodeTcp from "@effect-listener/node/NodeTcp"
 import * as NodeSocketServer from "@effect/platform-node/NodeSocketServer"
 import * as Effect from "effect/Effect"
+import * as Metric from "effect/Metric"
 import * as NetAddress from "effect/net/NetAddress"
 import type * as Socket from "effect/socket/Socket"
 import * as Net from "node:net"
-import { announce } from "../support/childServer.ts"
+import { announce, answerAlso } from "../support/childServer.ts"
 
 const response = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
 
@@ -29,9 +31,32 @@ const echoSocket = Effect.fnUntraced(function*(socket: Socket.Socket) {
   while (true) yield* writeAll(yield* pull)
 })
 
-type What = "answer" | "echo"
+const sinkSocket = Effect.fnUntraced(function*(socket: Socket.Socket) {
+  const { pull } = yield* socket.reader
+  const { write } = yield* socket.writer
+  let bytes = 0
+  const all = Effect.forever(Effect.map(pull, (chunks) => {
+    for (const chunk of chunks) bytes += chunk.length
+  }))
+  // the end of what the client sends
+  yield* Effect.ignore(all)
+  yield* write(String(bytes))
+})
 
-const effectHandlers = { answer: answerSocket, echo: echoSocket }
+const piece = Buffer.alloc(64 * 1024, "x")
+
+const sourceSocket = Effect.fnUntraced(function*(socket: Socket.Socket) {
+  const { pull } = yield* socket.reader
+  const { write } = yield* socket.writer
+  const [wanted] = yield* pull
+  for (let left = Number(Buffer.from(wanted).toString()); left > 0; left -= piece.length) {
+    yield* write(left < piece.length ? piece.subarray(0, left) : piece)
+  }
+})
+
+type What = "answer" | "echo" | "sink" | "source"
+
+const effectHandlers = { answer: answerSocket, echo: echoSocket, sink: sinkSocket, source: sourceSocket }
 
 const bareHandlers: Record<What, (socket: Net.Socket) => void> = {
   answer: (socket) => {
@@ -46,8 +71,45 @@ const bareHandlers: Record<What, (socket: Net.Socket) => void> = {
         socket.once("drain", () => socket.resume())
       }
     })
+  },
+  sink: (socket) => {
+    let bytes = 0
+    socket.on("error", () => {})
+    socket.on("data", (chunk) => {
+      bytes += chunk.length
+    })
+    socket.on("end", () => socket.end(String(bytes)))
+  },
+  source: (socket) => {
+    socket.on("error", () => {})
+    socket.once("data", (wanted) => {
+      let left = Number(wanted.toString())
+      const send = (): void => {
+        while (left > 0) {
+          const size = Math.min(left, piece.length)
+          left -= size
+          if (!socket.write(piece.subarray(0, size))) return void socket.once("drain", send)
+        }
+        socket.end()
+      }
+      send()
+    })
   }
 }
+
+/** Microseconds, the fastest of some: the others were disturbed. */
+const timed = (work: Effect.Effect<unknown>) => async (): Promise<number> => {
+  let fastest = Infinity
+  for (let i = 0; i < 20; i++) {
+    const start = performance.now()
+    await Effect.runPromise(work)
+    fastest = Math.min(fastest, performance.now() - start)
+  }
+  return fastest * 1000
+}
+
+const perConnection = (counted: Effect.Effect<number>) => async (): Promise<number> =>
+  await timed(counted)() / Math.max(1, await Effect.runPromise(counted))
 
 const portOf = (address: NetAddress.SocketAddress): number => {
   if (!NetAddress.isInetAddress(address)) throw new Error("no port")
@@ -58,7 +120,7 @@ const host = "127.0.0.1"
 
 const servers: Record<string, (what: What) => void> = {
   bare: (what) => {
-    const server = Net.createServer({ noDelay: true }, bareHandlers[what])
+    const server = Net.createServer({ noDelay: true, allowHalfOpen: what === "sink" }, bareHandlers[what])
     server.listen({ host, port: 0, backlog: 4096 }, () => {
       const address = server.address()
       if (address !== null && typeof address === "object") announce(address.port)
@@ -67,7 +129,7 @@ const servers: Record<string, (what: What) => void> = {
   /** The least an Effect a connection can cost: a fiber, and nothing that ends or waits. */
   effect: (what) => {
     const program = Effect.gen(function*() {
-      const server = yield* NodeSocketServer.make({ host, port: 0, noDelay: true, backlog: 4096 })
+      const server = yield* NodeSocketServer.make({ host, port: 0, noDelay: true, backlog: 4096, allowHalfOpen: true })
       announce(portOf(server.address))
       return yield* server.run((socket) => Effect.ignoreCause(Effect.scoped(effectHandlers[what](socket))))
     })
@@ -78,6 +140,11 @@ const servers: Record<string, (what: What) => void> = {
       const listener = yield* Listener.listen(NodeTcp.transport({ host, port: 0, backlog: 4096 }))
       announce(portOf(yield* listener.address))
       const handler = effectHandlers[what]
+      answerAlso({
+        listing: perConnection(Effect.map(listener.connections, (all) => all.length)),
+        counting: perConnection(Effect.map(listener.dryRun, ({ active, idle, queued }) => active + idle + queued)),
+        scrape: timed(Metric.snapshot)
+      })
       yield* Listener.serve(listener, (connection: Connection) => handler(connection.socket), { idle: "pull" })
     })
     Effect.runFork(Effect.scoped(program))

@@ -1,4 +1,5 @@
 /** What a benchmark is, and what it finds. */
+import type { Load } from "./load.ts"
 import { type Server, type ServerOptions, start } from "./server.ts"
 import { interleave } from "./statistics.ts"
 
@@ -8,12 +9,14 @@ export interface Settings {
   readonly seconds: number
   /** What a number of connections or bytes is divided by. */
   readonly scale: number
+  /** Whether all are measured, or only ours and whom it is compared to. */
+  readonly everybody: boolean
 }
 
-export const usual: Settings = { rounds: 7, seconds: 1, scale: 1 }
+export const usual: Settings = { rounds: 7, seconds: 1, scale: 1, everybody: true }
 
 /** To see that everything runs: the figures mean nothing. */
-export const small: Settings = { rounds: 1, seconds: 0.1, scale: 100 }
+export const small: Settings = { rounds: 1, seconds: 0.2, scale: 100, everybody: false }
 
 /** One measured quantity of everybody who was measured. */
 export interface Series {
@@ -30,11 +33,11 @@ export interface Target {
   /** Which of the series, by its label. */
   readonly series: string
   readonly who: string
-  /** To whom, where it is not the series' base. */
+  /** To whom, where it is not the series' base; `the best other` is whoever was best besides. */
   readonly base?: string | undefined
-  /** The ratio, or the value itself, that must be reached. */
   readonly of: "ratio" | "value"
   readonly atLeast?: number | undefined
+  /** Of ratios: so many times as much as the base. */
   readonly atMost?: number | undefined
 }
 
@@ -49,9 +52,17 @@ export interface Benchmark {
   readonly run: (settings: Settings) => Promise<ReadonlyArray<Series>>
 }
 
+export type Contenders = { readonly [who: string]: ServerOptions }
+
+/** Who of these is measured. */
+export const measuredOf = (contenders: Contenders, base: string, { everybody }: Settings): Contenders =>
+  everybody ? contenders : Object.fromEntries(
+    Object.entries(contenders).filter(([who]) => who === base || who === "ours")
+  )
+
 /** Starts a server each, warms it up, and measures them in interleaved rounds. */
 export const compare = async <A>(
-  servers: { readonly [who: string]: ServerOptions },
+  servers: Contenders,
   settings: Settings,
   measure: (server: Server, seconds: number) => Promise<A>
 ): Promise<Map<string, Array<A>>> => {
@@ -70,6 +81,15 @@ export const compare = async <A>(
     await Promise.all(Array.from(running.values(), (server) => server.kill()))
   }
 }
+
+export type Measured = Map<string, Array<Load>>
+
+/** What is told of load: how much went through, and what it took of the server. */
+export const loads = (measured: Measured, unit: string, base: string): ReadonlyArray<Series> => [
+  series(measured, { label: "throughput", unit: `${unit}/s`, better: "more", base }, (load) => load.perSecond),
+  series(measured, { label: "CPU", unit: `µs of ${unit}`, better: "less", base }, (load) => load.cpu),
+  series(measured, { label: "CPU in the program", unit: `µs of ${unit}`, better: "less", base }, (load) => load.user)
+]
 
 /** One quantity out of what was measured. */
 export const series = <A>(

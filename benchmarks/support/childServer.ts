@@ -3,6 +3,8 @@
  * where it listens, and answers what the harness asks about its process.
  */
 
+import * as Fs from "node:fs"
+
 /** What the harness asks, and the answer's type. */
 export interface Answers {
   /** CPU time of the process so far, in microseconds. */
@@ -13,6 +15,12 @@ export interface Answers {
   readonly memory: number
   /** The longest time the event loop was held since the last `stall`, in milliseconds. */
   readonly stall: number
+  /** How long `connections` of the listener takes for each that is open, in microseconds; of ours only. */
+  readonly listing: number
+  /** The same of a dry run, which the progress of a drain counts by. */
+  readonly counting: number
+  /** How long a scrape of the metrics takes, in microseconds; of ours only. */
+  readonly scrape: number
 }
 
 /** Tells the harness that the server listens. */
@@ -27,11 +35,12 @@ const collect = (): void => {
 }
 
 let longest = 0
+let last = 0
 let watch: NodeJS.Timeout | undefined
 
 /** Measures how late a timer of 1 ms is, which needs no sampling thread. */
 const watchStalls = (): void => {
-  let last = performance.now()
+  last = performance.now()
   watch = setInterval(() => {
     const now = performance.now()
     longest = Math.max(longest, now - last)
@@ -40,7 +49,19 @@ const watchStalls = (): void => {
   watch.unref()
 }
 
-const answers: { readonly [K in keyof Answers]: () => number } = {
+/** What a server's process says when it ends. */
+export interface LastWords {
+  /** The longest time the event loop was held since the last `stall`, in milliseconds. */
+  readonly stall: number
+}
+
+process.on("exit", () => {
+  longest = Math.max(longest, performance.now() - last)
+  // a message might not be out before the process has ended; without the harness there is nobody to tell
+  if (watch !== undefined && process.connected) Fs.writeSync(4, JSON.stringify({ stall: longest } satisfies LastWords))
+})
+
+const answers: { [K in keyof Answers]?: () => number | Promise<number> } = {
   cpu: () => {
     const { system, user } = process.cpuUsage()
     return user + system
@@ -58,9 +79,15 @@ const answers: { readonly [K in keyof Answers]: () => number } = {
   }
 }
 
-process.on("message", (question: keyof Answers) => {
-  if (question in answers) process.send!({ question, answer: answers[question]() })
-})
+/** What one program knows besides. */
+export const answerAlso = (more: typeof answers): void => {
+  Object.assign(answers, more)
+}
+
+const answer = async (question: keyof Answers): Promise<void> => {
+  process.send!({ question, answer: await answers[question]?.() ?? Number.NaN })
+}
+process.on("message", (question: keyof Answers) => void answer(question))
 // the harness is gone
 process.on("disconnect", () => process.exit(0))
 // what is asked for must not keep a server alive that has stopped

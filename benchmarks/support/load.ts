@@ -23,9 +23,13 @@ interface Driven {
 
 const folder = Path.join(import.meta.dirname, "..", "load")
 
-const measured = async (server: Server, drive: () => Promise<Driven>): Promise<Load> => {
+/** Who is asked what the load cost. */
+type Asked = Pick<Server, "port"> & { readonly ask: (question: "cpu" | "user") => Promise<number> }
+
+const measured = async (server: Asked, drive: () => Promise<Driven>): Promise<Load> => {
   const [cpu, user] = [await server.ask("cpu"), await server.ask("user")]
   const { failed, operations, perSecond } = await drive()
+  if (operations === 0) throw new Error("nothing was answered")
   if (failed > operations / 100) throw new Error(`${failed} failures beside ${operations} operations`)
   return {
     operations,
@@ -37,14 +41,14 @@ const measured = async (server: Server, drive: () => Promise<Driven>): Promise<L
 
 /** HTTP GET requests from 64 connections; with `close` each on a connection of its own. */
 export const requests = (
-  server: Server,
+  server: Asked,
   { close, seconds }: { readonly close: boolean; readonly seconds: number }
 ): Promise<Load> =>
   measured(server, async () => {
     const url = `http://127.0.0.1:${server.port}/`
     // wrk counts in whole seconds
     if (Tools.wrk === undefined || !Number.isInteger(seconds)) {
-      return driven("requests.ts", [String(server.port), "64", close ? "close" : "keep-alive", String(seconds * 1000)])
+      return driven("requests.ts", [server.port, 64, close ? "close" : "keep-alive", seconds * 1000])
     }
     const header = close ? ["-H", "Connection: close"] : []
     const output = await Tools.client(Tools.wrk, ["-t1", "-c64", `-d${seconds}s`, ...header, url])
@@ -57,9 +61,35 @@ export const requests = (
   })
 
 /** Messages of 64 bytes there and back, on 64 connections that stay. */
-export const messages = (server: Server, { seconds }: { readonly seconds: number }): Promise<Load> =>
-  measured(server, () => driven("messages.ts", [String(server.port), "64", "64", String(seconds * 1000)]))
+export const messages = (server: Asked, seconds: number): Promise<Load> =>
+  measured(server, () => driven("messages.ts", [server.port, 64, 64, seconds * 1000]))
 
-// what our own clients print
-const driven = async (program: string, args: ReadonlyArray<string>): Promise<Driven> =>
-  JSON.parse(await Tools.client(process.execPath, [Path.join(folder, program), ...args])) as Driven
+/** New TLS connections, 16 at a time. */
+export const handshakes = (server: Asked, seconds: number): Promise<Load> =>
+  measured(server, () => driven("handshakes.ts", [server.port, 16, seconds * 1000]))
+
+/** HTTP/2 requests on 8 sessions, 8 at a time. */
+export const streams = (server: Asked, seconds: number): Promise<Load> =>
+  measured(server, () => driven("streams.ts", [server.port, 8, 8, seconds * 1000]))
+
+/** So many bytes on one connection; an operation is a MiB. */
+export const transfer = (server: Asked, direction: "upload" | "download", bytes: number): Promise<Load> =>
+  measured(server, () => driven("transfer.ts", [server.port, direction, Math.round(bytes)]))
+
+export interface Latency {
+  /** Milliseconds. */
+  readonly p50: number
+  readonly p99: number
+}
+
+/** Requests at a rate, on 64 connections. */
+export const atRate = async (
+  server: Server,
+  { rate, seconds }: { readonly rate: number; readonly seconds: number }
+): Promise<Latency> => await output("rate.ts", [server.port, 64, rate, seconds * 1000])
+
+const driven = (program: string, args: ReadonlyArray<string | number>): Promise<Driven> => output(program, args)
+
+// what our own clients print, which is what their callers know them to print
+const output = async <A>(program: string, args: ReadonlyArray<string | number>): Promise<A> =>
+  JSON.parse(await Tools.client(process.execPath, [Path.join(folder, program), ...args.map(String)])) as A

@@ -47,13 +47,24 @@ const load = (name: string): Result | undefined =>
 const ratioOf = (series: Series, who: string, base: string = series.base): Summary =>
   summarize(ratios(series.rounds[who] ?? [], series.rounds[base] ?? [], series.better))
 
+/** Who of the others had the best median. */
+const bestOther = ({ better, rounds }: Series, who: string): string | undefined => {
+  const median = (one: string) => summarize(rounds[one] ?? []).median
+  const others = Object.keys(rounds).filter((one) => one !== who).sort((a, b) => median(a) - median(b))
+  return better === "less" ? others[0] : others.at(-1)
+}
+
 const targetLine = (target: Target, all: ReadonlyArray<Series>): string => {
   const series = all.find((series) => series.label === target.series)
-  if (series === undefined || series.rounds[target.who] === undefined) return `- not run: ${target.series}`
-  const base = target.base ?? series.base
-  const value = target.of === "ratio"
-    ? ratioOf(series, target.who, base).median
-    : summarize(series.rounds[target.who] ?? []).median
+  if (series?.rounds[target.who] === undefined) return `- not measured: ${target.series}, ${target.who}`
+  const base = (target.base === "the best other" ? bestOther(series, target.who) : target.base) ?? series.base
+  const ratio = ratioOf(series, target.who, base).median
+  const value = target.of === "value"
+    ? summarize(series.rounds[target.who]!).median
+    // ratios are made so that more is better
+    : target.atMost !== undefined && series.better === "less"
+    ? 1 / ratio
+    : ratio
   const met = value >= (target.atLeast ?? -Infinity) && value <= (target.atMost ?? Infinity)
   const bound = target.atLeast === undefined ? `≤ ${target.atMost}` : `≥ ${target.atLeast}`
   const what = target.of === "ratio" ? `${target.series}, ${target.who} to ${base}` : `${target.series}, ${target.who}`
@@ -80,6 +91,7 @@ const table = (series: Series): string => {
 
 /** What one benchmark found, for the terminal. */
 export const print = (benchmark: Benchmark, series: ReadonlyArray<Series>): void => {
+  console.log(`${benchmark.name}: ${benchmark.title}`)
   for (const one of series) {
     console.log(`  ${one.label} (${one.unit}), ratio to ${one.base}`)
     for (const [who, rounds] of Object.entries(one.rounds)) {

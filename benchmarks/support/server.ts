@@ -2,15 +2,29 @@
  * A server in a process of its own: started, asked, told to end.
  */
 import * as ChildProcess from "node:child_process"
+import * as Fs from "node:fs"
+import * as Os from "node:os"
 import * as Path from "node:path"
-import type { Answers } from "./childServer.ts"
+import * as Timers from "node:timers/promises"
+import type { Answers, LastWords } from "./childServer.ts"
 import * as Tools from "./tools.ts"
 
 export interface ServerOptions {
-  /** The program below `benchmarks/servers`, and its arguments. */
+  /** The program below `benchmarks/servers`, and its arguments; or `go`. */
   readonly program: string
-  readonly args: ReadonlyArray<string>
-  readonly env?: Record<string, string> | undefined
+  readonly args?: ReadonlyArray<string> | undefined
+  /** 0 or nothing: any that is free. */
+  readonly port?: number | undefined
+  /** Not pinned to the servers' processor. */
+  readonly anywhere?: boolean | undefined
+}
+
+/** How a server ended. */
+export interface End {
+  /** Milliseconds from SIGTERM to the end of the process. */
+  readonly took: number
+  /** The longest its event loop was held meanwhile, in milliseconds; not known of other than Node. */
+  readonly stall: number
 }
 
 export class Server {
@@ -19,16 +33,21 @@ export class Server {
   readonly startedIn: number
   private readonly process: ChildProcess.ChildProcess
   private readonly ended: Promise<void>
+  private lastWords = ""
 
   constructor(process: ChildProcess.ChildProcess, port: number, startedIn: number) {
     this.process = process
     this.port = port
     this.startedIn = startedIn
-    this.ended = new Promise((resolve) => process.once("exit", () => resolve()))
+    this.ended = new Promise((resolve) => process.once("close", () => resolve()))
+    process.stdio[4]?.on("data", (chunk) => {
+      this.lastWords += String(chunk)
+    })
   }
 
   /** What the server's process knows of itself. */
   ask(question: keyof Answers): Promise<number> {
+    if (!this.process.connected) return this.lookUp(question)
     return new Promise((resolve, reject) => {
       const onExit = () => reject(new Error(`the server ended instead of telling its ${question}`))
       const onMessage = (message: { readonly question?: string; readonly answer: number }) => {
@@ -43,14 +62,31 @@ export class Server {
     })
   }
 
-  /** Sends SIGTERM, and says how long the process took to end (ms); killed after `limit`. */
-  async end(limit = 60_000): Promise<number> {
+  /** The same of a program that is not ours, as Linux knows it. */
+  private async lookUp(question: keyof Answers): Promise<number> {
+    const of = (file: string) => Fs.readFileSync(`/proc/${this.process.pid}/${file}`, "utf8")
+    if (question === "memory") {
+      this.process.kill("SIGUSR1")
+      await Timers.setTimeout(500)
+      return Number(/VmRSS:\s+(\d+)/.exec(of("status"))?.[1]) * 1024
+    }
+    const fields = of("stat").replace(/^.*\) /, "").split(" ")
+    const [user, system] = [Number(fields[11]), Number(fields[12])]
+    // in hundredths of a second
+    return question === "cpu" ? (user + system) * 10_000 : question === "user" ? user * 10_000 : Number.NaN
+  }
+
+  /** Sends SIGTERM, and waits for the end; killed after `limit`. */
+  async end(limit = 30_000): Promise<End> {
+    if (this.process.connected) await this.ask("stall")
     const start = performance.now()
     this.process.kill("SIGTERM")
     const timer = setTimeout(() => this.process.kill("SIGKILL"), limit)
     await this.ended
     clearTimeout(timer)
-    return performance.now() - start
+    const took = performance.now() - start
+    const words = this.lastWords === "" ? undefined : JSON.parse(this.lastWords) as LastWords
+    return { took, stall: words?.stall ?? Number.NaN }
   }
 
   async kill(): Promise<void> {
@@ -59,19 +95,21 @@ export class Server {
   }
 }
 
-const folder = Path.join(import.meta.dirname, "..", "servers")
+const root = Path.join(import.meta.dirname, "..")
 
 /** Starts a server and waits until it listens. */
-export const start = ({ args, env, program }: ServerOptions): Promise<Server> => {
+export const start = ({ anywhere, args = [], port, program }: ServerOptions): Promise<Server> => {
+  const env = { ...process.env, PORT: String(port ?? 0) }
+  const go = program === "go" ? goProgram() : undefined
   const begin = performance.now()
-  const child = program.endsWith(".ts")
-    ? ChildProcess.fork(Path.join(folder, program), args, {
+  const child = go === undefined
+    ? ChildProcess.fork(Path.join(root, "servers", program), args, {
       execArgv: ["--expose-gc"],
-      env: { ...process.env, ...env },
-      stdio: ["ignore", "ignore", "inherit", "ipc"]
+      env,
+      stdio: ["ignore", "ignore", "inherit", "ipc", "pipe"]
     })
-    : ChildProcess.spawn(program, args, { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "inherit"] })
-  Tools.pin(child.pid!, "server")
+    : ChildProcess.spawn(go, args, { env, stdio: ["pipe", "pipe", "inherit"] })
+  if (anywhere !== true) Tools.pin(child.pid!, "server")
   return new Promise((resolve, reject) => {
     const listens = (port: number) => resolve(new Server(child, port, performance.now() - begin))
     child.once("error", reject)
@@ -80,4 +118,17 @@ export const start = ({ args, env, program }: ServerOptions): Promise<Server> =>
     // a server in another language prints its port
     child.stdout?.once("data", (line: Buffer) => listens(Number(line.toString())))
   })
+}
+
+let built: string | undefined
+
+/** The program in Go, built once a run. */
+const goProgram = (): string => {
+  if (built !== undefined) return built
+  if (Tools.go === undefined) throw new Error("no go")
+  const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "effect-listener-bench-"))
+  process.once("exit", () => Fs.rmSync(folder, { recursive: true }))
+  built = Path.join(folder, "server")
+  ChildProcess.execFileSync(Tools.go, ["build", "-o", built, Path.join(root, "go", "main.go")])
+  return built
 }

@@ -11,7 +11,7 @@ const onPath = (name: string): string | undefined =>
   (process.env["PATH"] ?? "").split(Path.delimiter).map((folder) => Path.join(folder, name)).find(Fs.existsSync)
 
 export const wrk: string | undefined = onPath("wrk")
-const go: string | undefined = onPath("go")
+export const go: string | undefined = onPath("go")
 const taskset = Os.availableParallelism() < 2 ? undefined : onPath("taskset")
 
 /** Servers and clients on processors of their own, so that neither is moved about: where `taskset` can do that. */

@@ -1,0 +1,187 @@
+/** Many connections at once: what one costs that does nothing, and what it costs to end them. */
+import * as Timers from "node:timers/promises"
+import { type Benchmark, type Contenders, measuredOf, type Series, series, type Settings } from "./support/benchmark.ts"
+import { clients } from "./support/held.ts"
+import { requests } from "./support/load.ts"
+import { type End, type Server, type ServerOptions, start } from "./support/server.ts"
+import { interleave } from "./support/statistics.ts"
+import * as Tools from "./support/tools.ts"
+
+const go: Contenders = Tools.go === undefined ? {} : { go: { program: "go" } }
+
+const http: Contenders = {
+  bare: { program: "http/bare.ts", args: ["http"] },
+  effect: { program: "http/effect.ts", args: ["http"] },
+  ours: { program: "http/ours.ts", args: ["http"] }
+}
+
+const closers: Contenders = {
+  ...http,
+  terminator: { program: "http/terminator.ts" },
+  stoppable: { program: "http/stoppable.ts" },
+  ...go
+}
+
+/** With so many connections open, after something has been measured without any. */
+const holding = async <A>(
+  options: ServerOptions,
+  count: number,
+  what: "http" | "tcp",
+  work: (server: Server, before: number) => Promise<A>
+): Promise<A> => {
+  const server = await start(options)
+  const before = await server.ask("memory")
+  const held = await clients("hold.ts", [server.port, count, what])
+  try {
+    return await work(server, before)
+  } finally {
+    await held.end()
+    await server.kill()
+  }
+}
+
+/** How many are open where something may grow with them. */
+const countsOf = ({ everybody }: Settings): Record<string, number> =>
+  everybody ? { "1,000": 1000, "4,000": 4000, "16,000": 16_000 } : { "1,000": 1000 }
+
+const rounds = ({ rounds }: Settings, most: number): number => Math.min(most, rounds)
+
+// --- idle --------------------------------------------------------------------------------------------------------
+
+const memory = async (everybody: Contenders, what: "http" | "tcp", settings: Settings): Promise<Series> => {
+  const count = Math.ceil(10_000 / settings.scale)
+  const contenders = measuredOf(everybody, "bare", settings)
+  const measured = await interleave(
+    Object.keys(contenders),
+    rounds(settings, 3),
+    (who) =>
+      holding(contenders[who]!, count, what, async (server, before) => (await server.ask("memory") - before) / count)
+  )
+  const label = what === "http" ? "memory of an idle HTTP connection" : "memory of a handler that waits in pull"
+  return series(measured, { label, unit: "bytes", better: "less", base: "bare" }, (bytes) => bytes)
+}
+
+const tcp = (who: string) => ({ program: "tcp.ts", args: [who, "echo"] })
+
+export const idle: Benchmark = {
+  name: "idle",
+  title: "Memory of idle connections",
+  description: "10,000 connections held open: resident memory of the server's process after a collection, less what "
+    + "it was before the first, for each. Those of HTTP have had one request answered; behind those of TCP a handler "
+    + "waits for the first byte.",
+  targets: [
+    { series: "memory of an idle HTTP connection", who: "ours", of: "ratio", atMost: 1.25 },
+    { series: "memory of a handler that waits in pull", who: "ours", of: "ratio", atMost: 1.6 }
+  ],
+  run: async (settings) => [
+    await memory({ ...http, ...go }, "http", settings),
+    await memory({ bare: tcp("bare"), effect: tcp("effect"), ours: tcp("ours") }, "tcp", settings)
+  ]
+}
+
+// --- close and stall ---------------------------------------------------------------------------------------------
+
+/** Closes a server with so many idle connections, which have been so for longer than the idle grace. */
+const closing = (options: ServerOptions, count: number): Promise<End> =>
+  holding(options, count, "http", async (server) => {
+    await Timers.setTimeout(400)
+    return await server.end()
+  })
+
+export const close: Benchmark = {
+  name: "close",
+  title: "Closing with idle connections",
+  description: "From SIGTERM to the end of the process with 8,000 idle keep-alive connections, all idle for longer "
+    + "than the grace, and ours with 1,000 to 16,000.",
+  targets: [
+    { series: "SIGTERM to exit, 8,000 connections", who: "ours", of: "ratio", atMost: 1.3 },
+    { series: "ours, for each connection", who: "16,000", base: "4,000", of: "ratio", atMost: 1.3 }
+  ],
+  run: async (settings) => {
+    const scaled = (count: number) => Math.ceil(count / settings.scale)
+    const measured = await interleave(
+      Object.keys(closers),
+      rounds(settings, 3),
+      (who) => closing(closers[who]!, scaled(8000))
+    )
+    const counts = countsOf(settings)
+    const growing = await interleave(
+      Object.keys(counts),
+      rounds(settings, 3),
+      async (who) => (await closing(closers["ours"]!, scaled(counts[who]!))).took / scaled(counts[who]!)
+    )
+    return [
+      series(
+        measured,
+        { label: "SIGTERM to exit, 8,000 connections", unit: "ms", better: "less", base: "bare" },
+        (end) => end.took
+      ),
+      series(
+        growing,
+        { label: "ours, for each connection", unit: "ms", better: "less", base: "4,000" },
+        (millis) => millis
+      )
+    ]
+  }
+}
+
+export const stall: Benchmark = {
+  name: "stall",
+  title: "The longest stall of a close",
+  description: "How long the event loop is held at most between SIGTERM and the end of the process, with 10,000 idle "
+    + "keep-alive connections: for so long, a request that is being served waits.",
+  targets: [{ series: "longest stall", who: "ours", base: "the best other", of: "ratio", atMost: 1 }],
+  run: async (settings) => {
+    const { go: _unknown, ...all } = closers
+    const known = measuredOf(all, "bare", settings)
+    const measured = await interleave(
+      Object.keys(known),
+      rounds(settings, 3),
+      (who) => closing(known[who]!, Math.ceil(10_000 / settings.scale))
+    )
+    return [
+      series(measured, { label: "longest stall", unit: "ms", better: "less", base: "bare" }, (end) => end.stall)
+    ]
+  }
+}
+
+// --- growth ------------------------------------------------------------------------------------------------------
+
+export const growth: Benchmark = {
+  name: "growth",
+  title: "What grows with the number of connections",
+  description: "With 1,000 to 16,000 idle connections open: CPU time of a further connection, accepted, served and "
+    + "closed (ours, and bare node:net), and of the questions that are asked of a listener.",
+  targets: [
+    { series: "ours: accept, exchange and close", who: "16,000", of: "ratio", atMost: 1.3 },
+    { series: "`connections`, for each that is open", who: "16,000", of: "ratio", atMost: 1.5 },
+    { series: "a dry run, for each that is open", who: "16,000", of: "ratio", atMost: 1.5 },
+    { series: "a scrape of the metrics", who: "16,000", of: "ratio", atMost: 1.5 }
+  ],
+  run: async (settings) => {
+    const counts = countsOf(settings)
+    const measure = (kind: string) => (who: string) =>
+      holding(
+        { program: "tcp.ts", args: [kind, "answer"] },
+        Math.ceil(counts[who]! / settings.scale),
+        "tcp",
+        async (server) => ({
+          cpu: (await requests(server, { close: true, seconds: settings.seconds })).cpu,
+          listing: await server.ask("listing"),
+          counting: await server.ask("counting"),
+          scrape: await server.ask("scrape")
+        })
+      )
+    const times = rounds(settings, 3)
+    const ours = await interleave(Object.keys(counts), times, measure("ours"))
+    const bare = await interleave(Object.keys(counts), times, measure("bare"))
+    const micros = (label: string) => ({ label, unit: "µs", better: "less", base: "1,000" }) as const
+    return [
+      series(ours, micros("ours: accept, exchange and close"), ({ cpu }) => cpu),
+      series(bare, micros("bare: accept, exchange and close"), ({ cpu }) => cpu),
+      series(ours, micros("`connections`, for each that is open"), ({ listing }) => listing),
+      series(ours, micros("a dry run, for each that is open"), ({ counting }) => counting),
+      series(ours, micros("a scrape of the metrics"), ({ scrape }) => scrape)
+    ]
+  }
+}

@@ -1,0 +1,56 @@
+/** Throughput of HTTP: in the clear, over TLS, and HTTP/2. */
+import { type Benchmark, compare, loads, measuredOf } from "./support/benchmark.ts"
+import { handshakes, requests, streams } from "./support/load.ts"
+
+/** Whoever serves HTTP in Node. */
+const servers = (what: string) => ({
+  effect: { program: "http/effect.ts", args: [what] },
+  bare: { program: "http/bare.ts", args: [what] },
+  ours: { program: "http/ours.ts", args: [what] }
+})
+
+export const http: Benchmark = {
+  name: "http",
+  title: "Keep-alive requests",
+  description: "GET on 64 connections that stay, answered with two bytes (wrk). Effect is its NodeHttpServer as it "
+    + "ships, and with the option of Node's that our server has (`optimizeEmptyRequests`); ours has admission on, and "
+    + "counts; bare is node:http without Effect.",
+  targets: [
+    { series: "throughput", who: "ours", base: "effect, same options", of: "ratio", atLeast: 0.97 },
+    { series: "throughput", who: "ours", base: "effect", of: "ratio", atLeast: 1.05 }
+  ],
+  run: async (settings) =>
+    loads(
+      await compare(
+        measuredOf(
+          { ...servers("http"), "effect, same options": { program: "http/effect.ts", args: ["http", "optimized"] } },
+          "effect",
+          settings
+        ),
+        settings,
+        (server, seconds) => requests(server, { close: false, seconds })
+      ),
+      "requests",
+      "effect"
+    )
+}
+
+export const tls: Benchmark = {
+  name: "tls",
+  title: "TLS handshakes",
+  description: "New connections over TLS 1.3, 16 at a time, one request on each (a client on node:tls, which works "
+    + "harder than the server).",
+  targets: [{ series: "throughput", who: "ours", of: "ratio", atLeast: 0.95 }],
+  run: async (settings) =>
+    loads(await compare(measuredOf(servers("https"), "effect", settings), settings, handshakes), "handshakes", "effect")
+}
+
+export const http2: Benchmark = {
+  name: "http2",
+  title: "HTTP/2 streams",
+  description: "GET over 8 sessions in the clear, 8 streams at a time on each (a client on node:http2, which works "
+    + "as hard as the server).",
+  targets: [{ series: "throughput", who: "ours", of: "ratio", atLeast: 0.95 }],
+  run: async (settings) =>
+    loads(await compare(measuredOf(servers("h2"), "effect", settings), settings, streams), "streams", "effect")
+}

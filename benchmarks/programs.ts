@@ -1,0 +1,162 @@
+/** Whole programs: how they start, are restarted, answer under load, and share a port. */
+import * as Timers from "node:timers/promises"
+import {
+  type Benchmark,
+  compare,
+  type Contenders,
+  loads,
+  type Measured,
+  measuredOf,
+  series
+} from "./support/benchmark.ts"
+import { clients } from "./support/held.ts"
+import { atRate, requests } from "./support/load.ts"
+import { type Server, type ServerOptions, start as startServer } from "./support/server.ts"
+import { interleave } from "./support/statistics.ts"
+import * as Tools from "./support/tools.ts"
+
+const http: Contenders = {
+  effect: { program: "http/effect.ts", args: ["http"] },
+  bare: { program: "http/bare.ts", args: ["http"] },
+  ours: { program: "http/ours.ts", args: ["http"] }
+}
+
+const restarted: Contenders = {
+  bare: http["bare"]!,
+  effect: http["effect"]!,
+  ours: http["ours"]!,
+  terminator: { program: "http/terminator.ts" },
+  stoppable: { program: "http/stoppable.ts" },
+  ...Tools.go === undefined ? {} : { go: { program: "go" } }
+}
+
+/** How many requests are lost for each of some restarts on the same port. */
+const lostByRestarts = async (options: ServerOptions, times: number): Promise<number> => {
+  let server = await startServer(options)
+  const load = await clients("restarts.ts", [server.port, 32])
+  try {
+    for (let i = 0; i < times; i++) {
+      await Timers.setTimeout(200)
+      await server.end(10_000)
+      server = await startServer({ ...options, port: server.port })
+    }
+    await Timers.setTimeout(100)
+    const { answered, lost } = await load.tell<{ readonly answered: number; readonly lost: number }>("stop")
+    if (answered === 0) throw new Error("no request was answered")
+    return lost / times
+  } finally {
+    await load.end()
+    await server.kill()
+  }
+}
+
+export const restart: Benchmark = {
+  name: "restart",
+  title: "Requests lost by a restart",
+  description: "32 clients that ask again as soon as they are answered, while the server is told to end by SIGTERM "
+    + "and the next one is started on its port. Lost is a request without a whole answer on a connection that was "
+    + "accepted; a connection that is refused is tried again.",
+  targets: [{ series: "lost", who: "ours", of: "value", atMost: 0 }],
+  run: async (settings) => {
+    const rounds = Math.min(3, settings.rounds)
+    const contenders = measuredOf(restarted, "bare", settings)
+    const measured = await interleave(
+      Object.keys(contenders),
+      rounds,
+      (who) => lostByRestarts(contenders[who]!, rounds)
+    )
+    return [series(measured, { label: "lost", unit: "requests a restart", better: "less", base: "bare" }, (n) => n)]
+  }
+}
+
+export const latency: Benchmark = {
+  name: "latency",
+  title: "Latency at half of saturation",
+  description: "GET on 64 connections at half the rate that Effect's NodeHttpServer answers at most, sent whatever "
+    + "the answers take (a client on node:net, whose own clock ticks every millisecond).",
+  targets: [{ series: "p99", who: "ours", of: "ratio", atMost: 1.1 }],
+  run: async (settings) => {
+    const seconds = Math.max(settings.seconds, 0.2)
+    const servers = await Promise.all(
+      Object.entries(measuredOf(http, "effect", settings)).map(async ([who, options]) =>
+        [who, await startServer(options)] as const
+      )
+    )
+    const running = new Map(servers)
+    try {
+      const saturated = await requests(running.get("effect")!, { close: false, seconds })
+      const rate = Math.round(saturated.perSecond / 2)
+      console.error(`  at ${rate} requests a second`)
+      for (const server of running.values()) await atRate(server, { rate, seconds })
+      const measured = await interleave(
+        Array.from(running.keys()),
+        settings.rounds,
+        (who) => atRate(running.get(who)!, { rate, seconds })
+      )
+      const millis = (label: string) => ({ label, unit: "ms", better: "less", base: "effect" }) as const
+      return [
+        series(measured, millis("p99"), ({ p99 }) => p99),
+        series(measured, millis("p50"), ({ p50 }) => p50)
+      ]
+    } finally {
+      await Promise.all(Array.from(running.values(), (server) => server.kill()))
+    }
+  }
+}
+
+export const start: Benchmark = {
+  name: "start",
+  title: "From the start of the process to listening",
+  description: "Each program loads what it needs and nothing else, from sources whose types Node strips.",
+  targets: [{ series: "start", who: "ours", of: "ratio", atMost: 1.1 }],
+  run: async (settings) => {
+    const contenders = measuredOf(http, "effect", settings)
+    const measured = await interleave(Object.keys(contenders), settings.rounds, async (who) => {
+      const server = await startServer(contenders[who]!)
+      await server.kill()
+      return server.startedIn
+    })
+    return [series(measured, { label: "start", unit: "ms", better: "less", base: "effect" }, (millis) => millis)]
+  }
+}
+
+export const cores: Benchmark = {
+  name: "cores",
+  title: "Processes on one port",
+  description: "GET on 64 connections that stay, against one and two processes that share a port (`reusePort`), "
+    + "wherever the system runs them. On two processors the client takes the time of one, and that is the limit: "
+    + "what a second process adds shows on a machine with more.",
+  targets: [],
+  run: async (settings) => {
+    const running: Array<Server> = []
+    const sharing = async (port?: number) => {
+      const server = await startServer({ program: "http/ours.ts", args: ["http", "reusePort"], anywhere: true, port })
+      running.push(server)
+      return server
+    }
+    try {
+      const measured: Measured = await compare(
+        { "1 process": { program: "http/ours.ts", args: ["http", "reusePort"], anywhere: true } },
+        settings,
+        (server, seconds) => requests(server, { close: false, seconds })
+      )
+      const first = await sharing()
+      await sharing(first.port)
+      const both = { port: first.port, ask: async (question: "cpu" | "user") => await asked(running, question) }
+      const two = []
+      for (let i = 0; i < settings.rounds; i++) {
+        two.push(await requests(both, { close: false, seconds: settings.seconds }))
+      }
+      measured.set("2 processes", two)
+      return loads(measured, "requests", "1 process")
+    } finally {
+      await Promise.all(running.map((server) => server.kill()))
+    }
+  }
+}
+
+const asked = async (servers: ReadonlyArray<Server>, question: "cpu" | "user"): Promise<number> => {
+  let sum = 0
+  for (const server of servers) sum += await server.ask(question)
+  return sum
+}

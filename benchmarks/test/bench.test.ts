@@ -1,0 +1,26 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as ChildProcess from "node:child_process"
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
+import { promisify } from "node:util"
+
+const program = Path.join(import.meta.dirname, "..", "main.ts")
+
+describe("the benchmarks", () => {
+  it("all run, and each measures something", async () => {
+    // dozens of processes load the same modules
+    const cache = Fs.mkdtempSync(Path.join(Os.tmpdir(), "effect-listener-bench-"))
+    try {
+      const { stdout } = await promisify(ChildProcess.execFile)(process.execPath, [program, "--smoke"], {
+        env: { ...process.env, NODE_COMPILE_CACHE: cache },
+        timeout: 60_000
+      })
+      const run = stdout.matchAll(/^(\w+): .*\n  .* ratio to .*\n.* [\d.,]+ –/gm)
+      const names = "accept echo http tls http2 upload download idle close stall restart latency start cores growth"
+      assert.deepStrictEqual(new Set(Array.from(run, ([, name]) => name)), new Set(names.split(" ")))
+    } finally {
+      Fs.rmSync(cache, { recursive: true })
+    }
+  }, 90_000)
+})
