@@ -1,4 +1,4 @@
-/** What needs another process to be seen: the environment variable, memory, what a test that fails prints. */
+/** What needs another process to be seen: the environment variable, imports, memory, what a test that fails prints. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { execFile } from "node:child_process"
@@ -18,6 +18,53 @@ const node = (args: ReadonlyArray<string>, environment: Record<string, string> =
 
 const run = (file: string, environment?: Record<string, string>) => node([`test/fixtures/${file}`], environment)
 
+/** In a process where what we ship may import neither vitest nor a module of Node. */
+const withoutNode = (program: string) => {
+  const hooks = `import { registerHooks } from "node:module"
+    registerHooks({ resolve: (specifier, context, next) => {
+      if (/^(vitest|node:)/.test(specifier) && /\\/packages\\/(testing|core)\\/src\\//.test(context.parentURL)) {
+        throw new Error("imports " + specifier)
+      }
+      return next(specifier, context)
+    } })`
+  const preload = `data:text/javascript,${encodeURIComponent(hooks)}`
+  return node(["--import", preload, "--input-type=module", "--eval", program])
+}
+
+describe("MemoryTransport and Faults", () => {
+  it.live("serve a client without anything of Node", () =>
+    Effect.gen(function*() {
+      const { stdout } = yield* withoutNode(`
+        import { Listener } from "@effect-listener/core"
+        import { Faults, MemoryTransport } from "@effect-listener/testing"
+        import { Effect, References } from "effect"
+        const { process } = globalThis
+        // what a browser does not have
+        for (const name of ["process", "Buffer", "setImmediate", "clearImmediate", "global"]) delete globalThis[name]
+        const program = Effect.gen(function*() {
+          const memory = yield* MemoryTransport.make()
+          const plan = Faults.plan({ 0: [Faults.Fault.AcceptError({ code: "EMFILE", times: 1 })] })
+          const listener = yield* Listener.listen(Faults.wrap(memory, plan))
+          yield* Effect.forkScoped(Listener.serve(listener, (connection) =>
+            Effect.flatMap(connection.socket.writer, (writer) => writer.write("hello"))))
+          const client = yield* memory.connect
+          const text = yield* client.readAllText
+          const { outcome } = yield* listener.close()
+          return text + " " + outcome
+        })
+        const quietly = Effect.provideService(References.MinimumLogLevel, "None")
+        process.stdout.write(await Effect.runPromise(Effect.scoped(program).pipe(quietly)))
+      `)
+      assert.strictEqual(stdout, "hello Drained")
+    }))
+
+  it.live("would fail if they had something of it", () =>
+    Effect.gen(function*() {
+      const exit = yield* Effect.exit(withoutNode(`await import("@effect-listener/testing/BadClients")`))
+      assert.include(String(exit), "imports node:")
+    }))
+})
+
 describe("Interleavings", () => {
   it.live("repeats in another process, from the environment", () =>
     Effect.gen(function*() {
@@ -31,21 +78,13 @@ describe("Interleavings", () => {
 
   it.live("needs neither vitest nor anything of Node", () =>
     Effect.gen(function*() {
-      const hooks = `import { registerHooks } from "node:module"
-        registerHooks({ resolve: (specifier, context, next) => {
-          if (/^(vitest|node:)/.test(specifier) && context.parentURL?.includes("/packages/testing/src/")) {
-            throw new Error("imports " + specifier)
-          }
-          return next(specifier, context)
-        } })`
       const program = `import { explore, format } from "@effect-listener/testing/Interleavings"
         import * as Effect from "effect/Effect"
         const { process } = globalThis
         delete globalThis.process
         const report = await Effect.runPromise(explore(Effect.void))
         process.stdout.write(format(report))`
-      const preload = `data:text/javascript,${encodeURIComponent(hooks)}`
-      const { stdout } = yield* node(["--import", preload, "--input-type=module", "--eval", program])
+      const { stdout } = yield* withoutNode(program)
       assert.strictEqual(stdout, "1 schedule, exhaustive: no finding")
     }))
 

@@ -3,6 +3,7 @@ import type * as TransportLaws from "@effect-listener/testing/TransportLaws"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as Arbitrary from "effect/Arbitrary"
+import * as Scope from "effect/Scope"
 import * as Model from "./support/model.ts"
 import { commands } from "./support/modelCommands.ts"
 
@@ -30,5 +31,26 @@ describe("a listener and its state table agree", () => {
         }))
       }
       assert.strictEqual(cells.size, 30, Array.from(cells).sort().join(", "))
+    }))
+
+  it.live("a transport that goes on listening disagrees, and random commands shrink to the few that show it", () =>
+    Effect.gen(function*() {
+      const deaf: TransportLaws.MakeSubject = Effect.map(MemoryTransport.make(), (transport) => ({
+        transport: {
+          name: "deaf",
+          bind: Effect.map(
+            Scope.provide(transport.bind, Scope.makeUnsafe()),
+            ({ accept, address }) => ({ accept, address, stop: Effect.void })
+          )
+        },
+        connect: transport.connect
+      }))
+      const agrees = (walk: ReadonlyArray<Model.Command>) => Effect.as(Model.run(deaf, walk), true)
+      const result = yield* Arbitrary.checkEffect(commands, agrees, { runs: 200, size: 60, seed: 1 })
+      assert.strictEqual(result._tag, "Falsified")
+      if (result._tag !== "Falsified") return
+      assert.isAbove(result.initialInput.length, result.shrunkInput.length)
+      // it listens, whatever ends that comes, and somebody still gets in
+      assert.match(result.shrunkInput.join(" "), /^open bound (abort|fault|close swept) connect$/)
     }))
 })
