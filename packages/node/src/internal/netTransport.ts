@@ -53,7 +53,10 @@ export const bind = (binding: NetBinding): Effect.Effect<BoundTransport, Transpo
 /** How long a peer that nobody accepted may take to notice its FIN: closed at once, it would be reset. */
 const briefLinger = { idle: Duration.millis(250), total: Duration.millis(500), bytes: 1 << 20 }
 
-/** Turns without a connection after which a sweep is over. Of two in a row at least one had a whole poll phase. */
+/**
+ * Turns without a connection after which a sweep is over, and without a taker after which what it swept is left where
+ * it is. Of two in a row at least one had a whole poll phase.
+ */
 const quietTurns = 2
 
 const closedError = (): TransportAcceptError =>
@@ -177,6 +180,10 @@ class NetListener {
     }
   }
 
+  private wakeAll(): void {
+    for (let left = this.queue.length; left > 0; left--) this.wakeNext()
+  }
+
   private onConnection(socket: Net.Socket): void {
     this.arrived++
     if (this.arrive !== undefined && !this.sweeping) return this.arrive(this.binding.connect(socket))
@@ -208,7 +215,8 @@ class NetListener {
     return this.withdraw.pipe(
       Effect.andThen(Effect.suspend(() => this.server.listening ? this.sweep : Effect.void)),
       Effect.andThen(this.unlisten),
-      Effect.ensuring(this.handOutSwept)
+      Effect.ensuring(this.endSweep),
+      Effect.andThen(this.untilTaken)
     )
   }
 
@@ -248,9 +256,25 @@ class NetListener {
     return Effect.sync(() => clearImmediate(immediate))
   })
 
-  private readonly handOutSwept: Effect.Effect<void> = Effect.sync(() => {
+  private readonly endSweep: Effect.Effect<void> = Effect.sync(() => {
     this.sweeping = false
-    for (let left = this.queue.length; left > 0; left--) this.wakeNext()
+    this.wakeAll()
+  })
+
+  /** Completes when all that was swept is taken, or as much of it as anybody takes. */
+  private readonly untilTaken: Effect.Effect<void> = Effect.callback<void>((resume) => {
+    let before = this.queue.length
+    if (before === 0) return resume(Effect.void)
+    let quiet = 0
+    const turn = () => {
+      this.wakeAll()
+      quiet = this.queue.length === before ? quiet + 1 : 0
+      before = this.queue.length
+      if (before === 0 || quiet >= quietTurns) return resume(Effect.void)
+      immediate = setImmediate(turn)
+    }
+    let immediate = setImmediate(turn)
+    return Effect.sync(() => clearImmediate(immediate))
   })
 
   get close(): Effect.Effect<void> {
