@@ -49,6 +49,7 @@ describe("Faults", () => {
       const [code, tag] of [
         ["ECONNABORTED", "transient"],
         ["EPROTO", "transient"],
+        ["EINTR", "transient"],
         ["EMFILE", "exhausted"],
         ["ENFILE", "exhausted"],
         ["ENOBUFS", "exhausted"],
