@@ -3,6 +3,7 @@ import * as ListenerInspector from "@effect-listener/node/ListenerInspector"
 import * as NodeTcp from "@effect-listener/node/NodeTcp"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
 import * as HttpPeer from "../../packages/node/test/support/httpPeer.ts"
 import * as HttpServing from "../../packages/node/test/support/httpServing.ts"
 import { connect as connectTcp } from "../../packages/node/test/support/peer.ts"
@@ -29,6 +30,24 @@ describe("the page of examples/service.ts in a browser", { tags: ["chromium"] },
       const remote = `127.0.0.1:${stuck.socket.localPort}`
       yield* page.until(shows(section("tcp"), remote))
       yield* page.until(shows(`${section("http")}.querySelector('[data-phase="Active"]')`, "GET /never"))
+      // nobody looks: the page lets go of its stream, and takes it up again
+      const visible = (is: boolean) =>
+        page.evaluate(
+          `Object.defineProperty(document, "hidden", { configurable: true, value: ${!is} }), ` +
+            `document.dispatchEvent(new Event("visibilitychange")), document.querySelector("#link").dataset.state`
+        )
+      const streams = Effect.map(
+        service.listeners,
+        ({ listeners }) => listeners[2]?.connections.filter(({ exchanges }) => exchanges[0]?.label.endsWith("/events"))
+      )
+      assert.strictEqual((yield* streams)?.length, 1)
+      assert.strictEqual(yield* visible(false), "paused")
+      yield* Effect.repeat(streams, { schedule: Schedule.spaced("20 millis"), until: (open) => open?.length === 0 })
+        .pipe(
+          Effect.timeout("5 seconds")
+        )
+      yield* visible(true)
+      yield* page.until(`document.querySelector("#link")?.dataset.state === "live"`)
       const row = String(yield* page.evaluate(`${section("tcp")}.querySelector("tbody tr").innerText`))
       assert.match(
         row,

@@ -2,7 +2,9 @@ import type { Connection } from "@effect-listener/core/Connection"
 import * as Listener from "@effect-listener/core/Listener"
 import * as ListenerMetrics from "@effect-listener/core/ListenerMetrics"
 import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
 import * as Net from "node:net"
 import { setFlagsFromString } from "node:v8"
@@ -52,6 +54,27 @@ const makeFlood = (target: Net.NetConnectOpts, held: number) => {
   more()
   return { ends, until: (left: number) => Listening.until("so many stay", () => begun === size && open.size === left) }
 }
+
+describe("who waits for a place when a listener closes", () => {
+  it.live("is let go with a FIN, whatever it has sent, before anybody else has ended", () =>
+    Effect.gen(function*() {
+      const listener = yield* Listening.listen(Listening.kinds[0]!, { admission: { maxConnections: 1 } })
+      const gate = yield* Deferred.make<void>()
+      yield* Listening.start(Listener.serve(listener, () => Deferred.await(gate)))
+      const first = yield* Listening.connect(listener)
+      yield* Listening.until("it is served", () => Effect.runSync(listener.dryRun).active === 1)
+      const others = yield* Listening.many(20, Listening.connect(listener))
+      yield* Effect.forEach(others, (client) => client.send("hello\n"))
+      yield* Listening.until("the others wait", () => Effect.runSync(listener.dryRun).queued === 20)
+      const closing = yield* Listening.start(listener.close())
+      for (const client of others) assert.strictEqual(yield* client.ended, "FIN")
+      assert.isUndefined(closing.pollUnsafe())
+      yield* Deferred.succeed(gate, undefined)
+      assert.strictEqual(yield* first.ended, "FIN")
+      const { connections } = yield* Fiber.join(closing)
+      assert.deepInclude(connections, { total: 21, drained: 1, neverAccepted: 20 })
+    }).pipe(Listening.quiet))
+})
 
 describe("a flood of 5,000 connections over a limit of 100", () => {
   it.live("never more than 100 handlers, all counted, none reset, memory flat, and a close is in time", () =>

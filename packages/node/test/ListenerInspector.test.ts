@@ -107,6 +107,7 @@ describe("/listeners", () => {
       assert.strictEqual(seen?.connections.length, 2)
       assert.strictEqual(seen?.connections[0]?.id, 1)
       assert.strictEqual(seen?.connections[0]?.exchanges[0]?.label, "work")
+      assert.notMatch(body, /"age":\d*\.\d/)
       assert.strictEqual((yield* ListenerInspector.inspect([listener])).listeners[0]?.connections.length, 5)
     }).pipe(quiet))
 
@@ -162,6 +163,35 @@ describe("/listeners/events", () => {
       const states = events.map((event) => decode(event.replace(/^data: /, "")).listeners[0]?.state)
       assert.isAtLeast(states.length, 3)
       assert.deepStrictEqual([states[0], states.at(-1)], ["Open", "Closed"])
+    }).pipe(quiet))
+})
+
+describe("a viewer that does not read", () => {
+  it.live("is not looked for any more, and holds no close: it is dropped, and counted endedByPeer", () =>
+    Effect.gen(function*() {
+      const api = yield* Listener.listen(transport, { name: "api", drain: { deadline: 0, abortGrace: 0 } })
+      yield* serveForEver(api)
+      yield* many(300, Listening.connect(api))
+      yield* untilConnections(api, 300)
+      let looks = 0
+      const counted: Listener.Listener = Object.create(api, {
+        connections: { value: Effect.tap(api.connections, () => Effect.sync(() => looks++)) }
+      })
+      const { serving } = yield* admin([counted], { interval: "1 millis" })
+      const peer = yield* HttpPeer.connect(serving.port)
+      yield* peer.send(HttpPeer.get("/listeners/events"))
+      yield* peer.head
+      yield* peer.pause
+      const pending = () => Effect.runSync(serving.listener.connections)[0]?.bytesPending ?? 0
+      yield* Listening.until("what it was sent fits nowhere", () => pending() > 0)
+      yield* Effect.sleep("200 millis")
+      const before = looks
+      yield* Effect.sleep("300 millis")
+      assert.deepStrictEqual([looks, pending() > 0], [before, true])
+      const report = yield* serving.listener.close({ deadline: "20 seconds" })
+      assert.strictEqual(report.outcome, "Drained")
+      assert.deepInclude(report.connections, { total: 1, endedByPeer: 1, cut: 0 })
+      assert.isBelow(report.duration, 1000 + 2000)
     }).pipe(quiet))
 })
 

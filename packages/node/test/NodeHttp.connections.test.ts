@@ -331,6 +331,31 @@ describe("where and whom it serves", () => {
       yield* listener.close({ idleGrace: 0 })
     }).pipe(quiet))
 
+  it.live("who waits for a place when it closes gets the same, before anybody else has ended, and none is reset", () =>
+    Effect.gen(function*() {
+      const waiting = yield* makeWaiting
+      const { listener, port } = yield* HttpServing.app(waiting.app, { admission: { maxConnections: 1 } })
+      const first = yield* HttpPeer.connect(port)
+      yield* first.send(HttpPeer.get("/"))
+      yield* until("the handler runs", () => waiting.begun() === 1)
+      const others = yield* many(20, HttpPeer.connect(port))
+      yield* Effect.forEach(others, (peer) => peer.send(HttpPeer.get("/")))
+      yield* until("the others wait", () => Effect.runSync(listener.dryRun).queued === 20)
+      const closing = yield* start(listener.close())
+      for (const peer of others) {
+        const { headers, status } = yield* peer.response
+        assert.strictEqual(status, 503)
+        assert.isDefined(headers["retry-after"])
+        assert.deepStrictEqual(yield* peer.ending, fin)
+      }
+      assert.deepStrictEqual([waiting.begun(), waiting.ends.length, first.responses()], [1, 0, 0])
+      yield* waiting.release
+      assert.strictEqual((yield* first.response).status, 200)
+      const { connections, outcome } = yield* Fiber.join(closing)
+      assert.strictEqual(outcome, "Drained")
+      assert.deepInclude(connections, { total: 21, drained: 1, neverAccepted: 20 })
+    }).pipe(quiet))
+
   it.live("in a lame duck everybody, with the goodbye on each answer, and idle connections stay", () =>
     Effect.gen(function*() {
       const { listener, port } = yield* HttpServing.app(Effect.succeed(ok))

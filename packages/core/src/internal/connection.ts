@@ -49,6 +49,9 @@ const size = (frame: Uint8Array | string): number =>
 /** A report takes no number that JSON cannot, whatever a foreign transport counts. */
 const finite = (n: number): number => Number.isFinite(n) ? n : 0
 
+/** Whole milliseconds: nobody reads a clock's nanoseconds in a report. */
+const age = (since: number, now: number): number => Math.max(0, Math.round(now - since))
+
 /** Not below the span the listener was made in, which is over long before. */
 const parentOf = (span: Tracer.Span | undefined) => span === undefined ? { root: true } : { parent: span }
 
@@ -436,8 +439,8 @@ export class ConnectionImpl implements Connection {
       remote: this.shownRemote,
       protocol: this.driver?.protocol?.() ?? this.protocol,
       phase: this.phase,
-      exchanges: exchanges.map(({ label, since }) => ({ label, age: Math.max(0, now - since) })),
-      age: Math.max(0, now - this.since),
+      exchanges: exchanges.map(({ label, since }) => ({ label, age: age(since, now) })),
+      age: age(this.since, now),
       bytesIn: finite(this.bytesIn),
       bytesOut: finite(this.bytesOut()),
       bytesPending: finite(this.driver?.bytesPending?.() ?? this.transport.bytesPending())

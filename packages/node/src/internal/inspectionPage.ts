@@ -91,8 +91,10 @@ const show = (seen) => {
 }
 const say = (state, text) => { link.dataset.state = state; link.textContent = text }
 let last
+let source
 const follow = () => {
-  const source = new EventSource("events")
+  if (document.hidden || (source && source.readyState !== EventSource.CLOSED)) return
+  source = new EventSource("events")
   source.onopen = () => say("live", "live")
   source.onmessage = ({ data }) => {
     last = JSON.parse(data)
@@ -105,6 +107,12 @@ const follow = () => {
     if (source.readyState === EventSource.CLOSED) setTimeout(follow, 2000)
   }
 }
+// nobody looks: nothing is to be sent
+document.addEventListener("visibilitychange", () => {
+  source && source.close()
+  if (document.hidden) say("paused", "paused")
+  else follow()
+})
 follow()
 `
 
