@@ -1,7 +1,7 @@
 import { Listener } from "@effect-listener/core"
 import { Interleavings, MemoryTransport } from "@effect-listener/testing"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Option } from "effect"
+import { Effect, Fiber, Option, type Scope } from "effect"
 import { combinations, type EventName, program } from "./support/combinations.ts"
 
 /** The budget of one combination here; `pnpm interleavings` spreads a million. */
@@ -18,7 +18,7 @@ describe("whatever the order", () => {
 })
 
 /** In the order in which it was found; and by chance, for when the code has changed and that is another order. */
-const noRace = Effect.fnUntraced(function*(program: Effect.Effect<unknown, unknown>, schedule: string) {
+const noRace = Effect.fnUntraced(function*(program: Effect.Effect<unknown, unknown, Scope.Scope>, schedule: string) {
   for (const options of [{ schedule }, { strategy: "random", maxSchedules: 500 }] as const) {
     const { finding } = yield* Interleavings.explore(program, options)
     assert.strictEqual(Option.getOrUndefined(finding)?.message, undefined)
