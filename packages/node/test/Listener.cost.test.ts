@@ -1,0 +1,170 @@
+import * as Listener from "@effect-listener/core/Listener"
+import * as NodeTcp from "@effect-listener/node/NodeTcp"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Metric from "effect/Metric"
+import * as NetAddress from "effect/net/NetAddress"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as Http from "node:http"
+import * as Net from "node:net"
+import { type Costs, counting } from "./support/costs.ts"
+import * as HttpServing from "./support/httpServing.ts"
+import { many, quiet, start, target, until, untilStage } from "./support/listening.ts"
+import * as NetClient from "./support/netClient.ts"
+
+const tcp = NodeTcp.transport({ host: "127.0.0.1", port: 0 })
+
+/** A handler that answers once, and ends. */
+const answers = quiet(Effect.gen(function*() {
+  const listener = yield* Listener.listen(tcp)
+  const serving = Listener.serve(listener, ({ socket }) =>
+    Effect.gen(function*() {
+      const { pull } = yield* socket.reader
+      const { write } = yield* socket.writer
+      yield* pull
+      yield* write("bye")
+    }), { idle: "pull" })
+  yield* start(serving)
+  return { listener, to: yield* target(listener) }
+}))
+
+/** So many clients, one after another, in callbacks: an Effect would be counted. */
+const visits = (to: Net.NetConnectOpts, count: number): Effect.Effect<void> =>
+  Effect.callback((resume) => {
+    const visit = (left: number): void => {
+      if (left === 0) return resume(Effect.void)
+      const socket = Net.connect(to, () => socket.write("hello"))
+      socket.resume().on("error", () => {}).on("close", () => visit(left - 1))
+    }
+    visit(count)
+  })
+
+/** So many requests on one connection, one after another. */
+const requests = (port: number, count: number): Effect.Effect<void> =>
+  Effect.callback((resume) => {
+    let left = count
+    let text = ""
+    const ask = () => socket.write("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    const socket = Net.connect({ port, host: "127.0.0.1" }, ask)
+    socket.on("data", (chunk) => {
+      text += chunk.toString()
+      if (!text.endsWith("\r\n\r\nok")) return
+      text = ""
+      if (--left > 0) ask()
+      else socket.end()
+    })
+    socket.on("close", () => resume(Effect.void))
+  })
+
+const per = (count: number, { fibers, listeners, steps, timers }: Costs): Costs => ({
+  fibers: fibers / count,
+  listeners: listeners / count,
+  timers: timers / count,
+  steps: steps / count
+})
+
+/** With what is done now and then, whatever is counted. */
+const besides = ({ fibers, listeners, steps, timers }: Costs): Costs => ({
+  fibers: fibers + 0.1,
+  listeners: listeners + 0.1,
+  timers: timers + 0.1,
+  steps: steps + 0.1
+})
+
+/** At most this, however fast the machine is. */
+const within = (costs: Costs, bounds: Costs): void => {
+  for (const what of ["fibers", "listeners", "timers", "steps"] as const) {
+    assert.isAtMost(costs[what], bounds[what], `${what}: ${JSON.stringify(costs)}`)
+  }
+}
+
+describe("what is done for one connection", () => {
+  it.live("that is accepted, served and closed", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const { counted, of } = yield* counting
+      const { to } = yield* counted(answers)
+      yield* visits(to, 20)
+      // the timer is for a client that stays silent while the connection lingers
+      within(per(100, yield* of(visits(to, 100))), { fibers: 1.1, listeners: 5.1, timers: 1.5, steps: 2.5 })
+    })))
+
+  it.live("is the same with 100 and with 1,000 others open", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const { counted, of } = yield* counting
+      const { listener, to } = yield* counted(answers)
+      const withOpen = Effect.fnUntraced(function*(open: number) {
+        yield* many(open, NetClient.connect(to))
+        yield* until(`${open} open`, () => Effect.runSync(listener.dryRun).idle === open)
+        return per(50, yield* of(visits(to, 50)))
+      }, Effect.scoped)
+      const [few, more] = [yield* withOpen(100), yield* withOpen(1000)]
+      within(more, besides(few))
+    })))
+
+  it.live("leaves nothing behind", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const { counted, kept } = yield* counting
+      const { to } = yield* counted(answers)
+      yield* visits(to, 200)
+      // the last ones may still be held by what the engine has not dropped
+      yield* until("collected", () => kept() <= 5)
+    })))
+})
+
+describe("what is done for one request", () => {
+  const app = Effect.succeed(HttpServerResponse.text("ok"))
+
+  const of100 = <E>(serve: Effect.Effect<number, E, Scope.Scope>) =>
+    Effect.scoped(Effect.gen(function*() {
+      const { counted, of } = yield* counting
+      const port = yield* quiet(counted(serve))
+      yield* requests(port, 20)
+      return per(100, yield* of(requests(port, 100)))
+    }))
+
+  it.live("is what Effect's own server does, but for some once a connection", () =>
+    Effect.gen(function*() {
+      const theirs = yield* of100(Effect.gen(function*() {
+        const server = yield* NodeHttpServer.make(Http.createServer, { host: "127.0.0.1", port: 0 })
+        yield* server.serve(app)
+        return NetAddress.isInetAddress(server.address) ? server.address.port : 0
+      }))
+      const ours = yield* of100(Effect.map(HttpServing.app(app), ({ port }) => port))
+      within(ours, besides(theirs))
+    }))
+})
+
+describe("what is asked of a listener", () => {
+  it.live("goes over each connection once, or over none", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const { counted, of } = yield* counting
+      const asked = Effect.fnUntraced(function*(open: number) {
+        const { listener, to } = yield* counted(answers)
+        yield* many(open, NetClient.connect(to))
+        yield* until(`${open} open`, () => Effect.runSync(listener.dryRun).idle === open)
+        const asked = {
+          connections: (yield* of(listener.connections)).steps / open,
+          dryRun: (yield* of(listener.dryRun)).steps / open,
+          metrics: (yield* of(Metric.snapshot)).steps
+        }
+        // nothing is idle for an hour: the close waits, and tells of its progress
+        yield* start(listener.close({ idleGrace: "1 hour", deadline: "1 hour" }))
+        yield* untilStage(listener, "Draining")
+        const progress = (yield* of(Stream.runHead(listener.progress))).steps
+        yield* listener.abort
+        return { ...asked, progress }
+      }, Effect.scoped)
+      const [few, more] = [yield* asked(100), yield* asked(1000)]
+      // a call or two of iterators that end
+      assert.isAtMost(few.connections, 1.1)
+      assert.isAtMost(few.dryRun, 1.1)
+      assert.isAtMost(more.connections, few.connections)
+      assert.isAtMost(more.dryRun, few.dryRun)
+      assert.isAtMost(more.metrics, few.metrics)
+      assert.isAtMost(more.progress, few.progress)
+      assert.isAtMost(more.progress, 20)
+    })))
+})
