@@ -128,7 +128,9 @@ describe("what is done for one request", () => {
   it.live("is what Effect's own server does, but for some once a connection", () =>
     Effect.gen(function*() {
       const theirs = yield* of100(Effect.gen(function*() {
-        const server = yield* NodeHttpServer.make(Http.createServer, { host: "127.0.0.1", port: 0 })
+        // with the option that our servers have
+        const createServer = () => Http.createServer({ optimizeEmptyRequests: true })
+        const server = yield* NodeHttpServer.make(createServer, { host: "127.0.0.1", port: 0 })
         yield* server.serve(app)
         return NetAddress.isInetAddress(server.address) ? server.address.port : 0
       }))
