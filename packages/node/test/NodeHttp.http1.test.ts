@@ -17,6 +17,7 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { selfSigned } from "./support/certificates.ts"
 import * as HttpPeer from "./support/httpPeer.ts"
 import * as HttpServing from "./support/httpServing.ts"
 import { start, until, untilStage } from "./support/listening.ts"
@@ -61,233 +62,247 @@ const route = (
 
 const ok = HttpServerResponse.text("ok")
 
-describe("requests in a drain", () => {
-  it.live("three pipelined ones are answered, the last with the goodbye; what comes after it is never executed", () =>
-    Effect.gen(function*() {
-      const gate = yield* makeGate
-      const serving = yield* HttpServing.app(gate.app)
-      const peer = yield* HttpPeer.connect(serving.port)
-      yield* peer.send(["/1", "/2", "/3"].map((path) => HttpPeer.get(path)).join(""))
-      yield* until("three are executed", () => gate.executed.length === 3)
-      const closed = yield* closing(serving)
-      // not in order: the answers still are
-      yield* gate.release("/3", "/2", "/1")
-      const [first, second, third] = [yield* peer.response, yield* peer.response, yield* peer.response]
-      assert.deepStrictEqual([first.body, second.body, third.body], ["/1", "/2", "/3"])
-      assert.deepStrictEqual(
-        [first, second, third].map(({ headers }) => headers["connection"]),
-        ["keep-alive", "keep-alive", "close"]
-      )
-      yield* peer.send(HttpPeer.get("/4"))
-      assert.deepStrictEqual(yield* peer.ending, fin)
-      yield* until("the fourth was read", () => peer.socket.writableLength === 0)
-      peer.socket.end()
-      const report = yield* Fiber.join(closed)
-      assert.deepStrictEqual(gate.executed, ["/1", "/2", "/3"])
-      assert.deepInclude(report.connections, { total: 1, drained: 1 })
-      assert.strictEqual(report.refused, 1)
-    }))
+describe.each([["http", undefined], ["https", selfSigned()]] as const)(
+  "requests in a drain, over %s",
+  (_scheme, pair) => {
+    const serve = <E>(
+      httpApp: Effect.Effect<
+        HttpServerResponse.HttpServerResponse,
+        E,
+        HttpServerRequest.HttpServerRequest | Scope.Scope
+      >,
+      options: Partial<NodeHttp.ServerOptions> = {}
+    ) => HttpServing.app(httpApp, { ...options, tls: pair })
+    const connect = (port: number, options?: HttpPeer.Options) =>
+      HttpPeer.connect(port, { ...options, tls: pair !== undefined })
 
-  it.live("one that is pipelined while the drain waits takes over the goodbye", () =>
-    Effect.gen(function*() {
-      const gate = yield* makeGate
-      const serving = yield* HttpServing.app(gate.app)
-      const peer = yield* HttpPeer.connect(serving.port)
-      yield* peer.send(HttpPeer.get("/1"))
-      yield* until("the first is executed", () => gate.executed.length === 1)
-      const closed = yield* closing(serving)
-      yield* peer.send(HttpPeer.get("/2"))
-      yield* until("the second is executed", () => gate.executed.length === 2)
-      yield* gate.release("/1", "/2")
-      assert.strictEqual((yield* peer.response).headers["connection"], "keep-alive")
-      assert.strictEqual((yield* peer.response).headers["connection"], "close")
-      assert.strictEqual((yield* Fiber.join(closed)).outcome, "Drained")
-    }))
-
-  it.live("one that is pipelined behind a goodbye that is being sent is not executed", () =>
-    Effect.gen(function*() {
-      const gate = yield* makeGate
-      const serving = yield* HttpServing.app(Effect.gen(function*() {
-        const request = yield* HttpServerRequest.HttpServerRequest
-        gate.executed.push(`head ${request.url}`)
-        const end = Effect.provideService(gate.app, HttpServerRequest.HttpServerRequest, request)
-        const body = Stream.concat(Stream.make("a"), Stream.fromEffect(Effect.as(end, "b")))
-        return HttpServerResponse.stream(Stream.encodeText(body))
-      }))
-      const peer = yield* HttpPeer.connect(serving.port)
-      const early = yield* HttpPeer.connect(serving.port)
-      yield* early.send(HttpPeer.get("/early"))
-      yield* early.head
-      const closed = yield* closing(serving)
-      // within the grace
-      yield* peer.send(HttpPeer.get("/1"))
-      assert.strictEqual((yield* peer.head).headers["connection"], "close")
-      yield* peer.sendAll(HttpPeer.get("/2"))
-      const asked = HttpPeer.get("/1").length + HttpPeer.get("/2").length
-      yield* until(
-        "the second was read",
-        () => Effect.runSync(serving.listener.connections).some(({ bytesIn }) => bytesIn === asked)
-      )
-      yield* gate.release("/1", "/early")
-      assert.strictEqual((yield* peer.response).body, "ab")
-      // it had its head before the drain: it may be asked once more
-      assert.strictEqual((yield* early.response).headers["connection"], "keep-alive")
-      yield* gate.release("/late")
-      yield* early.send(HttpPeer.get("/late"))
-      assert.strictEqual((yield* early.response).headers["connection"], "close")
-      const report = yield* Fiber.join(closed)
-      assert.strictEqual(report.refused, 1)
-      assert.notInclude(gate.executed, "head /2")
-    }))
-
-  it.live("an idle connection that was active just before has the grace, then it is ended", () =>
-    Effect.gen(function*() {
-      const serving = yield* HttpServing.app(Effect.succeed(ok), { drain: { idleGrace: "400 millis" } })
-      const [asking, silent] = [yield* HttpPeer.connect(serving.port), yield* HttpPeer.connect(serving.port)]
-      yield* Effect.all([asking.get("/"), silent.get("/")])
-      const closed = yield* closing(serving)
-      assert.strictEqual((yield* asking.get("/")).headers["connection"], "close")
-      assert.deepStrictEqual([yield* asking.ending, yield* silent.ending], [fin, fin])
-      const report = yield* Fiber.join(closed)
-      assert.isAtLeast(report.duration, 300)
-      assert.deepInclude(report.connections, { total: 2, idle: 2 })
-    }))
-
-  it.live("a silent connection that says something only after its goodbye is not heard", () =>
-    Effect.gen(function*() {
-      const gate = yield* makeGate
-      const serving = yield* HttpServing.app(gate.app, { drain: { idleGrace: 0 } })
-      const peer = yield* HttpPeer.connect(serving.port)
-      yield* until("it was accepted", () => Effect.runSync(serving.listener.connections).length === 1)
-      const closed = yield* closing(serving)
-      assert.deepStrictEqual(yield* peer.ending, fin)
-      yield* peer.sendAll(HttpPeer.get("/late"))
-      const report = yield* Fiber.join(closed)
-      assert.deepStrictEqual(gate.executed, [])
-      assert.deepStrictEqual([report.connections.idle, report.refused], [1, 1])
-    }))
-
-  it.live("an answer that breaks off is counted as failed", () =>
-    Effect.gen(function*() {
-      const gate = yield* makeGate
-      const serving = yield* HttpServing.app(Effect.gen(function*() {
-        const request = yield* HttpServerRequest.HttpServerRequest
-        const wait = Effect.provideService(gate.app, HttpServerRequest.HttpServerRequest, request)
-        const body = Stream.concat(Stream.make("a"), Stream.fromEffect(Effect.andThen(wait, Effect.die("as asked"))))
-        return HttpServerResponse.stream(Stream.encodeText(body))
-      }))
-      const peer = yield* HttpPeer.connect(serving.port)
-      yield* peer.send(HttpPeer.get("/"))
-      yield* peer.head
-      const closed = yield* closing(serving)
-      yield* gate.release("/")
-      assert.isTrue((yield* peer.ending).partial)
-      assert.deepInclude((yield* Fiber.join(closed)).connections, { total: 1, failed: 1 })
-    }))
-
-  it.live("HTTP/1.0, HEAD, 204 and 304 are what they are without a drain", () =>
-    Effect.gen(function*() {
-      const gate = yield* makeGate
-      const statuses: Record<string, HttpServerResponse.HttpServerResponse> = {
-        "/204": HttpServerResponse.empty({ status: 204 }),
-        "/304": HttpServerResponse.empty({ status: 304 })
-      }
-      const serving = yield* HttpServing.app(
-        Effect.map(
-          Effect.andThen(gate.app, HttpServerRequest.HttpServerRequest),
-          ({ url }) => statuses[url] ?? HttpServerResponse.text("body")
+    it.live("three pipelined ones are answered, the last with the goodbye; what comes after it is never executed", () =>
+      Effect.gen(function*() {
+        const gate = yield* makeGate
+        const serving = yield* serve(gate.app)
+        const peer = yield* connect(serving.port)
+        yield* peer.send(["/1", "/2", "/3"].map((path) => HttpPeer.get(path)).join(""))
+        yield* until("three are executed", () => gate.executed.length === 3)
+        const closed = yield* closing(serving)
+        // not in order: the answers still are
+        yield* gate.release("/3", "/2", "/1")
+        const [first, second, third] = [yield* peer.response, yield* peer.response, yield* peer.response]
+        assert.deepStrictEqual([first.body, second.body, third.body], ["/1", "/2", "/3"])
+        assert.deepStrictEqual(
+          [first, second, third].map(({ headers }) => headers["connection"]),
+          ["keep-alive", "keep-alive", "close"]
         )
-      )
-      const old = yield* HttpPeer.connect(serving.port)
-      yield* old.send("GET /old HTTP/1.0\r\n\r\n")
-      const head = yield* HttpPeer.connect(serving.port, { headOnly: true })
-      yield* head.send("HEAD /head HTTP/1.1\r\nHost: test\r\n\r\n")
-      const noContent = yield* HttpPeer.connect(serving.port)
-      yield* noContent.send(HttpPeer.get("/204"))
-      const notModified = yield* HttpPeer.connect(serving.port)
-      yield* notModified.send(HttpPeer.get("/304"))
-      yield* until("four are executed", () => gate.executed.length === 4)
-      const closed = yield* closing(serving)
-      yield* gate.release("/old", "/head", "/204", "/304")
-      for (
-        const [peer, status, length] of [[old, 200, 4], [head, 200, 0], [noContent, 204, 0], [
-          notModified,
-          304,
-          0
-        ]] as const
-      ) {
-        const response = yield* peer.response
-        assert.deepStrictEqual([response.status, response.length, response.headers["connection"]], [
-          status,
-          length,
-          "close"
-        ])
+        yield* peer.send(HttpPeer.get("/4"))
         assert.deepStrictEqual(yield* peer.ending, fin)
-      }
-      assert.deepInclude((yield* Fiber.join(closed)).connections, { drained: 4 })
-    }))
-
-  it.live("a chunked upload with trailers is read whole", () =>
-    Effect.gen(function*() {
-      const begun = yield* Deferred.make<void>()
-      const serving = yield* HttpServing.app(Effect.gen(function*() {
-        const request = yield* HttpServerRequest.HttpServerRequest
-        yield* Deferred.succeed(begun, undefined)
-        const body = yield* request.text
-        const { trailers } = NodeHttpServerRequest.toIncomingMessage(request)
-        return HttpServerResponse.text(`${body} ${String(trailers["x-sum"])}`)
+        yield* until("the fourth was read", () => peer.socket.writableLength === 0)
+        peer.socket.end()
+        const report = yield* Fiber.join(closed)
+        assert.deepStrictEqual(gate.executed, ["/1", "/2", "/3"])
+        assert.deepInclude(report.connections, { total: 1, drained: 1 })
+        assert.strictEqual(report.refused, 1)
       }))
-      const peer = yield* HttpPeer.connect(serving.port)
-      yield* peer.send(
-        "POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n3\r\nabc\r\n"
-      )
-      yield* Deferred.await(begun)
-      const closed = yield* closing(serving)
-      yield* peer.send("3\r\ndef\r\n0\r\nX-Sum: 42\r\n\r\n")
-      const { body, headers } = yield* peer.response
-      assert.deepStrictEqual([body, headers["connection"]], ["abcdef 42", "close"])
-      yield* Fiber.join(closed)
-    }))
 
-  it.live("a stream of events that listens to draining ends with its own last word", () =>
-    Effect.gen(function*() {
-      const serving = yield* HttpServing.app(Effect.gen(function*() {
-        const { draining } = Option.getOrThrow(yield* NodeHttp.connection)
-        const events = Stream.fromSchedule(Schedule.spaced("20 millis")).pipe(
-          Stream.interruptWhen(draining),
-          Stream.map((tick) => `data: ${tick}\n\n`),
-          Stream.concat(Stream.make("event: bye\n\n")),
-          Stream.encodeText
+    it.live("one that is pipelined while the drain waits takes over the goodbye", () =>
+      Effect.gen(function*() {
+        const gate = yield* makeGate
+        const serving = yield* serve(gate.app)
+        const peer = yield* connect(serving.port)
+        yield* peer.send(HttpPeer.get("/1"))
+        yield* until("the first is executed", () => gate.executed.length === 1)
+        const closed = yield* closing(serving)
+        yield* peer.send(HttpPeer.get("/2"))
+        yield* until("the second is executed", () => gate.executed.length === 2)
+        yield* gate.release("/1", "/2")
+        assert.strictEqual((yield* peer.response).headers["connection"], "keep-alive")
+        assert.strictEqual((yield* peer.response).headers["connection"], "close")
+        assert.strictEqual((yield* Fiber.join(closed)).outcome, "Drained")
+      }))
+
+    it.live("one that is pipelined behind a goodbye that is being sent is not executed", () =>
+      Effect.gen(function*() {
+        const gate = yield* makeGate
+        const serving = yield* serve(Effect.gen(function*() {
+          const request = yield* HttpServerRequest.HttpServerRequest
+          gate.executed.push(`head ${request.url}`)
+          const end = Effect.provideService(gate.app, HttpServerRequest.HttpServerRequest, request)
+          const body = Stream.concat(Stream.make("a"), Stream.fromEffect(Effect.as(end, "b")))
+          return HttpServerResponse.stream(Stream.encodeText(body))
+        }))
+        const peer = yield* connect(serving.port)
+        const early = yield* connect(serving.port)
+        yield* early.send(HttpPeer.get("/early"))
+        yield* early.head
+        const closed = yield* closing(serving)
+        // within the grace
+        yield* peer.send(HttpPeer.get("/1"))
+        assert.strictEqual((yield* peer.head).headers["connection"], "close")
+        yield* peer.sendAll(HttpPeer.get("/2"))
+        const asked = HttpPeer.get("/1").length + HttpPeer.get("/2").length
+        yield* until(
+          "the second was read",
+          () => Effect.runSync(serving.listener.connections).some(({ bytesIn }) => bytesIn === asked)
         )
-        return HttpServerResponse.stream(events, { contentType: "text/event-stream" })
+        yield* gate.release("/1", "/early")
+        assert.strictEqual((yield* peer.response).body, "ab")
+        // it had its head before the drain: it may be asked once more
+        assert.strictEqual((yield* early.response).headers["connection"], "keep-alive")
+        yield* gate.release("/late")
+        yield* early.send(HttpPeer.get("/late"))
+        assert.strictEqual((yield* early.response).headers["connection"], "close")
+        const report = yield* Fiber.join(closed)
+        assert.strictEqual(report.refused, 1)
+        assert.notInclude(gate.executed, "head /2")
       }))
-      const peer = yield* HttpPeer.connect(serving.port)
-      yield* peer.send(HttpPeer.get("/"))
-      yield* peer.head
-      const report = yield* serving.listener.close()
-      assert.match((yield* peer.response).body, /^data: 0\n\n[^]*event: bye\n\n$/)
-      assert.isBelow(report.duration, 3000)
-      assert.deepInclude(report.connections, { drained: 1 })
-    }))
 
-  it.live("work of a handler's own is waited for while it is an exchange of the connection", () =>
-    Effect.gen(function*() {
-      const gate = yield* Deferred.make<void>()
-      const serving = yield* HttpServing.app(Effect.gen(function*() {
-        const connection = Option.getOrThrow(yield* NodeHttp.connection)
-        yield* Effect.forkDetach(connection.exchange("after the answer", Deferred.await(gate)))
-        return ok
+    it.live("an idle connection that was active just before has the grace, then it is ended", () =>
+      Effect.gen(function*() {
+        const serving = yield* serve(Effect.succeed(ok), { drain: { idleGrace: "400 millis" } })
+        const [asking, silent] = [yield* connect(serving.port), yield* connect(serving.port)]
+        yield* Effect.all([asking.get("/"), silent.get("/")])
+        const closed = yield* closing(serving)
+        assert.strictEqual((yield* asking.get("/")).headers["connection"], "close")
+        assert.deepStrictEqual([yield* asking.ending, yield* silent.ending], [fin, fin])
+        const report = yield* Fiber.join(closed)
+        assert.isAtLeast(report.duration, 300)
+        assert.deepInclude(report.connections, { total: 2, idle: 2 })
       }))
-      const peer = yield* HttpPeer.connect(serving.port)
-      yield* peer.get("/")
-      const closed = yield* closing(serving, { idleGrace: 0 })
-      const [info] = yield* serving.listener.connections
-      assert.deepStrictEqual(info?.exchanges.map(({ label }) => label), ["after the answer"])
-      assert.isUndefined(closed.pollUnsafe())
-      yield* Deferred.succeed(gate, undefined)
-      assert.deepInclude((yield* Fiber.join(closed)).connections, { drained: 1 })
-    }))
-})
+
+    it.live("a silent connection that says something only after its goodbye is not heard", () =>
+      Effect.gen(function*() {
+        const gate = yield* makeGate
+        const serving = yield* serve(gate.app, { drain: { idleGrace: 0 } })
+        const peer = yield* connect(serving.port)
+        yield* until("it was accepted", () => Effect.runSync(serving.listener.connections).length === 1)
+        const closed = yield* closing(serving)
+        assert.deepStrictEqual(yield* peer.ending, fin)
+        yield* peer.sendAll(HttpPeer.get("/late"))
+        const report = yield* Fiber.join(closed)
+        assert.deepStrictEqual(gate.executed, [])
+        assert.deepStrictEqual([report.connections.idle, report.refused], [1, 1])
+      }))
+
+    it.live("an answer that breaks off is counted as failed", () =>
+      Effect.gen(function*() {
+        const gate = yield* makeGate
+        const serving = yield* serve(Effect.gen(function*() {
+          const request = yield* HttpServerRequest.HttpServerRequest
+          const wait = Effect.provideService(gate.app, HttpServerRequest.HttpServerRequest, request)
+          const body = Stream.concat(Stream.make("a"), Stream.fromEffect(Effect.andThen(wait, Effect.die("as asked"))))
+          return HttpServerResponse.stream(Stream.encodeText(body))
+        }))
+        const peer = yield* connect(serving.port)
+        yield* peer.send(HttpPeer.get("/"))
+        yield* peer.head
+        const closed = yield* closing(serving)
+        yield* gate.release("/")
+        assert.isTrue((yield* peer.ending).partial)
+        assert.deepInclude((yield* Fiber.join(closed)).connections, { total: 1, failed: 1 })
+      }))
+
+    it.live("HTTP/1.0, HEAD, 204 and 304 are what they are without a drain", () =>
+      Effect.gen(function*() {
+        const gate = yield* makeGate
+        const statuses: Record<string, HttpServerResponse.HttpServerResponse> = {
+          "/204": HttpServerResponse.empty({ status: 204 }),
+          "/304": HttpServerResponse.empty({ status: 304 })
+        }
+        const serving = yield* serve(
+          Effect.map(
+            Effect.andThen(gate.app, HttpServerRequest.HttpServerRequest),
+            ({ url }) => statuses[url] ?? HttpServerResponse.text("body")
+          )
+        )
+        const old = yield* connect(serving.port)
+        yield* old.send("GET /old HTTP/1.0\r\n\r\n")
+        const head = yield* connect(serving.port, { headOnly: true })
+        yield* head.send("HEAD /head HTTP/1.1\r\nHost: test\r\n\r\n")
+        const noContent = yield* connect(serving.port)
+        yield* noContent.send(HttpPeer.get("/204"))
+        const notModified = yield* connect(serving.port)
+        yield* notModified.send(HttpPeer.get("/304"))
+        yield* until("four are executed", () => gate.executed.length === 4)
+        const closed = yield* closing(serving)
+        yield* gate.release("/old", "/head", "/204", "/304")
+        for (
+          const [peer, status, length] of [[old, 200, 4], [head, 200, 0], [noContent, 204, 0], [
+            notModified,
+            304,
+            0
+          ]] as const
+        ) {
+          const response = yield* peer.response
+          assert.deepStrictEqual([response.status, response.length, response.headers["connection"]], [
+            status,
+            length,
+            "close"
+          ])
+          assert.deepStrictEqual(yield* peer.ending, fin)
+        }
+        assert.deepInclude((yield* Fiber.join(closed)).connections, { drained: 4 })
+      }))
+
+    it.live("a chunked upload with trailers is read whole", () =>
+      Effect.gen(function*() {
+        const begun = yield* Deferred.make<void>()
+        const serving = yield* serve(Effect.gen(function*() {
+          const request = yield* HttpServerRequest.HttpServerRequest
+          yield* Deferred.succeed(begun, undefined)
+          const body = yield* request.text
+          const { trailers } = NodeHttpServerRequest.toIncomingMessage(request)
+          return HttpServerResponse.text(`${body} ${String(trailers["x-sum"])}`)
+        }))
+        const peer = yield* connect(serving.port)
+        yield* peer.send(
+          "POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n3\r\nabc\r\n"
+        )
+        yield* Deferred.await(begun)
+        const closed = yield* closing(serving)
+        yield* peer.send("3\r\ndef\r\n0\r\nX-Sum: 42\r\n\r\n")
+        const { body, headers } = yield* peer.response
+        assert.deepStrictEqual([body, headers["connection"]], ["abcdef 42", "close"])
+        yield* Fiber.join(closed)
+      }))
+
+    it.live("a stream of events that listens to draining ends with its own last word", () =>
+      Effect.gen(function*() {
+        const serving = yield* serve(Effect.gen(function*() {
+          const { draining } = Option.getOrThrow(yield* NodeHttp.connection)
+          const events = Stream.fromSchedule(Schedule.spaced("20 millis")).pipe(
+            Stream.interruptWhen(draining),
+            Stream.map((tick) => `data: ${tick}\n\n`),
+            Stream.concat(Stream.make("event: bye\n\n")),
+            Stream.encodeText
+          )
+          return HttpServerResponse.stream(events, { contentType: "text/event-stream" })
+        }))
+        const peer = yield* connect(serving.port)
+        yield* peer.send(HttpPeer.get("/"))
+        yield* peer.head
+        const report = yield* serving.listener.close()
+        assert.match((yield* peer.response).body, /^data: 0\n\n[^]*event: bye\n\n$/)
+        assert.isBelow(report.duration, 3000)
+        assert.deepInclude(report.connections, { drained: 1 })
+      }))
+
+    it.live("work of a handler's own is waited for while it is an exchange of the connection", () =>
+      Effect.gen(function*() {
+        const gate = yield* Deferred.make<void>()
+        const serving = yield* serve(Effect.gen(function*() {
+          const connection = Option.getOrThrow(yield* NodeHttp.connection)
+          yield* Effect.forkDetach(connection.exchange("after the answer", Deferred.await(gate)))
+          return ok
+        }))
+        const peer = yield* connect(serving.port)
+        yield* peer.get("/")
+        const closed = yield* closing(serving, { idleGrace: 0 })
+        const [info] = yield* serving.listener.connections
+        assert.deepStrictEqual(info?.exchanges.map(({ label }) => label), ["after the answer"])
+        assert.isUndefined(closed.pollUnsafe())
+        yield* Deferred.succeed(gate, undefined)
+        assert.deepInclude((yield* Fiber.join(closed)).connections, { drained: 1 })
+      }))
+  }
+)
 
 describe("handlers", () => {
   it.live("one that does not let itself be interrupted is left behind and named", () =>

@@ -42,11 +42,18 @@ export class Http1Protocol implements Protocol {
   /** The response that tells the client to go: the newest, whose head is not written yet. */
   private last: Http.ServerResponse | undefined
   private ended = false
+  private readonly timer: NodeJS.Timeout | undefined
 
-  constructor(owner: HttpConnection, socket: Net.Socket) {
+  /** `firstByte`: how many milliseconds the client may say nothing; `Infinity` where there is no limit. */
+  constructor(owner: HttpConnection, socket: Net.Socket, firstByte: number) {
     this.owner = owner
     this.socket = socket
     this.wholeUntil = owner.raw.bytesRead
+    if (firstByte !== Infinity && socket.bytesRead === 0) {
+      this.timer = setTimeout(() => {
+        if (socket.bytesRead === 0) owner.drop()
+      }, firstByte)
+    }
     spokenOn.set(socket, this)
     // Node's own destroys the socket as soon as all is flushed, which resets a client that is still sending
     socket.destroySoon = () => this.end()
@@ -141,6 +148,7 @@ export class Http1Protocol implements Protocol {
 
   /** What is not answered now ends without an answer. */
   over(): void {
+    clearTimeout(this.timer)
     if (this.unanswered > 0) this.answeredAt = performance.now()
     while (this.unanswered > 0) this.oldestEnded()
   }

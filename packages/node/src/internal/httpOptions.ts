@@ -93,7 +93,7 @@ const givenServer = (server: NodeServer, options: Options, limits: Limits): Node
     http2: undefined,
     opening: {
       handshake: limits.handshake ?? defaults.handshake,
-      firstByte: limits.firstByte ?? defaults.firstByte
+      firstByte: limits.firstByte ?? Infinity
     },
     session: {
       first: limits.firstByte ?? defaults.firstByte,

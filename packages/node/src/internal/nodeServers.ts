@@ -190,7 +190,7 @@ export class NodeServers {
     this.arriving = { http, socket: raw }
     server.emit("connection", raw)
     if (http.speaks instanceof Http2Protocol) return
-    http.speak(new Http1Protocol(http, raw))
+    http.speak(new Http1Protocol(http, raw, this.options.opening.firstByte))
     raw.resume()
   }
 
@@ -201,7 +201,7 @@ export class NodeServers {
     socket.allowHalfOpen = true
     // the server's own listener comes next: it makes the session
     if (socket.alpnProtocol === "h2") this.arriving = { http, socket }
-    else http.speak(new Http1Protocol(http, socket))
+    else http.speak(new Http1Protocol(http, socket, this.options.opening.firstByte))
   }
 
   private onSession(session: Http2.ServerHttp2Session): void {
