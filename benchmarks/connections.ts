@@ -53,7 +53,7 @@ const memory = async (everybody: Contenders, what: "http" | "tcp", settings: Set
   const contenders = measuredOf(everybody, "bare", settings)
   const measured = await interleave(
     Object.keys(contenders),
-    rounds(settings, 3),
+    rounds(settings, 2),
     (who) =>
       holding(contenders[who]!, count, what, async (server, before) => (await server.ask("memory") - before) / count)
   )
