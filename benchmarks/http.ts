@@ -19,6 +19,13 @@ export const http: Benchmark = {
     { series: "throughput", who: "ours", base: "effect, same options", of: "ratio", atLeast: 0.97 },
     { series: "throughput", who: "ours", base: "effect", of: "ratio", atLeast: 1.05 }
   ],
+  costs: [
+    ["write(2) of the answer", "44 % of the time of a request: `writev`"],
+    [
+      "what we do for a request: counting it, and knowing its connection and its fiber",
+      "7 %: `HttpConnection.serving` (a set and an observer) 1.6, `NodeServers` 2.1, `Http1Protocol` 1.8, the rest 1.5"
+    ]
+  ],
   run: async (settings) =>
     loads(
       await compare(

@@ -5,6 +5,7 @@
  *     pnpm bench accept echo                    these
  *     pnpm bench --rounds 3 --seconds 2 accept
  *     pnpm bench --smoke                        each as small as can be, and nothing written
+ *     pnpm bench --publish                      none: `RESULTS.md` of what has been measured
  *
  * Figures are on stdout, progress on stderr. What is run replaces what is in
  * `results/`; `RESULTS.md` is made anew of everything there.
@@ -39,7 +40,12 @@ const benchmarks: ReadonlyArray<Benchmark> = [
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
-  options: { rounds: { type: "string" }, seconds: { type: "string" }, smoke: { type: "boolean", default: false } }
+  options: {
+    rounds: { type: "string" },
+    seconds: { type: "string" },
+    smoke: { type: "boolean", default: false },
+    publish: { type: "boolean", default: false }
+  }
 })
 const base = values.smoke ? small : usual
 const settings = {
@@ -50,7 +56,7 @@ const settings = {
 const unknown = positionals.filter((name) => !benchmarks.some((benchmark) => benchmark.name === name))
 if (unknown.length > 0 || !(settings.rounds >= 1) || !(settings.seconds > 0)) {
   const names = benchmarks.map(({ name }) => name)
-  console.error(`usage: pnpm bench [--rounds n] [--seconds n] [--smoke] [${names.join("] [")}]`)
+  console.error(`usage: pnpm bench [--rounds n] [--seconds n] [--smoke | --publish] [${names.join("] [")}]`)
   process.exit(1)
 }
 for (const line of Tools.missing) console.error(line)
@@ -64,7 +70,9 @@ const run = async (benchmark: Benchmark): Promise<void> => {
   if (!values.smoke) Results.save(benchmark.name, series)
 }
 
-const chosen = benchmarks.filter(({ name }) => positionals.length === 0 || positionals.includes(name))
+const chosen = values.publish
+  ? []
+  : benchmarks.filter(({ name }) => positionals.length === 0 || positionals.includes(name))
 if (values.smoke) {
   // its figures mean nothing: several at a time
   const left = chosen.values()

@@ -111,12 +111,28 @@ export const publish = (benchmarks: ReadonlyArray<Benchmark>): void => {
     const result = load(benchmark.name)
     return result === undefined ? `${heading}\n\nNot run yet.` : `${heading}\n\n${section(benchmark, result)}`
   })
-  Fs.writeFileSync(Path.join(root, "RESULTS.md"), `${["# Results", introduction, ...sections].join("\n\n")}\n`)
+  Fs.writeFileSync(Path.join(root, "RESULTS.md"), `${["# Results", introduction(), ...sections].join("\n\n")}\n`)
 }
 
-const introduction = `Written by \`pnpm bench\`: run it for figures of your machine. Every figure is one of a pair: the
+const versionOf = (name: string): string => {
+  const file = Path.join(root, "node_modules", name, "package.json")
+  // an npm package's own file has its version
+  return `${name} ${(JSON.parse(Fs.readFileSync(file, "utf8")) as { readonly version: string }).version}`
+}
+
+const introduction = (): string =>
+  `Written by \`pnpm bench\`: run it for figures of your machine. Every figure is one of a pair: the
 same client, the same machine, rounds interleaved. Ratios are medians of the ratios of pairs from the same round, made
-so that more is better. The spread is what the middle half of the rounds lies in; the raw rounds are in the last column.`
+so that more is better. The spread is what the middle half of the rounds lies in; the raw rounds are in the last column.
+Throughput depends on who else has the machine, and the load averages say how busy it was; CPU time of the server for one
+operation depends on it less. How long each benchmark takes is little: its figures are for comparing, not for planning.
+
+With ${["effect", "@effect/platform-node", "http-terminator", "stoppable"].map(versionOf).join(", ")}; load by ${
+    Tools.wrk === undefined ? "clients on node:net" : "wrk, and clients on Node where it does not do"
+  }; ${Tools.go === undefined ? "Go was not installed" : Tools.goVersion()}.`
+
+/** A server and its client make a load of two. */
+const busy = (load: string): boolean => Number(load.split(" ")[0]) > 3
 
 const section = (benchmark: Benchmark, { cpus, date, load, node, pinned, series }: Result): string => {
   const first = series[0]!
@@ -131,6 +147,6 @@ const section = (benchmark: Benchmark, { cpus, date, load, node, pinned, series 
     costs.length === 0 ? "" : ["| what it costs | where |", "|---|---|", ...costs].join("\n"),
     `Measured ${date} UTC, Node ${node}, ${cpus}, load ${load}, ${
       pinned ? "servers and clients pinned to processors of their own" : "not pinned"
-    }.`
+    }.${busy(load) ? " **Others used the machine meanwhile: these figures are rough.**" : ""}`
   ].filter((part) => part !== "").join("\n\n")
 }

@@ -12,6 +12,9 @@ const onPath = (name: string): string | undefined =>
 
 export const wrk: string | undefined = onPath("wrk")
 export const go: string | undefined = onPath("go")
+/** Which Go it is. */
+export const goVersion = (): string =>
+  go === undefined ? "no go" : ChildProcess.execFileSync(go, ["version"], { encoding: "utf8" }).trim()
 const taskset = Os.availableParallelism() < 2 ? undefined : onPath("taskset")
 
 /** Servers and clients on processors of their own, so that neither is moved about: where `taskset` can do that. */
