@@ -139,6 +139,22 @@ describe("what is done for one request", () => {
     }))
 })
 
+describe("what an idle HTTP connection keeps", () => {
+  it.live("is its socket, and neither its last request nor the answer", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const { kept } = yield* counting
+      const app = Effect.succeed(HttpServerResponse.text("ok"))
+      const { port } = yield* quiet(HttpServing.app(app, { timeouts: { inactivity: "1 minute" } }))
+      const clients = yield* many(20, NetClient.connect({ port, host: "127.0.0.1" }))
+      for (const client of clients) {
+        yield* client.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert.match(yield* client.line, /^HTTP\/1.1 200 OK/)
+      }
+      // the last ones may still be held by what the engine has not dropped
+      yield* until("collected", () => kept() <= 20 + 5)
+    })))
+})
+
 describe("what is asked of a listener", () => {
   it.live("goes over each connection once, or over none", () =>
     Effect.scoped(Effect.gen(function*() {

@@ -27,7 +27,10 @@ export class Http1Protocol implements Protocol {
   readonly name = "http/1.1"
   private readonly owner: HttpConnection
   private readonly socket: Net.Socket
+  /** The response of the newest request; outside a drain only until it is answered, because idle connections are many. */
   private newest: Http.ServerResponse | undefined
+  private method: string | undefined
+  private url: string | undefined
   private requestedAt = 0
   private answeredAt = performance.now()
   /** How many requests have no answer yet; the oldest of them; and those pipelined behind it. */
@@ -70,6 +73,8 @@ export class Http1Protocol implements Protocol {
       return false
     }
     this.newest = response
+    this.method = request.method
+    this.url = request.url
     this.requestedAt = performance.now()
     this.began(request)
     this.wholeUntil = this.owner.raw.bytesRead
@@ -124,6 +129,7 @@ export class Http1Protocol implements Protocol {
     this.answeredAt = performance.now()
     this.oldestEnded()
     if (hasBody(response.req)) this.wholeUntil = this.owner.raw.bytesRead
+    if (response === this.newest && !this.owner.told && response.writableFinished) this.newest = undefined
   }
 
   private began({ method, url }: Http.IncomingMessage): void {
@@ -176,9 +182,8 @@ export class Http1Protocol implements Protocol {
   }
 
   inFlight(): ReadonlyArray<InFlight> {
-    if (this.newest === undefined || (this.newest.closed && !this.socket.closed)) return []
-    const { method, url } = this.newest.req
-    return [{ label: label(method, url), since: this.requestedAt }]
+    if (this.requestedAt === 0 || !(this.busy() || this.socket.closed)) return []
+    return [{ label: label(this.method, this.url), since: this.requestedAt }]
   }
 
   /** Half a head has a grace of its own, from when it is noticed. */
