@@ -12,12 +12,14 @@ describe("examples/cluster.ts on PostgreSQL", { tags: ["postgres"] }, () => {
     "three runners restarted one after the other: no message is lost, and none is executed twice",
     () =>
       Effect.gen(function*() {
-        const figures = yield* run("example", { rounds: 1, inFlight: 40 })
+        const inFlight = 40
+        const figures = yield* run("example", { rounds: 1, inFlight })
         const whole = ({ sent }: Orders): Orders => ({ sent, answered: sent, executedByNobody: 0, executedTwice: 0 })
         const { Keep, Pass, Send } = figures.orders
         assert.deepStrictEqual(figures.orders, { Keep: whole(Keep), Send: whole(Send), Pass: whole(Pass) })
         assert.deepStrictEqual(figures.exitCodes, [0, 0, 0])
-        for (const { sent } of [Keep, Send, Pass]) assert.isAbove(sent, 100)
+        // how many there are depends on the machine; of each kind they were more than ever are under way at once
+        for (const { sent } of [Keep, Send, Pass]) assert.isAbove(sent, inFlight)
       }),
     60_000
   )
