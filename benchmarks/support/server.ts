@@ -17,6 +17,8 @@ export interface ServerOptions {
   readonly port?: number | undefined
   /** Not pinned to the servers' processor. */
   readonly anywhere?: boolean | undefined
+  /** The folder of Node's compile cache, if it is to have one. */
+  readonly compileCache?: string | undefined
 }
 
 /** How a server ended. */
@@ -98,8 +100,12 @@ export class Server {
 const root = Path.join(import.meta.dirname, "..")
 
 /** Starts a server and waits until it listens. */
-export const start = ({ anywhere, args = [], port, program }: ServerOptions): Promise<Server> => {
-  const env = { ...process.env, PORT: String(port ?? 0) }
+export const start = ({ anywhere, args = [], compileCache, port, program }: ServerOptions): Promise<Server> => {
+  const env = {
+    ...process.env,
+    PORT: String(port ?? 0),
+    ...compileCache === undefined ? {} : { NODE_COMPILE_CACHE: compileCache }
+  }
   const go = program === "go" ? goProgram() : undefined
   const begin = performance.now()
   const child = go === undefined
