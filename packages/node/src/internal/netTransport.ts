@@ -53,11 +53,24 @@ export const bind = (binding: NetBinding): Effect.Effect<BoundTransport, Transpo
 /** How long a peer that nobody accepted may take to notice its FIN: closed at once, it would be reset. */
 const briefLinger = { idle: Duration.millis(250), total: Duration.millis(500), bytes: 1 << 20 }
 
-/**
- * Turns without a connection after which a sweep is over, and without a taker after which what it swept is left where
- * it is. Of two in a row at least one had a whole poll phase.
- */
+/** Turns without news after which none is expected. Of two in a row at least one had a whole poll phase. */
 const quietTurns = 2
+
+/** Turns the event loop until a number does not change any more, or is what was waited for. */
+const untilQuiet = (look: () => number, over: (seen: number) => boolean): Effect.Effect<void> =>
+  Effect.callback<void>((resume) => {
+    let before = look()
+    let quiet = 0
+    const turn = () => {
+      const seen = look()
+      quiet = seen === before ? quiet + 1 : 0
+      before = seen
+      if (quiet >= quietTurns || over(seen)) return resume(Effect.void)
+      immediate = setImmediate(turn)
+    }
+    let immediate = setImmediate(turn)
+    return Effect.sync(() => clearImmediate(immediate))
+  })
 
 const closedError = (): TransportAcceptError =>
   new TransportAcceptError({ class: "fatal", code: "EBADF", cause: new Error("the listening socket is closed") })
@@ -241,19 +254,10 @@ class NetListener {
    * queue as fast as it empties, and make the turns long: and who connects in
    * the last of them is reset.
    */
-  private readonly sweep: Effect.Effect<void> = Effect.callback<void>((resume) => {
+  private readonly sweep: Effect.Effect<void> = Effect.suspend(() => {
     this.sweeping = true
-    const first = this.arrived
-    let before = first
-    let quiet = 0
-    const turn = () => {
-      quiet = this.arrived === before ? quiet + 1 : 0
-      before = this.arrived
-      if (quiet >= quietTurns || before - first >= this.binding.backlog) return resume(Effect.void)
-      immediate = setImmediate(turn)
-    }
-    let immediate = setImmediate(turn)
-    return Effect.sync(() => clearImmediate(immediate))
+    const enough = this.arrived + this.binding.backlog
+    return untilQuiet(() => this.arrived, (arrived) => arrived >= enough)
   })
 
   private readonly endSweep: Effect.Effect<void> = Effect.sync(() => {
@@ -262,19 +266,12 @@ class NetListener {
   })
 
   /** Completes when all that was swept is taken, or as much of it as anybody takes. */
-  private readonly untilTaken: Effect.Effect<void> = Effect.callback<void>((resume) => {
-    let before = this.queue.length
-    if (before === 0) return resume(Effect.void)
-    let quiet = 0
-    const turn = () => {
+  private readonly untilTaken: Effect.Effect<void> = Effect.suspend(() => {
+    const left = () => {
       this.wakeAll()
-      quiet = this.queue.length === before ? quiet + 1 : 0
-      before = this.queue.length
-      if (before === 0 || quiet >= quietTurns) return resume(Effect.void)
-      immediate = setImmediate(turn)
+      return this.queue.length
     }
-    let immediate = setImmediate(turn)
-    return Effect.sync(() => clearImmediate(immediate))
+    return this.queue.length === 0 ? Effect.void : untilQuiet(left, (left) => left === 0)
   })
 
   get close(): Effect.Effect<void> {
