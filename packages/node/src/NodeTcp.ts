@@ -11,13 +11,11 @@
 import type { Listener, ListenerOptions, ServeOptions } from "@effect-listener/core/Listener"
 import type { Transport } from "@effect-listener/core/Transport"
 import type * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import type * as SocketServer from "effect/socket/SocketServer"
 import type * as Net from "node:net"
-import { bind } from "./internal/netTransport.ts"
 import * as socketServer from "./internal/socketServer.ts"
-import { tcpBinding } from "./internal/tcp.ts"
+import { tcpTransport } from "./internal/tcp.ts"
 
 /**
  * Where and how to listen.
@@ -99,10 +97,7 @@ export interface TransportOptions {
  * @category constructors
  * @since 0.1.0
  */
-export const transport = (options: TransportOptions): Transport => ({
-  name: "tcp",
-  bind: Effect.flatMap(Effect.suspend(() => tcpBinding(options)), bind)
-})
+export const transport = (options: TransportOptions): Transport => tcpTransport(options)
 
 /**
  * A drop-in for `NodeSocketServer.layer`: provides Effect's `SocketServer` over

@@ -3,7 +3,7 @@ import { NodeTls } from "@effect-listener/node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber } from "effect"
 import { Socket } from "effect/socket"
-import { tlsSocketOf } from "../src/internal/tlsConnection.ts"
+import { netSocketOf } from "../src/internal/netSocket.ts"
 import { start, until } from "./support/listening.ts"
 import { connect } from "./support/peer.ts"
 import { connectTls } from "./support/tlsClient.ts"
@@ -77,7 +77,7 @@ describe("a connection of NodeTls.transport", () => {
   it.live("that is reset in the middle of a write leaves it to Node to release what libuv still writes", () =>
     Effect.gen(function*() {
       const { connection, peer } = yield* connected
-      const socket = tlsSocketOf(connection)!
+      const socket = netSocketOf(connection)!
       peer.socket.pause()
       const writer = yield* connection.socket.writer
       yield* start(Effect.ignore(writer.write(new Uint8Array(64 << 20))))

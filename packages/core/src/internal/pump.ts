@@ -39,7 +39,7 @@ const afterError = (error: TransportAcceptError, unknownInRow: number): "retry" 
     : "fault"
 
 /** 5 ms doubling to 1 s; begun anew after every success. */
-const backOff = Schedule.min([Schedule.exponential("5 millis"), Schedule.spaced("1 second")])
+const backOff = () => Schedule.min([Schedule.exponential("5 millis"), Schedule.spaced("1 second")])
 
 /** What the accept loop tells its listener. */
 export interface PumpHost {
@@ -112,7 +112,7 @@ const backingOff = (
     first = false
     return Effect.fail(error)
   })
-  const patient = Effect.retry(attempt, { schedule: backOff, while: (failure) => failure.class === "exhausted" })
+  const patient = Effect.retry(attempt, { schedule: backOff(), while: (failure) => failure.class === "exhausted" })
   const last = Effect.andThen(Effect.yieldNow, Effect.tapError(acceptOne, host.onError))
   return Effect.raceFirst(patient, Effect.andThen(host.hurry, last))
 }

@@ -11,11 +11,9 @@ import * as Option from "effect/Option"
 import * as Http from "node:http"
 import * as Http2 from "node:http2"
 import type { Options, ServerOptions, TimeoutOptions } from "../NodeHttp.ts"
-import * as NodeTcp from "../NodeTcp.ts"
-import * as NodeTls from "../NodeTls.ts"
-import * as NodeUnix from "../NodeUnix.ts"
 import type { HttpServerOptions } from "./httpServer.ts"
 import type { NodeServer, NodeServersOptions } from "./nodeServers.ts"
+import { tcpTransport } from "./tcp.ts"
 
 /** Milliseconds; `Infinity` where there is no limit, `undefined` where nothing was said. */
 interface Limits {
@@ -154,15 +152,24 @@ const transport = (options: ServerOptions, bad: TransportBindError | undefined):
   if (path !== undefined && tls !== undefined) {
     return cannotBind(TransportBindError.NotSupported({ feature: "tls on a Unix socket" }))
   }
-  if (path !== undefined) return NodeUnix.transport({ path, backlog, mode: mode(readableAll, writableAll) })
+  if (path !== undefined) {
+    const unix = { path, backlog, mode: mode(readableAll, writableAll) }
+    return loaded("unix", () => import("../NodeUnix.ts").then((NodeUnix) => NodeUnix.transport(unix)))
+  }
   if (port === undefined) {
     return cannotBind(TransportBindError.InvalidArgument({ parameter: "port", detail: "expected a port or a path" }))
   }
   const tcp = { port, host, backlog, ipv6Only, reusePort }
-  return tls === undefined
-    ? NodeTcp.transport(tcp)
-    : NodeTls.transport({ ...tcp, ...tls, alpnProtocols: http2 === false ? ["http/1.1"] : ["h2", "http/1.1"] })
+  if (tls === undefined) return tcpTransport(tcp)
+  const secure = { ...tcp, ...tls, alpnProtocols: http2 === false ? ["http/1.1"] : ["h2", "http/1.1"] }
+  return loaded("tls", () => import("../NodeTls.ts").then((NodeTls) => NodeTls.transport(secure)))
 }
+
+/** A transport that most servers do without: what it is made of is loaded when it binds. */
+const loaded = (name: string, load: () => Promise<Transport>): Transport => ({
+  name,
+  bind: Effect.flatMap(Effect.promise(load), (transport) => transport.bind)
+})
 
 const cannotBind = (error: TransportBindError): Transport => ({ name: "http", bind: Effect.fail(error) })
 

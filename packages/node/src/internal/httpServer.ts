@@ -18,7 +18,7 @@ import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import { type HttpApp, makeApp } from "./httpApp.ts"
 import { type App, NodeServers, type NodeServersOptions, socketOf } from "./nodeServers.ts"
-import { UpgradingServer } from "./webSocket.ts"
+import { UpgradingServer } from "./upgradingServer.ts"
 
 export interface HttpServerOptions {
   readonly transport: Transport

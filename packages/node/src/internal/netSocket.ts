@@ -25,9 +25,13 @@ export interface NetConnectionOptions {
   readonly turns: ReadTurns
 }
 
-/** The `net.Socket` of a connection that a transport of this package handed over. */
-export const netSocketOf = (connection: TransportConnection): Net.Socket | undefined =>
-  connection instanceof NetConnection ? connection.netSocket : undefined
+/** Where the connections of this package's transports have their `net.Socket`. */
+export const nodeSocket: unique symbol = Symbol("@effect-listener/node/nodeSocket")
+
+/** The `net.Socket` of a connection that a transport of this package handed over; that of TLS, once its handshake is done. */
+export const netSocketOf = (
+  connection: TransportConnection & { readonly [nodeSocket]?: Net.Socket | undefined }
+): Net.Socket | undefined => connection[nodeSocket]
 
 /** Releases a TCP socket with a reset. `writer` is the stream that was written to, where it is another one on top of it. */
 export const resetTcp = (socket: Net.Socket, writer: Net.Socket = socket): void => {
@@ -47,13 +51,19 @@ export const readError = (cause: Error): Socket.SocketError =>
 const writeError = (cause: unknown): Socket.SocketError =>
   new Socket.SocketError({ reason: new Socket.SocketWriteError({ cause }) })
 
+const once = <A>(make: () => A): () => A => {
+  let made: A | undefined
+  return () => made ??= make()
+}
+
 /**
  * The two ends that need no words of their own, made once: an Error takes
  * longer to make than a connection to accept, and all of that is for the stack
- * of an event handler.
+ * of an event handler. Not before they are needed: the first of them takes as
+ * long as to load ten modules.
  */
-const endedByPeer = closeError(1000)
-const notOpen = closeError(1006)
+const endedByPeer = once(() => closeError(1000))
+const notOpen = once(() => closeError(1006))
 
 /** A reader or a writer that somebody has acquired. */
 interface Acquired {
@@ -150,6 +160,9 @@ export class NetConnection implements TransportConnection {
   get protocol(): string {
     return this.options.protocol
   }
+  get [nodeSocket](): Net.Socket {
+    return this.netSocket
+  }
   get remote(): NetAddress.SocketAddress {
     return this.options.remote(this.netSocket)
   }
@@ -208,7 +221,7 @@ export class NetConnection implements TransportConnection {
   /** Why a pull must fail now. */
   get failure(): Socket.SocketError | undefined {
     const { destroyed, errored } = this.netSocket
-    return this.readError ?? (errored !== null ? readError(errored) : destroyed ? notOpen : undefined)
+    return this.readError ?? (errored !== null ? readError(errored) : destroyed ? notOpen() : undefined)
   }
 
   get buffered(): boolean {
@@ -345,7 +358,7 @@ export class NetConnection implements TransportConnection {
 
   peerEnded(): void {
     if (!this.options.halfOpen) this.endWriting()
-    this.failReads(endedByPeer)
+    this.failReads(endedByPeer())
   }
 
   broken(cause: Error): void {
@@ -354,7 +367,7 @@ export class NetConnection implements TransportConnection {
   }
 
   released(): void {
-    this.failReads(notOpen)
+    this.failReads(notOpen())
     this.room()
     this.farewell?.closed()
   }
@@ -375,7 +388,7 @@ export class NetConnection implements TransportConnection {
   goodbye(linger: LingerOptions | "none"): Effect.Effect<void> {
     return Effect.suspend(() => {
       const socket = this.netSocket
-      this.failReads(notOpen)
+      this.failReads(notOpen())
       if (socket.destroyed) return Effect.void
       if (this.farewell !== undefined) return goodbye(socket, linger, () => this.reset())
       return Effect.callback((resume) => {
@@ -389,7 +402,7 @@ export class NetConnection implements TransportConnection {
   }
 
   leave(linger: LingerOptions | "none", done: () => void): void {
-    this.failReads(notOpen)
+    this.failReads(notOpen())
     if (this.netSocket.destroyed) done()
     else if (this.farewell !== undefined) farewell(this.netSocket, linger, done)
     else this.part(linger, done)
@@ -442,7 +455,7 @@ class NetReader implements Socket.Reader {
       return Effect.sync(() => connection.stopWaiting(waiting))
     })
     this.pull = Effect.suspend(() => {
-      const failure = this.closed ? notOpen : connection.failure
+      const failure = this.closed ? notOpen() : connection.failure
       if (failure !== undefined) return Effect.fail(failure)
       connection.startReading()
       return connection.buffered ? this.take : wait

@@ -13,7 +13,6 @@ import { Http2Protocol, type SessionLimits } from "./http2.ts"
 import { HttpConnection } from "./httpConnection.ts"
 import { netSocketOf } from "./netSocket.ts"
 import { FirstBytes, Handshake } from "./opening.ts"
-import { tlsSocketOf } from "./tlsConnection.ts"
 import { Tunnel } from "./tunnel.ts"
 import { Upgraded } from "./upgraded.ts"
 
@@ -67,8 +66,7 @@ export const upgradedOf = (socket: object): Upgraded | undefined => {
 }
 
 /** The socket of a connection, above TLS where the transport does TLS. */
-export const socketOf = ({ transport }: Connection): Net.Socket | undefined =>
-  tlsSocketOf(transport) ?? netSocketOf(transport)
+export const socketOf = ({ transport }: Connection): Net.Socket | undefined => netSocketOf(transport)
 
 const unavailable = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 

@@ -15,7 +15,6 @@ import type * as Net from "node:net"
 import * as NodeTcp from "../NodeTcp.ts"
 import * as NodeUnix from "../NodeUnix.ts"
 import { netSocketOf } from "./netSocket.ts"
-import { tlsSocketOf } from "./tlsConnection.ts"
 
 /** Options of Node that a listener cannot honour; asked for, they fail the open by name. */
 const unsupported = ["signal", "exclusive", "highWaterMark", "blockList"] as const
@@ -52,7 +51,7 @@ export const transportOf = (options: Net.ServerOpts & Net.ListenOptions): Transp
 
 /** What a handler finds in its context besides what `run` was called with. */
 const services = (connection: Connection.Connection): Context.Context<never> => {
-  const socket = netSocketOf(connection.transport) ?? tlsSocketOf(connection.transport)
+  const socket = netSocketOf(connection.transport)
   // a service that no type asks for: who wants it looks it up
   return (socket === undefined ? Context.empty() : Context.make(NodeSocket.NetSocket, socket)) as Context.Context<never>
 }

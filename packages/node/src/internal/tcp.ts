@@ -1,7 +1,7 @@
 /**
  * Listening for TCP, also for the protocols on top of it.
  */
-import { TransportBindError } from "@effect-listener/core/Transport"
+import { type Transport, TransportBindError } from "@effect-listener/core/Transport"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -9,10 +9,15 @@ import type * as Net from "node:net"
 import type { TransportOptions } from "../NodeTcp.ts"
 import { bindError } from "./errno.ts"
 import { NetConnection, type NetConnectionOptions, resetTcp } from "./netSocket.ts"
-import type { NetBinding } from "./netTransport.ts"
+import { bind, type NetBinding } from "./netTransport.ts"
 import { checkBacklog, checkInteger, checkText, defaultBacklog, invalid } from "./options.ts"
 import { ReadTurns } from "./readTurns.ts"
 import { nativeAddress, socketAddress } from "./socketAddress.ts"
+
+export const tcpTransport = (options: TransportOptions): Transport => ({
+  name: "tcp",
+  bind: Effect.flatMap(Effect.suspend(() => tcpBinding(options)), bind)
+})
 
 /** How accepted sockets become connections, given what those of one listener have in common. */
 export type Connect = (common: Omit<NetConnectionOptions, "protocol" | "reset">) => NetBinding["connect"]

@@ -12,7 +12,7 @@ import type * as Net from "node:net"
 import type * as Tls from "node:tls"
 import type { TlsInfo } from "../NodeTls.ts"
 import { farewell, goodbye } from "./linger.ts"
-import { closeError, NetConnection, type NetConnectionOptions, readError, resetTcp } from "./netSocket.ts"
+import { closeError, NetConnection, type NetConnectionOptions, nodeSocket, readError, resetTcp } from "./netSocket.ts"
 
 /** What the connections of one listening socket have in common. */
 export interface TlsConnectionOptions extends Omit<NetConnectionOptions, "protocol" | "reset"> {
@@ -32,10 +32,6 @@ export const ownerOf = (socket: Tls.TLSSocket): TlsConnection | undefined =>
   // Not in Node's documentation, but the only way back: `tls.Server` makes the TLS socket, and tells nobody from which
   // TCP socket. A Node without it fails every handshake, and our tests with them.
   (socket as { readonly _parent?: Partial<OwnedSocket> | null })._parent?.[connectionOf]
-
-/** The TLS socket of a connection of `NodeTls`, once its handshake is done. */
-export const tlsSocketOf = (connection: TransportConnection): Net.Socket | undefined =>
-  connection instanceof TlsConnection ? connection.inner?.netSocket : undefined
 
 /** What the handshake of a connection of `NodeTls` has settled. */
 export const infoOf = (connection: TransportConnection): Option.Option<TlsInfo> =>
@@ -78,6 +74,9 @@ export class TlsConnection implements TransportConnection {
     void tcp.remoteAddress
   }
 
+  get [nodeSocket](): Net.Socket | undefined {
+    return this.inner?.netSocket
+  }
   get remote(): NetAddress.SocketAddress {
     return this.options.remote(this.tcp)
   }

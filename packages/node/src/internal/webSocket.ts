@@ -5,7 +5,7 @@
 import { CurrentConnection } from "@effect-listener/core/Connection"
 import { TransportBindError } from "@effect-listener/core/Transport"
 import * as NodeSocketServer from "@effect/platform-node/NodeSocketServer"
-import * as NodeWS from "@effect/platform-node/NodeWS"
+import type * as NodeWS from "@effect/platform-node/NodeWS"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -18,6 +18,7 @@ import type * as Http from "node:http"
 import type { Options } from "../NodeWebSocket.ts"
 import { type App, connectionOf, upgradedOf } from "./nodeServers.ts"
 import type { IdleMode } from "./upgraded.ts"
+import { UpgradingServer } from "./upgradingServer.ts"
 
 /** A mebibyte: more than most messages, and less than what a few clients could fill a memory with. */
 const defaultMaxMessageSize = 1 << 20
@@ -56,18 +57,6 @@ export const settings = (options: Options | undefined): WebSocketSettings => {
       ? bad("ping", "expected a duration of more than zero")
       : undefined
   }
-}
-
-/** A WebSocket server of `ws` that tells a connection what it has become. */
-export class UpgradingServer extends NodeWS.WebSocketServer {
-  override handleUpgrade(...[request, socket, head, done]: Parameters<NodeWS.WebSocketServer["handleUpgrade"]>): void {
-    super.handleUpgrade(request, socket, head, (webSocket, request) => {
-      upgradedOf(socket)?.opened(webSocket)
-      this.opened(webSocket)
-      done(webSocket, request)
-    })
-  }
-  protected opened(_webSocket: NodeWS.WebSocket): void {}
 }
 
 /** One that pings its clients. */
