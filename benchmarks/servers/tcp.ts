@@ -35,9 +35,10 @@ const sinkSocket = Effect.fnUntraced(function*(socket: Socket.Socket) {
   const { pull } = yield* socket.reader
   const { write } = yield* socket.writer
   let bytes = 0
-  const all = Effect.forever(Effect.map(pull, (chunks) => {
-    for (const chunk of chunks) bytes += chunk.length
-  }))
+  // a loop, as in `echo`: `Effect.forever` gives other fibers a turn after each piece
+  const all = Effect.gen(function*() {
+    while (true) for (const chunk of yield* pull) bytes += chunk.length
+  })
   // the end of what the client sends
   yield* Effect.ignore(all)
   yield* write(String(bytes))

@@ -94,8 +94,19 @@ export interface TransportConnection {
    * Ends reading, synchronously. With nothing buffered the waiting pull and all
    * later ones fail with `error`, and the answer is `true`; with bytes buffered
    * nothing happens, and the answer is `false`. Writing goes on either way.
+   *
+   * A transport with `watchPulls` is also told how many bytes the handler is
+   * `owed`, of all that come: when it has taken as many, reading ends though
+   * more are buffered. Nothing said, it is owed whatever is buffered.
    */
-  readonly endReading: (error: Socket.SocketError) => boolean
+  readonly endReading: (error: Socket.SocketError, owed?: number) => boolean
+  /**
+   * Tells of its reader's pulls, for transports that count `bytesIn` and
+   * `bytesOut` themselves and know `owed`. Called at most once. Left out, the
+   * reader is watched from outside, which costs several times as much for each
+   * pull; who wraps `socket` must leave it out or wrap it as well.
+   */
+  readonly watchPulls?: ((watcher: PullWatcher) => void) | undefined
   /**
    * Completes when one whole read turn has passed: what had arrived before the
    * call has by then been given to a waiting pull.
@@ -116,6 +127,19 @@ export interface TransportConnection {
   readonly leave?: ((linger: LingerOptions | "none", done: () => void) => void) | undefined
   /** Releases the socket at once and drops what is unsent, with a reset where there is one. Idempotent. */
   readonly destroy: Effect.Effect<void>
+}
+
+/**
+ * Who is told of the pulls of a connection's reader: how many wait, when one
+ * begins to wait (also if there is something for it to take at once), has taken
+ * something, or does not wait any more. Told before a fiber is resumed.
+ *
+ * @stability experimental
+ * @category models
+ * @since 0.1.0
+ */
+export interface PullWatcher {
+  readonly pulls: (waiting: number) => void
 }
 
 /**

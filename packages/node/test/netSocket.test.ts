@@ -207,6 +207,28 @@ describe("netSocket", () => {
       }))
   })
 
+  describe("watchPulls", () => {
+    it.live("tells of a pull that waits, takes, fails or is interrupted, before it is resumed", () =>
+      Effect.gen(function*() {
+        const { connection, peer } = yield* pair()
+        const told: Array<number | string> = []
+        connection.watchPulls!({ pulls: (waiting) => told.push(waiting) })
+        const { pull } = yield* connection.socket.reader
+        const pulled = Effect.tap(pull, (chunks) => Effect.sync(() => told.push(textOf(chunks))))
+        const waiting = yield* Effect.forkChild(pulled, { startImmediately: true })
+        yield* peer.send("one")
+        yield* Fiber.join(waiting)
+        yield* peer.send("two")
+        yield* eventually("two is buffered", () => connection.bytesIn?.() === 6)
+        yield* pulled
+        yield* Fiber.interrupt(yield* Effect.forkChild(pull, { startImmediately: true }))
+        const failed = yield* Effect.forkChild(failureOf(pull), { startImmediately: true })
+        connection.endReading(closeError(1001, "draining"))
+        yield* Fiber.join(failed)
+        assert.deepStrictEqual(told, [1, 0, "one", 1, 0, "two", 1, 0, 1, 0])
+      }))
+  })
+
   describe("endReading", () => {
     it.live("fails the waiting pull and all later ones, and leaves writing alone", () =>
       Effect.gen(function*() {
@@ -235,6 +257,19 @@ describe("netSocket", () => {
         assert.isFalse(connection.endReading(closeError(1001, "draining")))
         assert.strictEqual(textOf(yield* pull), "two")
         assert.isTrue(connection.endReading(closeError(1001, "draining")))
+        assert.strictEqual(yield* failureOf(pull), "1001 draining")
+      }))
+
+    it.live("gives what is owed, and nothing that came after it", () =>
+      Effect.gen(function*() {
+        const { connection, peer } = yield* pair()
+        const { pull } = yield* connection.socket.reader
+        yield* peer.send("one")
+        assert.strictEqual(textOf(yield* pull), "one")
+        yield* peer.send("two")
+        yield* eventually("two is buffered", () => connection.bytesIn?.() === 6)
+        assert.isFalse(connection.endReading(closeError(1001, "draining"), 4))
+        assert.isTrue(connection.endReading(closeError(1001, "draining"), 3))
         assert.strictEqual(yield* failureOf(pull), "1001 draining")
       }))
 

@@ -1,4 +1,3 @@
-import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -8,7 +7,7 @@ import * as Socket from "effect/socket/Socket"
 import type * as Tracer from "effect/Tracer"
 import { type Connection, type ProtocolDriver, TypeId } from "../Connection.ts"
 import type { ConnectionInfo, ConnectionPhase, EndReason } from "../DrainReport.ts"
-import type { LingerOptions, TransportConnection } from "../Transport.ts"
+import type { LingerOptions, PullWatcher, TransportConnection } from "../Transport.ts"
 import type { ResolvedTimeouts } from "./admission.ts"
 import type { Counts } from "./counts.ts"
 import { type IdleMode, isIdle } from "./drainPolicy.ts"
@@ -63,7 +62,7 @@ export const closeError = (reason: string): Socket.SocketError =>
  * mutable fields, because they change with every pull; everything that decides
  * is elsewhere.
  */
-export class ConnectionImpl implements Connection {
+export class ConnectionImpl implements Connection, PullWatcher {
   readonly [TypeId]: typeof TypeId = TypeId
   readonly id: number
   readonly transport: TransportConnection
@@ -139,21 +138,39 @@ export class ConnectionImpl implements Connection {
   // --- the socket, watched ---------------------------------------------------------------------------------------
 
   get socket(): Socket.Socket {
-    return this.lazySocket ??= Socket.make({
-      reader: Effect.map(this.transport.socket.reader, (reader) => ({ ...reader, pull: this.watchPull(reader.pull) })),
-      writer: this.transport.bytesOut === undefined
-        ? Effect.map(this.transport.socket.writer, (writer) => this.countWrites(writer))
-        : this.transport.socket.writer
+    return this.lazySocket ??= this.watchedSocket()
+  }
+
+  private watchedSocket(): Socket.Socket {
+    const { transport } = this
+    const { bytesIn, bytesOut, socket, watchPulls } = transport
+    if (watchPulls !== undefined && bytesIn !== undefined && bytesOut !== undefined) {
+      transport.watchPulls!(this)
+      return socket
+    }
+    return Socket.make({
+      reader: Effect.map(socket.reader, (reader) => ({ ...reader, pull: this.watchPull(reader.pull) })),
+      writer: bytesOut === undefined ? Effect.map(socket.writer, (writer) => this.countWrites(writer)) : socket.writer
     })
+  }
+
+  /** So many pulls wait: one more than before, or one less, or one has taken something. */
+  pulls(waiting: number): void {
+    const more = waiting > this.pulling
+    this.pulling = waiting
+    if (!more) return this.touch()
+    if (this.host.timed) this.watchSilence()
+    if (this.reached) this.host.review(this)
   }
 
   private watchPull(pull: Socket.Reader["pull"]): Socket.Reader["pull"] {
     const watched = Effect.onExit(pull, (exit) => {
-      this.endPull(exit)
+      this.pulls(this.pulling - 1)
+      if (Exit.isSuccess(exit)) { for (const frame of exit.value) this.received += size(frame) }
       return Effect.void
     })
     return Effect.suspend(() => {
-      this.beginPull()
+      this.pulls(this.pulling + 1)
       if (!this.readingEnded) return watched
       this.pulling--
       return Effect.fail(closeError("draining"))
@@ -171,19 +188,6 @@ export class ConnectionImpl implements Connection {
         return writer.writeAll(chunks)
       }
     }
-  }
-
-  private beginPull(): void {
-    this.pulling++
-    if (this.host.timed) this.watchSilence()
-    if (this.reached) this.host.review(this)
-  }
-
-  private endPull(exit: Exit.Exit<NonEmptyReadonlyArray<Uint8Array | string>, Socket.SocketError>): void {
-    this.pulling--
-    this.touch()
-    if (Exit.isFailure(exit)) return
-    for (const frame of exit.value) this.received += size(frame)
   }
 
   private touch(): void {
@@ -281,7 +285,7 @@ export class ConnectionImpl implements Connection {
     } else if (this.driver !== undefined) {
       this.saidGoodbye = true
       this.driver.goodbye()
-    } else if (this.transport.endReading(closeError("draining")) || this.received >= this.owed) {
+    } else if (this.transport.endReading(closeError("draining"), this.owed) || this.received >= this.owed) {
       this.saidGoodbye = true
       this.readingEnded = true
     }

@@ -2,7 +2,7 @@
  * A `net.Socket` as a `TransportConnection`: reader, writer, endReading,
  * settled, bytes, goodbye and destroy.
  */
-import type { LingerOptions, TransportConnection } from "@effect-listener/core/Transport"
+import type { LingerOptions, PullWatcher, TransportConnection } from "@effect-listener/core/Transport"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as NetAddress from "effect/net/NetAddress"
@@ -134,6 +134,7 @@ export class NetConnection implements TransportConnection {
   private readError: Socket.SocketError | undefined
   private reading = false
   private pulls: Array<Waiting> = []
+  private watcher: PullWatcher | undefined
   /** A chunk on its way from the socket to the pull that is being woken for it. */
   private arrived: Uint8Array | undefined
   /** The socket gives a chunk to `take`. */
@@ -258,26 +259,42 @@ export class NetConnection implements TransportConnection {
     if (flowing === null) this.netSocket.pause()
   }
 
+  watchPulls(watcher: PullWatcher): void {
+    this.watcher = watcher
+  }
+
+  private told(): void {
+    this.watcher?.pulls(this.pulls.length)
+  }
+
   waitForInput(waiting: Waiting): void {
     this.pulls.push(waiting)
-    if (this.netSocket.readableFlowing !== true) this.netSocket.resume()
+    this.told()
+    if (this.buffered) this.readable()
+    else if (this.pulls.length > 0 && this.netSocket.readableFlowing !== true) this.netSocket.resume()
   }
 
   /** A waiting pull was interrupted; it may have been woken for bytes that are now the next one's. */
   stopWaiting(waiting: Waiting): void {
     const index = this.pulls.indexOf(waiting)
-    if (index >= 0) this.pulls.splice(index, 1)
+    if (index >= 0) {
+      this.pulls.splice(index, 1)
+      this.told()
+    }
     this.readable()
   }
 
   wakeReader(reader: NetReader): void {
     const own = this.pulls.filter((waiting) => waiting.reader === reader)
+    if (own.length === 0) return
     this.pulls = this.pulls.filter((waiting) => waiting.reader !== reader)
+    this.told()
     for (const { resume } of own) resume(reader.pull)
   }
 
-  endReading(error: Socket.SocketError): boolean {
-    if (this.readError === undefined && this.buffered) return false
+  endReading(error: Socket.SocketError, owed = Infinity): boolean {
+    const { bytesRead, readableLength } = this.netSocket
+    if (this.readError === undefined && readableLength > 0 && bytesRead - readableLength < owed) return false
     this.readError = error
     this.wakePulls()
     return true
@@ -290,7 +307,9 @@ export class NetConnection implements TransportConnection {
 
   private wakePulls(): void {
     const pulls = this.pulls
+    if (pulls.length === 0) return
     this.pulls = []
+    this.told()
     for (const { reader, resume } of pulls) resume(reader.pull)
   }
 
@@ -340,6 +359,7 @@ export class NetConnection implements TransportConnection {
     const waiting = this.pulls.shift()
     if (waiting !== undefined) {
       this.arrived = chunk
+      this.told()
       waiting.resume(waiting.reader.take)
       if (this.arrived === undefined) return
       this.arrived = undefined
@@ -353,7 +373,9 @@ export class NetConnection implements TransportConnection {
   private readable(): void {
     if (!this.buffered) return
     const waiting = this.pulls.shift()
-    waiting?.resume(waiting.reader.take)
+    if (waiting === undefined) return
+    this.told()
+    waiting.resume(waiting.reader.take)
   }
 
   peerEnded(): void {
@@ -447,18 +469,15 @@ class NetReader implements Socket.Reader {
       const chunk = connection.take()
       return chunk === undefined ? undefined : [chunk] as const
     }, () => this.pull)
-    const wait: Socket.Reader["pull"] = Effect.callback((resume) => {
-      // it may have changed since `pull` looked
-      if (this.closed || connection.failure !== undefined || connection.buffered) return resume(this.pull)
+    this.pull = Effect.callback((resume) => {
+      if (this.closed) return resume(Effect.fail(notOpen()))
+      // it may find that the peer has ended
+      connection.startReading()
+      const { failure } = connection
+      if (failure !== undefined) return resume(Effect.fail(failure))
       const waiting: Waiting = { reader: this, resume }
       connection.waitForInput(waiting)
       return Effect.sync(() => connection.stopWaiting(waiting))
-    })
-    this.pull = Effect.suspend(() => {
-      const failure = this.closed ? notOpen() : connection.failure
-      if (failure !== undefined) return Effect.fail(failure)
-      connection.startReading()
-      return connection.buffered ? this.take : wait
     })
   }
 

@@ -3,7 +3,7 @@
  * a `NetConnection` over Node's `TLSSocket`.
  */
 import { SecurityFailure } from "@effect-listener/core/ListenerError"
-import type { LingerOptions, TransportConnection } from "@effect-listener/core/Transport"
+import type { LingerOptions, PullWatcher, TransportConnection } from "@effect-listener/core/Transport"
 import * as Effect from "effect/Effect"
 import type * as NetAddress from "effect/net/NetAddress"
 import * as Option from "effect/Option"
@@ -61,6 +61,7 @@ export class TlsConnection implements TransportConnection {
   private readonly waiting = new Set<() => void>()
   private cancelLookUp: (() => void) | undefined
   private lazySocket: Socket.Socket | undefined
+  private watcher: PullWatcher | undefined
 
   constructor(tcp: Net.Socket, options: TlsConnectionOptions) {
     this.tcp = tcp
@@ -152,6 +153,7 @@ export class TlsConnection implements TransportConnection {
       local: () => this.local,
       reset: () => this.reset(socket)
     })
+    if (this.watcher !== undefined) this.inner.watchPulls(this.watcher)
     this.wake()
   }
 
@@ -180,8 +182,13 @@ export class TlsConnection implements TransportConnection {
     })
   }
 
-  endReading(error: Socket.SocketError): boolean {
-    if (this.inner !== undefined) return this.inner.endReading(error)
+  watchPulls(watcher: PullWatcher): void {
+    this.watcher = watcher
+    this.inner?.watchPulls(watcher)
+  }
+
+  endReading(error: Socket.SocketError, owed?: number): boolean {
+    if (this.inner !== undefined) return this.inner.endReading(error, owed)
     this.fail(error)
     return true
   }
