@@ -19,6 +19,7 @@ const closers: Contenders = {
   ...http,
   terminator: { program: "http/terminator.ts" },
   stoppable: { program: "http/stoppable.ts" },
+  patient: { program: "http/patient.ts" },
   ...go
 }
 
@@ -92,25 +93,20 @@ export const close: Benchmark = {
   name: "close",
   title: "Closing with idle connections",
   description: "From SIGTERM to the end of the process with 8,000 idle keep-alive connections, all idle for longer "
-    + "than the grace, and ours with 1,000 to 16,000.",
+    + "than the grace, and ours with 1,000 to 16,000. The others destroy them; patient, which is node:http alone, ends "
+    + "each and waits for its client to end, as ours does, so that nothing under way is lost.",
   targets: [
     { series: "SIGTERM to exit, 8,000 connections", who: "ours", of: "ratio", atMost: 1.3 },
     { series: "ours, for each connection", who: "16,000", base: "4,000", of: "ratio", atMost: 1.3 }
   ],
   costs: [
     [
-      "waiting for the clients' FINs: each socket lingers until its client has answered, where others destroy it",
-      "35 % of the time from SIGTERM is idle"
+      "ending each socket and reading its client's FIN, where others destroy it at once",
+      "most of it: what `patient` takes longer than `bare`, in `node:net` and `node:internal/streams`"
     ],
-    [
-      "Effect: a goodbye of each connection, and the read turn before it",
-      "15 %: `readTurns`, `life` and what they resume"
-    ],
-    [
-      "looking whether a client is silent that lingers",
-      "10 %: `look` in `httpConnection`, a timer and an immediate for each connection every 125 ms"
-    ],
-    ["garbage and close(2)", "15 %"]
+    ["close(2)", "15 %, as in bare Node"],
+    ["a goodbye of each connection, and the read turn before it", "15 %: `life`, `connection`, `httpConnection`"],
+    ["garbage", "7 %"]
   ],
   run: async (settings) => {
     const scaled = (count: number) => Math.ceil(count / settings.scale)

@@ -109,7 +109,8 @@ export interface TransportConnection {
   readonly watchPulls?: ((watcher: PullWatcher) => void) | undefined
   /**
    * Completes when one whole read turn has passed: what had arrived before the
-   * call has by then been given to a waiting pull.
+   * call has by then been given to a waiting pull. For connections that give
+   * the same effect, a drain waits for it once.
    */
   readonly settled: Effect.Effect<void>
   /**

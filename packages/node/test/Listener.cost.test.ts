@@ -186,3 +186,19 @@ describe("what is asked of a listener", () => {
       assert.isAtMost(more.progress, 20)
     })))
 })
+
+describe("what is done to end an idle HTTP connection", () => {
+  it.live("has no fiber, no listener and no timer of its own", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const { counted, of } = yield* counting
+      const app = Effect.succeed(HttpServerResponse.text("ok"))
+      const open = 100
+      const { listener, port } = yield* counted(quiet(HttpServing.app(app)))
+      for (const client of yield* many(open, NetClient.connect({ port, host: "127.0.0.1" }))) {
+        yield* client.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert.match(yield* client.line, /^HTTP\/1.1 200 OK/)
+      }
+      const costs = per(open, yield* of(listener.close({ idleGrace: 0 })))
+      within(costs, { fibers: 0.2, listeners: 0, timers: 0.2, steps: 6 })
+    })))
+})

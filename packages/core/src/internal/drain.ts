@@ -132,8 +132,8 @@ export class Drain {
       const faulted = this.aborted
       this.life.deadlineAt = this.life.now() + this.options.deadline
       yield* this.stopAccepting()
-      yield* this.tellAll()
       this.enter("Draining")
+      yield* this.tellAll()
       const ended = faulted ? "aborted" : yield* this.untilDrained()
       if (ended !== "drained") {
         this.enter("Aborting")

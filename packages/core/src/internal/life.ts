@@ -39,6 +39,14 @@ export interface LifeOptions {
   readonly maskRemote: boolean
 }
 
+/** A connection that waits for one whole read turn, and how it stood before. */
+interface Settling {
+  readonly connection: ConnectionImpl
+  readonly activity: number
+  readonly bytesIn: number
+  readonly pulling: number
+}
+
 /**
  * One life of a listener, from `Created` to `Closed`: its connections, the queue
  * before them, and the level that says whether they are draining. `reset` begins
@@ -79,6 +87,12 @@ export class Life implements ConnectionHost {
   /** Who was cut, as it stood then. */
   readonly cut: Array<ConnectionInfo> = []
   private readonly leaving = new Map<ConnectionImpl, ConnectionInfo>()
+  /** Connections whose read turn is about to begin, by what tells its end. */
+  private readonly settling = new Map<Effect.Effect<void>, Array<Settling>>()
+  /** What the goodbyes of one millisecond share. */
+  private latestLinger:
+    | { readonly drain: ResolvedDrain; readonly timeLeft: number | undefined; readonly linger: LingerOptions }
+    | undefined
   private ids = 0
 
   constructor(options: LifeOptions) {
@@ -100,8 +114,14 @@ export class Life implements ConnectionHost {
 
   readonly now = (): number => monotonicMillis(this.clock)
 
-  readonly linger = (): LingerOptions =>
-    lingerFor(this.drain, this.deadlineAt === undefined ? undefined : Math.max(0, this.deadlineAt - this.now()))
+  readonly linger = (): LingerOptions => {
+    const timeLeft = this.deadlineAt === undefined ? undefined : Math.ceil(Math.max(0, this.deadlineAt - this.now()))
+    const { latestLinger: latest } = this
+    if (latest !== undefined && latest.timeLeft === timeLeft && latest.drain === this.drain) return latest.linger
+    const linger = lingerFor(this.drain, timeLeft)
+    this.latestLinger = { drain: this.drain, timeLeft, linger }
+    return linger
+  }
 
   /** A connection the transport handed over. */
   arrive(transport: TransportConnection): void {
@@ -165,20 +185,39 @@ export class Life implements ConnectionHost {
   private settle(connection: ConnectionImpl): void {
     connection.settling = true
     const { activity, bytesIn, pulling } = connection
-    // a fiber about to pull may have been made to yield: it is given its turn before the read turn begins
-    const turn = Effect.andThen(Effect.yieldNow, connection.transport.settled)
-    this.runFork(Effect.map(turn, () => {
-      connection.settling = false
-      if (connection.saidGoodbye || (connection.step !== "Serving" && connection.step !== "Handshake")) return
-      if (pulling > 0 && connection.bytesIn - bytesIn < fullRead) connection.catchUp()
-      const idle = connection.idle
-      const now = this.now()
-      const settled = connection.caughtUp || connection.activity === activity
-      const graceEnds = idle ? connection.graceEnd(this.drain.idleGrace) : now
-      const decision = decide({ idle, settled, now, graceEnds })
-      if (decision === "Goodbye") connection.sayGoodbye()
-      else if (decision !== "Leave") this.review(connection)
-    }))
+    const { settled } = connection.transport
+    let together = this.settling.get(settled)
+    if (together === undefined) {
+      this.settling.set(settled, together = [])
+      this.runFork(this.settleTogether(settled, together))
+    }
+    together.push({ connection, activity, bytesIn, pulling })
+  }
+
+  /** One fiber for all connections that wait for the same, which those of one transport may. */
+  private settleTogether(settled: Effect.Effect<void>, together: Array<Settling>): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function*() {
+      // a fiber about to pull may have been made to yield: it is given its turn before the read turn begins
+      yield* Effect.yieldNow
+      this.settling.delete(settled)
+      // those who came after the first as well
+      if (together.length > 1) yield* Effect.yieldNow
+      yield* settled
+      for (const one of together) this.turnPassed(one)
+    })
+  }
+
+  private turnPassed({ activity, bytesIn, connection, pulling }: Settling): void {
+    connection.settling = false
+    if (connection.saidGoodbye || (connection.step !== "Serving" && connection.step !== "Handshake")) return
+    if (pulling > 0 && connection.bytesIn - bytesIn < fullRead) connection.catchUp()
+    const idle = connection.idle
+    const now = this.now()
+    const settled = connection.caughtUp || connection.activity === activity
+    const graceEnds = idle ? connection.graceEnd(this.drain.idleGrace) : now
+    const decision = decide({ idle, settled, now, graceEnds })
+    if (decision === "Goodbye") connection.sayGoodbye()
+    else if (decision !== "Leave") this.review(connection)
   }
 
   /** A connection ended, for one reason. */

@@ -5,11 +5,11 @@
  */
 import type { Connection, ProtocolDriver, ProtocolEvents } from "@effect-listener/core/Connection"
 import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
-import * as Duration from "effect/Duration"
 import type * as Fiber from "effect/Fiber"
 import type * as Tracer from "effect/Tracer"
 import type * as Net from "node:net"
 import { endOurSide } from "./linger.ts"
+import type { Lingerers } from "./lingerers.ts"
 
 /** Something in flight. */
 export interface InFlight {
@@ -48,18 +48,12 @@ export interface Protocol {
   readonly closed: () => Ending
 }
 
-/** How often the silence of a peer is looked at while its connection lingers. */
-const looksPerSilence = 4
-
-const longestTimeout = 2_147_483_647
-const millis = (duration: Duration.Duration): number => Math.min(Duration.toMillis(duration), longestTimeout)
-
 /** Node's server ends its side once more when the peer ends: an error that nobody sees, and takes 30 µs to make. */
-const endAgain: Net.Socket["end"] = function(this: Net.Socket, ...args: [never]) {
+const endOnce: Net.Socket["end"] = function(this: Net.Socket, ...args: [never]) {
   const { length }: ReadonlyArray<unknown> = args
   const inherited: Net.Socket = Object.getPrototypeOf(this)
   // the arguments are passed on as they came, whichever overload they are for
-  return length === 0 ? this : inherited.end.apply(this, args)
+  return length === 0 && this.writableEnded ? this : inherited.end.apply(this, args)
 }
 
 export class HttpConnection implements ProtocolDriver {
@@ -73,22 +67,25 @@ export class HttpConnection implements ProtocolDriver {
   private readonly fibers = new Set<Fiber.Fiber<unknown, unknown>>()
   /** The end was ours: a last word was said, or a time-out passed. */
   private parting = false
-  private lingering = false
-  private timer: NodeJS.Timeout | undefined
+  private readonly lingerers: Lingerers
+  /** The socket the last word was said on. */
+  private left: Net.Socket | undefined
   private gone: Ending | undefined
 
   constructor(
     connection: Connection,
     raw: Net.Socket,
     events: ProtocolEvents,
+    lingerers: Lingerers,
     protocol: (self: HttpConnection) => Protocol
   ) {
     this.connection = connection
     this.raw = raw
     this.events = events
+    this.lingerers = lingerers
     this.speaks = protocol(this)
     if (raw.closed) queueMicrotask(() => this.onClose())
-    else raw.once("close", () => this.onClose())
+    else raw.on("close", () => this.onClose())
   }
 
   // --- what is spoken --------------------------------------------------------------------------------------------
@@ -155,8 +152,9 @@ export class HttpConnection implements ProtocolDriver {
     if (this.parting) return
     this.parting = true
     if (socket.destroyed) return
-    if (socket.writableFinished) this.linger(socket)
-    else socket.once("finish", () => this.linger(socket))
+    this.left = socket
+    socket.end = endOnce
+    this.lingerers.add(socket, this.raw, this.events.linger())
   }
 
   /** Ends a connection that has nothing to say, or nobody to say it to. */
@@ -165,34 +163,8 @@ export class HttpConnection implements ProtocolDriver {
     this.raw.destroy()
   }
 
-  /** Until the peer ends, is silent, or has had its time; what it sends is counted on the wire. */
-  private linger(socket: Net.Socket): void {
-    if (this.lingering || socket.destroyed) return
-    this.lingering = true
-    socket.end = endAgain
-    const { bytes, idle, total } = this.events.linger()
-    const first = this.raw.bytesRead
-    const end = performance.now() + millis(total)
-    const interval = millis(idle) / looksPerSilence
-    let last = first
-    let quiet = 0
-    const wait = (): void => {
-      // a timer's callback comes before what has arrived is read: a busy event loop is not a silent peer
-      this.timer = setTimeout(() => setImmediate(look), Math.max(0, Math.min(interval, end - performance.now())))
-    }
-    const look = (): void => {
-      if (socket.destroyed) return
-      const read = this.raw.bytesRead
-      quiet = read === last ? quiet + 1 : 0
-      last = read
-      if (quiet >= looksPerSilence || read - first >= bytes || performance.now() >= end) socket.destroy()
-      else wait()
-    }
-    wait()
-  }
-
   private onClose(): void {
-    clearTimeout(this.timer)
+    if (this.left !== undefined) this.lingerers.delete(this.left)
     const ending = this.speaks.closed()
     this.gone = this.parting ? "normal" : ending
     this.endIfGone()
@@ -249,6 +221,6 @@ export class HttpConnection implements ProtocolDriver {
   }
 
   phase(): ConnectionPhase | undefined {
-    return this.lingering ? "Lingering" : this.parting ? "Flushing" : this.speaks.phase()
+    return this.left?.writableFinished === true ? "Lingering" : this.parting ? "Flushing" : this.speaks.phase()
   }
 }

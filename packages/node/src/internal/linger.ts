@@ -10,7 +10,8 @@ import * as Tls from "node:tls"
 /** setTimeout takes no more: 2^31 - 1 ms, 24.8 days. */
 const longestTimeout = 2_147_483_647
 
-const toMillis = (duration: Duration.Duration): number => Math.min(Duration.toMillis(duration), longestTimeout)
+/** What a timer takes of a duration. */
+export const toMillis = (duration: Duration.Duration): number => Math.min(Duration.toMillis(duration), longestTimeout)
 
 /**
  * Ends our side of a socket; a TLS socket in a turn of its own. Node's hears

@@ -11,6 +11,7 @@ import * as Tls from "node:tls"
 import { Http1Protocol } from "./http1.ts"
 import { Http2Protocol, type SessionLimits } from "./http2.ts"
 import { HttpConnection } from "./httpConnection.ts"
+import { Lingerers } from "./lingerers.ts"
 import { netSocketOf } from "./netSocket.ts"
 import { FirstBytes, Handshake } from "./opening.ts"
 import { Tunnel } from "./tunnel.ts"
@@ -80,6 +81,7 @@ export class NodeServers {
   private readonly handshaking = new AsyncLocalStorage<HttpConnection>()
   /** The connection whose socket is being given to a server, and that socket: how its session finds them. */
   private arriving: { readonly http: HttpConnection; readonly socket: Net.Socket } | undefined
+  private readonly lingerers = new Lingerers()
   private open = 0
   private closing = false
 
@@ -154,11 +156,12 @@ export class NodeServers {
       connection,
       raw,
       events,
+      this.lingerers,
       (owner) => this.secure ? new Handshake(owner, handshake) : new FirstBytes(owner)
     )
     connections.set(raw, http)
     this.open++
-    raw.once("close", () => {
+    raw.on("close", () => {
       this.open--
       this.closeWhenEmpty()
     })

@@ -1,0 +1,116 @@
+/**
+ * Sockets whose last word has been said, and that wait for their peers to end.
+ */
+import type { LingerOptions } from "@effect-listener/core/Transport"
+import type * as Net from "node:net"
+import { toMillis } from "./linger.ts"
+
+/** How often they are looked at, in milliseconds: by so much a silence may last longer than it may. */
+const lookEvery = 100
+
+/**
+ * All of one server, with one timer while there are any. Each is destroyed when
+ * its peer is silent for too long or has had its time; when the peer ends, Node
+ * does it. Their protocols go on reading meanwhile and discard what they read.
+ */
+export class Lingerers {
+  private readonly members = new Map<Net.Socket, Lingerer>()
+  /** When they are looked at next: milliseconds of `performance.now()`, like all times here. */
+  private lookAt = Infinity
+  private timer: NodeJS.Timeout | undefined
+  /** Those of one goodbye are mostly those of the next. */
+  private latest: LingerOptions | undefined
+  private bounds: Bounds = { idle: 0, total: 0, bytes: 0 }
+  private looking: NodeJS.Immediate | undefined
+
+  /** `wire` counts what the peer sends. */
+  add(socket: Net.Socket, wire: Net.Socket, linger: LingerOptions): void {
+    if (linger !== this.latest) {
+      this.latest = linger
+      this.bounds = { idle: toMillis(linger.idle), total: toMillis(linger.total), bytes: linger.bytes }
+    }
+    const lingerer = new Lingerer(socket, wire, this.bounds)
+    this.members.set(socket, lingerer)
+    const now = performance.now()
+    this.lookBy(lingerer.due(now), now)
+  }
+
+  /** The socket is closed. */
+  delete(socket: Net.Socket): void {
+    if (!this.members.delete(socket) || this.members.size > 0) return
+    clearTimeout(this.timer)
+    clearImmediate(this.looking)
+    this.lookAt = Infinity
+  }
+
+  private lookBy(at: number, now: number): void {
+    if (at >= this.lookAt) return
+    this.lookAt = at
+    clearTimeout(this.timer)
+    // a timer's callback comes before what has arrived is read: a busy event loop is not a silent peer
+    this.timer = setTimeout(() => {
+      this.looking = setImmediate(() => this.look())
+    }, at - now)
+  }
+
+  private look(): void {
+    const now = performance.now()
+    let next = Infinity
+    for (const lingerer of this.members.values()) {
+      lingerer.look(now)
+      if (lingerer.over(now)) lingerer.socket.destroy()
+      else next = Math.min(next, lingerer.due(now))
+    }
+    this.lookAt = Infinity
+    if (next < Infinity) this.lookBy(next, now)
+  }
+}
+
+/** `LingerOptions` in milliseconds. */
+interface Bounds {
+  readonly idle: number
+  readonly total: number
+  readonly bytes: number
+}
+
+/** One of them. Its bounds begin with the first look that finds its FIN sent. */
+class Lingerer {
+  readonly socket: Net.Socket
+  private readonly wire: Net.Socket
+  private readonly bounds: Bounds
+  private lingers = false
+  private end = Infinity
+  private limit = Infinity
+  private read = 0
+  private silentSince = 0
+
+  constructor(socket: Net.Socket, wire: Net.Socket, bounds: Bounds) {
+    this.socket = socket
+    this.wire = wire
+    this.bounds = bounds
+  }
+
+  look(now: number): void {
+    const read = this.wire.bytesRead
+    if (!this.lingers) {
+      if (!this.socket.writableFinished) return
+      this.lingers = true
+      this.end = now + this.bounds.total
+      this.limit = read + this.bounds.bytes
+    } else if (read === this.read) return
+    this.read = read
+    this.silentSince = now
+  }
+
+  over(now: number): boolean {
+    return this.lingers && (now >= this.end || now - this.silentSince >= this.bounds.idle || this.read >= this.limit)
+  }
+
+  /** When it has to be looked at next. */
+  due(now: number): number {
+    const { idle, total } = this.bounds
+    return this.lingers
+      ? Math.min(now + lookEvery, this.end, this.silentSince + idle)
+      : now + Math.min(lookEvery, total, idle)
+  }
+}

@@ -1,0 +1,114 @@
+import * as NodeTcp from "@effect-listener/node/NodeTcp"
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect } from "effect"
+import { Lingerers } from "../src/internal/lingerers.ts"
+import { netSocketOf } from "../src/internal/netSocket.ts"
+import { connect } from "./support/peer.ts"
+import { eventually, turns } from "./support/resources.ts"
+
+const linger = (options: Partial<Record<"idle" | "total" | "bytes", number>>) => ({
+  idle: Duration.millis(options.idle ?? 10_000),
+  total: Duration.millis(options.total ?? 20_000),
+  bytes: options.bytes ?? 64 << 20
+})
+
+/** How much longer a bound may last on a machine that is busy with something else, in milliseconds. */
+const late = 2000
+
+/** Timers of this process, of which the peers have none. */
+const timers = (): number => process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length
+
+/** A socket that is read and discarded, its peer, and when it was closed. */
+const pair = Effect.gen(function*() {
+  const bound = yield* NodeTcp.transport({ port: 0, host: "127.0.0.1" }).bind
+  const peer = yield* connect(bound.address)
+  const connection = yield* bound.accept
+  yield* Effect.addFinalizer(() => connection.destroy)
+  const socket = netSocketOf(connection)!
+  const lingerers = new Lingerers()
+  const times = { begun: Infinity, closed: Infinity }
+  socket.once("finish", () => {
+    times.begun = performance.now()
+  })
+  socket.once("close", () => {
+    times.closed = performance.now()
+    lingerers.delete(socket)
+  })
+  socket.resume()
+  return { lingerers, peer, socket, times }
+})
+
+const closed = (socket: { readonly closed: boolean }) => eventually("closed", () => socket.closed)
+
+describe("lingerers", () => {
+  it.live("destroys a socket whose peer is silent, and not before", () =>
+    Effect.gen(function*() {
+      const { lingerers, socket, times } = yield* pair
+      lingerers.add(socket, socket, linger({ idle: 300 }))
+      socket.end()
+      yield* closed(socket)
+      const took = times.closed - times.begun
+      assert.isTrue(took >= 300 && took < 300 + late, `${took} ms`)
+    }))
+
+  it.live("waits for a peer that goes on sending, until it has had its time", () =>
+    Effect.gen(function*() {
+      const { lingerers, peer, socket, times } = yield* pair
+      const sending = setInterval(() => peer.socket.write("x"), 20)
+      yield* Effect.addFinalizer(() => Effect.sync(() => clearInterval(sending)))
+      lingerers.add(socket, socket, linger({ idle: 250, total: 1000 }))
+      socket.end()
+      yield* closed(socket)
+      const took = times.closed - times.begun
+      assert.isTrue(took >= 1000 && took < 1000 + late, `${took} ms`)
+    }))
+
+  it.live("destroys a socket whose peer sends too much", () =>
+    Effect.gen(function*() {
+      const { lingerers, peer, socket } = yield* pair
+      lingerers.add(socket, socket, linger({ bytes: 1000 }))
+      socket.end()
+      yield* eventually("the FIN is out", () => socket.writableFinished)
+      const before = performance.now()
+      const sending = setInterval(() => peer.socket.write(Buffer.alloc(200)), 20)
+      yield* Effect.addFinalizer(() => Effect.sync(() => clearInterval(sending)))
+      yield* closed(socket)
+      assert.isBelow(performance.now() - before, 1000 + late)
+    }))
+
+  it.live("bounds nothing before the FIN is out", () =>
+    Effect.gen(function*() {
+      const { lingerers, peer, socket } = yield* pair
+      peer.socket.pause()
+      // more than the kernel takes for a peer that does not read
+      socket.write(Buffer.alloc(32 << 20))
+      lingerers.add(socket, socket, linger({ idle: 50, total: 50 }))
+      socket.end()
+      yield* Effect.sleep(400)
+      assert.isFalse(socket.destroyed)
+      yield* peer.resume
+      yield* closed(socket)
+      assert.isTrue(socket.writableFinished)
+    }))
+
+  it.live("has one timer while there are any, and none after the last", () =>
+    Effect.gen(function*() {
+      const { lingerers, peer, socket, times } = yield* pair
+      const other = yield* pair
+      const before = timers()
+      lingerers.add(socket, socket, linger({}))
+      lingerers.add(other.socket, other.socket, linger({}))
+      assert.strictEqual(timers(), before + 1)
+      socket.end()
+      other.socket.end()
+      yield* peer.end
+      // without a timer, unlike `eventually`
+      while (times.closed === Infinity) yield* turns(1)
+      assert.strictEqual(timers(), before + 1)
+      other.socket.destroy()
+      lingerers.delete(other.socket)
+      assert.strictEqual(timers(), before)
+      yield* turns(4)
+      assert.strictEqual(timers(), before)
+    }))
+})
