@@ -4,6 +4,7 @@ import { messages, requests, transfer } from "./support/load.ts"
 
 const servers = (what: string) => ({
   bare: { program: "tcp.ts", args: ["bare", what] },
+  "a fiber": { program: "tcp.ts", args: ["fiber", what] },
   effect: { program: "tcp.ts", args: ["effect", what] },
   ours: { program: "tcp.ts", args: ["ours", what] }
 })
@@ -12,7 +13,8 @@ export const accept: Benchmark = {
   name: "accept",
   title: "Connect, one exchange, close",
   description: "64 connections, each closed after one request and its answer (wrk, Connection: close), and a handler "
-    + "on plain TCP that reads once, answers 59 bytes and ends. Bare is node:net, Effect its NodeSocketServer.",
+    + "on plain TCP that reads once, answers 59 bytes and ends. Bare is node:net, Effect its NodeSocketServer; a fiber is "
+    + "the same handler and its scope on bare node:net, with nothing that waits for it or ends it: the least that Effect costs.",
   targets: [{ series: "throughput", who: "ours", of: "ratio", atLeast: 0.9 }],
   costs: [
     [

@@ -12,7 +12,7 @@ import * as NodeSocketServer from "@effect/platform-node/NodeSocketServer"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import * as NetAddress from "effect/net/NetAddress"
-import type * as Socket from "effect/socket/Socket"
+import * as Socket from "effect/socket/Socket"
 import * as Net from "node:net"
 import { announce, answerAlso } from "../support/childServer.ts"
 
@@ -119,15 +119,48 @@ const portOf = (address: NetAddress.SocketAddress): number => {
 
 const host = "127.0.0.1"
 
+const listen = (server: Net.Server): void => {
+  server.listen({ host, port: 0, backlog: 4096 }, () => {
+    const address = server.address()
+    if (address !== null && typeof address === "object") announce(address.port)
+  })
+}
+
+const ended = new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: 1000 }) })
+
+/** A socket whose handler always waits when something comes, because its client waits for the handler. */
+const leastSocket = (socket: Net.Socket): Socket.Socket => {
+  let wake: (pulled: Effect.Effect<[Uint8Array], Socket.SocketError>) => void = () => {}
+  socket.on("error", () => {})
+  socket.on("data", (chunk) => wake(Effect.succeed([chunk])))
+  socket.on("end", () => wake(Effect.fail(ended)))
+  const pull = Effect.callback<[Uint8Array], Socket.SocketError>((resume) => {
+    wake = resume
+  })
+  const room = Effect.callback<void>((resume) => {
+    socket.once("drain", () => resume(Effect.void))
+  })
+  const write = (chunk: Uint8Array | string | Socket.CloseEvent) =>
+    Effect.suspend(() => Socket.isCloseEvent(chunk) || socket.write(chunk) ? Effect.void : room)
+  return Socket.make({
+    reader: Effect.succeed({ pull, upgrade: Socket.SocketUpgradeError.unsupported }),
+    writer: Effect.succeed({ write, writeAll: ([chunk]) => write(chunk) })
+  })
+}
+
 const servers: Record<string, (what: What) => void> = {
   bare: (what) => {
     const server = Net.createServer({ noDelay: true, allowHalfOpen: what === "sink" }, bareHandlers[what])
-    server.listen({ host, port: 0, backlog: 4096 }, () => {
-      const address = server.address()
-      if (address !== null && typeof address === "object") announce(address.port)
-    })
+    listen(server)
   },
-  /** The least an Effect a connection can cost: a fiber, and nothing that ends or waits. */
+  /** The least that a handler in Effect can cost: its fiber and its scope on bare `node:net`, and nothing that ends it or waits. */
+  fiber: (what) => {
+    const server = Net.createServer({ noDelay: true, allowHalfOpen: what === "sink" }, (socket) => {
+      const handled = Effect.scoped(effectHandlers[what](leastSocket(socket)))
+      Effect.runFork(Effect.ensuring(handled, Effect.sync(() => socket.end())))
+    })
+    listen(server)
+  },
   effect: (what) => {
     const program = Effect.gen(function*() {
       const server = yield* NodeSocketServer.make({ host, port: 0, noDelay: true, backlog: 4096, allowHalfOpen: true })
