@@ -130,8 +130,11 @@ export class AcceptQueue {
         this.limits.take(connection)
         const taker: Taker = this.takers.values().next().value!
         this.queued.delete(connection)
-        this.takers.delete(taker)
-        if (!taker.once) this.takers.add(taker)
+        // in turn, where there are several
+        if (taker.once || this.takers.size > 1) {
+          this.takers.delete(taker)
+          if (!taker.once) this.takers.add(taker)
+        }
         this.connections.add(connection)
         taker.take(connection)
       }

@@ -114,12 +114,12 @@ export class ConnectionImpl implements Connection, PullWatcher {
   private cancelTimeout: (() => void) | undefined
   private seenBytes = 0
 
-  constructor(id: number, transport: TransportConnection, host: ConnectionHost) {
+  constructor(id: number, transport: TransportConnection, host: ConnectionHost, since: number) {
     this.id = id
     this.transport = transport
     this.host = host
-    this.since = host.now()
-    this.lastActive = this.since
+    this.since = since
+    this.lastActive = since
   }
 
   get listener(): string {
@@ -204,7 +204,19 @@ export class ConnectionImpl implements Connection, PullWatcher {
 
   // --- exchanges -------------------------------------------------------------------------------------------------
 
-  readonly beginExchange = (label: string): () => void => this.openExchange(label, this.startExchangeSpan(label))
+  // these can be taken off a connection and called: made when somebody asks, because most connections are never asked
+
+  get beginExchange(): Connection["beginExchange"] {
+    return (label) => this.openExchange(label, this.startExchangeSpan(label))
+  }
+
+  get exchange(): Connection["exchange"] {
+    return (label, work) => this.runExchange(label, work)
+  }
+
+  get detach(): Connection["detach"] {
+    return (scope) => this.moveTo(scope)
+  }
 
   /** The span of an exchange of callback code, where exchanges are traced. */
   startExchangeSpan(label: string): Tracer.Span | undefined {
@@ -233,8 +245,8 @@ export class ConnectionImpl implements Connection, PullWatcher {
     }
   }
 
-  readonly exchange = <A, E, R>(label: string, work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    Effect.suspend(() => {
+  private runExchange<A, E, R>(label: string, work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return Effect.suspend(() => {
       const end = this.openExchange(label, undefined)
       const traced = this.host.tracing.exchanges
         // the span that is provided is nothing the caller could provide
@@ -245,6 +257,7 @@ export class ConnectionImpl implements Connection, PullWatcher {
         return Effect.void
       })
     })
+  }
 
   /** Nothing is in flight, by the connection's own rule. Who is still shaking hands has asked for nothing yet. */
   get idle(): boolean {
@@ -299,8 +312,8 @@ export class ConnectionImpl implements Connection, PullWatcher {
     if (this.transport.bytesIn !== undefined) this.owed = this.transport.bytesIn()
   }
 
-  readonly detach = (scope: Scope.Scope): Effect.Effect<void> =>
-    Effect.suspend(() => {
+  private moveTo(scope: Scope.Scope): Effect.Effect<void> {
+    return Effect.suspend(() => {
       if (this.step === "Detached" || this.step === "Ended" || this.cut) return Effect.void
       this.release()
       this.step = "Detached"
@@ -311,6 +324,7 @@ export class ConnectionImpl implements Connection, PullWatcher {
         (exit) => this.transport.goodbye(Exit.isSuccess(exit) ? linger : "none")
       )
     })
+  }
 
   /** Its handshake is done: the client has a whole grace for its first request. */
   shaken(): void {

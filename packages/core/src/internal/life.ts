@@ -130,7 +130,7 @@ export class Life implements ConnectionHost {
       this.counts.swept++
     }
     this.lastArrival = this.now()
-    this.queue.arrive(new ConnectionImpl(++this.ids, transport, this))
+    this.queue.arrive(new ConnectionImpl(++this.ids, transport, this, this.lastArrival))
   }
 
   /**
