@@ -24,7 +24,7 @@ export interface TlsConnectionOptions extends Omit<NetConnectionOptions, "protoc
 const connectionOf: unique symbol = Symbol("@effect-listener/node/tlsConnectionOf")
 
 interface OwnedSocket extends Net.Socket {
-  [connectionOf]: TlsConnection
+  [connectionOf]: TlsConnection | undefined
 }
 
 /** The connection whose TCP socket Node has wrapped into this TLS socket. */
@@ -41,7 +41,10 @@ function onError(): void {
   // Node tells the TLS socket too, once there is one; before that nothing is read, and `close` says it all
 }
 function onClose(this: OwnedSocket): void {
-  this[connectionOf].released()
+  const connection = this[connectionOf]
+  // see netSocket.ts; before the end of the handshake the TLS socket has something to tell yet
+  if (connection?.inner !== undefined) this[connectionOf] = undefined
+  connection?.released()
 }
 
 /**
