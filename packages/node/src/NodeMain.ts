@@ -19,8 +19,8 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
-import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
+import * as References from "effect/References"
 import * as Result from "effect/Result"
 import * as Runtime from "effect/Runtime"
 import { inspect } from "node:util"
@@ -199,7 +199,7 @@ const reportFailure = (exit: Exit.Exit<unknown, unknown>): void => {
   if (!Runtime.getErrorReported(error)) return
   const whole = exit.cause.reasons.length === 1 && ListenerError.isListenerError(error)
   const message = whole ? ListenerError.format(error) : exit.cause
-  Effect.runFork(Effect.provideService(Effect.logError(message), Logger.LogToStderr, true))
+  Effect.runFork(Effect.provideService(Effect.logError(message), References.LogToStderr, true))
 }
 
 /**

@@ -11,6 +11,7 @@ import * as Fs from "node:fs"
 import type * as Net from "node:net"
 import * as Path from "node:path"
 import { bindError, errorCode } from "./internal/errno.ts"
+import { Lingerers } from "./internal/lingerers.ts"
 import { NetConnection } from "./internal/netSocket.ts"
 import { bind, type NetBinding } from "./internal/netTransport.ts"
 import { checkBacklog, checkInteger, checkText, defaultBacklog, invalid } from "./internal/options.ts"
@@ -146,7 +147,8 @@ const commonBinding = Effect.fnUntraced(function*(options: TransportOptions) {
     reset: (socket: Net.Socket) => {
       socket.destroy()
     },
-    turns: new ReadTurns()
+    turns: new ReadTurns(),
+    lingerers: new Lingerers()
   }
   return {
     server: {},

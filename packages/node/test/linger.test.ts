@@ -25,6 +25,9 @@ const pair = (options: { readonly paused?: boolean } = {}) =>
 const millis = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<number, E, R> =>
   Effect.map(Effect.timed(effect), ([duration]) => Duration.toMillis(duration))
 
+/** The milliseconds of a timer, of which those that look at who lingers have 100. */
+const delayOf = ([, delay]: ReadonlyArray<unknown>): number => Math.round(Number(delay))
+
 /** Sends 8 MiB in a second, then ends, and only then reads. */
 const uploadSlowly = (peer: Peer) =>
   Effect.gen(function*() {
@@ -203,7 +206,7 @@ describe("linger", () => {
     Effect.gen(function*() {
       const timers = vi.spyOn(globalThis, "setTimeout")
       yield* Effect.addFinalizer(() => Effect.sync(() => timers.mockRestore()))
-      const bounds = linger({ idle: 54_321, total: 100_000 })
+      const bounds = linger()
 
       const one = yield* pair()
       const { pull } = yield* one.connection.socket.reader
@@ -224,7 +227,7 @@ describe("linger", () => {
       yield* Fiber.join(ending)
       assert.strictEqual((yield* two.peer.ending).data.length, 16 << 20)
 
-      assert.notInclude(timers.mock.calls.map(([, delay]) => delay), 54_321)
+      assert.notInclude(timers.mock.calls.map(delayOf), 100)
     }))
 
   it.live("clears its timer when the peer ends meanwhile", () =>
@@ -232,19 +235,18 @@ describe("linger", () => {
       const { connection, peer } = yield* pair()
       const made = vi.spyOn(globalThis, "setTimeout")
       const cleared = vi.spyOn(globalThis, "clearTimeout")
-      const ending = yield* Effect.forkChild(connection.goodbye(linger({ idle: 54_321, total: 100_000 })), {
-        startImmediately: true
-      })
+      const ending = yield* Effect.forkChild(connection.goodbye(linger()), { startImmediately: true })
       yield* peer.ending
       yield* peer.send("a little more")
       yield* peer.end
       yield* Fiber.join(ending)
-      const timers = made.mock.results.filter((_, i) => made.mock.calls[i]?.[1] === 54_321).map(({ value }) => value)
+      const timers = made.mock.results.filter((_, i) => delayOf(made.mock.calls[i]!) === 100).map(({ value }) => value)
       const gone = cleared.mock.calls.map(([timer]) => timer)
       made.mockRestore()
       cleared.mockRestore()
-      assert.strictEqual(timers.length, 1)
-      assert.include(gone, timers[0])
+      // on a busy machine it has fired before, and been made again
+      assert.isAtLeast(timers.length, 1)
+      assert.include(gone, timers.at(-1))
     }))
 
   it.live("interrupted, resets", () =>

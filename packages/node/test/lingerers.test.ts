@@ -6,7 +6,9 @@ import { netSocketOf } from "../src/internal/netSocket.ts"
 import { connect } from "./support/peer.ts"
 import { eventually, turns } from "./support/resources.ts"
 
-const linger = (options: Partial<Record<"idle" | "total" | "bytes", number>>) => ({
+type Bounds = Partial<Record<"idle" | "total" | "bytes", number>>
+
+const linger = (options: Bounds) => ({
   idle: Duration.millis(options.idle ?? 10_000),
   total: Duration.millis(options.total ?? 20_000),
   bytes: options.bytes ?? 64 << 20
@@ -32,10 +34,14 @@ const pair = Effect.gen(function*() {
   })
   socket.once("close", () => {
     times.closed = performance.now()
-    lingerers.delete(socket)
   })
   socket.resume()
-  return { lingerers, peer, socket, times }
+  /** Until it is closed, by these or those of another. */
+  const lingers = (bounds: Bounds, among = lingerers) => {
+    const lingerer = among.add(socket, socket, linger(bounds))
+    socket.once("close", () => among.delete(lingerer))
+  }
+  return { lingerers, lingers, peer, socket, times }
 })
 
 const closed = (socket: { readonly closed: boolean }) => eventually("closed", () => socket.closed)
@@ -43,8 +49,8 @@ const closed = (socket: { readonly closed: boolean }) => eventually("closed", ()
 describe("lingerers", () => {
   it.live("destroys a socket whose peer is silent, and not before", () =>
     Effect.gen(function*() {
-      const { lingerers, socket, times } = yield* pair
-      lingerers.add(socket, socket, linger({ idle: 300 }))
+      const { lingers, socket, times } = yield* pair
+      lingers({ idle: 300 })
       socket.end()
       yield* closed(socket)
       const took = times.closed - times.begun
@@ -53,10 +59,10 @@ describe("lingerers", () => {
 
   it.live("waits for a peer that goes on sending, until it has had its time", () =>
     Effect.gen(function*() {
-      const { lingerers, peer, socket, times } = yield* pair
+      const { lingers, peer, socket, times } = yield* pair
       const sending = setInterval(() => peer.socket.write("x"), 20)
       yield* Effect.addFinalizer(() => Effect.sync(() => clearInterval(sending)))
-      lingerers.add(socket, socket, linger({ idle: 250, total: 1000 }))
+      lingers({ idle: 250, total: 1000 })
       socket.end()
       yield* closed(socket)
       const took = times.closed - times.begun
@@ -65,8 +71,8 @@ describe("lingerers", () => {
 
   it.live("destroys a socket whose peer sends too much", () =>
     Effect.gen(function*() {
-      const { lingerers, peer, socket } = yield* pair
-      lingerers.add(socket, socket, linger({ bytes: 1000 }))
+      const { lingers, peer, socket } = yield* pair
+      lingers({ bytes: 1000 })
       socket.end()
       yield* eventually("the FIN is out", () => socket.writableFinished)
       const before = performance.now()
@@ -78,11 +84,11 @@ describe("lingerers", () => {
 
   it.live("bounds nothing before the FIN is out", () =>
     Effect.gen(function*() {
-      const { lingerers, peer, socket } = yield* pair
+      const { lingers, peer, socket } = yield* pair
       peer.socket.pause()
       // more than the kernel takes for a peer that does not read
       socket.write(Buffer.alloc(32 << 20))
-      lingerers.add(socket, socket, linger({ idle: 50, total: 50 }))
+      lingers({ idle: 50, total: 50 })
       socket.end()
       yield* Effect.sleep(400)
       assert.isFalse(socket.destroyed)
@@ -93,11 +99,11 @@ describe("lingerers", () => {
 
   it.live("has one timer while there are any, and none after the last", () =>
     Effect.gen(function*() {
-      const { lingerers, peer, socket, times } = yield* pair
+      const { lingerers, lingers, peer, socket, times } = yield* pair
       const other = yield* pair
       const before = timers()
-      lingerers.add(socket, socket, linger({}))
-      lingerers.add(other.socket, other.socket, linger({}))
+      lingers({})
+      other.lingers({}, lingerers)
       assert.strictEqual(timers(), before + 1)
       socket.end()
       other.socket.end()
@@ -106,7 +112,7 @@ describe("lingerers", () => {
       while (times.closed === Infinity) yield* turns(1)
       assert.strictEqual(timers(), before + 1)
       other.socket.destroy()
-      lingerers.delete(other.socket)
+      while (other.times.closed === Infinity) yield* turns(1)
       assert.strictEqual(timers(), before)
       yield* turns(4)
       assert.strictEqual(timers(), before)

@@ -9,7 +9,7 @@ import type * as Fiber from "effect/Fiber"
 import type * as Tracer from "effect/Tracer"
 import type * as Net from "node:net"
 import { endOurSide } from "./linger.ts"
-import type { Lingerers } from "./lingerers.ts"
+import type { Lingerer, Lingerers } from "./lingerers.ts"
 
 /** Something in flight. */
 export interface InFlight {
@@ -69,7 +69,7 @@ export class HttpConnection implements ProtocolDriver {
   private parting = false
   private readonly lingerers: Lingerers
   /** The socket the last word was said on. */
-  private left: Net.Socket | undefined
+  private lingerer: Lingerer | undefined
   private gone: Ending | undefined
 
   constructor(
@@ -152,9 +152,8 @@ export class HttpConnection implements ProtocolDriver {
     if (this.parting) return
     this.parting = true
     if (socket.destroyed) return
-    this.left = socket
     socket.end = endOnce
-    this.lingerers.add(socket, this.raw, this.events.linger())
+    this.lingerer = this.lingerers.add(socket, this.raw, this.events.linger())
   }
 
   /** Ends a connection that has nothing to say, or nobody to say it to. */
@@ -164,7 +163,7 @@ export class HttpConnection implements ProtocolDriver {
   }
 
   private onClose(): void {
-    if (this.left !== undefined) this.lingerers.delete(this.left)
+    if (this.lingerer !== undefined) this.lingerers.delete(this.lingerer)
     const ending = this.speaks.closed()
     this.gone = this.parting ? "normal" : ending
     this.endIfGone()
@@ -221,6 +220,10 @@ export class HttpConnection implements ProtocolDriver {
   }
 
   phase(): ConnectionPhase | undefined {
-    return this.left?.writableFinished === true ? "Lingering" : this.parting ? "Flushing" : this.speaks.phase()
+    return this.lingerer?.socket.writableFinished === true
+      ? "Lingering"
+      : this.parting
+      ? "Flushing"
+      : this.speaks.phase()
   }
 }

@@ -2,16 +2,10 @@
  * The end of a connection: flush, FIN, linger, destroy.
  */
 import type { LingerOptions } from "@effect-listener/core/Transport"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Net from "node:net"
 import * as Tls from "node:tls"
-
-/** setTimeout takes no more: 2^31 - 1 ms, 24.8 days. */
-const longestTimeout = 2_147_483_647
-
-/** What a timer takes of a duration. */
-export const toMillis = (duration: Duration.Duration): number => Math.min(Duration.toMillis(duration), longestTimeout)
+import type { Lingerer, Lingerers } from "./lingerers.ts"
 
 /**
  * Ends our side of a socket; a TLS socket in a turn of its own. Node's hears
@@ -47,17 +41,17 @@ export const endOurSide = (socket: Net.Socket): void => {
 export class Farewell {
   private readonly socket: Net.Socket
   private readonly linger: LingerOptions | "none"
+  private readonly lingerers: Lingerers
   private readonly done: () => void
-  private timer: NodeJS.Timeout | undefined
-  private look: NodeJS.Immediate | undefined
-  private endOfTotal = 0
-  private last = false
-  private discarded = 0
+  private lingerer: Lingerer | undefined
+  /** What was discarded. */
+  bytesRead = 0
   private stopped = false
 
-  constructor(socket: Net.Socket, linger: LingerOptions | "none", done: () => void) {
+  constructor(socket: Net.Socket, linger: LingerOptions | "none", lingerers: Lingerers, done: () => void) {
     this.socket = socket
     this.linger = linger
+    this.lingerers = lingerers
     this.done = done
   }
 
@@ -83,30 +77,17 @@ export class Farewell {
   finished(): void {
     const { linger, socket } = this
     if (this.stopped) return
-    if (linger === "none" || socket.readableEnded || this.discarded >= linger.bytes) return void socket.destroy()
-    this.endOfTotal = performance.now() + toMillis(linger.total)
-    // one timer: until `idle` passes without a byte, but never beyond `total`
-    this.last = Duration.isLessThanOrEqualTo(linger.total, linger.idle)
-    this.timer = this.last
-      ? setTimeout(destroy, toMillis(linger.total), socket)
-      : setTimeout(onIdle, toMillis(linger.idle), this)
+    if (linger === "none" || socket.readableEnded || this.bytesRead >= linger.bytes) return void socket.destroy()
+    this.lingerer = this.lingerers.add(socket, this, linger)
   }
 
   received(chunk: Uint8Array): void {
     const { linger, socket } = this
     if (linger === "none" || this.stopped) return
-    this.discarded += chunk.length
-    if (this.discarded >= linger.bytes) {
-      if (socket.writableFinished) socket.destroy()
-      else socket.pause()
-      return
-    }
-    if (this.timer === undefined || this.last) return
-    const left = this.endOfTotal - performance.now()
-    if (left > toMillis(linger.idle)) return void this.timer.refresh()
-    this.last = true
-    clearTimeout(this.timer)
-    this.timer = setTimeout(destroy, Math.max(0, left), socket)
+    this.bytesRead += chunk.length
+    if (this.bytesRead < linger.bytes) return
+    if (socket.writableFinished) socket.destroy()
+    else socket.pause()
   }
 
   closed(): void {
@@ -118,31 +99,22 @@ export class Farewell {
   /** The socket is left as it is. */
   stop(): void {
     this.stopped = true
-    if (this.timer !== undefined) clearTimeout(this.timer)
-    if (this.look !== undefined) clearImmediate(this.look)
-  }
-
-  /** Due timers run before the next read: after a busy moment there may be bytes that came in time. */
-  silent(): void {
-    const before = this.discarded
-    this.look = setImmediate(() => {
-      if (this.discarded === before) this.socket.destroy()
-    })
+    if (this.lingerer !== undefined) this.lingerers.delete(this.lingerer)
   }
 }
-
-const destroy = (socket: Net.Socket): void => {
-  socket.destroy()
-}
-const onIdle = (farewell: Farewell): void => farewell.silent()
 
 /** Ends a socket well that nobody else listens to; the result abandons it. */
-export const farewell = (socket: Net.Socket, linger: LingerOptions | "none", done: () => void): () => void => {
+export const farewell = (
+  socket: Net.Socket,
+  linger: LingerOptions | "none",
+  lingerers: Lingerers,
+  done: () => void
+): () => void => {
   if (socket.destroyed) {
     done()
     return cancelNothing
   }
-  const parting = new Farewell(socket, linger, () => {
+  const parting = new Farewell(socket, linger, lingerers, () => {
     ignore()
     done()
   })
@@ -171,10 +143,11 @@ const cancelNothing = () => {}
 export const goodbye = (
   socket: Net.Socket,
   linger: LingerOptions | "none",
+  lingerers: Lingerers,
   abandon: () => void
 ): Effect.Effect<void> =>
   Effect.callback<void>((resume) => {
-    const stop = farewell(socket, linger, () => resume(Effect.void))
+    const stop = farewell(socket, linger, lingerers, () => resume(Effect.void))
     return Effect.sync(() => {
       stop()
       abandon()

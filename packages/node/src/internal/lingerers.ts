@@ -2,11 +2,16 @@
  * Sockets whose last word has been said, and that wait for their peers to end.
  */
 import type { LingerOptions } from "@effect-listener/core/Transport"
+import * as Duration from "effect/Duration"
 import type * as Net from "node:net"
-import { toMillis } from "./linger.ts"
 
 /** How often they are looked at, in milliseconds: by so much a silence may last longer than it may. */
 const lookEvery = 100
+
+/** setTimeout takes no more: 2^31 - 1 ms, 24.8 days. */
+const longestTimeout = 2_147_483_647
+
+const toMillis = (duration: Duration.Duration): number => Math.min(Duration.toMillis(duration), longestTimeout)
 
 /**
  * All of one server, with one timer while there are any. Each is destroyed when
@@ -14,30 +19,32 @@ const lookEvery = 100
  * does it. Their protocols go on reading meanwhile and discard what they read.
  */
 export class Lingerers {
-  private readonly members = new Map<Net.Socket, Lingerer>()
+  private readonly members = new Set<Lingerer>()
   /** When they are looked at next: milliseconds of `performance.now()`, like all times here. */
   private lookAt = Infinity
   private timer: NodeJS.Timeout | undefined
+  private looking: NodeJS.Immediate | undefined
   /** Those of one goodbye are mostly those of the next. */
   private latest: LingerOptions | undefined
   private bounds: Bounds = { idle: 0, total: 0, bytes: 0 }
-  private looking: NodeJS.Immediate | undefined
 
-  /** `wire` counts what the peer sends. */
-  add(socket: Net.Socket, wire: Net.Socket, linger: LingerOptions): void {
+  /** Bounds how long a socket lingers, from when its FIN is out; `wire` counts what its peer sends. */
+  add(socket: Net.Socket, wire: Wire, linger: LingerOptions): Lingerer {
     if (linger !== this.latest) {
       this.latest = linger
       this.bounds = { idle: toMillis(linger.idle), total: toMillis(linger.total), bytes: linger.bytes }
     }
     const lingerer = new Lingerer(socket, wire, this.bounds)
-    this.members.set(socket, lingerer)
+    this.members.add(lingerer)
     const now = performance.now()
+    lingerer.look(now)
     this.lookBy(lingerer.due(now), now)
+    return lingerer
   }
 
   /** The socket is closed. */
-  delete(socket: Net.Socket): void {
-    if (!this.members.delete(socket) || this.members.size > 0) return
+  delete(lingerer: Lingerer): void {
+    if (!this.members.delete(lingerer) || this.members.size > 0) return
     clearTimeout(this.timer)
     clearImmediate(this.looking)
     this.lookAt = Infinity
@@ -56,12 +63,12 @@ export class Lingerers {
   private look(): void {
     const now = performance.now()
     let next = Infinity
-    for (const lingerer of this.members.values()) {
+    this.lookAt = Infinity
+    for (const lingerer of this.members) {
       lingerer.look(now)
       if (lingerer.over(now)) lingerer.socket.destroy()
       else next = Math.min(next, lingerer.due(now))
     }
-    this.lookAt = Infinity
     if (next < Infinity) this.lookBy(next, now)
   }
 }
@@ -73,10 +80,15 @@ interface Bounds {
   readonly bytes: number
 }
 
+/** What counts the bytes that came. */
+interface Wire {
+  readonly bytesRead: number
+}
+
 /** One of them. Its bounds begin with the first look that finds its FIN sent. */
-class Lingerer {
+export class Lingerer {
   readonly socket: Net.Socket
-  private readonly wire: Net.Socket
+  private readonly wire: Wire
   private readonly bounds: Bounds
   private lingers = false
   private end = Infinity
@@ -84,7 +96,7 @@ class Lingerer {
   private read = 0
   private silentSince = 0
 
-  constructor(socket: Net.Socket, wire: Net.Socket, bounds: Bounds) {
+  constructor(socket: Net.Socket, wire: Wire, bounds: Bounds) {
     this.socket = socket
     this.wire = wire
     this.bounds = bounds

@@ -11,6 +11,7 @@ import * as Socket from "effect/socket/Socket"
 import type * as Net from "node:net"
 import { handOver } from "./handOver.ts"
 import { endOurSide, Farewell, farewell, goodbye } from "./linger.ts"
+import type { Lingerers } from "./lingerers.ts"
 import type { ReadTurns } from "./readTurns.ts"
 
 /** What the connections of one listening socket have in common. */
@@ -23,6 +24,7 @@ export interface NetConnectionOptions {
   /** Releases the socket at once, with a reset where there is one. Called once, on a socket that is not destroyed. */
   readonly reset: (socket: Net.Socket) => void
   readonly turns: ReadTurns
+  readonly lingerers: Lingerers
 }
 
 /** Where the connections of this package's transports have their `net.Socket`. */
@@ -412,7 +414,7 @@ export class NetConnection implements TransportConnection {
       const socket = this.netSocket
       this.failReads(notOpen())
       if (socket.destroyed) return Effect.void
-      if (this.farewell !== undefined) return goodbye(socket, linger, () => this.reset())
+      if (this.farewell !== undefined) return goodbye(socket, linger, this.options.lingerers, () => this.reset())
       return Effect.callback((resume) => {
         const farewell = this.part(linger, () => resume(Effect.void))
         return Effect.sync(() => {
@@ -426,12 +428,12 @@ export class NetConnection implements TransportConnection {
   leave(linger: LingerOptions | "none", done: () => void): void {
     this.failReads(notOpen())
     if (this.netSocket.destroyed) done()
-    else if (this.farewell !== undefined) farewell(this.netSocket, linger, done)
+    else if (this.farewell !== undefined) farewell(this.netSocket, linger, this.options.lingerers, done)
     else this.part(linger, done)
   }
 
   private part(linger: LingerOptions | "none", done: () => void): Farewell {
-    const farewell = new Farewell(this.netSocket, linger, done)
+    const farewell = new Farewell(this.netSocket, linger, this.options.lingerers, done)
     const { data, finish } = farewell.listensTo
     this.farewell = farewell
     if (data) this.listenToData()

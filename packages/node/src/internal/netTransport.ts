@@ -15,6 +15,7 @@ import * as Net from "node:net"
 import { acceptError } from "./errno.ts"
 import { handOver } from "./handOver.ts"
 import { farewell } from "./linger.ts"
+import { Lingerers } from "./lingerers.ts"
 
 /** How a kind of socket listens. */
 export interface NetBinding {
@@ -92,6 +93,7 @@ class NetListener {
   private sweeping = false
   /** Sockets that found the queue full, on their way out. */
   private readonly leaving = new Set<Net.Socket>()
+  private readonly lingerers = new Lingerers()
   private onLeft: (() => void) | undefined
 
   constructor(binding: NetBinding) {
@@ -216,7 +218,7 @@ class NetListener {
     this.leaving.add(socket)
     // a socket that is on its way out may be reset: that is an end like any other
     socket.on("error", () => {})
-    farewell(socket, briefLinger, () => {
+    farewell(socket, briefLinger, this.lingerers, () => {
       this.leaving.delete(socket)
       if (this.leaving.size === 0) this.onLeft?.()
     })

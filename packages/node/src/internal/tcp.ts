@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import type * as Net from "node:net"
 import type { TransportOptions } from "../NodeTcp.ts"
 import { bindError } from "./errno.ts"
+import { Lingerers } from "./lingerers.ts"
 import { NetConnection, type NetConnectionOptions, resetTcp } from "./netSocket.ts"
 import { bind, type NetBinding } from "./netTransport.ts"
 import { checkBacklog, checkInteger, checkText, defaultBacklog, invalid } from "./options.ts"
@@ -42,7 +43,8 @@ export const tcpBinding: (
     halfOpen: options.halfOpen ?? true,
     remote: (socket: Net.Socket) => socketAddress(socket.remoteAddress, socket.remotePort),
     local: (socket: Net.Socket) => socketAddress(socket.localAddress, socket.localPort),
-    turns: new ReadTurns()
+    turns: new ReadTurns(),
+    lingerers: new Lingerers()
   }
   return {
     server: { noDelay: options.noDelay ?? true, ...keepAlive },

@@ -204,7 +204,7 @@ export class TlsConnection implements TransportConnection {
       this.fail(closeError(1006))
       // In the middle of a handshake nothing has been said that could be lost, and TLS has no words for a goodbye yet.
       if (this.begun) this.tcp.destroy()
-      return goodbye(this.tcp, linger, () => resetTcp(this.tcp))
+      return goodbye(this.tcp, linger, this.options.lingerers, () => resetTcp(this.tcp))
     })
   }
 
@@ -212,7 +212,7 @@ export class TlsConnection implements TransportConnection {
     if (this.inner !== undefined) return this.inner.leave(linger, done)
     this.fail(closeError(1006))
     if (this.begun) this.tcp.destroy()
-    farewell(this.tcp, linger, done)
+    farewell(this.tcp, linger, this.options.lingerers, done)
   }
 
   get destroy(): Effect.Effect<void> {
