@@ -149,6 +149,8 @@ export interface ProtocolDriver {
  *
  * **Details**
  *
+ * Its members are called on it, and not taken off it.
+ *
  * - `review`: something ended: look again whether the connection is idle.
  * - `ended`: the transport is gone; the last thing a driver says.
  * - `refused`: a request was read after a goodbye and not executed.

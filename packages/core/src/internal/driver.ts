@@ -1,7 +1,9 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Tracer from "effect/Tracer"
 import type { Connection, ProtocolDriver, ProtocolEvents } from "../Connection.ts"
 import type { EndReason } from "../DrainReport.ts"
+import type { LingerOptions } from "../Transport.ts"
 import type { Taker } from "./acceptQueue.ts"
 import type { ConnectionImpl } from "./connection.ts"
 import { finish, handshake, isReady, refuseWith } from "./handler.ts"
@@ -22,24 +24,24 @@ export const driverTaker = (
   life: Life,
   attach: Attach,
   refuse: ((connection: Connection) => Effect.Effect<void>) | undefined
-): Taker => ({
-  once: false,
-  take: (connection) => {
-    const attached = () => {
-      begin(connection, attach, (ended) => {
-        life.end(connection, reasonOf(connection, ended))
-        life.handlerEnded(connection)
-      })
-      life.begin(connection)
-    }
-    if (isReady(connection)) attached()
-    else shakeHands(life, connection, attached)
-  },
-  refuse: refuse === undefined ? undefined : (connection) => refuseWith(life, connection, refuse(connection))
-})
+): Taker => {
+  const ended: OnEnded = (connection, ended) => {
+    life.end(connection, reasonOf(connection, ended))
+    life.handlerEnded(connection)
+  }
+  const attached = (connection: ConnectionImpl): void => {
+    begin(connection, attach, ended)
+    life.begin(connection)
+  }
+  return {
+    once: false,
+    take: (connection) => isReady(connection) ? attached(connection) : shakeHands(life, connection, attached),
+    refuse: refuse === undefined ? undefined : (connection) => refuseWith(life, connection, refuse(connection))
+  }
+}
 
 /** A handshake has a fiber; what comes after it has none. */
-const shakeHands = (life: Life, connection: ConnectionImpl, attached: () => void): void => {
+const shakeHands = (life: Life, connection: ConnectionImpl, attached: (connection: ConnectionImpl) => void): void => {
   connection.handled = true
   const program = Effect.withFiber((fiber) => {
     connection.fiber = fiber
@@ -48,7 +50,7 @@ const shakeHands = (life: Life, connection: ConnectionImpl, attached: () => void
       if (Exit.isFailure(exit) || connection.step !== "Handshake") return finish(life, connection, exit)
       connection.fiber = undefined
       connection.handled = false
-      attached()
+      attached(connection)
       return Effect.void
     })
   })
@@ -63,36 +65,67 @@ const shakeHands = (life: Life, connection: ConnectionImpl, attached: () => void
  */
 export const drive = (connection: ConnectionImpl, attach: Attach): Effect.Effect<Ended> =>
   Effect.callback<Ended>((resume) => {
-    const driver = begin(connection, attach, (ended) => resume(Effect.succeed(ended)))
+    const driver = begin(connection, attach, (_connection, ended) => resume(Effect.succeed(ended)))
     if (connection.reached) connection.host.review(connection)
     return Effect.sync(() => driver.cut())
   })
 
-const begin = (connection: ConnectionImpl, attach: Attach, ended: (ended: Ended) => void): ProtocolDriver => {
-  const { host } = connection
+type OnEnded = (connection: ConnectionImpl, ended: Ended) => void
+
+const begin = (connection: ConnectionImpl, attach: Attach, onEnded: OnEnded): ProtocolDriver => {
   connection.mode = "exchange"
-  const driver = attach(connection, {
-    review: () => {
-      connection.activity++
-      if (connection.reached) host.review(connection)
-    },
-    ended,
-    refused: host.refused,
-    began: (label) => {
-      host.counts.exchanges++
-      return label === undefined ? undefined : connection.startExchangeSpan(label)
-    },
-    exchanged: (millis, span) => {
-      host.counts.exchangeEnded(millis)
-      if (span !== undefined) endSpan(host.tracing, span, Exit.void)
-    },
-    traced: host.tracing.exchanges,
-    linger: host.linger,
-    now: host.now
-  })
+  const driver = attach(connection, new DriverEvents(connection, onEnded))
   connection.driver = driver
   if (connection.told) driver.draining()
   return driver
+}
+
+/** One object a connection: idle ones are many. */
+class DriverEvents implements ProtocolEvents {
+  private readonly connection: ConnectionImpl
+  private readonly onEnded: OnEnded
+
+  constructor(connection: ConnectionImpl, onEnded: OnEnded) {
+    this.connection = connection
+    this.onEnded = onEnded
+  }
+
+  get traced(): boolean {
+    return this.connection.host.tracing.exchanges
+  }
+
+  review(): void {
+    const { connection } = this
+    connection.activity++
+    if (connection.reached) connection.host.review(connection)
+  }
+
+  ended(ended: Ended): void {
+    this.onEnded(this.connection, ended)
+  }
+
+  refused(): void {
+    this.connection.host.refused()
+  }
+
+  began(label: string | undefined): Tracer.Span | undefined {
+    this.connection.host.counts.exchanges++
+    return label === undefined ? undefined : this.connection.startExchangeSpan(label)
+  }
+
+  exchanged(millis: number, span: Tracer.Span | undefined): void {
+    const { counts, tracing } = this.connection.host
+    counts.exchangeEnded(millis)
+    if (span !== undefined) endSpan(tracing, span, Exit.void)
+  }
+
+  linger(): LingerOptions {
+    return this.connection.host.linger()
+  }
+
+  now(): number {
+    return this.connection.host.now()
+  }
 }
 
 const reasonOf = (connection: ConnectionImpl, ended: Ended): EndReason =>

@@ -3,15 +3,19 @@
  * connection remembers its newest response, and is busy while that is open.
  */
 import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
-import type * as Http from "node:http"
+import * as Http from "node:http"
 import type * as Net from "node:net"
-import type { Begun, Ending, HttpConnection, InFlight, Protocol } from "./httpConnection.ts"
+import {
+  type Begun,
+  type Ending,
+  type HttpConnection,
+  httpConnectionOf,
+  type InFlight,
+  type Protocol
+} from "./httpConnection.ts"
 
 /** What is discarded of a request body nobody read, to keep the connection; Effect's own limit, in bytes. */
 const maxDiscarded = 256 * 1024
-
-/** The HTTP/1 that is spoken on a socket. */
-const spokenOn = new WeakMap<Net.Socket, Http1Protocol>()
 
 /** What a request is called in reports: never with its query, which may be anybody's secret. */
 export const label = (method: string | undefined, url: string | undefined): string => {
@@ -31,6 +35,8 @@ export class Http1Protocol implements Protocol {
   private newest: Http.ServerResponse | undefined
   private method: string | undefined
   private url: string | undefined
+  /** Whether the newest request has a body. */
+  private withBody = false
   private requestedAt = 0
   private answeredAt = performance.now()
   /** How many requests have no answer yet; the oldest of them; and those pipelined behind it. */
@@ -45,7 +51,8 @@ export class Http1Protocol implements Protocol {
   /** The response that tells the client to go: the newest, whose head is not written yet. */
   private last: Http.ServerResponse | undefined
   private ended = false
-  private readonly timer: NodeJS.Timeout | undefined
+  /** Until the first request. */
+  private timer: NodeJS.Timeout | undefined
 
   /** `firstByte`: how many milliseconds the client may say nothing; `Infinity` where there is no limit. */
   constructor(owner: HttpConnection, socket: Net.Socket, firstByte: number) {
@@ -57,9 +64,8 @@ export class Http1Protocol implements Protocol {
         if (socket.bytesRead === 0) owner.drop()
       }, firstByte)
     }
-    spokenOn.set(socket, this)
     // Node's own destroys the socket as soon as all is flushed, which resets a client that is still sending
-    socket.destroySoon = () => this.end()
+    socket.destroySoon = onDestroySoon
   }
 
   // --- requests --------------------------------------------------------------------------------------------------
@@ -72,6 +78,7 @@ export class Http1Protocol implements Protocol {
       request.resume()
       return false
     }
+    if (this.timer !== undefined) this.stopTimer()
     this.newest = response
     this.method = request.method
     this.url = request.url
@@ -79,8 +86,9 @@ export class Http1Protocol implements Protocol {
     this.began(request)
     this.wholeUntil = this.owner.raw.bytesRead
     this.halfSince = undefined
-    response.detachSocket = onDetach
-    if (hasBody(request)) response.writeHead = onHead
+    if (!(response instanceof Response)) response.detachSocket = onDetach
+    this.withBody = hasBody(request)
+    if (this.withBody) response.writeHead = onHead
     if (this.owner.told) {
       this.announce(response)
       this.watch(response)
@@ -128,8 +136,10 @@ export class Http1Protocol implements Protocol {
   answered(response: Http.ServerResponse): void {
     this.answeredAt = performance.now()
     this.oldestEnded()
-    if (hasBody(response.req)) this.wholeUntil = this.owner.raw.bytesRead
-    if (response === this.newest && !this.owner.told && response.writableFinished) this.newest = undefined
+    const newest = response === this.newest
+    if (newest ? this.withBody : hasBody(response.req)) this.wholeUntil = this.owner.raw.bytesRead
+    if (newest && !this.owner.told && response.writableFinished) this.newest = undefined
+    this.owner.rest()
   }
 
   private began({ method, url }: Http.IncomingMessage): void {
@@ -154,9 +164,14 @@ export class Http1Protocol implements Protocol {
 
   /** What is not answered now ends without an answer. */
   over(): void {
-    clearTimeout(this.timer)
+    this.stopTimer()
     if (this.unanswered > 0) this.answeredAt = performance.now()
     while (this.unanswered > 0) this.oldestEnded()
+  }
+
+  private stopTimer(): void {
+    clearTimeout(this.timer)
+    this.timer = undefined
   }
 
   /** An early answer is out and the client still sends: it is let, because it may read only when it has sent all. */
@@ -169,7 +184,7 @@ export class Http1Protocol implements Protocol {
     request.resume()
   }
 
-  private end(): void {
+  end(): void {
     if (this.ended) return
     this.ended = true
     this.owner.part(this.socket)
@@ -217,13 +232,33 @@ export class Http1Protocol implements Protocol {
   }
 }
 
-// --- what the responses of all connections call ------------------------------------------------------------------
+// --- what the sockets and responses of all connections call --------------------------------------------------------
+
+/** The HTTP/1 that is spoken on a socket. */
+const spokenOn = (socket: Net.Socket): Http1Protocol | undefined => {
+  const protocol = httpConnectionOf(socket)?.speaks
+  return protocol instanceof Http1Protocol ? protocol : undefined
+}
+
+function onDestroySoon(this: Net.Socket): void {
+  spokenOn(this)?.end()
+}
+
+/** The responses of servers of our own making: on those of others, each gets `onDetach`, which takes longer. */
+export class Response<Request extends Http.IncomingMessage = Http.IncomingMessage>
+  extends Http.ServerResponse<Request>
+{
+  override detachSocket(socket: Net.Socket): void {
+    spokenOn(socket)?.answered(this)
+    super.detachSocket(socket)
+  }
+}
 
 /** What a method of a response does on its class, which may be the application's own. */
 const inherited = (response: Http.ServerResponse): Http.ServerResponse => Object.getPrototypeOf(response)
 
 function onDetach(this: Http.ServerResponse, socket: Net.Socket): void {
-  spokenOn.get(socket)?.answered(this)
+  spokenOn(socket)?.answered(this)
   inherited(this).detachSocket.call(this, socket)
 }
 
@@ -240,5 +275,5 @@ function onEarlyAnswer(this: Http.ServerResponse): void {
   if (req.complete || req.destroyed) return
   // the rest of the body is ours: Effect's handler leaves a complete request alone
   req.complete = true
-  spokenOn.get(req.socket)?.discard(req)
+  spokenOn(req.socket)?.discard(req)
 }

@@ -73,6 +73,7 @@ export class Http2Protocol implements Protocol {
     this.streams.delete(stream)
     this.activeAt = performance.now()
     if (this.streams.size > 0) return
+    this.owner.rest()
     if (this.session.closed) this.owner.partWith(this.socket)
     else this.checkBy(this.activeAt + this.limits.inactivity)
     this.owner.changed()

@@ -7,6 +7,7 @@ import type { Connection, ProtocolDriver, ProtocolEvents } from "@effect-listene
 import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
 import type * as Fiber from "effect/Fiber"
 import type * as Tracer from "effect/Tracer"
+import type * as Http2 from "node:http2"
 import type * as Net from "node:net"
 import { endOurSide } from "./linger.ts"
 import type { Lingerer, Lingerers } from "./lingerers.ts"
@@ -48,12 +49,35 @@ export interface Protocol {
   readonly closed: () => Ending
 }
 
+const ended = (fiber: Fiber.Fiber<unknown, unknown>): boolean => fiber.pollUnsafe() !== undefined
+
 /** Node's server ends its side once more when the peer ends: an error that nobody sees, and takes 30 µs to make. */
 const endOnce: Net.Socket["end"] = function(this: Net.Socket, ...args: [never]) {
   const { length }: ReadonlyArray<unknown> = args
   const inherited: Net.Socket = Object.getPrototypeOf(this)
   // the arguments are passed on as they came, whichever overload they are for
   return length === 0 && this.writableEnded ? this : inherited.end.apply(this, args)
+}
+
+/** What the connections of a server have in common. */
+export interface HttpHost {
+  readonly lingerers: Lingerers
+  /** The socket of a connection is gone. */
+  readonly onClosed: () => void
+}
+
+const httpConnection: unique symbol = Symbol("@effect-listener/node/httpConnection")
+
+/** A socket or an HTTP/2 session. */
+interface Owned {
+  [httpConnection]?: HttpConnection | undefined
+}
+
+/** The connection that a socket or an HTTP/2 session belongs to; none for those of other servers. */
+export const httpConnectionOf = (owned: object): HttpConnection | undefined => (owned as Owned)[httpConnection]
+
+function onClose(this: Net.Socket): void {
+  httpConnectionOf(this)?.closed()
 }
 
 export class HttpConnection implements ProtocolDriver {
@@ -64,10 +88,13 @@ export class HttpConnection implements ProtocolDriver {
   /** Draining, a lame duck included, has reached the connection. */
   told = false
   private readonly events: ProtocolEvents
-  private readonly fibers = new Set<Fiber.Fiber<unknown, unknown>>()
+  /** Serves the connection; as a rule the only one, whose end nobody has to be told of while there is a socket. */
+  private fiber: Fiber.Fiber<unknown, unknown> | undefined
+  /** Others that serve it, until they end. */
+  private watched: Set<Fiber.Fiber<unknown, unknown>> | undefined
   /** The end was ours: a last word was said, or a time-out passed. */
   private parting = false
-  private readonly lingerers: Lingerers
+  private readonly host: HttpHost
   /** The socket the last word was said on. */
   private lingerer: Lingerer | undefined
   private gone: Ending | undefined
@@ -76,16 +103,25 @@ export class HttpConnection implements ProtocolDriver {
     connection: Connection,
     raw: Net.Socket,
     events: ProtocolEvents,
-    lingerers: Lingerers,
+    host: HttpHost,
     protocol: (self: HttpConnection) => Protocol
   ) {
     this.connection = connection
     this.raw = raw
     this.events = events
-    this.lingerers = lingerers
+    this.host = host
+    this.own(raw)
     this.speaks = protocol(this)
-    if (raw.closed) queueMicrotask(() => this.onClose())
-    else raw.on("close", () => this.onClose())
+    if (raw.closed) queueMicrotask(() => this.closed())
+    // one function for all, because idle connections are many
+    else raw.on("close", onClose)
+  }
+
+  /** The socket or session above the raw one belongs to the connection, too. */
+  own(owned: Net.Socket | Http2.Http2Session): void {
+    // the symbol is known here only
+    const own = owned as Owned
+    own[httpConnection] = this
   }
 
   // --- what is spoken --------------------------------------------------------------------------------------------
@@ -126,12 +162,32 @@ export class HttpConnection implements ProtocolDriver {
 
   /** A fiber serves the connection until it ends. */
   serving(fiber: Fiber.Fiber<unknown, unknown>): void {
-    if (this.fibers.has(fiber)) return
-    this.fibers.add(fiber)
+    if (this.fiber === fiber) return
+    if (this.gone === undefined && (this.fiber === undefined || ended(this.fiber))) this.fiber = fiber
+    else this.watch(fiber)
+  }
+
+  /** What a fiber was there for is answered: without work, a connection keeps no fiber. */
+  rest(): void {
+    const { fiber } = this
+    if (fiber === undefined) return
+    this.fiber = undefined
+    if (!ended(fiber)) this.watch(fiber)
+  }
+
+  private watch(fiber: Fiber.Fiber<unknown, unknown>): void {
+    const watched = this.watched ??= new Set()
+    if (watched.has(fiber)) return
+    watched.add(fiber)
     fiber.addObserver(() => {
-      this.fibers.delete(fiber)
+      watched.delete(fiber)
       this.endIfGone()
     })
+  }
+
+  private get fibers(): ReadonlyArray<Fiber.Fiber<unknown, unknown>> {
+    const watched = this.watched === undefined ? [] : Array.from(this.watched)
+    return this.fiber === undefined || ended(this.fiber) ? watched : [this.fiber, ...watched]
   }
 
   // --- the end ---------------------------------------------------------------------------------------------------
@@ -153,7 +209,7 @@ export class HttpConnection implements ProtocolDriver {
     this.parting = true
     if (socket.destroyed) return
     socket.end = endOnce
-    this.lingerer = this.lingerers.add(socket, this.raw, this.events.linger())
+    this.lingerer = this.host.lingerers.add(socket, this.raw, this.events.linger())
   }
 
   /** Ends a connection that has nothing to say, or nobody to say it to. */
@@ -162,16 +218,18 @@ export class HttpConnection implements ProtocolDriver {
     this.raw.destroy()
   }
 
-  private onClose(): void {
-    if (this.lingerer !== undefined) this.lingerers.delete(this.lingerer)
+  closed(): void {
+    if (this.lingerer !== undefined) this.host.lingerers.delete(this.lingerer)
     const ending = this.speaks.closed()
     this.gone = this.parting ? "normal" : ending
+    this.rest()
+    this.host.onClosed()
     this.endIfGone()
   }
 
   /** The listener is told once, when neither the socket nor a handler is left. */
   private endIfGone(): void {
-    if (this.gone !== undefined && this.fibers.size === 0) this.events.ended(this.gone)
+    if (this.gone !== undefined && !this.running()) this.events.ended(this.gone)
   }
 
   // --- asked and told by the listener ----------------------------------------------------------------------------
@@ -200,15 +258,15 @@ export class HttpConnection implements ProtocolDriver {
   }
 
   cut(): void {
-    for (const fiber of Array.from(this.fibers)) fiber.interruptUnsafe()
+    for (const fiber of this.fibers) fiber.interruptUnsafe()
   }
 
   running(): boolean {
-    return this.fibers.size > 0
+    return this.fibers.length > 0
   }
 
   runs(fiber: Fiber.Fiber<unknown, unknown>): boolean {
-    return this.fibers.has(fiber)
+    return this.fibers.includes(fiber)
   }
 
   protocol(): string {

@@ -11,6 +11,7 @@ import * as Option from "effect/Option"
 import * as Http from "node:http"
 import * as Http2 from "node:http2"
 import type { Options, ServerOptions, TimeoutOptions } from "../NodeHttp.ts"
+import { Response } from "./http1.ts"
 import type { HttpServerOptions } from "./httpServer.ts"
 import type { NodeServer, NodeServersOptions } from "./nodeServers.ts"
 import { tcpTransport } from "./tcp.ts"
@@ -108,6 +109,7 @@ const madeServers = (options: ServerOptions, limits: Limits): NodeServersOptions
   const server = Http.createServer({
     // requests without a body need no stream to read it from
     optimizeEmptyRequests: true,
+    ServerResponse: Response,
     connectionsCheckingInterval: checkingInterval,
     headersTimeout: defaults.head,
     requestTimeout: defaults.request,

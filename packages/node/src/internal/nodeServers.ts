@@ -10,7 +10,7 @@ import type * as Net from "node:net"
 import * as Tls from "node:tls"
 import { Http1Protocol } from "./http1.ts"
 import { Http2Protocol, type SessionLimits } from "./http2.ts"
-import { HttpConnection } from "./httpConnection.ts"
+import { HttpConnection, httpConnectionOf, type HttpHost } from "./httpConnection.ts"
 import { Lingerers } from "./lingerers.ts"
 import { netSocketOf } from "./netSocket.ts"
 import { FirstBytes, Handshake } from "./opening.ts"
@@ -45,9 +45,6 @@ export interface NodeServersOptions {
   readonly halfOpen: boolean
 }
 
-/** The connection of a socket, of a TLS socket, of an HTTP/2 session. */
-const connections = new WeakMap<object, HttpConnection>()
-
 type NodeRequest = Http.IncomingMessage | Http2.Http2ServerRequest
 
 /** The connection a request came on, as long as it is there; none for requests of other servers. */
@@ -57,12 +54,12 @@ export const connectionOf = (request: object): HttpConnection | undefined => {
     : request instanceof Http2.Http2ServerRequest
     ? request.stream.session
     : undefined
-  return key === undefined ? undefined : connections.get(key)
+  return key === undefined ? undefined : httpConnectionOf(key)
 }
 
 /** The connection of an upgraded socket. */
 export const upgradedOf = (socket: object): Upgraded | undefined => {
-  const protocol = connections.get(socket)?.speaks
+  const protocol = httpConnectionOf(socket)?.speaks
   return protocol instanceof Upgraded ? protocol : undefined
 }
 
@@ -71,7 +68,7 @@ export const socketOf = ({ transport }: Connection): Net.Socket | undefined => n
 
 const unavailable = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
-export class NodeServers {
+export class NodeServers implements HttpHost {
   /** What runs requests, while somebody serves. */
   app: App | undefined
   private readonly options: NodeServersOptions
@@ -81,7 +78,7 @@ export class NodeServers {
   private readonly handshaking = new AsyncLocalStorage<HttpConnection>()
   /** The connection whose socket is being given to a server, and that socket: how its session finds them. */
   private arriving: { readonly http: HttpConnection; readonly socket: Net.Socket } | undefined
-  private readonly lingerers = new Lingerers()
+  readonly lingerers = new Lingerers()
   private open = 0
   private closing = false
 
@@ -116,7 +113,7 @@ export class NodeServers {
    */
   private followTunnels(server: Http.Server): void {
     const onTunnel = (request: Http.IncomingMessage, socket: Net.Socket): void => {
-      const http = connections.get(socket)
+      const http = httpConnectionOf(socket)
       http?.speak(new Tunnel(http, request, socket))
     }
     const follow = (event: string | symbol): void => {
@@ -156,15 +153,10 @@ export class NodeServers {
       connection,
       raw,
       events,
-      this.lingerers,
+      this,
       (owner) => this.secure ? new Handshake(owner, handshake) : new FirstBytes(owner)
     )
-    connections.set(raw, http)
     this.open++
-    raw.on("close", () => {
-      this.open--
-      this.closeWhenEmpty()
-    })
     if (raw.destroyed) return http
     const { http2, opening, server } = this.options
     if (this.secure) this.shakeHands(http)
@@ -174,6 +166,11 @@ export class NodeServers {
       http.speaks.begin(opening.firstByte, (spoken) => this.give(http, spoken === "h2" ? http2 : server))
     }
     return http
+  }
+
+  onClosed(): void {
+    this.open--
+    this.closeWhenEmpty()
   }
 
   /** The server shakes hands, and makes a TLS socket of the raw one. */
@@ -198,7 +195,7 @@ export class NodeServers {
   private onSecure(socket: Tls.TLSSocket): void {
     const http = this.handshaking.getStore()
     if (http === undefined) return
-    connections.set(socket, http)
+    http.own(socket)
     socket.allowHalfOpen = true
     // the server's own listener comes next: it makes the session
     if (socket.alpnProtocol === "h2") this.arriving = { http, socket }
@@ -209,7 +206,7 @@ export class NodeServers {
     if (this.arriving === undefined) return
     const { http, socket } = this.arriving
     this.arriving = undefined
-    connections.set(session, http)
+    http.own(session)
     http.speak(new Http2Protocol(http, socket, session, this.options.session))
   }
 
@@ -233,7 +230,7 @@ export class NodeServers {
   }
 
   private onUpgrade(request: Http.IncomingMessage, socket: Net.Socket, head: Buffer): void {
-    const http = connections.get(socket)
+    const http = httpConnectionOf(socket)
     if (http === undefined) return this.app?.upgrade(request, socket, head)
     if (http.speaks instanceof Http1Protocol && http.speaks.saidLast) {
       http.refused()
