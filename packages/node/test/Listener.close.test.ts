@@ -247,3 +247,29 @@ describe.each(kinds)("close, $name", (kind) => {
       }))
   })
 })
+
+describe("close, with a protocol that throws where it should say goodbye", () => {
+  it.live("is kept waiting by that connection alone", () =>
+    Effect.gen(function*() {
+      const listener = yield* listen(kinds[0]!)
+      const serving = Listener.serveDriver(listener, (connection, events) => ({
+        busy: () => false,
+        exchanges: () => [],
+        lastActive: () => -Infinity,
+        draining: () => {},
+        goodbye: () => {
+          if (connection.id === 3) throw new Error("speechless")
+          connection.transport.leave?.("none", () => events.ended("normal"))
+        },
+        cut: () => {},
+        running: () => false
+      }))
+      yield* start(serving)
+      const clients = yield* many(10, NetClient.connect(yield* target(listener)))
+      yield* until("10 open", () => Effect.runSync(listener.dryRun).idle === 10)
+      const error = yield* Effect.flip(listener.close({ deadline: "300 millis", idleGrace: 0 }))
+      assert.instanceOf(error, ListenerError.OperationTimedOut)
+      const endings = yield* Effect.forEach(clients, (client) => Effect.map(client.rest, ({ ending }) => ending))
+      assert.deepStrictEqual(endings.filter((ending) => ending !== "FIN"), ["ECONNRESET"])
+    }))
+})

@@ -203,8 +203,18 @@ export class Life implements ConnectionHost {
       // those who came after the first as well
       if (together.length > 1) yield* Effect.yieldNow
       yield* settled
-      for (const one of together) this.turnPassed(one)
+      this.turnsPassed(together, 0)
     })
+  }
+
+  /** A protocol that throws where it should say goodbye harms no connection but its own. */
+  private turnsPassed(together: ReadonlyArray<Settling>, first: number): void {
+    let next = first
+    try {
+      while (next < together.length) this.turnPassed(together[next++]!)
+    } finally {
+      if (next < together.length) this.turnsPassed(together, next)
+    }
   }
 
   private turnPassed({ activity, bytesIn, connection, pulling }: Settling): void {
