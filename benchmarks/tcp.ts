@@ -17,13 +17,17 @@ export const accept: Benchmark = {
     + "the same handler and its scope on bare node:net, with nothing that waits for it or ends it: the least that Effect costs.",
   targets: [{ series: "throughput", who: "ours", of: "ratio", atLeast: 0.9 }],
   costs: [
+    ["write(2) of the answer and close(2), which bare Node pays, too", "34 % of the busy time"],
     [
-      "write(2) of the answer and close(2), which bare Node pays, too",
-      "20 % of the busy time: `writeUtf8String`, `close`"
+      "the handler's fiber and its scope, which `a fiber` pays, too",
+      "10 %: `runLoop`, `evaluate`, `makeExit` of effect"
     ],
-    ["running the handler's fiber", "8 %: `runLoop`, `evaluate`, `makeExit`, `getCont` of effect"],
-    ["garbage", "7 %"],
-    ["the remote address, asked for once a connection", "3 %: `getpeername`; bare Node asks when it is read"]
+    ["what the listener and the drain have to know, and how the socket ends", "8 %: the files of this library"],
+    [
+      "the remote address, asked for once a connection",
+      "4 %: `getpeername`; bare Node asks when it is read, when the system may have forgotten it"
+    ],
+    ["garbage", "3 %"]
   ],
   run: async (settings) =>
     loads(
@@ -41,11 +45,9 @@ export const echo: Benchmark = {
     + "The client needs as much CPU as a server: the CPU time of the server is what tells them apart.",
   targets: [{ series: "throughput", who: "ours", of: "ratio", atLeast: 0.95 }],
   costs: [
-    ["write(2), which bare Node pays, too", "52 % of the time in `onStreamRead`"],
-    [
-      "running the fiber of a message, as under Effect's own server",
-      "21 %: `runLoop`, `evaluate`, `makeExit`, `makePrimitive` of effect"
-    ]
+    ["write(2), which bare Node pays, too", "62 % of the busy time"],
+    ["running the fiber of a message, which `a fiber` pays, too", "10 %: `runLoop`, `evaluate`, `getCont` of effect"],
+    ["giving what came to the pull that waits, and telling the listener", "5 %: the files of this library"]
   ],
   run: async (settings) =>
     loads(await compare(measuredOf(servers("echo"), "bare", settings), settings, messages), "messages", "bare")
