@@ -98,8 +98,8 @@ export const idle: Benchmark = {
       + "the socket 0.3"
     ],
     [
-      "a handler in Effect: its fiber, its scope, and what waits",
-      "5 KB; a bare socket keeps 1 KB, of which the snapshot of the heap shows all"
+      "a handler that waits: its fiber and scope, reader and writer, and what the listener knows",
+      "5 KB; a bare socket keeps 1 KB of heap, and a fiber on it 2.4 KB"
     ]
   ],
   run: async (settings) => {
