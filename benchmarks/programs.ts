@@ -84,30 +84,29 @@ export const latency: Benchmark = {
   targets: [{ series: "p99", who: "ours", of: "ratio", atMost: 1.1 }],
   run: async (settings) => {
     const seconds = Math.max(settings.seconds, 0.2)
-    const servers = await Promise.all(
-      Object.entries(measuredOf(http, "effect", settings)).map(async ([who, options]) =>
-        [who, await startServer(options)] as const
-      )
+    const contenders = measuredOf(http, "effect", settings)
+    const rate = Math.round(await saturation(contenders["effect"]!, seconds) / 2)
+    console.error(`  at ${rate} requests a second`)
+    const measured = await compare(
+      contenders,
+      { ...settings, seconds, rounds: settings.rounds * roundsOfTail },
+      (server, seconds) => atRate(server, { rate, seconds })
     )
-    const running = new Map(servers)
-    try {
-      const saturated = await requests(running.get("effect")!, { close: false, seconds })
-      const rate = Math.round(saturated.perSecond / 2)
-      console.error(`  at ${rate} requests a second`)
-      for (const server of running.values()) await atRate(server, { rate, seconds })
-      const measured = await interleave(
-        Array.from(running.keys()),
-        settings.rounds * roundsOfTail,
-        (who) => atRate(running.get(who)!, { rate, seconds })
-      )
-      const millis = (label: string) => ({ label, unit: "ms", better: "less", base: "effect" }) as const
-      return [
-        series(measured, millis("p99"), ({ p99 }) => p99),
-        series(measured, millis("p50"), ({ p50 }) => p50)
-      ]
-    } finally {
-      await Promise.all(Array.from(running.values(), (server) => server.kill()))
-    }
+    const millis = (label: string) => ({ label, unit: "ms", better: "less", base: "effect" }) as const
+    return [
+      series(measured, millis("p99"), ({ p99 }) => p99),
+      series(measured, millis("p50"), ({ p50 }) => p50)
+    ]
+  }
+}
+
+/** How many requests a second a server answers at most. */
+const saturation = async (options: ServerOptions, seconds: number): Promise<number> => {
+  const server = await startServer(options)
+  try {
+    return (await requests(server, { close: false, seconds })).perSecond
+  } finally {
+    await server.kill()
   }
 }
 

@@ -30,11 +30,12 @@ export const summarize = (values: ReadonlyArray<number>): Summary => ({
 export const interleave = async <A>(
   who: ReadonlyArray<string>,
   rounds: number,
-  measure: (who: string) => Promise<A>
+  measure: (who: string) => Promise<A>,
+  { after = 0, of = rounds }: { readonly after?: number; readonly of?: number } = {}
 ): Promise<Map<string, Array<A>>> => {
   const measured = new Map<string, Array<A>>(who.map((name) => [name, []]))
   for (let round = 0; round < rounds; round++) {
-    console.error(`  round ${round + 1} of ${rounds}`)
+    console.error(`  round ${after + round + 1} of ${of}`)
     for (const name of round % 2 === 0 ? who : who.toReversed()) measured.get(name)!.push(await measure(name))
   }
   return measured
