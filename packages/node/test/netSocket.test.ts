@@ -230,6 +230,17 @@ describe("netSocket", () => {
   })
 
   describe("endReading", () => {
+    /** A connection whose reader has taken "one", and has "two" to take. */
+    const buffered = Effect.gen(function*() {
+      const { connection, peer } = yield* pair()
+      const { pull } = yield* connection.socket.reader
+      yield* peer.send("one")
+      assert.strictEqual(textOf(yield* pull), "one")
+      yield* peer.send("two")
+      yield* eventually("two is buffered", () => connection.bytesIn?.() === 6)
+      return { connection, pull } as const
+    })
+
     it.live("fails the waiting pull and all later ones, and leaves writing alone", () =>
       Effect.gen(function*() {
         const { connection, peer } = yield* pair()
@@ -248,12 +259,7 @@ describe("netSocket", () => {
 
     it.live("does nothing while bytes are buffered", () =>
       Effect.gen(function*() {
-        const { connection, peer } = yield* pair()
-        const { pull } = yield* connection.socket.reader
-        yield* peer.send("one")
-        assert.strictEqual(textOf(yield* pull), "one")
-        yield* peer.send("two")
-        yield* eventually("two is buffered", () => connection.bytesIn?.() === 6)
+        const { connection, pull } = yield* buffered
         assert.isFalse(connection.endReading(closeError(1001, "draining")))
         assert.strictEqual(textOf(yield* pull), "two")
         assert.isTrue(connection.endReading(closeError(1001, "draining")))
@@ -262,12 +268,7 @@ describe("netSocket", () => {
 
     it.live("gives what is owed, and nothing that came after it", () =>
       Effect.gen(function*() {
-        const { connection, peer } = yield* pair()
-        const { pull } = yield* connection.socket.reader
-        yield* peer.send("one")
-        assert.strictEqual(textOf(yield* pull), "one")
-        yield* peer.send("two")
-        yield* eventually("two is buffered", () => connection.bytesIn?.() === 6)
+        const { connection, pull } = yield* buffered
         assert.isFalse(connection.endReading(closeError(1001, "draining"), 4))
         assert.isTrue(connection.endReading(closeError(1001, "draining"), 3))
         assert.strictEqual(yield* failureOf(pull), "1001 draining")

@@ -143,9 +143,9 @@ export class ConnectionImpl implements Connection, PullWatcher {
 
   private watchedSocket(): Socket.Socket {
     const { transport } = this
-    const { bytesIn, bytesOut, socket, watchPulls } = transport
-    if (watchPulls !== undefined && bytesIn !== undefined && bytesOut !== undefined) {
-      transport.watchPulls!(this)
+    const { bytesIn, bytesOut, socket } = transport
+    if (transport.watchPulls !== undefined && bytesIn !== undefined && bytesOut !== undefined) {
+      transport.watchPulls(this)
       return socket
     }
     return Socket.make({

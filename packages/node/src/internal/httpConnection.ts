@@ -95,7 +95,7 @@ export class HttpConnection implements ProtocolDriver {
   /** The end was ours: a last word was said, or a time-out passed. */
   private parting = false
   private readonly host: HttpHost
-  /** The socket the last word was said on. */
+  /** From the last word on: the socket it was said on, and how long it is waited for. */
   private lingerer: Lingerer | undefined
   private gone: Ending | undefined
 
