@@ -132,6 +132,43 @@ describe("a handshake before a refusal", () => {
     }))
 })
 
+describe("the bound of a handshake", () => {
+  it.effect("is each connection's own, to the millisecond, whatever became of those before it", () =>
+    Effect.gen(function*() {
+      const done = yield* Deferred.make<void>()
+      let handshakes = 0
+      const transport = yield* MemoryTransport.make({
+        handshake: Effect.suspend(() => ++handshakes === 1 ? Deferred.await(done) : Effect.never)
+      })
+      const listener = yield* listen(transport, { drain, timeouts: { handshake: "2 seconds" } })
+      yield* start(Listener.serve(listener, echo))
+      const first = yield* transport.connect
+      yield* TestClock.adjust("500 millis")
+      const second = yield* transport.connect
+      yield* TestClock.adjust("1 second")
+      const third = yield* transport.connect
+      yield* Deferred.succeed(done, undefined)
+      // what the first was given ends
+      yield* TestClock.adjust("500 millis")
+      const states = Effect.all([first.state, second.state, third.state])
+      assert.deepStrictEqual(yield* states, ["Open", "Open", "Open"])
+      yield* TestClock.adjust("499 millis")
+      assert.strictEqual(yield* second.state, "Open")
+      yield* TestClock.adjust("1 millis")
+      assert.strictEqual(yield* second.ended, "Fin")
+      yield* TestClock.adjust("999 millis")
+      assert.strictEqual(yield* third.state, "Open")
+      yield* TestClock.adjust("1 millis")
+      assert.strictEqual(yield* third.ended, "Fin")
+      // nobody is there whose time could pass, and then there is
+      yield* TestClock.adjust("10 seconds")
+      const fourth = yield* transport.connect
+      yield* TestClock.adjust("2 seconds")
+      assert.strictEqual(yield* fourth.ended, "Fin")
+      assert.strictEqual(yield* first.state, "Open")
+    }))
+})
+
 describe("a handshake that fails", () => {
   it.effect("is logged in one line that is no error, and concerns nobody else", () =>
     Effect.gen(function*() {

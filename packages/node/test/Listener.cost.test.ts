@@ -10,6 +10,8 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Http from "node:http"
 import * as Net from "node:net"
+import * as Tls from "node:tls"
+import { selfSigned } from "./support/certificates.ts"
 import { type Costs, counting } from "./support/costs.ts"
 import * as HttpServing from "./support/httpServing.ts"
 import { many, quiet, start, target, until, untilStage } from "./support/listening.ts"
@@ -38,6 +40,19 @@ const visits = (to: Net.NetConnectOpts, count: number): Effect.Effect<void> =>
       if (left === 0) return resume(Effect.void)
       const socket = Net.connect(to, () => socket.write("hello"))
       socket.resume().on("error", () => {}).on("close", () => visit(left - 1))
+    }
+    visit(count)
+  })
+
+/** So many clients of HTTPS, one after another, with one request each. */
+const secureVisits = (port: number, count: number): Effect.Effect<void> =>
+  Effect.callback((resume) => {
+    const visit = (left: number): void => {
+      if (left === 0) return resume(Effect.void)
+      const socket = Tls.connect({ port, host: "127.0.0.1", rejectUnauthorized: false }, () => {
+        socket.write("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+      })
+      socket.resume().on("close", () => visit(left - 1))
     }
     visit(count)
   })
@@ -89,6 +104,19 @@ describe("what is done for one connection", () => {
       yield* visits(to, 20)
       // the timer is for a client that stays silent while the connection lingers
       within(per(100, yield* of(visits(to, 100))), { fibers: 1.1, listeners: 5.1, timers: 1.5, steps: 2.5 })
+    })))
+
+  it.live("that shakes hands for a request", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const { counted, of } = yield* counting
+      const app = Effect.succeed(HttpServerResponse.text("ok"))
+      const { port } = yield* quiet(counted(HttpServing.app(app, { tls: selfSigned() })))
+      yield* secureVisits(port, 20)
+      const costs = per(100, yield* of(secureVisits(port, 100)))
+      // one fiber for the handshake and one for the request
+      assert.isAtMost(costs.fibers, 2.1)
+      // one for the first byte and one for the lingering: that of the handshake's time-out is made once
+      assert.isAtMost(costs.timers, 2.1)
     })))
 
   it.live("is the same with 100 and with 1,000 others open", () =>

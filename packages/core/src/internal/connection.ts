@@ -69,8 +69,10 @@ export class ConnectionImpl implements Connection, PullWatcher {
   readonly host: ConnectionHost
   readonly since: number
 
-  /** The remote whose limit it counts for. */
-  countedUnder: string | undefined
+  /** Whom it counts for where remotes are limited, once that was asked. */
+  remoteKey: string | undefined
+  /** It does count for its remote. */
+  counted = false
   /** It has been let in: the rate has counted it. */
   admitted = false
   /** From accept to end, where connections are traced. */
@@ -100,7 +102,7 @@ export class ConnectionImpl implements Connection, PullWatcher {
   private owed = Infinity
   saidGoodbye = false
   /** Ends the handshake that is under way. */
-  endHandshake: (() => void) | undefined
+  endHandshake: ((reason: string) => void) | undefined
   /** Destroyed by a deadline or an abort. */
   cut = false
 
@@ -294,7 +296,7 @@ export class ConnectionImpl implements Connection, PullWatcher {
   sayGoodbye(): void {
     if (this.step === "Handshake") {
       this.saidGoodbye = true
-      this.endHandshake?.()
+      this.endHandshake?.("draining")
     } else if (this.driver !== undefined) {
       this.saidGoodbye = true
       this.driver.goodbye()
@@ -328,7 +330,6 @@ export class ConnectionImpl implements Connection, PullWatcher {
 
   /** Its handshake is done: the client has a whole grace for its first request. */
   shaken(): void {
-    this.endHandshake = undefined
     this.graceEnds = undefined
     this.touch()
   }

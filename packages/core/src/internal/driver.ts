@@ -6,7 +6,8 @@ import type { EndReason } from "../DrainReport.ts"
 import type { LingerOptions } from "../Transport.ts"
 import type { Taker } from "./acceptQueue.ts"
 import type { ConnectionImpl } from "./connection.ts"
-import { finish, handshake, isReady, refuseWith } from "./handler.ts"
+import { finish, refuseWith } from "./handler.ts"
+import { isReady, shakeHands } from "./handshake.ts"
 import type { Life } from "./life.ts"
 import { endSpan } from "./tracing.ts"
 
@@ -35,28 +36,22 @@ export const driverTaker = (
   }
   return {
     once: false,
-    take: (connection) => isReady(connection) ? attached(connection) : shakeHands(life, connection, attached),
+    take: (connection) => isReady(connection) ? attached(connection) : serveShaken(life, connection, attached),
     refuse: refuse === undefined ? undefined : (connection) => refuseWith(life, connection, refuse(connection))
   }
 }
 
 /** A handshake has a fiber; what comes after it has none. */
-const shakeHands = (life: Life, connection: ConnectionImpl, attached: (connection: ConnectionImpl) => void): void => {
+const serveShaken = (life: Life, connection: ConnectionImpl, attached: (connection: ConnectionImpl) => void): void => {
   connection.handled = true
-  const program = Effect.withFiber((fiber) => {
-    connection.fiber = fiber
-    const shaking = connection.cut ? Effect.interrupt : Effect.interruptible(handshake(life, connection))
-    return Effect.flatMap(Effect.exit(shaking), (exit) => {
-      if (Exit.isFailure(exit) || connection.step !== "Handshake") return finish(life, connection, exit)
-      connection.fiber = undefined
-      connection.handled = false
-      attached(connection)
-      return Effect.void
-    })
+  const fiber = shakeHands(life, connection, (shaken) => {
+    connection.fiber = undefined
+    connection.handled = false
+    if (Exit.isSuccess(shaken) && connection.step === "Handshake") return attached(connection)
+    life.runFork(finish(life, connection, shaken), { uninterruptible: true })
+      .addObserver(() => life.handlerEnded(connection))
   })
-  life.runFork(program, { uninterruptible: true }).addObserver(() => {
-    if (connection.driver === undefined) life.handlerEnded(connection)
-  })
+  if (connection.step === "Handshake") connection.fiber = fiber
 }
 
 /**

@@ -12,8 +12,9 @@ import { type EndReason, formatConnection } from "../DrainReport.ts"
 import { SecurityFailure } from "../ListenerError.ts"
 import type { LingerOptions } from "../Transport.ts"
 import type { Taker } from "./acceptQueue.ts"
-import { closeError, type ConnectionImpl } from "./connection.ts"
+import type { ConnectionImpl } from "./connection.ts"
 import type { IdleMode } from "./drainPolicy.ts"
+import { handshake, isReady } from "./handshake.ts"
 import type { Life } from "./life.ts"
 
 /** What a connection's end means: `ours` when the handler or the drain ended it. */
@@ -145,27 +146,6 @@ const beginGoodbye = (
   connection.release()
   const clean = Exit.isSuccess(exit) || (ending !== "failed" && !Cause.hasInterrupts(exit.cause))
   return clean ? life.linger() : "none"
-}
-
-/** Whether a connection can be used as it comes. */
-export const isReady = (connection: ConnectionImpl): boolean => connection.transport.ready === Effect.void
-
-/** Waits for a connection's handshake, within the listener's bound and, while it drains, within the grace. */
-export const handshake = (life: Life, connection: ConnectionImpl): Effect.Effect<void, unknown> => {
-  const ended = Effect.callback<never, Socket.SocketError>((resume) => {
-    const end = (reason: string) => resume(Effect.fail(closeError(reason)))
-    const limit = life.timeouts.handshake
-    const forget = limit === Infinity
-      ? undefined
-      : life.timers.schedule(life.now() + limit, () => end("handshake timeout"))
-    connection.endHandshake = () => end("draining")
-    if (life.draining) life.reach(connection)
-    return Effect.sync(() => forget?.())
-  })
-  return Effect.suspend(() => {
-    connection.step = "Handshake"
-    return Effect.raceFirst(ended, connection.transport.ready)
-  })
 }
 
 /** A handler and what it runs with. */

@@ -12,6 +12,7 @@ import type { Counts } from "./counts.ts"
 import { lingerFor, type ResolvedDrain } from "./drainOptions.ts"
 import { decide } from "./drainPolicy.ts"
 import { refuse } from "./handler.ts"
+import { Handshakes } from "./handshake.ts"
 import { Limits } from "./limits.ts"
 import { Signal } from "./signal.ts"
 import { monotonicMillis, Timers } from "./timers.ts"
@@ -64,6 +65,7 @@ export class Life implements ConnectionHost {
   readonly timed: boolean
   readonly connections = new Connections()
   readonly limits: Limits
+  readonly handshakes: Handshakes
   readonly queue: AcceptQueue
   /** The number of connections to wait for fell to zero, or the drain itself was told something. */
   readonly signal = new Signal()
@@ -109,6 +111,7 @@ export class Life implements ConnectionHost {
     this.runFork = Effect.runForkWith(options.context)
     this.lastArrival = this.now()
     this.limits = new Limits(options.admission, this.timers, this.now)
+    this.handshakes = new Handshakes(options.timeouts.handshake, this.timers, this.now)
     this.queue = new AcceptQueue(this.connections, this.limits, this.timers, this)
   }
 

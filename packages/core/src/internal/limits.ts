@@ -66,7 +66,7 @@ export class Limits {
 
   /** A connection that is let in or held: it counts for its remote until it leaves. */
   enter(connection: ConnectionImpl): void {
-    if (this.current.maxPerRemote !== Infinity && connection.countedUnder === undefined) this.remotes.add(connection)
+    if (this.current.maxPerRemote !== Infinity && !connection.counted) this.remotes.add(connection)
   }
 
   leave(connection: ConnectionImpl): void {

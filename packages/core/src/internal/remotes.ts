@@ -17,14 +17,14 @@ export class Remotes {
   add(connection: ConnectionImpl): void {
     const remote = keyOf(connection)
     if (remote === undefined) return
-    connection.countedUnder = remote
+    connection.counted = true
     this.counts.set(remote, (this.counts.get(remote) ?? 0) + 1)
   }
 
   remove(connection: ConnectionImpl): void {
-    const remote = connection.countedUnder
-    if (remote === undefined) return
-    connection.countedUnder = undefined
+    const remote = connection.remoteKey
+    if (!connection.counted || remote === undefined) return
+    connection.counted = false
     const left = (this.counts.get(remote) ?? 0) - 1
     if (left > 0) this.counts.set(remote, left)
     else this.counts.delete(remote)
@@ -36,5 +36,7 @@ export class Remotes {
   }
 }
 
-const keyOf = ({ remote }: ConnectionImpl): string | undefined =>
+const keyOf = (connection: ConnectionImpl): string | undefined => connection.remoteKey ??= formatIp(connection.remote)
+
+const formatIp = (remote: NetAddress.SocketAddress): string | undefined =>
   NetAddress.isInetAddress(remote) ? NetAddress.formatIp(remote.address) : undefined

@@ -156,8 +156,6 @@ export class NetConnection implements TransportConnection {
     owned[connectionOf] = this
     owned.on("error", onError)
     owned.on("close", onClose)
-    // Node remembers the peer's name from the first time it is asked on, also when the peer is gone
-    void netSocket.remoteAddress
   }
 
   get protocol(): string {

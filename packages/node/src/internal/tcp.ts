@@ -46,6 +46,7 @@ export const tcpBinding: (
     turns: new ReadTurns(),
     lingerers: new Lingerers()
   }
+  const connection = connect(common)
   return {
     server: { noDelay: options.noDelay ?? true, ...keepAlive },
     listen: {
@@ -64,7 +65,11 @@ export const tcpBinding: (
           ? Effect.fail(TransportBindError.TransportFailure({ cause: new Error(`no TCP address: ${address}`) }))
           : Effect.succeed({ address: nativeAddress(address.address, address.port), withdraw: Effect.void })
       }),
-    connect: connect(common)
+    connect: (socket) => {
+      // Node remembers the peer's name from the first time it is asked on, also when the peer is gone
+      void socket.remoteAddress
+      return connection(socket)
+    }
   }
 })
 

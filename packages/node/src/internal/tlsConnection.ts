@@ -74,8 +74,6 @@ export class TlsConnection implements TransportConnection {
     owned[connectionOf] = this
     owned.on("error", onError)
     owned.on("close", onClose)
-    // Node remembers the peer's name from the first time it is asked on, also when the peer is gone
-    void tcp.remoteAddress
   }
 
   get [nodeSocket](): Net.Socket | undefined {

@@ -1,0 +1,101 @@
+/**
+ * The handshake of a connection, before anything else happens on it: within the
+ * listener's bound and, while it drains, within the grace.
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import type * as Socket from "effect/socket/Socket"
+import type { SecurityFailure } from "../ListenerError.ts"
+import { closeError, type ConnectionImpl } from "./connection.ts"
+import type { Life } from "./life.ts"
+import type { Timers } from "./timers.ts"
+
+/** How a handshake went. */
+export type Shaken = Exit.Exit<void, SecurityFailure | Socket.SocketError>
+
+/** Whether a connection can be used as it comes. */
+export const isReady = (connection: ConnectionImpl): boolean => connection.transport.ready === Effect.void
+
+/** Waits for a connection's handshake, in a fiber of its own, and tells how it went. */
+export const shakeHands = (
+  life: Life,
+  connection: ConnectionImpl,
+  done: (shaken: Shaken) => void
+): Fiber.Fiber<unknown, unknown> => {
+  connection.step = "Handshake"
+  life.handshakes.add(connection)
+  let ended: Socket.SocketError | undefined
+  const fiber = life.runFork(connection.transport.ready)
+  connection.endHandshake = (reason) => {
+    ended ??= closeError(reason)
+    fiber.interruptUnsafe()
+  }
+  fiber.addObserver((exit) => {
+    life.handshakes.delete(connection)
+    connection.endHandshake = undefined
+    done(ended !== undefined && Exit.isFailure(exit) ? Exit.fail(ended) : exit)
+  })
+  if (life.draining && connection.step === "Handshake") life.reach(connection)
+  return fiber
+}
+
+/** `shakeHands` in the fiber that waits for it; interrupted, it ends the handshake and waits until that has ended. */
+export const handshake = (
+  life: Life,
+  connection: ConnectionImpl
+): Effect.Effect<void, SecurityFailure | Socket.SocketError> =>
+  Effect.callback((resume) => {
+    const fiber = shakeHands(life, connection, resume)
+    return Fiber.interrupt(fiber)
+  })
+
+/**
+ * The handshakes of a listener that are under way, and the time they have. All
+ * have the same, so who came first is due first: one timer for all, which stays
+ * when that one is done, because there will be a next.
+ */
+export class Handshakes {
+  /** When each is due, in the order in which they are: monotonic milliseconds. */
+  private readonly due = new Map<ConnectionImpl, number>()
+  private readonly limit: number
+  private readonly timers: Timers
+  private readonly now: () => number
+  private timed = false
+
+  constructor(limit: number, timers: Timers, now: () => number) {
+    this.limit = limit
+    this.timers = timers
+    this.now = now
+  }
+
+  add(connection: ConnectionImpl): void {
+    if (this.limit === Infinity) return
+    const at = this.now() + this.limit
+    this.due.set(connection, at)
+    if (!this.timed) this.lookAt(at)
+  }
+
+  delete(connection: ConnectionImpl): void {
+    this.due.delete(connection)
+  }
+
+  private lookAt(at: number): void {
+    this.timed = true
+    this.timers.schedule(at, () => this.look())
+  }
+
+  private look(): void {
+    const now = this.now()
+    const late: Array<ConnectionImpl> = []
+    this.timed = false
+    for (const [connection, at] of this.due) {
+      if (at > now) {
+        this.lookAt(at)
+        break
+      }
+      late.push(connection)
+    }
+    for (const connection of late) connection.endHandshake?.("handshake timeout")
+  }
+}
