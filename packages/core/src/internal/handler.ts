@@ -199,7 +199,7 @@ const serveConnection = (life: Life, connection: ConnectionImpl, registration: R
         (closed) => finishOrLeave(life, connection, Exit.isFailure(closed) && Exit.isSuccess(exit) ? closed : exit)
       )
   })
-  Effect.runForkWith(own)(program).addObserver(() => life.handlerEnded(connection))
+  Effect.runForkWith(own)(program)
 }
 
 /** How one registration takes part in the accept queue. */

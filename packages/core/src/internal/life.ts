@@ -337,8 +337,14 @@ export class Life implements ConnectionHost {
   /** The transport first: a handler's finalizers end it with a FIN, as if all had been said. */
   private destroy(connection: ConnectionImpl): void {
     this.runFork(connection.transport.destroy)
-    if (connection.handled) connection.fiber?.interruptUnsafe()
+    if (connection.handled) this.interrupt(connection)
     connection.driver?.cut()
+  }
+
+  /** Only the end of a handler that is cut is waited for. */
+  private interrupt(connection: ConnectionImpl): void {
+    connection.fiber?.addObserver(() => this.handlerEnded(connection))
+    connection.fiber?.interruptUnsafe()
   }
 
   /** A handler has ended, however long after its connection. */
@@ -385,6 +391,6 @@ export class Life implements ConnectionHost {
   }
 
   notifyIfDrained(): void {
-    if (this.connections.remaining === 0 || this.connections.closers.size === 0) this.signal.notify()
+    if (this.connections.remaining === 0) this.signal.notify()
   }
 }
