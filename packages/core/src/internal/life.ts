@@ -187,7 +187,9 @@ export class Life implements ConnectionHost {
   /** Waits one whole read turn and, when nothing happened in it, says goodbye. */
   private settle(connection: ConnectionImpl): void {
     connection.settling = true
-    const { activity, bytesIn, pulling } = connection
+    const { activity, pulling } = connection
+    // of who does not pull, nobody asks
+    const bytesIn = pulling > 0 ? connection.bytesIn : 0
     const { settled } = connection.transport
     let together = this.settling.get(settled)
     if (together === undefined) {

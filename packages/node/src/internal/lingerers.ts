@@ -103,9 +103,9 @@ export class Lingerer {
   }
 
   look(now: number): void {
+    if (!this.lingers && !this.socket.writableFinished) return
     const read = this.wire.bytesRead
     if (!this.lingers) {
-      if (!this.socket.writableFinished) return
       this.lingers = true
       this.end = now + this.bounds.total
       this.limit = read + this.bounds.bytes
