@@ -192,4 +192,26 @@ describe("a handshake that fails", () => {
       yield* second.write("hi")
       assert.strictEqual(yield* second.readText(6), "got hi")
     }))
+
+  it.effect("by a defect of its transport is logged as an error, also where a protocol drives the connection", () =>
+    Effect.gen(function*() {
+      const lines: Array<string> = []
+      const logger = Logger.make(({ fiber, logLevel, message }) => {
+        if (fiber.getRef(References.CurrentLogAnnotations)["event"] === "open") return
+        lines.push(`${logLevel} ${String([message].flat()[0])}`)
+      })
+      const logged = Effect.provide(Logger.layer([logger]))
+      const transport = yield* MemoryTransport.make({ handshake: Effect.die("no such thing") })
+      const listener = yield* listen(transport, { drain }).pipe(logged)
+      const serving = yield* start(Listener.serve(listener, echo).pipe(logged))
+      yield* (yield* transport.connect).ended
+      yield* Fiber.interrupt(serving)
+      const unreachable = () => {
+        throw new Error("attached before its handshake")
+      }
+      yield* start(Listener.serveDriver(listener, unreachable).pipe(logged))
+      yield* (yield* transport.connect).ended
+      const failed = "Error connection handler failed on listener \"memory\""
+      assert.deepStrictEqual(lines, [failed, failed])
+    }))
 })

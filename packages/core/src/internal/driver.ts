@@ -46,8 +46,10 @@ const serveShaken = (life: Life, connection: ConnectionImpl, attached: (connecti
   connection.handled = true
   const fiber = shakeHands(life, connection, (shaken) => {
     connection.fiber = undefined
-    connection.handled = false
-    if (Exit.isSuccess(shaken) && connection.step === "Handshake") return attached(connection)
+    if (Exit.isSuccess(shaken) && connection.step === "Handshake") {
+      connection.handled = false
+      return attached(connection)
+    }
     life.runFork(finish(life, connection, shaken), { uninterruptible: true })
       .addObserver(() => life.handlerEnded(connection))
   })
