@@ -34,27 +34,28 @@ const answers = quiet(Effect.gen(function*() {
 }))
 
 /** So many clients, one after another, in callbacks: an Effect would be counted. */
-const visits = (to: Net.NetConnectOpts, count: number): Effect.Effect<void> =>
+const oneByOne = (count: number, connect: () => Net.Socket): Effect.Effect<void> =>
   Effect.callback((resume) => {
     const visit = (left: number): void => {
       if (left === 0) return resume(Effect.void)
-      const socket = Net.connect(to, () => socket.write("hello"))
-      socket.resume().on("error", () => {}).on("close", () => visit(left - 1))
+      connect().resume().on("close", () => visit(left - 1))
     }
     visit(count)
   })
 
-/** So many clients of HTTPS, one after another, with one request each. */
+const visits = (to: Net.NetConnectOpts, count: number): Effect.Effect<void> =>
+  oneByOne(count, () => {
+    const socket = Net.connect(to, () => socket.write("hello"))
+    return socket.on("error", () => {})
+  })
+
+/** With one request each. A handshake that fails is an error that nobody catches. */
 const secureVisits = (port: number, count: number): Effect.Effect<void> =>
-  Effect.callback((resume) => {
-    const visit = (left: number): void => {
-      if (left === 0) return resume(Effect.void)
-      const socket = Tls.connect({ port, host: "127.0.0.1", rejectUnauthorized: false }, () => {
-        socket.write("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-      })
-      socket.resume().on("close", () => visit(left - 1))
-    }
-    visit(count)
+  oneByOne(count, () => {
+    const socket = Tls.connect({ port, host: "127.0.0.1", rejectUnauthorized: false }, () => {
+      socket.write("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    })
+    return socket
   })
 
 /** So many requests on one connection, one after another. */

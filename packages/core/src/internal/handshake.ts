@@ -6,13 +6,10 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type * as Socket from "effect/socket/Socket"
-import type { SecurityFailure } from "../ListenerError.ts"
+import type { TransportConnection } from "../Transport.ts"
 import { closeError, type ConnectionImpl } from "./connection.ts"
 import type { Life } from "./life.ts"
 import type { Timers } from "./timers.ts"
-
-/** How a handshake went. */
-export type Shaken = Exit.Exit<void, SecurityFailure | Socket.SocketError>
 
 /** Whether a connection can be used as it comes. */
 export const isReady = (connection: ConnectionImpl): boolean => connection.transport.ready === Effect.void
@@ -21,7 +18,7 @@ export const isReady = (connection: ConnectionImpl): boolean => connection.trans
 export const shakeHands = (
   life: Life,
   connection: ConnectionImpl,
-  done: (shaken: Shaken) => void
+  done: (shaken: Exit.Exit<void, Effect.Error<TransportConnection["ready"]>>) => void
 ): Fiber.Fiber<unknown, unknown> => {
   connection.step = "Handshake"
   life.handshakes.add(connection)
@@ -41,10 +38,7 @@ export const shakeHands = (
 }
 
 /** `shakeHands` in the fiber that waits for it; interrupted, it ends the handshake and waits until that has ended. */
-export const handshake = (
-  life: Life,
-  connection: ConnectionImpl
-): Effect.Effect<void, SecurityFailure | Socket.SocketError> =>
+export const handshake = (life: Life, connection: ConnectionImpl): TransportConnection["ready"] =>
   Effect.callback((resume) => {
     const fiber = shakeHands(life, connection, resume)
     return Fiber.interrupt(fiber)
@@ -96,6 +90,10 @@ export class Handshakes {
       }
       late.push(connection)
     }
-    for (const connection of late) connection.endHandshake?.("handshake timeout")
+    for (const connection of late) {
+      // told once, also where its handshake does not end by it
+      this.due.delete(connection)
+      connection.endHandshake?.("handshake timeout")
+    }
   }
 }
