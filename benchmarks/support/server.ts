@@ -19,6 +19,8 @@ export interface ServerOptions {
   readonly anywhere?: boolean | undefined
   /** The folder of Node's compile cache, if it is to have one. */
   readonly compileCache?: string | undefined
+  /** Runs the packages as they are published instead of their sources. */
+  readonly published?: boolean | undefined
 }
 
 /** How a server ended. */
@@ -100,7 +102,9 @@ export class Server {
 const root = Path.join(import.meta.dirname, "..")
 
 /** Starts a server and waits until it listens. */
-export const start = ({ anywhere, args = [], compileCache, port, program }: ServerOptions): Promise<Server> => {
+export const start = (
+  { anywhere, args = [], compileCache, port, program, published }: ServerOptions
+): Promise<Server> => {
   const env = {
     ...process.env,
     PORT: String(port ?? 0),
@@ -110,7 +114,7 @@ export const start = ({ anywhere, args = [], compileCache, port, program }: Serv
   const begin = performance.now()
   const child = go === undefined
     ? ChildProcess.fork(Path.join(root, "servers", program), args, {
-      execArgv: ["--expose-gc"],
+      execArgv: ["--expose-gc", ...published === true ? ["--conditions=published"] : []],
       env,
       stdio: ["ignore", "ignore", "inherit", "ipc", "pipe"]
     })

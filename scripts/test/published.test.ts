@@ -155,10 +155,29 @@ describe("the published packages", () => {
 
   it.for(publicModules(root))("have $packageName/$name, built", ({ file, package: name }) => {
     const built = file.replace(/^.*\/src\//, "dist/").replace(/\.ts$/, "")
-    for (const extension of [".js", ".d.ts", ".js.map", ".d.ts.map"]) {
+    for (const extension of [".js", ".d.ts", ".d.ts.map"]) {
       const path = Path.join(folder, "node_modules/@effect-listener", name, built + extension)
       assert.isTrue(Fs.existsSync(path), `${built}${extension} is missing`)
     }
+  })
+
+  it.for(publicPackages)("%s has maps to its sources, and comes with these", (name) => {
+    const dist = Path.join(folder, "node_modules/@effect-listener", name, "dist")
+    const mapped = Fs.globSync("**/*.js.map", { cwd: dist }).flatMap((map) =>
+      readJson(Path.join(dist, map)).sources.map((source: string) => Path.resolve(dist, Path.dirname(map), source))
+    )
+    assert.include(
+      mapped,
+      Path.resolve(dist, "../src", publicModules(root).findLast((it) => it.package === name)!.name + ".ts")
+    )
+    assert.deepStrictEqual(mapped.filter((source) => !Fs.existsSync(source)), [])
+  })
+
+  it("are few files, because a process starts the later the more it has to find", async () => {
+    const files = await loadedBy("@effect-listener/node/NodeHttp", "@effect-listener/node/NodeMain")
+    const ours = files.filter((file) => file.includes("/@effect-listener/"))
+    assert.isAtLeast(ours.length, 2)
+    assert.isAtMost(ours.length, 18)
   })
 
   it.for(publicPackages)("%s depends on what registries have, and comes with licence and changelog", (name) => {
@@ -176,20 +195,26 @@ describe("the published packages", () => {
       .filter(({ name, package: folder }) => folder !== "node" && !needNode.includes(name))
       .map(({ name, packageName }) => `${packageName}/${name}`)
   )("%s runs anywhere: it loads no module of Node's", async (specifier) => {
-    const file = Path.join(folder, `${specifier.replaceAll(/\W/g, "-")}.ts`)
+    assert.deepStrictEqual((await loadedBy(specifier)).filter((url) => url.startsWith("node:")), [])
+  })
+
+  /** The files and modules of Node that are loaded with these of ours. */
+  const loadedBy = async (...specifiers: ReadonlyArray<string>): Promise<ReadonlyArray<string>> => {
+    const file = Path.join(folder, `${specifiers.join("-").replaceAll(/\W/g, "-")}.ts`)
     Fs.writeFileSync(
       file,
-      `import { isBuiltin, registerHooks } from "node:module"
-      const builtins: Array<string> = []
+      `import { registerHooks } from "node:module"
+      const loaded = new Set<string>()
       registerHooks({
         resolve(specifier, context, next) {
-          if (isBuiltin(specifier)) builtins.push(\`\${specifier} by \${context.parentURL}\`)
-          return next(specifier, context)
+          const resolved = next(specifier, context)
+          loaded.add(resolved.url)
+          return resolved
         }
       })
-      await import(${JSON.stringify(specifier)})
-      console.log(JSON.stringify(builtins))`
+      for (const specifier of ${JSON.stringify(specifiers)}) await import(specifier)
+      console.log(JSON.stringify([...loaded]))`
     )
-    assert.deepStrictEqual(JSON.parse(await execute(folder, process.execPath, file)), [])
-  })
+    return JSON.parse(await execute(folder, process.execPath, file))
+  }
 })

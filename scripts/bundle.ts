@@ -1,0 +1,42 @@
+/**
+ * Makes the JavaScript of the published packages: `node scripts/bundle.ts [package …]`, all of them by default. The
+ * declarations beside it are made by `tsc`.
+ *
+ * Each public module stays a file, and so does what several of them share: the fewest files with which a module loads
+ * nothing that it does not need. Node takes half a millisecond to find and load a file, so that a server made of sixty
+ * small ones starts by a tenth later.
+ */
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { rolldown } from "rolldown"
+import { publicModules, publicPackages } from "./publicModules.ts"
+
+const root = Path.resolve(import.meta.dirname, "..")
+
+/** What is imported by a name, not by a path. */
+const others = /^[^./]/
+
+const bundle = async (name: string): Promise<void> => {
+  const folder = Path.join(root, "packages", name)
+  const dist = Path.join(folder, "dist")
+  for (const file of Fs.globSync("**/*.{js,js.map}", { cwd: dist })) Fs.rmSync(Path.join(dist, file))
+
+  const modules = publicModules(root).filter((module) => module.package === name)
+  const build = await rolldown({
+    input: Object.fromEntries(modules.map((module) => [module.name, Path.join(root, module.file)])),
+    external: others,
+    platform: "neutral"
+  })
+  try {
+    await build.write({ dir: dist, sourcemap: true, chunkFileNames: "internal/[name].js" })
+  } finally {
+    await build.close()
+  }
+
+  // names each of them; bundled with them, it would be made of objects with a getter for each export
+  const index = Fs.readFileSync(Path.join(folder, "src/index.ts"), "utf8")
+  Fs.writeFileSync(Path.join(dist, "index.js"), index.replaceAll(".ts\"", ".js\""))
+}
+
+const names = process.argv.length > 2 ? process.argv.slice(2) : publicPackages
+for (const name of names) await bundle(name)
