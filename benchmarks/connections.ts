@@ -105,7 +105,7 @@ export const idle: Benchmark = {
   run: async (settings) => {
     const requested = await memory({ ...http, ...go }, "http", settings)
     const waiting = await memory(
-      { bare: tcp("bare"), "a fiber": tcp("fiber"), effect: tcp("effect"), ours: tcp("ours") },
+      { bare: tcp("bare"), "a fiber": tcp("fiber"), effect: tcp("effect"), ours: tcp("pulling") },
       "tcp",
       settings
     )

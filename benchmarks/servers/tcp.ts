@@ -5,13 +5,14 @@
  * writes back what it reads; `sink` reads to the end and says then how much it
  * was; `source` is told how many bytes to send.
  */
-import type { Connection } from "@effect-listener/core/Connection"
+import * as Connection from "@effect-listener/core/Connection"
 import * as Listener from "@effect-listener/core/Listener"
 import * as NodeTcp from "@effect-listener/node/NodeTcp"
 import * as NodeSocketServer from "@effect/platform-node/NodeSocketServer"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import * as NetAddress from "effect/net/NetAddress"
+import type * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import * as Net from "node:net"
 import { announce, answerAlso } from "../support/childServer.ts"
@@ -148,6 +149,33 @@ const leastSocket = (socket: Net.Socket): Socket.Socket => {
   })
 }
 
+type Handler = (connection: Connection.Connection) => Effect.Effect<unknown, Socket.SocketError, Scope.Scope>
+
+const pulling = (what: What): Handler => {
+  const handler = effectHandlers[what]
+  return (connection) => handler(connection.socket)
+}
+
+/** What `echoSocket` does. */
+const echoEach: Handler = Effect.fnUntraced(function*(connection) {
+  const { write } = yield* connection.socket.writer
+  return yield* Connection.runForEach(connection, write)
+})
+
+const serveOurs = (handler: Handler): void => {
+  const program = Effect.gen(function*() {
+    const listener = yield* Listener.listen(NodeTcp.transport({ host, port: 0, backlog: 4096 }))
+    announce(portOf(yield* listener.address))
+    answerAlso({
+      listing: perConnection(Effect.map(listener.connections, (all) => all.length)),
+      counting: perConnection(Effect.map(listener.dryRun, ({ active, idle, queued }) => active + idle + queued)),
+      scrape: timed(Metric.snapshot)
+    })
+    yield* Listener.serve(listener, handler, { idle: "pull" })
+  })
+  Effect.runFork(Effect.scoped(program))
+}
+
 const servers: Record<string, (what: What) => void> = {
   bare: (what) => {
     const server = Net.createServer({ noDelay: true, allowHalfOpen: what === "sink" }, bareHandlers[what])
@@ -169,20 +197,9 @@ const servers: Record<string, (what: What) => void> = {
     })
     Effect.runFork(Effect.scoped(program))
   },
-  ours: (what) => {
-    const program = Effect.gen(function*() {
-      const listener = yield* Listener.listen(NodeTcp.transport({ host, port: 0, backlog: 4096 }))
-      announce(portOf(yield* listener.address))
-      const handler = effectHandlers[what]
-      answerAlso({
-        listing: perConnection(Effect.map(listener.connections, (all) => all.length)),
-        counting: perConnection(Effect.map(listener.dryRun, ({ active, idle, queued }) => active + idle + queued)),
-        scrape: timed(Metric.snapshot)
-      })
-      yield* Listener.serve(listener, (connection: Connection) => handler(connection.socket), { idle: "pull" })
-    })
-    Effect.runFork(Effect.scoped(program))
-  }
+  ours: (what) => serveOurs(what === "echo" ? echoEach : pulling(what)),
+  /** Ours, with a loop that pulls where `ours` is given each message. */
+  pulling: (what) => serveOurs(pulling(what))
 }
 
 const [who, what] = process.argv.slice(2)

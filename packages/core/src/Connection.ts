@@ -19,6 +19,8 @@ import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import type * as Tracer from "effect/Tracer"
 import type { ConnectionInfo, ConnectionPhase } from "./DrainReport.ts"
+import type { ConnectionImpl } from "./internal/connection.ts"
+import * as internal from "./internal/forEach.ts"
 import type { LingerOptions, TransportConnection } from "./Transport.ts"
 
 /**
@@ -103,6 +105,58 @@ export const CurrentConnection: Context.Reference<Option.Option<Connection>> = C
   "@effect-listener/core/Connection/CurrentConnection",
   { defaultValue: () => Option.none<Connection>() }
 )
+
+/**
+ * Gives each chunk that a client sends to `handle`, one after another, until
+ * the client, the drain or a failure ends it: the loop of a handler that pulls
+ * and handles, at the cost of a call.
+ *
+ * **Details**
+ *
+ * - The next chunk is taken when the effect of the one before it has ended, and
+ *   nothing is read meanwhile. With `idle: "pull"` the connection is idle
+ *   between chunks.
+ * - Fails as a pull does: with a `SocketCloseError` of code 1000 when the client
+ *   has ended, of 1001 when the drain has. A handler that ends with either ended
+ *   normally.
+ * - Interruption, and the end of the handler, interrupt what handles a chunk and
+ *   wait for it.
+ *
+ * **Example** (An echo server)
+ *
+ * ```ts
+ * import { Connection, Listener } from "@effect-listener/core"
+ * import { MemoryTransport } from "@effect-listener/testing"
+ * import { Effect } from "effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const memory = yield* MemoryTransport.make()
+ *   const listener = yield* Listener.listen(memory)
+ *   const echo = Effect.fnUntraced(function*(connection: Connection.Connection) {
+ *     const { write } = yield* connection.socket.writer
+ *     return yield* Connection.runForEach(connection, write)
+ *   })
+ *   yield* Effect.forkScoped(Listener.serve(listener, echo, { idle: "pull" }))
+ *
+ *   const client = yield* memory.connect
+ *   yield* client.write("hello")
+ *   yield* client.end
+ *   console.log(yield* client.readAllText) // => hello
+ * })
+ *
+ * await Effect.runPromise(Effect.scoped(program))
+ * ```
+ *
+ * @stability experimental
+ * @category running
+ * @since 0.1.0
+ */
+export const runForEach = <E, R>(
+  connection: Connection,
+  handle: (chunk: Uint8Array | string) => Effect.Effect<unknown, E, R>
+): Effect.Effect<never, E | Socket.SocketError, R> =>
+  // connections are only ever made by listeners
+  internal.runForEach(connection as ConnectionImpl, handle)
 
 /**
  * How a protocol that works by callbacks, without a fiber a connection, takes

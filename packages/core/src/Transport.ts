@@ -144,6 +144,59 @@ export interface PullWatcher {
 }
 
 /**
+ * A reader that can also give what comes by a call, so that no fiber has to
+ * wait and be resumed for each chunk: `Connection.runForEach` looks for it.
+ * For readers whose transport has `watchPulls`.
+ *
+ * **Details**
+ *
+ * `receive` is a pull that is repeated, in line with other pulls: where a pull
+ * would wait, succeed or fail, the receiver waits, is given a chunk, or ends. A
+ * receiver that waits is counted as a pull that waits.
+ *
+ * @stability experimental
+ * @category models
+ * @since 0.1.0
+ */
+export interface ReceivingReader extends Socket.Reader {
+  readonly receive: (receiver: Receiver) => Receiving
+}
+
+/**
+ * Who is given what comes, see `ReceivingReader`.
+ *
+ * **Details**
+ *
+ * - `chunk`: takes a chunk, and answers whether it waits for the next one.
+ * - `end`: what a pull would have failed with. Called at most once, and last.
+ *
+ * @stability experimental
+ * @category models
+ * @since 0.1.0
+ */
+export interface Receiver {
+  readonly chunk: (chunk: Uint8Array | string) => boolean
+  readonly end: (error: Socket.SocketError) => void
+}
+
+/**
+ * What a receiver says to its reader, see `ReceivingReader`.
+ *
+ * **Details**
+ *
+ * - `next`: it waits for the next chunk, after one at which it did not.
+ * - `stop`: it takes no more; it is not called any more, and nothing is lost.
+ *
+ * @stability experimental
+ * @category models
+ * @since 0.1.0
+ */
+export interface Receiving {
+  readonly next: () => void
+  readonly stop: () => void
+}
+
+/**
  * How long a goodbye waits for the peer to end its side: until `idle` passes
  * without a byte, until `total` has passed, or until `bytes` were discarded.
  *

@@ -1,3 +1,4 @@
+import * as Connection from "@effect-listener/core/Connection"
 import * as Listener from "@effect-listener/core/Listener"
 import * as NodeTcp from "@effect-listener/node/NodeTcp"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
@@ -8,6 +9,7 @@ import * as Metric from "effect/Metric"
 import * as NetAddress from "effect/net/NetAddress"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as AsyncHooks from "node:async_hooks"
 import * as Http from "node:http"
 import * as Net from "node:net"
 import * as Tls from "node:tls"
@@ -141,6 +143,74 @@ describe("what is done for one connection", () => {
       // the last ones may still be held by what the engine has not dropped
       yield* until("collected", () => kept() <= 5)
     })))
+})
+
+describe("what is done for one message", () => {
+  /** So many messages on one connection, each after the answer to the one before it. */
+  const messages = (to: Net.NetConnectOpts, count: number): Effect.Effect<void> =>
+    oneByOne(1, () => {
+      let left = count
+      const socket = Net.connect(to, () => socket.write("hello"))
+      return socket.on("data", () => {
+        if (--left > 0) socket.write("hello")
+        else socket.end()
+      })
+    })
+
+  /** How often fibers were suspended: each time, Effect keeps its caller's context in a resource. */
+  const suspensions = Effect.gen(function*() {
+    let count = 0
+    const hook = AsyncHooks.createHook({
+      init: (_id, type) => {
+        if (type === "effect/Fiber") count++
+      }
+    })
+    yield* Effect.acquireRelease(Effect.sync(() => hook.enable()), () => Effect.sync(() => hook.disable()))
+    return <E>(effect: Effect.Effect<unknown, E>) =>
+      Effect.suspend(() => {
+        count = 0
+        return Effect.map(effect, () => count)
+      })
+  })
+
+  const handlers = {
+    runForEach: Effect.fnUntraced(function*(connection: Connection.Connection) {
+      const { write } = yield* connection.socket.writer
+      return yield* Connection.runForEach(connection, write)
+    }),
+    pull: Effect.fnUntraced(function*({ socket }: Connection.Connection) {
+      const { pull } = yield* socket.reader
+      const { writeAll } = yield* socket.writer
+      while (true) yield* writeAll(yield* pull)
+    })
+  }
+
+  it.live.each(
+    [
+      { how: "runForEach", fibers: 1, suspended: 0 },
+      { how: "pull", fibers: 0, suspended: 1 }
+    ] as const
+  )(
+    "by $how: $fibers fibers, suspended $suspended times",
+    ({ fibers, how, suspended }) =>
+      Effect.scoped(Effect.gen(function*() {
+        const { counted, of } = yield* counting
+        const to = yield* counted(quiet(Effect.gen(function*() {
+          const listener = yield* Listener.listen(tcp)
+          yield* start(Listener.serve(listener, handlers[how], { idle: "pull" }))
+          return yield* target(listener)
+        })))
+        const suspensionsOf = yield* suspensions
+        yield* messages(to, 20)
+        const few = yield* of(messages(to, 100))
+        const many = yield* of(messages(to, 300))
+        // what a connection costs is in both
+        assert.isAtMost(Math.abs((many.fibers - few.fibers) / 200 - fibers), 0.05)
+        for (const what of ["listeners", "timers", "steps"] as const) assert.strictEqual(many[what], few[what], what)
+        const [once, thrice] = [yield* suspensionsOf(messages(to, 100)), yield* suspensionsOf(messages(to, 300))]
+        assert.isAtMost(Math.abs((thrice - once) / 200 - suspended), 0.05)
+      }))
+  )
 })
 
 describe("what is done for one request", () => {

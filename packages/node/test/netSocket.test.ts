@@ -1,4 +1,4 @@
-import type { BoundTransport } from "@effect-listener/core/Transport"
+import type { BoundTransport, Receiving, ReceivingReader, TransportConnection } from "@effect-listener/core/Transport"
 import * as NodeTcp from "@effect-listener/node/NodeTcp"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Scope } from "effect"
@@ -226,6 +226,99 @@ describe("netSocket", () => {
         connection.endReading(closeError(1001, "draining"))
         yield* Fiber.join(failed)
         assert.deepStrictEqual(told, [1, 0, "one", 1, 0, "two", 1, 0, 1, 0])
+      }))
+  })
+
+  describe("receive", () => {
+    /** A receiver that notes what it is told, and does this with a chunk. */
+    const receiving = Effect.fnUntraced(
+      function*(onChunk: (receiving: Receiving, connection: TransportConnection) => boolean) {
+        const { connection, peer } = yield* pair()
+        const told: Array<number | string> = []
+        connection.watchPulls!({ pulls: (waiting) => told.push(waiting) })
+        const scope = yield* Scope.make()
+        const reader = yield* Scope.provide(connection.socket.reader, scope)
+        assert.isTrue("receive" in reader)
+        const { receive } = reader as ReceivingReader
+        const given: Receiving = receive.call(reader, {
+          chunk: (chunk) => {
+            told.push(Buffer.from(chunk).toString())
+            return onChunk(given, connection)
+          },
+          end: (error) => told.push(nameOf(error))
+        })
+        const untilTold = (last: number | string) => eventually(`told ${last}`, () => told.at(-1) === last)
+        return { connection, given, peer, reader, scope, told, untilTold } as const
+      }
+    )
+
+    it.live("gives one chunk after another, until the peer ends", () =>
+      Effect.gen(function*() {
+        const { peer, told, untilTold } = yield* receiving(() => true)
+        yield* peer.send("one")
+        yield* eventually("one is given", () => told.includes("one"))
+        yield* peer.send("two")
+        yield* eventually("two is given", () => told.includes("two"))
+        yield* peer.end
+        yield* untilTold("1000")
+        assert.deepStrictEqual(told, [1, 0, "one", 1, 0, "two", 1, 0, "1000"])
+      }))
+
+    it.live("gives none to who does not wait, and then what has come", () =>
+      Effect.gen(function*() {
+        const { connection, given, peer, told, untilTold } = yield* receiving(() => false)
+        yield* peer.send("one")
+        yield* untilTold("one")
+        yield* peer.send("two")
+        yield* eventually("two is here", () => connection.bytesIn?.() === 6)
+        assert.deepStrictEqual(told, [1, 0, "one"])
+        given.next()
+        assert.deepStrictEqual(told, [1, 0, "one", 1, 0, "two"])
+      }))
+
+    it.live("gives none to who has stopped: it is the next one's", () =>
+      Effect.gen(function*() {
+        const { given, peer, reader, told } = yield* receiving(() => true)
+        given.stop()
+        yield* peer.send("one")
+        assert.strictEqual(textOf(yield* reader.pull), "one")
+        given.next()
+        assert.deepStrictEqual(told, [1, 0, 1, 0])
+      }))
+
+    it.live("gives none to who stops while it is given one", () =>
+      Effect.gen(function*() {
+        const { peer, reader, told, untilTold } = yield* receiving((given) => {
+          given.stop()
+          return true
+        })
+        yield* peer.send("one")
+        yield* untilTold("one")
+        yield* peer.send("two")
+        assert.strictEqual(textOf(yield* reader.pull), "two")
+        assert.deepStrictEqual(told, [1, 0, "one", 1, 0])
+      }))
+
+    it.live("ends when reading is ended, also while a chunk is given", () =>
+      Effect.gen(function*() {
+        for (const waits of [true, false]) {
+          const { given, peer, told, untilTold } = yield* receiving((_given, connection) => {
+            assert.isTrue(connection.endReading(closeError(1001, "draining")))
+            return waits
+          })
+          yield* peer.send("one")
+          yield* eventually("one is given", () => told.includes("one"))
+          if (!waits) given.next()
+          yield* untilTold("1001 draining")
+          assert.deepStrictEqual(told, [1, 0, "one", "1001 draining"])
+        }
+      }))
+
+    it.live("ends with its reader", () =>
+      Effect.gen(function*() {
+        const { scope, told } = yield* receiving(() => true)
+        yield* Scope.close(scope, Exit.void)
+        assert.deepStrictEqual(told, [1, 0, "1006"])
       }))
   })
 

@@ -81,6 +81,8 @@ export class ConnectionImpl implements Connection, PullWatcher {
   step: "Queued" | "Handshake" | "Serving" | "Goodbye" | "Detached" | "Ended" = "Queued"
   /** The fiber whose `close` must not wait for this connection: its handler's, or the one that accepted it. */
   fiber: Fiber.Fiber<unknown, unknown> | undefined
+  /** The fiber that handles a chunk of it, where each has one. */
+  chunkFiber: Fiber.Fiber<unknown, unknown> | undefined
   /** Its fiber is its handler's own, the listener's to interrupt. */
   handled = false
   /** Present on connections that a protocol drives by callbacks, without a fiber. */
@@ -344,7 +346,7 @@ export class ConnectionImpl implements Connection, PullWatcher {
 
   /** Whether a close this fiber asks for must not wait for the connection. */
   servedBy(fiber: Fiber.Fiber<unknown, unknown>): boolean {
-    return this.fiber === fiber || this.driver?.runs?.(fiber) === true
+    return this.fiber === fiber || this.chunkFiber === fiber || this.driver?.runs?.(fiber) === true
   }
 
   /** Gives back what the connection held of its life: its timer and its open exchanges. */

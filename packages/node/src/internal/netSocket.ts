@@ -2,7 +2,14 @@
  * A `net.Socket` as a `TransportConnection`: reader, writer, endReading,
  * settled, bytes, goodbye and destroy.
  */
-import type { LingerOptions, PullWatcher, TransportConnection } from "@effect-listener/core/Transport"
+import type {
+  LingerOptions,
+  PullWatcher,
+  Receiver,
+  Receiving,
+  ReceivingReader,
+  TransportConnection
+} from "@effect-listener/core/Transport"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as NetAddress from "effect/net/NetAddress"
@@ -109,10 +116,15 @@ function onFinish(this: OwnedSocket): void {
   this[connectionOf]?.finished()
 }
 
-/** A pull that waits. */
+/** A pull or a receiver that waits. */
 interface Waiting {
   readonly reader: NetReader
-  readonly resume: (pull: Socket.Reader["pull"]) => void
+  /** Takes a chunk that has come, and answers whether it did. */
+  readonly take: (chunk: Uint8Array) => boolean
+  /** Takes what is buffered, unless another was faster. */
+  readonly takeBuffered: () => void
+  /** There may be nothing to wait for any more. */
+  readonly look: () => void
 }
 
 /**
@@ -133,12 +145,14 @@ export class NetConnection implements TransportConnection {
   readonly netSocket: Net.Socket
   private readonly options: NetConnectionOptions
   /** With which error every pull fails from now on. */
-  private readError: Socket.SocketError | undefined
+  readError: Socket.SocketError | undefined
   private reading = false
-  private pulls: Array<Waiting> = []
+  /** Who waits, in line: one field, because there is hardly ever a second. */
+  private first: Waiting | undefined
+  private later: Array<Waiting> | undefined
   private watcher: PullWatcher | undefined
   /** A chunk on its way from the socket to the pull that is being woken for it. */
-  private arrived: Uint8Array | undefined
+  arrived: Uint8Array | undefined
   /** The socket gives a chunk to `take`. */
   private taking = false
   /** What the connection is told while it ends. */
@@ -264,32 +278,25 @@ export class NetConnection implements TransportConnection {
   }
 
   private told(): void {
-    this.watcher?.pulls(this.pulls.length)
+    this.watcher?.pulls(this.first === undefined ? 0 : this.later === undefined ? 1 : 1 + this.later.length)
   }
 
   waitForInput(waiting: Waiting): void {
-    this.pulls.push(waiting)
+    if (this.first === undefined) this.first = waiting
+    else (this.later ??= []).push(waiting)
     this.told()
     if (this.buffered) this.readable()
-    else if (this.pulls.length > 0 && this.netSocket.readableFlowing !== true) this.netSocket.resume()
+    else if (this.first !== undefined && this.netSocket.readableFlowing !== true) this.netSocket.resume()
   }
 
   /** A waiting pull was interrupted; it may have been woken for bytes that are now the next one's. */
   stopWaiting(waiting: Waiting): void {
-    const index = this.pulls.indexOf(waiting)
-    if (index >= 0) {
-      this.pulls.splice(index, 1)
-      this.told()
-    }
+    if (this.removeWaiting((one) => one === waiting).length > 0) this.told()
     this.readable()
   }
 
   wakeReader(reader: NetReader): void {
-    const own = this.pulls.filter((waiting) => waiting.reader === reader)
-    if (own.length === 0) return
-    this.pulls = this.pulls.filter((waiting) => waiting.reader !== reader)
-    this.told()
-    for (const { resume } of own) resume(reader.pull)
+    this.lookAgain((waiting) => waiting.reader === reader)
   }
 
   endReading(error: Socket.SocketError, owed = Infinity): boolean {
@@ -306,11 +313,23 @@ export class NetConnection implements TransportConnection {
   }
 
   private wakePulls(): void {
-    const pulls = this.pulls
-    if (pulls.length === 0) return
-    this.pulls = []
+    if (this.first !== undefined) this.lookAgain(() => true)
+  }
+
+  private lookAgain(which: (waiting: Waiting) => boolean): void {
+    const woken = this.removeWaiting(which)
+    if (woken.length === 0) return
     this.told()
-    for (const { reader, resume } of pulls) resume(reader.pull)
+    for (const waiting of woken) waiting.look()
+  }
+
+  private removeWaiting(which: (waiting: Waiting) => boolean): Array<Waiting> {
+    if (this.first === undefined) return []
+    const all = [this.first, ...this.later ?? []]
+    const [first, ...later] = all.filter((waiting) => !which(waiting))
+    this.first = first
+    this.later = later
+    return all.filter(which)
   }
 
   // --- writing ---------------------------------------------------------------------------------------------------
@@ -356,26 +375,29 @@ export class NetConnection implements TransportConnection {
   received(chunk: Uint8Array): void {
     if (this.taking) return
     if (this.farewell !== undefined) return this.farewell.received(chunk)
-    const waiting = this.pulls.shift()
+    const waiting = this.firstWaiting()
     if (waiting !== undefined) {
-      this.arrived = chunk
       this.told()
-      waiting.resume(waiting.reader.take)
-      if (this.arrived === undefined) return
-      this.arrived = undefined
+      if (waiting.take(chunk)) return
     }
     // nobody took it
     this.netSocket.pause()
     this.netSocket.unshift(chunk)
   }
 
+  private firstWaiting(): Waiting | undefined {
+    const { first } = this
+    this.first = this.later?.shift()
+    return first
+  }
+
   /** Gives what is buffered to a pull that waits. */
   private readable(): void {
     if (!this.buffered) return
-    const waiting = this.pulls.shift()
+    const waiting = this.firstWaiting()
     if (waiting === undefined) return
     this.told()
-    waiting.resume(waiting.reader.take)
+    waiting.takeBuffered()
   }
 
   peerEnded(): void {
@@ -454,11 +476,11 @@ export class NetConnection implements TransportConnection {
  * touches nothing else: what was not taken is there for the next reader, and
  * the writer goes on.
  */
-class NetReader implements Socket.Reader {
+class NetReader implements ReceivingReader {
   readonly pull: Socket.Reader["pull"]
   readonly upgrade: Socket.Reader["upgrade"] = Socket.SocketUpgradeError.unsupported
   private closed = false
-  private readonly connection: NetConnection
+  readonly connection: NetConnection
 
   /** `pull` when there is something to take. */
   readonly take: Socket.Reader["pull"]
@@ -470,15 +492,26 @@ class NetReader implements Socket.Reader {
       return chunk === undefined ? undefined : [chunk] as const
     }, () => this.pull)
     this.pull = Effect.callback((resume) => {
-      if (this.closed) return resume(Effect.fail(notOpen()))
-      // it may find that the peer has ended
-      connection.startReading()
-      const { failure } = connection
+      const { failure } = this
       if (failure !== undefined) return resume(Effect.fail(failure))
-      const waiting: Waiting = { reader: this, resume }
+      const waiting = new NetPull(this, resume)
       connection.waitForInput(waiting)
       return Effect.sync(() => connection.stopWaiting(waiting))
     })
+  }
+
+  /** Why a pull must fail now. */
+  get failure(): Socket.SocketError | undefined {
+    if (this.closed) return notOpen()
+    // it may find that the peer has ended
+    this.connection.startReading()
+    return this.connection.failure
+  }
+
+  receive(receiver: Receiver): Receiving {
+    const receiving = new NetReceiving(this, receiver)
+    receiving.next()
+    return receiving
   }
 
   release(): void {
@@ -487,10 +520,78 @@ class NetReader implements Socket.Reader {
   }
 }
 
+class NetPull implements Waiting {
+  readonly reader: NetReader
+  private readonly resume: (pull: Socket.Reader["pull"]) => void
+
+  constructor(reader: NetReader, resume: (pull: Socket.Reader["pull"]) => void) {
+    this.reader = reader
+    this.resume = resume
+  }
+
+  take(chunk: Uint8Array): boolean {
+    const { connection } = this.reader
+    connection.arrived = chunk
+    this.takeBuffered()
+    const taken = connection.arrived === undefined
+    connection.arrived = undefined
+    return taken
+  }
+  takeBuffered(): void {
+    this.resume(this.reader.take)
+  }
+  look(): void {
+    this.resume(this.reader.pull)
+  }
+}
+
+class NetReceiving implements Waiting, Receiving {
+  readonly reader: NetReader
+  private readonly receiver: Receiver
+  private stopped = false
+
+  constructor(reader: NetReader, receiver: Receiver) {
+    this.reader = reader
+    this.receiver = receiver
+  }
+
+  take(chunk: Uint8Array): boolean {
+    const { connection } = this.reader
+    // whatever else has ended it meanwhile is an event to come
+    if (this.receiver.chunk(chunk) && !this.stopped) {
+      if (connection.readError === undefined) connection.waitForInput(this)
+      else this.look()
+    }
+    return true
+  }
+  takeBuffered(): void {
+    const chunk = this.reader.connection.take()
+    if (chunk === undefined) this.look()
+    else this.take(chunk)
+  }
+  look(): void {
+    const { failure } = this.reader
+    if (failure === undefined) return this.reader.connection.waitForInput(this)
+    this.stopped = true
+    this.receiver.end(failure)
+  }
+
+  next(): void {
+    if (!this.stopped) this.look()
+  }
+  stop(): void {
+    this.stopped = true
+    this.reader.connection.stopWaiting(this)
+  }
+}
+
 /** One acquisition of a connection's writer. Releasing it ends the writing side. */
 class NetWriter implements Socket.Writer {
   readonly write: Socket.Writer["write"] = (chunk) =>
-    Effect.suspend(() => Socket.isCloseEvent(chunk) ? this.close(chunk) : this.send(chunk))
+    // a Uint8Array is slow to ask whether it has a property
+    Effect.suspend(() =>
+      chunk instanceof Uint8Array || !Socket.isCloseEvent(chunk) ? this.send(chunk) : this.close(chunk)
+    )
   readonly writeAll: Socket.Writer["writeAll"] = (chunks) =>
     Effect.suspend(() => chunks.length === 1 ? this.send(chunks[0]) : this.sendAll(chunks))
   private readonly connection: NetConnection
