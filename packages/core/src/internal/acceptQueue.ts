@@ -120,7 +120,7 @@ export class AcceptQueue {
    * settled before each take, and the outermost call goes on.
    */
   match(): void {
-    if (this.matching) return
+    if (this.matching || this.queued.size === 0) return
     this.matching = true
     try {
       while (this.queued.size > 0 && this.takers.size > 0) {

@@ -70,7 +70,7 @@ export class Limits {
   }
 
   leave(connection: ConnectionImpl): void {
-    this.remotes.remove(connection)
+    if (connection.counted) this.remotes.remove(connection)
   }
 
   /** Until when the next in line has to wait, if it has to; `Infinity` where one has to end first. */

@@ -308,7 +308,7 @@ export class ListenerImpl implements Listener, Counted {
     this.faultReason = reason
     this.step("fault")
     this.life.stopAccepting()
-    this.failAccepts(this.faulted("accept"))
+    this.failAccepts(() => this.faulted("accept"))
     Deferred.doneUnsafe(this.served, Exit.fail(this.faulted("accept")))
     this.log("Error", "fault", formatError(reason), { code: reason.code ?? "unknown" })
   }
@@ -379,8 +379,12 @@ export class ListenerImpl implements Listener, Counted {
     Effect.fail(this.current === "Faulted" ? this.faulted("accept") : new OperationAborted(this.at("accept")))
   )
 
-  private failAccepts(error: OperationAborted | ListenerFaulted): void {
-    for (const taker of this.life.queue.removeWaiting()) taker.fail?.(error)
+  private failAccepts(make: () => OperationAborted | ListenerFaulted): void {
+    const waiting = this.life.queue.removeWaiting()
+    if (waiting.length === 0) return
+    // the first error of a program takes milliseconds to make, and as a rule nobody accepts
+    const error = make()
+    for (const taker of waiting) taker.fail?.(error)
   }
 
   // --- serving ---------------------------------------------------------------------------------------------------
@@ -476,7 +480,7 @@ export class ListenerImpl implements Listener, Counted {
       closing: () => this.step("close"),
       stop: binding === undefined || binding.released !== undefined ? Effect.void : binding.bound.stop,
       release: binding === undefined ? Effect.void : this.release(binding),
-      failAccepts: () => this.failAccepts(new OperationAborted(this.at("accept"))),
+      failAccepts: () => this.failAccepts(() => new OperationAborted(this.at("accept"))),
       onProgress: (progress) => {
         this.lastProgress = progress
         this.drainProgress.publish(progress)
@@ -594,7 +598,7 @@ export class ListenerImpl implements Listener, Counted {
     this.faultReason = "Aborted"
     this.life.stopAccepting()
     if (this.binding !== undefined) this.runFork(this.release(this.binding))
-    this.failAccepts(new OperationAborted(this.at("accept")))
+    this.failAccepts(() => new OperationAborted(this.at("accept")))
     this.life.cutAll()
     Deferred.doneUnsafe(this.served, Exit.fail(this.faulted("accept")))
     this.drain?.escalate()

@@ -411,7 +411,8 @@ export class NetConnection implements TransportConnection {
   }
 
   released(): void {
-    this.failReads(notOpen())
+    // a pull finds that the socket is destroyed; who does not pull needs no error
+    this.wakePulls()
     this.room()
     this.farewell?.closed()
   }
