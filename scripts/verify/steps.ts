@@ -38,9 +38,10 @@ export const checks: ReadonlyArray<ReadonlyArray<Step>> = [
     { name: "knip", commands: [["knip"]], timeout: minutes(3) },
     {
       name: "publint",
-      commands: publicPackages.map((name) =>
-        ["publint", "run", `packages/${name}`, "--pack", "pnpm", "--strict"] as const
-      ),
+      commands: [
+        ["node", "scripts/bundle.ts"],
+        ...publicPackages.map((name) => ["publint", "run", `packages/${name}`, "--pack", "pnpm", "--strict"] as const)
+      ],
       timeout: minutes(3)
     }
   ]

@@ -119,8 +119,9 @@ export const CurrentConnection: Context.Reference<Option.Option<Connection>> = C
  * - Fails as a pull does: with a `SocketCloseError` of code 1000 when the client
  *   has ended, of 1001 when the drain has. A handler that ends with either ended
  *   normally.
- * - Interruption, and the end of the handler, interrupt what handles a chunk and
- *   wait for it.
+ * - The effect of a chunk runs in a fiber of its own, with the context of the
+ *   loop: what it forks ends with it, unless it is forked into a scope.
+ *   Interruption interrupts it, and waits for it.
  *
  * **Example** (An echo server)
  *

@@ -169,6 +169,23 @@ describe.each(ways)("runForEach, $way", ({ kind }) => {
       assert.deepStrictEqual(yield* client.rest, { lines: [], ending: "FIN" })
     }))
 
+  it.live("ends with a chunk what was forked to handle it", () =>
+    Effect.gen(function*() {
+      const seen: Array<string> = []
+      const forked = Effect.ensuring(Effect.never, Effect.andThen(turn, Effect.sync(() => void seen.push("released"))))
+      const { listener } = yield* serve(kind, (line, write) =>
+        Effect.gen(function*() {
+          seen.push(line.trim())
+          yield* Effect.forkChild(forked, { startImmediately: true })
+          yield* write(line)
+        }))
+      const client = yield* connect(listener)
+      assert.strictEqual(yield* ask(client, "one"), "one")
+      assert.strictEqual(yield* ask(client, "two"), "two")
+      yield* until("both are released", () => seen.length === 4)
+      assert.deepStrictEqual(seen, ["one", "released", "two", "released"])
+    }))
+
   it.live("leaves what it has not taken to the next reader", () =>
     Effect.gen(function*() {
       const listener = yield* listen(kind)

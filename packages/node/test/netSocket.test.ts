@@ -314,11 +314,19 @@ describe("netSocket", () => {
         }
       }))
 
-    it.live("ends with its reader", () =>
+    it.live("ends with its reader, also while a chunk is given", () =>
       Effect.gen(function*() {
-        const { scope, told } = yield* receiving(() => true)
-        yield* Scope.close(scope, Exit.void)
-        assert.deepStrictEqual(told, [1, 0, "1006"])
+        const waiting = yield* receiving(() => true)
+        yield* Scope.close(waiting.scope, Exit.void)
+        assert.deepStrictEqual(waiting.told, [1, 0, "1006"])
+
+        const { peer, scope, told, untilTold } = yield* receiving(() => {
+          Effect.runSync(Scope.close(scope, Exit.void))
+          return true
+        })
+        yield* peer.send("one")
+        yield* untilTold("1006")
+        assert.deepStrictEqual(told, [1, 0, "one", "1006"])
       }))
   })
 

@@ -480,7 +480,7 @@ export class NetConnection implements TransportConnection {
 class NetReader implements ReceivingReader {
   readonly pull: Socket.Reader["pull"]
   readonly upgrade: Socket.Reader["upgrade"] = Socket.SocketUpgradeError.unsupported
-  private closed = false
+  closed = false
   readonly connection: NetConnection
 
   /** `pull` when there is something to take. */
@@ -560,7 +560,7 @@ class NetReceiving implements Waiting, Receiving {
     const { connection } = this.reader
     // whatever else has ended it meanwhile is an event to come
     if (this.receiver.chunk(chunk) && !this.stopped) {
-      if (connection.readError === undefined) connection.waitForInput(this)
+      if (connection.readError === undefined && !this.reader.closed) connection.waitForInput(this)
       else this.look()
     }
     return true
