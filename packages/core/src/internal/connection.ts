@@ -34,6 +34,10 @@ export interface ConnectionHost {
   readonly linger: () => LingerOptions
 }
 
+export interface ChunkHandler {
+  readonly running: Fiber.Fiber<unknown, unknown> | undefined
+}
+
 interface Exchange {
   readonly label: string
   readonly since: number
@@ -81,8 +85,8 @@ export class ConnectionImpl implements Connection, PullWatcher {
   step: "Queued" | "Handshake" | "Serving" | "Goodbye" | "Detached" | "Ended" = "Queued"
   /** The fiber whose `close` must not wait for this connection: its handler's, or the one that accepted it. */
   fiber: Fiber.Fiber<unknown, unknown> | undefined
-  /** The fiber that handles a chunk of it, where each has one. */
-  chunkFiber: Fiber.Fiber<unknown, unknown> | undefined
+  /** Who handles its chunks, where each has a fiber of its own. */
+  chunks: ChunkHandler | undefined
   /** Its fiber is its handler's own, the listener's to interrupt. */
   handled = false
   /** Present on connections that a protocol drives by callbacks, without a fiber. */
@@ -346,7 +350,7 @@ export class ConnectionImpl implements Connection, PullWatcher {
 
   /** Whether a close this fiber asks for must not wait for the connection. */
   servedBy(fiber: Fiber.Fiber<unknown, unknown>): boolean {
-    return this.fiber === fiber || this.chunkFiber === fiber || this.driver?.runs?.(fiber) === true
+    return this.fiber === fiber || this.chunks?.running === fiber || this.driver?.runs?.(fiber) === true
   }
 
   /** Gives back what the connection held of its life: its timer and its open exchanges. */

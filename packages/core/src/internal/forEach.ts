@@ -5,7 +5,7 @@ import * as Fiber from "effect/Fiber"
 import * as Predicate from "effect/Predicate"
 import type * as Socket from "effect/socket/Socket"
 import type { ReceivingReader } from "../Transport.ts"
-import type { ConnectionImpl } from "./connection.ts"
+import type { ChunkHandler, ConnectionImpl } from "./connection.ts"
 
 type Handle<E, R> = (chunk: Uint8Array | string) => Effect.Effect<unknown, E, R>
 
@@ -27,14 +27,13 @@ export const runForEach = <E, R>(
 const isReceiving = (reader: Socket.Reader): reader is ReceivingReader => Predicate.hasProperty(reader, "receive")
 
 /** Each is handled in a fiber of its own. */
-class Chunks<E, R> {
-  private readonly connection: ConnectionImpl
+class Chunks<E, R> implements ChunkHandler {
   private readonly handle: Handle<E, R>
   private readonly runFork: (effect: Effect.Effect<unknown, E, R>) => Fiber.Fiber<unknown, E>
-  private running: Fiber.Fiber<unknown, unknown> | undefined
+  running: Fiber.Fiber<unknown, unknown> | undefined
 
   constructor(connection: ConnectionImpl, handle: Handle<E, R>, context: Context.Context<R>) {
-    this.connection = connection
+    connection.chunks = this
     this.handle = handle
     this.runFork = Effect.runForkWith(context)
   }
@@ -42,13 +41,13 @@ class Chunks<E, R> {
   start(chunk: Uint8Array | string): Fiber.Fiber<unknown, E> {
     return this.runFork(Effect.withFiber((fiber) => {
       // known before it runs: it may close the listener, or interrupt who waits for it
-      this.running = this.connection.chunkFiber = fiber
+      this.running = fiber
       return this.handle(chunk)
     }))
   }
 
   ended(): void {
-    this.running = this.connection.chunkFiber = undefined
+    this.running = undefined
   }
 
   get interrupt(): Effect.Effect<void> {

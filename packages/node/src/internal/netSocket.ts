@@ -557,18 +557,17 @@ class NetReceiving implements Waiting, Receiving {
   }
 
   take(chunk: Uint8Array): boolean {
-    const { connection } = this.reader
-    // whatever else has ended it meanwhile is an event to come
+    const { reader } = this
     if (this.receiver.chunk(chunk) && !this.stopped) {
-      if (connection.readError === undefined && !this.reader.closed) connection.waitForInput(this)
+      // whatever else has ended it meanwhile is an event to come
+      if (reader.connection.readError === undefined && !reader.closed) reader.connection.waitForInput(this)
       else this.look()
     }
     return true
   }
   takeBuffered(): void {
     const chunk = this.reader.connection.take()
-    if (chunk === undefined) this.look()
-    else this.take(chunk)
+    if (chunk === undefined || this.receiver.chunk(chunk)) this.next()
   }
   look(): void {
     const { failure } = this.reader
