@@ -121,7 +121,9 @@ export const CurrentConnection: Context.Reference<Option.Option<Connection>> = C
  *   normally.
  * - The effect of a chunk runs in a fiber of its own, with the context of the
  *   loop: what it forks ends with it, unless it is forked into a scope.
- *   Interruption interrupts it, and waits for it.
+ *   Interruption interrupts it, and waits for it. `handle` itself is called
+ *   before, outside of a fiber: a write that it answers with, or an `Exit`, needs
+ *   none.
  *
  * **Example** (An echo server)
  *

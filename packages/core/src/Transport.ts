@@ -197,6 +197,33 @@ export interface Receiving {
 }
 
 /**
+ * Runtime type identifier of effects that need no fiber to begin.
+ *
+ * @stability experimental
+ * @category type IDs
+ * @since 0.1.0
+ */
+export const ImmediateTypeId = "~@effect-listener/core/Transport/ImmediateEffect"
+
+/**
+ * An effect that needs no fiber to begin, as a write: `Connection.runForEach`
+ * looks for it.
+ *
+ * **Details**
+ *
+ * `begin` does at once what the effect does without waiting, as evaluating it
+ * would, and answers with what is left: an `Exit` when that is nothing.
+ *
+ * @stability experimental
+ * @category models
+ * @since 0.1.0
+ */
+export interface ImmediateEffect<A, E = never, R = never> extends Effect.Effect<A, E, R> {
+  readonly [ImmediateTypeId]: typeof ImmediateTypeId
+  readonly begin: () => Effect.Effect<A, E, R>
+}
+
+/**
  * How long a goodbye waits for the peer to end its side: until `idle` passes
  * without a byte, until `total` has passed, or until `bytes` were discarded.
  *

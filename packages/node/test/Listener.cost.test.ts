@@ -174,9 +174,13 @@ describe("what is done for one message", () => {
   })
 
   const handlers = {
-    runForEach: Effect.fnUntraced(function*(connection: Connection.Connection) {
+    "runForEach, a write": Effect.fnUntraced(function*(connection: Connection.Connection) {
       const { write } = yield* connection.socket.writer
       return yield* Connection.runForEach(connection, write)
+    }),
+    "runForEach, an effect": Effect.fnUntraced(function*(connection: Connection.Connection) {
+      const { write } = yield* connection.socket.writer
+      return yield* Connection.runForEach(connection, (chunk) => Effect.asVoid(write(chunk)))
     }),
     pull: Effect.fnUntraced(function*({ socket }: Connection.Connection) {
       const { pull } = yield* socket.reader
@@ -187,7 +191,8 @@ describe("what is done for one message", () => {
 
   it.live.each(
     [
-      { how: "runForEach", fibers: 1, suspended: 0 },
+      { how: "runForEach, a write", fibers: 0, suspended: 0 },
+      { how: "runForEach, an effect", fibers: 1, suspended: 0 },
       { how: "pull", fibers: 0, suspended: 1 }
     ] as const
   )(

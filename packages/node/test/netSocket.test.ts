@@ -1,4 +1,11 @@
-import type { BoundTransport, Receiving, ReceivingReader, TransportConnection } from "@effect-listener/core/Transport"
+import {
+  type BoundTransport,
+  type ImmediateEffect,
+  ImmediateTypeId,
+  type Receiving,
+  type ReceivingReader,
+  type TransportConnection
+} from "@effect-listener/core/Transport"
 import * as NodeTcp from "@effect-listener/node/NodeTcp"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Scope } from "effect"
@@ -28,6 +35,11 @@ const pair = (options: { readonly halfOpen?: boolean; readonly paused?: boolean 
 
 const textOf = (chunks: ReadonlyArray<Uint8Array | string>): string =>
   chunks.map((chunk) => typeof chunk === "string" ? chunk : Buffer.from(chunk).toString()).join("")
+
+const immediate = <A, E>(effect: Effect.Effect<A, E>): ImmediateEffect<A, E> => {
+  assert.isTrue(ImmediateTypeId in effect)
+  return effect as ImmediateEffect<A, E>
+}
 
 /** What a pull or a write failed with: `1000`, or the reason and its cause. */
 const nameOf = ({ reason }: Socket.SocketError): string => {
@@ -482,6 +494,26 @@ describe("netSocket", () => {
         assert.isTrue(expected.equals(yield* peer.received(expected.length)))
         assert.strictEqual(connection.bytesOut?.(), expected.length)
         assert.strictEqual(connection.bytesPending(), 0)
+      }))
+
+    it.live("needs no fiber to begin, and none when it does not wait", () =>
+      Effect.gen(function*() {
+        const { connection, peer } = yield* pair({ paused: true })
+        const { write } = yield* connection.socket.writer
+        const small = immediate(write("small"))
+        assert.strictEqual(connection.bytesOut?.(), 0)
+        assert.deepStrictEqual(small.begin(), Exit.void)
+        assert.strictEqual(connection.bytesOut?.(), 5)
+        const left = immediate(write(Buffer.alloc(16 << 20))).begin()
+        assert.isFalse(Exit.isExit(left))
+        const waiting = yield* Effect.forkChild(left, { startImmediately: true })
+        assert.isUndefined(waiting.pollUnsafe())
+        yield* peer.resume
+        yield* Fiber.join(waiting)
+        assert.strictEqual((yield* peer.received(5 + (16 << 20))).length, 5 + (16 << 20))
+        assert.deepStrictEqual(immediate(write(new Socket.CloseEvent(1000))).begin(), Exit.void)
+        assert.strictEqual((yield* peer.ending).how, "fin")
+        assert.isTrue(Exit.isFailure(yield* Effect.exit(immediate(write("more")).begin())))
       }))
 
     it.live("can be used by several fibers at once", () =>

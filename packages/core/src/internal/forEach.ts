@@ -4,7 +4,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Predicate from "effect/Predicate"
 import type * as Socket from "effect/socket/Socket"
-import type { ReceivingReader } from "../Transport.ts"
+import { type ImmediateEffect, ImmediateTypeId, type ReceivingReader } from "../Transport.ts"
 import type { ChunkHandler, ConnectionImpl } from "./connection.ts"
 
 type Handle<E, R> = (chunk: Uint8Array | string) => Effect.Effect<unknown, E, R>
@@ -26,7 +26,15 @@ export const runForEach = <E, R>(
 
 const isReceiving = (reader: Socket.Reader): reader is ReceivingReader => Predicate.hasProperty(reader, "receive")
 
-/** Each is handled in a fiber of its own. */
+/** Asked for each chunk, where `Predicate.hasProperty` is slow. */
+const isImmediate = <A, E, R>(
+  effect: Effect.Effect<A, E, R> & { readonly [ImmediateTypeId]?: unknown }
+): effect is ImmediateEffect<A, E, R> => effect[ImmediateTypeId] !== undefined
+
+/** An effect that is an exit fails with nothing else. */
+const isOver = <E, R>(effect: Effect.Effect<unknown, E, R>): effect is Exit.Exit<unknown, E> => Exit.isExit(effect)
+
+/** Each is handled in a fiber of its own, unless nothing is left to do for it once that has begun. */
 class Chunks<E, R> implements ChunkHandler {
   private readonly handle: Handle<E, R>
   private readonly runFork: (effect: Effect.Effect<unknown, E, R>) => Fiber.Fiber<unknown, E>
@@ -38,12 +46,25 @@ class Chunks<E, R> implements ChunkHandler {
     this.runFork = Effect.runForkWith(context)
   }
 
-  start(chunk: Uint8Array | string): Fiber.Fiber<unknown, E> {
-    return this.runFork(Effect.withFiber((fiber) => {
+  /** Answers with its exit when it is over by then, and else with its fiber. */
+  start(chunk: Uint8Array | string): Exit.Exit<unknown, E> | Fiber.Fiber<unknown, E> {
+    const left = this.begin(chunk)
+    if (isOver(left)) return left
+    const fiber = this.runFork(Effect.withFiber((fiber) => {
       // known before it runs: it may close the listener, or interrupt who waits for it
       this.running = fiber
-      return this.handle(chunk)
+      return left
     }))
+    return fiber.pollUnsafe() ?? fiber
+  }
+
+  private begin(chunk: Uint8Array | string): Effect.Effect<unknown, E, R> {
+    try {
+      const handling = this.handle(chunk)
+      return isImmediate(handling) ? handling.begin() : handling
+    } catch (defect) {
+      return Exit.die(defect)
+    }
   }
 
   ended(): void {
@@ -59,10 +80,13 @@ const pullEach = Effect.fnUntraced(function*<E, R>(reader: Socket.Reader, chunks
   while (true) {
     for (const chunk of yield* reader.pull) {
       yield* Effect.callback<unknown, E>((resume) => {
-        chunks.start(chunk).addObserver((exit) => {
+        const ended = (exit: Exit.Exit<unknown, E>): void => {
           chunks.ended()
           resume(exit)
-        })
+        }
+        const started = chunks.start(chunk)
+        if (Exit.isExit(started)) ended(started)
+        else started.addObserver(ended)
         return chunks.interrupt
       })
     }
@@ -83,10 +107,9 @@ const receiveEach = <E, R>(
     }
     const receiving = reader.receive({
       chunk: (chunk) => {
-        const fiber = chunks.start(chunk)
-        const exit = fiber.pollUnsafe()
-        if (exit !== undefined) return ended(exit)
-        fiber.addObserver((exit) => {
+        const started = chunks.start(chunk)
+        if (Exit.isExit(started)) return ended(started)
+        started.addObserver((exit) => {
           if (ended(exit)) receiving.next()
         })
         return false

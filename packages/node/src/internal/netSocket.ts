@@ -2,16 +2,19 @@
  * A `net.Socket` as a `TransportConnection`: reader, writer, endReading,
  * settled, bytes, goodbye and destroy.
  */
-import type {
-  LingerOptions,
-  PullWatcher,
-  Receiver,
-  Receiving,
-  ReceivingReader,
-  TransportConnection
+import {
+  type ImmediateEffect,
+  ImmediateTypeId,
+  type LingerOptions,
+  type PullWatcher,
+  type Receiver,
+  type Receiving,
+  type ReceivingReader,
+  type TransportConnection
 } from "@effect-listener/core/Transport"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Effectable from "effect/Effectable"
 import type * as NetAddress from "effect/net/NetAddress"
 import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
@@ -587,11 +590,7 @@ class NetReceiving implements Waiting, Receiving {
 
 /** One acquisition of a connection's writer. Releasing it ends the writing side. */
 class NetWriter implements Socket.Writer {
-  readonly write: Socket.Writer["write"] = (chunk) =>
-    // a Uint8Array is slow to ask whether it has a property
-    Effect.suspend(() =>
-      chunk instanceof Uint8Array || !Socket.isCloseEvent(chunk) ? this.send(chunk) : this.close(chunk)
-    )
+  readonly write: Socket.Writer["write"] = (chunk) => new NetWrite(this, chunk)
   readonly writeAll: Socket.Writer["writeAll"] = (chunks) =>
     Effect.suspend(() => chunks.length === 1 ? this.send(chunks[0]) : this.sendAll(chunks))
   private readonly connection: NetConnection
@@ -604,7 +603,7 @@ class NetWriter implements Socket.Writer {
     this.connection.endWriting()
   }
 
-  private send(chunk: Uint8Array | string): Effect.Effect<void, Socket.SocketError> {
+  send(chunk: Uint8Array | string): Effect.Effect<void, Socket.SocketError> {
     const socket = this.connection.netSocket
     if (!this.connection.writable) return this.failed
     try {
@@ -628,7 +627,7 @@ class NetWriter implements Socket.Writer {
     }
   }
 
-  private close(event: Socket.CloseEvent): Effect.Effect<void> {
+  close(event: Socket.CloseEvent): Effect.Effect<void> {
     this.connection.closeWith(event)
     return Effect.void
   }
@@ -658,5 +657,29 @@ class NetWriter implements Socket.Writer {
       this.connection.waitForRoom(again)
       return Effect.sync(() => this.connection.stopWaitingForRoom(again))
     })
+  }
+}
+
+/** A write writes when it begins. What is left is to wait for room, where there is none. */
+class NetWrite extends Effectable.Class<void, Socket.SocketError> implements ImmediateEffect<void, Socket.SocketError> {
+  get [ImmediateTypeId](): typeof ImmediateTypeId {
+    return ImmediateTypeId
+  }
+  private readonly writer: NetWriter
+  private readonly chunk: Uint8Array | string | Socket.CloseEvent
+
+  constructor(writer: NetWriter, chunk: Uint8Array | string | Socket.CloseEvent) {
+    super()
+    this.writer = writer
+    this.chunk = chunk
+  }
+
+  begin(): Effect.Effect<void, Socket.SocketError> {
+    const { chunk, writer } = this
+    // a Uint8Array is slow to ask whether it has a property
+    return chunk instanceof Uint8Array || !Socket.isCloseEvent(chunk) ? writer.send(chunk) : writer.close(chunk)
+  }
+  asEffect(): Effect.Effect<void, Socket.SocketError> {
+    return this.begin()
   }
 }
