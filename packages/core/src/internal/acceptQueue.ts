@@ -3,6 +3,7 @@ import type { RefusalReason } from "./admission.ts"
 import type { ConnectionImpl } from "./connection.ts"
 import type { Connections } from "./connections.ts"
 import type { Limits } from "./limits.ts"
+import { LinkedList } from "./linkedList.ts"
 import type { Timers } from "./timers.ts"
 
 /**
@@ -31,7 +32,7 @@ export interface QueueHost {
  * them, first come first served on both sides, within the limits of admission.
  */
 export class AcceptQueue {
-  private readonly queued = new Set<ConnectionImpl>()
+  private readonly queued = new LinkedList<ConnectionImpl>()
   private readonly takers = new Set<Taker>()
   private readonly connections: Connections
   private readonly limits: Limits
@@ -73,10 +74,7 @@ export class AcceptQueue {
 
   /** A connection whose accept was interrupted: it is the next to be taken. */
   giveBack(connection: ConnectionImpl): void {
-    const later = Array.from(this.queued)
-    this.queued.clear()
-    this.queued.add(connection)
-    for (const other of later) this.queued.add(other)
+    this.queued.addFirst(connection)
     this.match()
   }
 
@@ -99,7 +97,7 @@ export class AcceptQueue {
   /** Takes out every connection nobody has taken. */
   removeQueued(): Array<ConnectionImpl> {
     const left = Array.from(this.queued)
-    this.queued.clear()
+    for (const connection of left) this.queued.delete(connection)
     return left
   }
 
@@ -123,8 +121,9 @@ export class AcceptQueue {
     if (this.matching || this.queued.size === 0) return
     this.matching = true
     try {
-      while (this.queued.size > 0 && this.takers.size > 0) {
-        const connection: ConnectionImpl = this.queued.values().next().value!
+      while (this.takers.size > 0) {
+        const connection = this.queued.first
+        if (connection === undefined) return
         const waits = this.limits.waits(connection, this.connections.open)
         if (waits !== undefined) return this.matchAt(waits)
         this.limits.take(connection)

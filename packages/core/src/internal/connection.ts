@@ -11,6 +11,7 @@ import type { LingerOptions, PullWatcher, TransportConnection } from "../Transpo
 import type { ResolvedTimeouts } from "./admission.ts"
 import type { Counts } from "./counts.ts"
 import { type IdleMode, isIdle } from "./drainPolicy.ts"
+import type { Linked, LinkedList } from "./linkedList.ts"
 import type { Timers } from "./timers.ts"
 import { type ConnectionTracing, endSpan, startSpan } from "./tracing.ts"
 
@@ -66,13 +67,17 @@ export const closeError = (reason: string): Socket.SocketError =>
  * mutable fields, because they change with every pull; everything that decides
  * is elsewhere.
  */
-export class ConnectionImpl implements Connection, PullWatcher {
+export class ConnectionImpl implements Connection, PullWatcher, Linked<ConnectionImpl> {
   readonly [TypeId]: typeof TypeId = TypeId
   readonly id: number
   readonly transport: TransportConnection
   readonly host: ConnectionHost
   readonly since: number
 
+  /** The open connections or the accept queue, and its neighbours there. */
+  list: LinkedList<ConnectionImpl> | undefined
+  previous: ConnectionImpl | undefined
+  next: ConnectionImpl | undefined
   /** Whom it counts for where remotes are limited, once that was asked. */
   remoteKey: string | undefined
   /** It does count for its remote. */

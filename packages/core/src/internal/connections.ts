@@ -1,5 +1,6 @@
 import type { ConnectionCounts, EndReason } from "../DrainReport.ts"
 import type { ConnectionImpl } from "./connection.ts"
+import { LinkedList } from "./linkedList.ts"
 
 /** How connections ended since counting began. */
 export class Tally {
@@ -36,7 +37,7 @@ export class Tally {
  * cost the same however many there are.
  */
 export class Connections {
-  private readonly members = new Set<ConnectionImpl>()
+  private readonly members = new LinkedList<ConnectionImpl>()
   /** Connections whose handlers closed the listener: nobody waits for them. */
   readonly closers = new Set<ConnectionImpl>()
   /** Connections admission turned away that are still being told so. */
@@ -83,10 +84,10 @@ export class Connections {
   }
 
   oldest(): ConnectionImpl | undefined {
-    return this.members.values().next().value
+    return this.members.first
   }
 
-  /** A copy, oldest first: what is done with one may change the set. */
+  /** A copy, oldest first: what is done with one may change them. */
   snapshot(): Array<ConnectionImpl> {
     return Array.from(this.members)
   }

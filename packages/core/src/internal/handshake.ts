@@ -9,6 +9,7 @@ import type * as Socket from "effect/socket/Socket"
 import type { TransportConnection } from "../Transport.ts"
 import { closeError, type ConnectionImpl } from "./connection.ts"
 import type { Life } from "./life.ts"
+import { type Linked, LinkedList } from "./linkedList.ts"
 import type { Timers } from "./timers.ts"
 
 /** Whether a connection can be used as it comes. */
@@ -21,7 +22,7 @@ export const shakeHands = (
   done: (shaken: Exit.Exit<void, Effect.Error<TransportConnection["ready"]>>) => void
 ): Fiber.Fiber<unknown, unknown> => {
   connection.step = "Handshake"
-  life.handshakes.add(connection)
+  const handshake = life.handshakes.add(connection)
   let ended: Socket.SocketError | undefined
   const fiber = life.runFork(connection.transport.ready)
   connection.endHandshake = (reason) => {
@@ -29,7 +30,7 @@ export const shakeHands = (
     fiber.interruptUnsafe()
   }
   fiber.addObserver((exit) => {
-    life.handshakes.delete(connection)
+    life.handshakes.delete(handshake)
     connection.endHandshake = undefined
     done(ended !== undefined && Exit.isFailure(exit) ? Exit.fail(ended) : exit)
   })
@@ -44,14 +45,28 @@ export const handshake = (life: Life, connection: ConnectionImpl): TransportConn
     return Fiber.interrupt(fiber)
   })
 
+class Handshake implements Linked<Handshake> {
+  readonly connection: ConnectionImpl
+  /** Monotonic milliseconds. */
+  readonly due: number
+  list: LinkedList<Handshake> | undefined
+  previous: Handshake | undefined
+  next: Handshake | undefined
+
+  constructor(connection: ConnectionImpl, due: number) {
+    this.connection = connection
+    this.due = due
+  }
+}
+
 /**
  * The handshakes of a listener that are under way, and the time they have. All
  * have the same, so who came first is due first: one timer for all, which stays
  * when that one is done, because there will be a next.
  */
 export class Handshakes {
-  /** When each is due, in the order in which they are: monotonic milliseconds. */
-  private readonly due = new Map<ConnectionImpl, number>()
+  /** In the order in which they are due. */
+  private readonly underWay = new LinkedList<Handshake>()
   private readonly limit: number
   private readonly timers: Timers
   private readonly now: () => number
@@ -63,15 +78,15 @@ export class Handshakes {
     this.now = now
   }
 
-  add(connection: ConnectionImpl): void {
-    if (this.limit === Infinity) return
-    const at = this.now() + this.limit
-    this.due.set(connection, at)
-    if (!this.timed) this.lookAt(at)
+  add(connection: ConnectionImpl): Handshake {
+    const handshake = new Handshake(connection, this.now() + this.limit)
+    this.underWay.add(handshake)
+    if (!this.timed && this.limit < Infinity) this.lookAt(handshake.due)
+    return handshake
   }
 
-  delete(connection: ConnectionImpl): void {
-    this.due.delete(connection)
+  delete(handshake: Handshake): void {
+    this.underWay.delete(handshake)
   }
 
   private lookAt(at: number): void {
@@ -83,17 +98,14 @@ export class Handshakes {
     const now = this.now()
     const late: Array<ConnectionImpl> = []
     this.timed = false
-    for (const [connection, at] of this.due) {
-      if (at > now) {
-        this.lookAt(at)
-        break
-      }
-      late.push(connection)
-    }
-    for (const connection of late) {
+    let { first } = this.underWay
+    while (first !== undefined && first.due <= now) {
       // told once, also where its handshake does not end by it
-      this.due.delete(connection)
-      connection.endHandshake?.("handshake timeout")
+      this.underWay.delete(first)
+      late.push(first.connection)
+      first = this.underWay.first
     }
+    if (first !== undefined) this.lookAt(first.due)
+    for (const connection of late) connection.endHandshake?.("handshake timeout")
   }
 }

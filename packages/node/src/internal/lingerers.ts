@@ -19,7 +19,8 @@ const toMillis = (duration: Duration.Duration): number => Math.min(Duration.toMi
  * does it. Their protocols go on reading meanwhile and discard what they read.
  */
 export class Lingerers {
-  private readonly members = new Set<Lingerer>()
+  /** In no order: an array, because a set whose members come and go keeps its garbage alive (core's `LinkedList`). */
+  private readonly members: Array<Lingerer> = []
   /** When they are looked at next: milliseconds of `performance.now()`, like all times here. */
   private lookAt = Infinity
   private timer: NodeJS.Timeout | undefined
@@ -35,7 +36,7 @@ export class Lingerers {
       this.bounds = { idle: toMillis(linger.idle), total: toMillis(linger.total), bytes: linger.bytes }
     }
     const lingerer = new Lingerer(socket, wire, this.bounds)
-    this.members.add(lingerer)
+    lingerer.at = this.members.push(lingerer) - 1
     const now = performance.now()
     lingerer.look(now)
     this.lookBy(lingerer.due(now), now)
@@ -44,7 +45,15 @@ export class Lingerers {
 
   /** The socket is closed. */
   delete(lingerer: Lingerer): void {
-    if (!this.members.delete(lingerer) || this.members.size > 0) return
+    const { at } = lingerer
+    if (at === undefined) return
+    lingerer.at = undefined
+    const last = this.members.pop()
+    if (last !== undefined && last !== lingerer) {
+      this.members[at] = last
+      last.at = at
+    }
+    if (this.members.length > 0) return
     clearTimeout(this.timer)
     clearImmediate(this.looking)
     this.lookAt = Infinity
@@ -64,7 +73,7 @@ export class Lingerers {
     const now = performance.now()
     let next = Infinity
     this.lookAt = Infinity
-    for (const lingerer of this.members) {
+    for (const lingerer of this.members.slice()) {
       lingerer.look(now)
       if (lingerer.over(now)) lingerer.socket.destroy()
       else next = Math.min(next, lingerer.due(now))
@@ -88,6 +97,8 @@ interface Wire {
 /** One of them. Its bounds begin with the first look that finds its FIN sent. */
 export class Lingerer {
   readonly socket: Net.Socket
+  /** Where it is among the others. */
+  at: number | undefined
   private readonly wire: Wire
   private readonly bounds: Bounds
   private lingers = false

@@ -15,7 +15,7 @@ export interface Costs {
   listeners: number
   /** Timers made by whatever goes through the global `setTimeout`. */
   timers: number
-  /** Elements of sets and maps that somebody went over. */
+  /** Elements of sets, maps and linked lists that somebody went over. */
   steps: number
 }
 
@@ -64,9 +64,10 @@ export const counting: Effect.Effect<Counting, never, Scope.Scope> = Effect.gen(
     }, later)
   )
 
-  for (const prototype of [Set.prototype, Map.prototype]) {
-    for (const name of ["values", "entries", "keys", Symbol.iterator] as const) {
-      const original: () => IterableIterator<unknown> = prototype[name]
+  for (const prototype of [Set.prototype, Map.prototype, linkedLists]) {
+    for (const name of ["values", "entries", "keys", Symbol.iterator]) {
+      const original: (() => IterableIterator<unknown>) | undefined = Reflect.get(prototype, name)
+      if (original === undefined) continue
       yield* replaced<object, PropertyKey>(prototype, name, function(this: object) {
         const inner = original.call(this)
         const next = inner.next.bind(inner)
@@ -102,6 +103,10 @@ export const counting: Effect.Effect<Counting, never, Scope.Scope> = Effect.gen(
     }
   }
 })
+
+/** The prototype of core's own collection, which is internal to it. */
+const linkedLists: object = await import(new URL("../../../core/src/internal/linkedList.ts", import.meta.url).href)
+  .then(({ LinkedList }: { readonly LinkedList: { readonly prototype: object } }) => LinkedList.prototype)
 
 /** A socket that was accepted, a request that was received, or a response. */
 const ofServer = (emitter: unknown): emitter is object =>
