@@ -27,7 +27,7 @@ export const accept: Benchmark = {
       "the remote address, asked for once a connection",
       "4 %: `getpeername`; bare Node asks when it is read, when the system may have forgotten it"
     ],
-    ["garbage", "3 %"]
+    ["garbage", "2 %"]
   ],
   run: async (settings) =>
     loads(
@@ -51,8 +51,10 @@ export const echo: Benchmark = {
   targets: [{ series: "throughput", who: "ours", of: "ratio", atLeast: 0.95 }],
   costs: [
     ["write(2), which bare Node pays, too", "62 % of the busy time"],
-    ["running the fiber of a message", "6 %: `runFork`, `evaluate`, `runLoop` of effect"],
-    ["giving what came to its handler, and telling the listener", "5 %: the files of this library"]
+    [
+      "giving what came to its handler, and telling the listener",
+      "1 %: the files of this library, and the clock that they ask"
+    ]
   ],
   run: async (settings) => {
     const contenders = { ...servers("echo"), "ours, pulling": { program: "tcp.ts", args: ["pulling", "echo"] } }
