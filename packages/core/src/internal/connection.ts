@@ -74,7 +74,7 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   readonly host: ConnectionHost
   readonly since: number
 
-  /** The open connections or the accept queue, and its neighbours there. */
+  /** Where it is: in the accept queue, or one of the lists of `Connections`; and its neighbours there. */
   list: LinkedList<ConnectionImpl> | undefined
   previous: ConnectionImpl | undefined
   next: ConnectionImpl | undefined
@@ -90,7 +90,7 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   step: "Queued" | "Handshake" | "Serving" | "Goodbye" | "Detached" | "Ended" = "Queued"
   /** The fiber whose `close` must not wait for this connection: its handler's, or the one that accepted it. */
   fiber: Fiber.Fiber<unknown, unknown> | undefined
-  /** Who handles its chunks, where each has a fiber of its own. */
+  /** Who handles its chunks, where each that takes its time has a fiber of its own. */
   chunks: ChunkHandler | undefined
   /** Its fiber is its handler's own, the listener's to interrupt. */
   handled = false

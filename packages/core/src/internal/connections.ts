@@ -39,9 +39,9 @@ export class Tally {
 export class Connections {
   private readonly members = new LinkedList<ConnectionImpl>()
   /** Connections whose handlers closed the listener: nobody waits for them. */
-  readonly closers = new Set<ConnectionImpl>()
+  readonly closers = new LinkedList<ConnectionImpl>()
   /** Connections admission turned away that are still being told so. */
-  readonly refusing = new Set<ConnectionImpl>()
+  readonly refusing = new LinkedList<ConnectionImpl>()
   /** Present while a close, or the abort before it, counts how connections end. */
   tally: Tally | undefined
 

@@ -73,6 +73,7 @@ export class Lingerers {
     const now = performance.now()
     let next = Infinity
     this.lookAt = Infinity
+    // a copy: who is taken out changes places
     for (const lingerer of this.members.slice()) {
       lingerer.look(now)
       if (lingerer.over(now)) lingerer.socket.destroy()

@@ -662,9 +662,6 @@ class NetWriter implements Socket.Writer {
 
 /** A write writes when it begins. What is left is to wait for room, where there is none. */
 class NetWrite extends Effectable.Class<void, Socket.SocketError> implements ImmediateEffect<void, Socket.SocketError> {
-  get [ImmediateTypeId](): typeof ImmediateTypeId {
-    return ImmediateTypeId
-  }
   private readonly writer: NetWriter
   private readonly chunk: Uint8Array | string | Socket.CloseEvent
 
@@ -674,6 +671,9 @@ class NetWrite extends Effectable.Class<void, Socket.SocketError> implements Imm
     this.chunk = chunk
   }
 
+  get [ImmediateTypeId](): typeof ImmediateTypeId {
+    return ImmediateTypeId
+  }
   begin(): Effect.Effect<void, Socket.SocketError> {
     const { chunk, writer } = this
     // a Uint8Array is slow to ask whether it has a property

@@ -64,7 +64,7 @@ export const counting: Effect.Effect<Counting, never, Scope.Scope> = Effect.gen(
     }, later)
   )
 
-  for (const prototype of [Set.prototype, Map.prototype, linkedLists]) {
+  for (const prototype of [Set.prototype, Map.prototype, LinkedList.prototype]) {
     for (const name of ["values", "entries", "keys", Symbol.iterator]) {
       const original: (() => IterableIterator<unknown>) | undefined = Reflect.get(prototype, name)
       if (original === undefined) continue
@@ -104,9 +104,10 @@ export const counting: Effect.Effect<Counting, never, Scope.Scope> = Effect.gen(
   }
 })
 
-/** The prototype of core's own collection, which is internal to it. */
-const linkedLists: object = await import(new URL("../../../core/src/internal/linkedList.ts", import.meta.url).href)
-  .then(({ LinkedList }: { readonly LinkedList: { readonly prototype: object } }) => LinkedList.prototype)
+/** Core's own collection, by its file: it is internal to another project, from which TypeScript imports none. */
+const { LinkedList }: { readonly LinkedList: { readonly prototype: object } } = await import(
+  new URL("../../../core/src/internal/linkedList.ts", import.meta.url).href
+)
 
 /** A socket that was accepted, a request that was received, or a response. */
 const ofServer = (emitter: unknown): emitter is object =>
