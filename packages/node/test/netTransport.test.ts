@@ -1,6 +1,6 @@
 import type { BoundTransport, TransportConnection } from "@effect-listener/core/Transport"
 import * as NodeTcp from "@effect-listener/node/NodeTcp"
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, it, vi } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber, Scope } from "effect"
 import { NetAddress } from "effect/net"
 import * as Scheduler from "effect/Scheduler"
@@ -196,6 +196,117 @@ describe("netTransport", () => {
           assert.deepStrictEqual(inOrder(accepted), inOrder(peers.map((peer) => localPort(peer) ?? -1)))
         })
     )
+
+    /** A clock that stands still: whoever comes, comes soon after the one before. */
+    const rush = Effect.acquireRelease(
+      Effect.sync(() => vi.spyOn(performance, "now").mockReturnValue(0)),
+      (clock) => Effect.sync(() => clock.mockRestore())
+    )
+
+    /** Clients that connect in one turn of the event loop; the kernel accepts them in this order. */
+    const together = (bound: BoundTransport, count: number) =>
+      Effect.acquireRelease(
+        Effect.sync(() =>
+          Array.from({ length: count }, () => Net.connect(portOf(bound), "127.0.0.1").on("error", () => {}))
+        ),
+        (clients) => Effect.sync(() => clients.forEach((client) => client.destroy()))
+      )
+
+    /** Accepts all that come, in a fiber; each is destroyed when the scope closes. */
+    const acceptAll = (bound: BoundTransport, arrive: (port: number) => void) =>
+      Effect.gen(function*() {
+        const connections: Array<TransportConnection> = []
+        yield* Effect.addFinalizer(() => Effect.forEach(connections, (connection) => connection.destroy))
+        const accepting = bound.acceptAll!((connection) => {
+          connections.push(connection)
+          arrive(remotePort(connection))
+        })
+        return yield* Effect.forkScoped(accepting, { startImmediately: true })
+      })
+
+    it.live.each([511, 4])(
+      "hands over clients that come in a rush together, in their order, however small the backlog (%i)",
+      (backlog) =>
+        Effect.gen(function*() {
+          yield* rush
+          const bound = yield* listen({ backlog })
+          let turn = 0
+          const arrived: Array<{ readonly port: number; readonly turn: number }> = []
+          yield* acceptAll(bound, (port) => arrived.push({ port, turn }))
+          const clients: Array<Net.Socket> = []
+          for (let round = 1; round <= 10; round++) {
+            clients.push(...(yield* together(bound, 4)))
+            while (arrived.length < 4 * round) {
+              yield* turns(1)
+              turn++
+            }
+          }
+          assert.deepStrictEqual(arrived.map(({ port }) => port), clients.map(({ localPort }) => localPort))
+          // in its first round one comes alone
+          const moments = new Set(arrived.map(({ turn }) => turn)).size
+          assert.isTrue(moments >= 10 && moments <= 11, `${moments} moments`)
+        })
+    )
+
+    it.live("loses none of a rush, after however many turns the accepting is interrupted", () =>
+      Effect.gen(function*() {
+        yield* rush
+        const bound = yield* listen()
+        for (let interruptAfter = 0; interruptAfter < 12; interruptAfter++) {
+          const arrived: Array<number | undefined> = []
+          const accepting = yield* acceptAll(bound, (port) => arrived.push(port))
+          const clients = yield* together(bound, 5)
+          yield* turns(interruptAfter)
+          yield* Fiber.interrupt(accepting)
+          while (arrived.length < 5) arrived.push(remotePort(yield* accept(bound)))
+          assert.deepStrictEqual(arrived, clients.map(({ localPort }) => localPort))
+        }
+      }))
+
+    it.live("hands over all of a rush, after however many turns it is stopped", () =>
+      Effect.gen(function*() {
+        yield* rush
+        for (let stopAfter = 0; stopAfter < 12; stopAfter++) {
+          const bound = yield* listen()
+          const arrived: Array<number> = []
+          yield* acceptAll(bound, (port) => arrived.push(port))
+          const clients = yield* together(bound, 5)
+          yield* turns(stopAfter)
+          const stopping = yield* Effect.forkChild(bound.stop, { startImmediately: true })
+          const moments = new Set([arrived.length])
+          while (stopping.pollUnsafe() === undefined) {
+            yield* turns(1)
+            moments.add(arrived.length)
+          }
+          // who is left waits until nobody listens any more
+          assert.isAtMost(moments.size, 2)
+          assert.deepStrictEqual(arrived, clients.map(({ localPort }) => localPort))
+        }
+      }))
+
+    it.live("ends those of a rush with a FIN that are waiting for the others when it is closed", () =>
+      Effect.gen(function*() {
+        yield* rush
+        const rounds: Array<string> = []
+        for (let closeAfter = 0; closeAfter < 12; closeAfter++) {
+          const scope = yield* Scope.make()
+          const bound = yield* Scope.provide(listen(), scope)
+          const endings = { arrived: 0, fin: 0, reset: 0 }
+          yield* acceptAll(bound, () => endings.arrived++)
+          for (const client of yield* together(bound, 5)) {
+            client.on("end", () => endings.fin++)
+            client.on("error", () => endings.reset++)
+            client.resume()
+          }
+          yield* turns(closeAfter)
+          yield* Scope.close(scope, Exit.void)
+          while (endings.arrived + endings.fin + endings.reset < 5) yield* turns(1)
+          rounds.push(JSON.stringify(endings))
+        }
+        // all are accepted, one is handed over, four wait; before that the kernel has some, and after it nobody waits
+        assert.include(rounds, JSON.stringify({ arrived: 1, fin: 4, reset: 0 }))
+        assert.strictEqual(rounds.at(-1), JSON.stringify({ arrived: 5, fin: 0, reset: 0 }))
+      }))
 
     it.live("ends connections for which the queue has no room with a FIN, whatever they had sent", () =>
       Effect.gen(function*() {

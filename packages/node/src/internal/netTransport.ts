@@ -13,6 +13,7 @@ import type * as NetAddress from "effect/net/NetAddress"
 import type * as Scope from "effect/Scope"
 import * as Net from "node:net"
 import { acceptError } from "./errno.ts"
+import { Gathering } from "./gathering.ts"
 import { handOver } from "./handOver.ts"
 import { farewell } from "./linger.ts"
 import { Lingerers } from "./lingerers.ts"
@@ -91,6 +92,8 @@ class NetListener {
   private arrived = 0
   /** What arrives stays in the queue. */
   private sweeping = false
+  /** What comes in a rush stays there for a moment, and is handed over together. */
+  private readonly gathering: Gathering
   /** Sockets that found the queue full, on their way out. */
   private readonly leaving = new Set<Net.Socket>()
   private readonly lingerers = new Lingerers()
@@ -98,6 +101,7 @@ class NetListener {
 
   constructor(binding: NetBinding) {
     this.binding = binding
+    this.gathering = new Gathering(binding.backlog, () => this.wakeAll())
     // allowHalfOpen: a peer's FIN ends reading, and never writing behind the handler's back
     this.server = Net.createServer({ ...binding.server, allowHalfOpen: true, pauseOnConnect: true })
     this.server.on("connection", (socket) => this.onConnection(socket))
@@ -201,10 +205,12 @@ class NetListener {
 
   private onConnection(socket: Net.Socket): void {
     this.arrived++
-    if (this.arrive !== undefined && !this.sweeping) return this.arrive(this.binding.connect(socket))
+    const arrive = this.sweeping ? undefined : this.arrive
+    if (arrive !== undefined && !this.gathering.holds()) return arrive(this.binding.connect(socket))
     if (this.queue.length >= this.binding.backlog) return this.turnAway(socket)
     this.queue.push(this.binding.connect(socket))
-    if (!this.sweeping) this.wakeNext()
+    if (arrive !== undefined) this.gathering.add()
+    else if (!this.sweeping) this.wakeNext()
   }
 
   private onAcceptError(cause: unknown): void {
@@ -258,6 +264,7 @@ class NetListener {
    */
   private readonly sweep: Effect.Effect<void> = Effect.suspend(() => {
     this.sweeping = true
+    this.gathering.stop()
     const enough = this.arrived + this.binding.backlog
     return untilQuiet(() => this.arrived, (arrived) => arrived >= enough)
   })
