@@ -142,6 +142,7 @@ const commonBinding = Effect.fnUntraced(function*(options: TransportOptions) {
   const connectionOptions = {
     protocol: "unix",
     halfOpen: true,
+    noDelay: false,
     remote: () => unnamed,
     local: () => local,
     reset: (socket: Net.Socket) => {

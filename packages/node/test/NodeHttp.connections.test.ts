@@ -1,4 +1,5 @@
 import * as NodeHttp from "@effect-listener/node/NodeHttp"
+import * as NodeTcp from "@effect-listener/node/NodeTcp"
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -8,6 +9,7 @@ import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as Http from "node:http"
 import * as Https from "node:https"
 import * as Path from "node:path"
@@ -27,6 +29,8 @@ import {
   untilDescriptors,
   untilStage
 } from "./support/listening.ts"
+import { turns } from "./support/resources.ts"
+import { median } from "./support/smallWrites.ts"
 import { alert, connectTls, wiretap } from "./support/tlsClient.ts"
 
 const fin = { how: "fin", partial: false }
@@ -346,6 +350,20 @@ describe("a tunnel that an application accepts with a listener of its own", () =
 })
 
 describe("where and whom it serves", () => {
+  it.live("small pieces of a body are sent at once, unless the transport is told not to", () =>
+    Effect.gen(function*() {
+      const pieces = Stream.mapEffect(Stream.make("a", "b", "c"), (piece) => Effect.as(turns(1), piece))
+      const answer = Effect.fnUntraced(function*(options: Partial<NodeTcp.TransportOptions>) {
+        const transport = NodeTcp.transport({ host: "127.0.0.1", port: 0, ...options })
+        const body = Effect.sync(() => HttpServerResponse.stream(Stream.encodeText(pieces)))
+        const { port } = yield* HttpServing.app(body, { transport })
+        const peer = yield* HttpPeer.connect(port)
+        return yield* median(peer.send(HttpPeer.get("/")), () => peer.response)
+      })
+      // the kernel holds back what follows the head until the client has acknowledged that, which it does after 40 ms
+      assert.isBelow(2 * (yield* answer({})), yield* answer({ noDelay: false }))
+    }).pipe(quiet))
+
   it.live("a Unix socket", () =>
     Effect.gen(function*() {
       const path = Path.join(yield* folder(), "http")

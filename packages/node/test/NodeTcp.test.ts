@@ -6,7 +6,7 @@ import { NetAddress } from "effect/net"
 import * as Fs from "node:fs"
 import { connect } from "./support/peer.ts"
 import * as Program from "./support/process.ts"
-import { turns } from "./support/resources.ts"
+import { medianAnswer } from "./support/smallWrites.ts"
 
 const bind = (options: NodeTcp.TransportOptions) => NodeTcp.transport(options).bind
 
@@ -114,22 +114,7 @@ describe("NodeTcp.transport", () => {
           const bound = yield* bind({ port: 0, host: "127.0.0.1", ...options })
           const peer = yield* connect(bound.address)
           const connection = yield* bound.accept
-          const { pull } = yield* connection.socket.reader
-          const { write } = yield* connection.socket.writer
-          const times: Array<number> = []
-          for (let i = 1; i <= 20; i++) {
-            const begun = performance.now()
-            yield* peer.send("x")
-            yield* pull
-            for (const part of ["a", "b", "c"]) {
-              yield* write(part)
-              yield* turns(1)
-            }
-            yield* peer.received(3 * i)
-            times.push(performance.now() - begun)
-          }
-          yield* connection.destroy
-          return times.sort((one, other) => one - other)[10]!
+          return yield* Effect.ensuring(medianAnswer(connection, peer), connection.destroy)
         })
       // the kernel holds back b until the peer has acknowledged a, which it does after 40 ms
       assert.isBelow(2 * (yield* answer({})), yield* answer({ noDelay: false }))

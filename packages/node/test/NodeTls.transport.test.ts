@@ -6,6 +6,7 @@ import { Socket } from "effect/socket"
 import { netSocketOf } from "../src/internal/netSocket.ts"
 import { start, until } from "./support/listening.ts"
 import { connect } from "./support/peer.ts"
+import { medianAnswer } from "./support/smallWrites.ts"
 import { connectTls } from "./support/tlsClient.ts"
 import { pair } from "./support/tlsListening.ts"
 
@@ -14,13 +15,14 @@ const draining = new Socket.SocketError({
 })
 
 /** Both ends of a connection whose handshake is done. */
-const connected = Effect.gen(function*() {
-  const bound = yield* NodeTls.transport({ host: "127.0.0.1", port: 0, ...pair }).bind
+const connectedWith = Effect.fnUntraced(function*(options: Partial<NodeTls.TransportOptions>) {
+  const bound = yield* NodeTls.transport({ host: "127.0.0.1", port: 0, ...pair, ...options }).bind
   const connecting = yield* start(connectTls(bound.address, { ca: pair.cert }))
   const connection = yield* bound.accept
   yield* connection.ready
   return { connection, peer: yield* Fiber.join(connecting) }
 })
+const connected = connectedWith({})
 
 const reasonOf = (exit: Exit.Exit<unknown, Socket.SocketError>) =>
   Exit.isFailure(exit) ? String(exit.cause).match(/\d{4}/)?.[0] : "bytes"
@@ -58,6 +60,15 @@ describe("a connection of NodeTls.transport", () => {
         yield* connection.settled
         assert.deepStrictEqual(waiting.pollUnsafe(), Exit.succeed("x"))
       }
+    }))
+
+  it.live("sends small writes at once, unless told not to", () =>
+    Effect.gen(function*() {
+      const answer = Effect.fnUntraced(function*(options: Partial<NodeTls.TransportOptions>) {
+        const { connection, peer } = yield* connectedWith(options)
+        return yield* medianAnswer(connection, peer)
+      })
+      assert.isBelow(2 * (yield* answer({})), yield* answer({ noDelay: false }))
     }))
 
   it.live("counts what it carries, not what the wire does", () =>

@@ -29,6 +29,8 @@ export interface NetConnectionOptions {
   readonly protocol: string
   /** Whether the handler may go on writing when the peer has ended its side. */
   readonly halfOpen: boolean
+  /** Whether small writes are sent at once. */
+  readonly noDelay: boolean
   readonly remote: (socket: Net.Socket) => NetAddress.SocketAddress
   readonly local: (socket: Net.Socket) => NetAddress.SocketAddress
   /** Releases the socket at once, with a reset where there is one. Called once, on a socket that is not destroyed. */
@@ -162,12 +164,16 @@ export class NetConnection implements TransportConnection {
   private farewell: Farewell | undefined
   private writes: Set<() => void> | undefined
   private ending = false
+  private written = false
+  /** The kernel may hold back a small write until the peer has acknowledged the one before it. */
+  private delayed: boolean
   private lazySocket: Socket.Socket | undefined
   private latest: Acquisitions | undefined
 
   constructor(netSocket: Net.Socket, options: NetConnectionOptions) {
     this.netSocket = netSocket
     this.options = options
+    this.delayed = options.noDelay
     // the listeners below are only ever called on this socket, once it has its connection
     const owned = netSocket as OwnedSocket
     owned[connectionOf] = this
@@ -178,7 +184,9 @@ export class NetConnection implements TransportConnection {
   get protocol(): string {
     return this.options.protocol
   }
+  /** Who asks for it writes to it. */
   get [nodeSocket](): Net.Socket {
+    this.sendAtOnce()
     return this.netSocket
   }
   get remote(): NetAddress.SocketAddress {
@@ -336,6 +344,18 @@ export class NetConnection implements TransportConnection {
   }
 
   // --- writing ---------------------------------------------------------------------------------------------------
+
+  /** The first write is never held back, and most connections that are short have no second. */
+  beforeWrite(): void {
+    if (this.written) this.sendAtOnce()
+    else this.written = true
+  }
+
+  private sendAtOnce(): void {
+    if (!this.delayed) return
+    this.delayed = false
+    this.netSocket.setNoDelay(true)
+  }
 
   /** Calls `again` when the peer has taken so much that there is room, and when there will never be. */
   waitForRoom(again: () => void): void {
@@ -606,6 +626,7 @@ class NetWriter implements Socket.Writer {
   send(chunk: Uint8Array | string): Effect.Effect<void, Socket.SocketError> {
     const socket = this.connection.netSocket
     if (!this.connection.writable) return this.failed
+    this.connection.beforeWrite()
     try {
       return socket.write(chunk) ? Effect.void : this.room
     } catch (cause) {
@@ -616,6 +637,7 @@ class NetWriter implements Socket.Writer {
   private sendAll(chunks: ReadonlyArray<Uint8Array | string>): Effect.Effect<void, Socket.SocketError> {
     const socket = this.connection.netSocket
     if (!this.connection.writable) return this.failed
+    this.connection.beforeWrite()
     socket.cork()
     try {
       for (const chunk of chunks) socket.write(chunk)

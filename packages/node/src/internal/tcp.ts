@@ -41,6 +41,7 @@ export const tcpBinding: (
   const keepAlive = yield* keepAliveOptions(options.keepAlive ?? false)
   const common = {
     halfOpen: options.halfOpen ?? true,
+    noDelay: options.noDelay ?? true,
     remote: (socket: Net.Socket) => socketAddress(socket.remoteAddress, socket.remotePort),
     local: (socket: Net.Socket) => socketAddress(socket.localAddress, socket.localPort),
     turns: new ReadTurns(),
@@ -48,7 +49,7 @@ export const tcpBinding: (
   }
   const connection = connect(common)
   return {
-    server: { noDelay: options.noDelay ?? true, ...keepAlive },
+    server: keepAlive,
     listen: {
       port,
       // without a host Node takes "::" where there is IPv6, and "0.0.0.0" elsewhere

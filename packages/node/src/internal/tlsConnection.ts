@@ -150,6 +150,8 @@ export class TlsConnection implements TransportConnection {
     this.inner = new NetConnection(socket, {
       ...this.options,
       protocol: this.protocol,
+      // the TCP socket has it
+      noDelay: false,
       remote: () => this.remote,
       local: () => this.local,
       reset: () => this.reset(socket)

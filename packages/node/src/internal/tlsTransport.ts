@@ -38,7 +38,11 @@ export class TlsTransportImpl implements TlsTransport {
       const server = yield* this.handshakes
       const binding = yield* tcpBinding(this.options, (common) => {
         const options = { ...common, handshake: (socket: Net.Socket) => beginHandshake(server, socket) }
-        return (socket) => new TlsConnection(socket, options)
+        return (socket) => {
+          // from the handshake on there are several small writes
+          if (common.noDelay) socket.setNoDelay(true)
+          return new TlsConnection(socket, options)
+        }
       })
       return yield* bind(binding)
     })
