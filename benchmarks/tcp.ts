@@ -17,17 +17,17 @@ export const accept: Benchmark = {
     + "the same handler and its scope on bare node:net, with nothing that waits for it or ends it: the least that Effect costs.",
   targets: [{ series: "throughput", who: "ours", of: "ratio", atLeast: 0.9 }],
   costs: [
-    ["write(2) of the answer and close(2), which bare Node pays, too", "34 % of the busy time"],
+    ["write(2) of the answer and close(2), which bare Node pays, too", "37 % of the busy time"],
     [
       "the handler's fiber and its scope, which `a fiber` pays, too",
-      "10 %: `runLoop`, `evaluate`, `makeExit` of effect"
+      "9 %: `runLoop`, `evaluate`, `makeExit` of effect"
     ],
     ["what the listener and the drain have to know, and how the socket ends", "8 %: the files of this library"],
     [
       "the remote address, asked for once a connection",
-      "4 %: `getpeername`; bare Node asks when it is read, when the system may have forgotten it"
+      "5 %: `getpeername`; bare Node asks when it is read, when the system may have forgotten it"
     ],
-    ["garbage", "2 %"]
+    ["garbage", "3 %"]
   ],
   run: async (settings) =>
     loads(

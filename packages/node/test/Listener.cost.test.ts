@@ -106,7 +106,7 @@ describe("what is done for one connection", () => {
       const { to } = yield* counted(answers)
       yield* visits(to, 20)
       // the timer is for a client that stays silent while the connection lingers
-      within(per(100, yield* of(visits(to, 100))), { fibers: 1.1, listeners: 5.1, timers: 1.5, steps: 2.5 })
+      within(per(100, yield* of(visits(to, 100))), { fibers: 1.1, listeners: 4.1, timers: 1.5, steps: 2.5 })
     })))
 
   it.live("that shakes hands for a request", () =>

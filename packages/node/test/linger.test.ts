@@ -188,6 +188,19 @@ describe("linger", () => {
       yield* Fiber.join(ending)
     }))
 
+  it.live("discards no more than `bytes` of what is there when it begins", () =>
+    Effect.gen(function*() {
+      const { connection, peer } = yield* pair()
+      const { pull } = yield* connection.socket.reader
+      yield* peer.send("hello")
+      yield* pull
+      yield* peer.send(Buffer.alloc(5000))
+      yield* eventually("it is there", () => connection.bytesIn?.() === 5005)
+      const took = yield* millis(connection.goodbye(linger({ bytes: 1000, idle: 10_000, total: 20_000 })))
+      assert.isBelow(took, 5000)
+      assert.strictEqual((yield* peer.ending).how, "fin")
+    }))
+
   it.live("with none, flushes and ends, and waits for nobody", () =>
     Effect.gen(function*() {
       const { connection, peer } = yield* pair({ paused: true })

@@ -117,13 +117,14 @@ export const finish = (
 
 /**
  * `finish` without waiting for it, where the transport can do that and there is
- * nothing to say: a connection that takes its leave needs no fiber.
+ * nothing to say: a connection that takes its leave needs no fiber, and there
+ * is no effect to run.
  */
 const finishOrLeave = (
   life: Life,
   connection: ConnectionImpl,
   exit: Exit.Exit<unknown, unknown>
-): Effect.Effect<void> => {
+): Effect.Effect<void> | undefined => {
   const ending = endingOf(exit)
   const { transport } = connection
   if (transport.leave === undefined || connection.step !== "Serving" || connection.cut || ending === "failed") {
@@ -133,7 +134,7 @@ const finishOrLeave = (
   // nobody's handler any more, whoever ends it
   connection.handled = false
   transport.leave(linger, () => life.end(connection, reasonOf(connection, ending)))
-  return Effect.void
+  return undefined
 }
 
 const beginGoodbye = (
@@ -190,14 +191,14 @@ const serveConnection = (life: Life, connection: ConnectionImpl, registration: R
     return isReady(connection) ? handle() : Effect.andThen(handshake(life, connection), Effect.suspend(handle))
   })
   // watched from the fiber's first operation on: whenever it is cut, it finishes its connection
-  const program = Effect.onExit(work, (exit) => {
+  const program = Effect.onExitPrimitive(work, (exit) => {
     const closing = Scope.closeUnsafe(scope, exit)
-    return closing === undefined || closing === Effect.void
-      ? finishOrLeave(life, connection, exit)
-      : Effect.flatMap(
-        Effect.exit(closing),
-        (closed) => finishOrLeave(life, connection, Exit.isFailure(closed) && Exit.isSuccess(exit) ? closed : exit)
-      )
+    if (closing === undefined || closing === Effect.void) return finishOrLeave(life, connection, exit)
+    return Effect.flatMap(
+      Effect.exit(closing),
+      (closed) =>
+        finishOrLeave(life, connection, Exit.isFailure(closed) && Exit.isSuccess(exit) ? closed : exit) ?? Effect.void
+    )
   })
   Effect.runForkWith(own)(program)
 }

@@ -58,19 +58,30 @@ export class Farewell {
   /** What it has to be told of the socket from its beginning on; `closed` always. */
   get listensTo(): { readonly finish: boolean; readonly data: boolean } {
     const { readableEnded, writableFinished } = this.socket
-    return { finish: !readableEnded && !writableFinished, data: !readableEnded && this.linger !== "none" }
+    return {
+      finish: !readableEnded && !writableFinished && this.lingersAtOnce === undefined,
+      data: !readableEnded && this.linger !== "none"
+    }
+  }
+
+  /** Where nothing is left to flush, the FIN goes out within the turn: it lingers from now on, for so long. */
+  private get lingersAtOnce(): LingerOptions | undefined {
+    const { linger, socket } = this
+    if (linger === "none" || linger.bytes === 0 || socket.writableLength > 0 || socket.readableEnded) return undefined
+    return linger
   }
 
   /** Called when it is told of the socket, which is not destroyed. */
   begin(): void {
-    const { socket } = this
+    const { lingersAtOnce, socket } = this
     if (this.listensTo.data) {
       // a socket with such a listener never flows
       if (socket.listenerCount("readable") > 0) socket.removeAllListeners("readable")
       socket.resume()
     }
     if (!socket.writableEnded) endOurSide(socket)
-    else if (socket.writableFinished) this.finished()
+    else if (socket.writableFinished) return this.finished()
+    if (lingersAtOnce !== undefined) this.lingerer = this.lingerers.add(socket, this, lingersAtOnce, true)
   }
 
   /** The FIN is out. */

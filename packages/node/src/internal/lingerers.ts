@@ -29,8 +29,11 @@ export class Lingerers {
   private latest: LingerOptions | undefined
   private bounds: Bounds = { idle: 0, total: 0, bytes: 0 }
 
-  /** Bounds how long a socket lingers, from when its FIN is out; `wire` counts what its peer sends. */
-  add(socket: Net.Socket, wire: Wire, linger: LingerOptions): Lingerer {
+  /**
+   * Bounds how long a socket lingers, from when its FIN is out, or now where that is sure to go; `wire` counts what its
+   * peer sends.
+   */
+  add(socket: Net.Socket, wire: Wire, linger: LingerOptions, sent = socket.writableFinished): Lingerer {
     if (linger !== this.latest) {
       this.latest = linger
       this.bounds = { idle: toMillis(linger.idle), total: toMillis(linger.total), bytes: linger.bytes }
@@ -38,7 +41,7 @@ export class Lingerers {
     const lingerer = new Lingerer(socket, wire, this.bounds)
     lingerer.at = this.members.push(lingerer) - 1
     const now = performance.now()
-    lingerer.look(now)
+    if (sent) lingerer.begin(now)
     this.lookBy(lingerer.due(now), now)
     return lingerer
   }
@@ -95,7 +98,7 @@ interface Wire {
   readonly bytesRead: number
 }
 
-/** One of them. Its bounds begin with the first look that finds its FIN sent. */
+/** One of them. Its bounds begin with the first look that finds its FIN sent, if not before. */
 export class Lingerer {
   readonly socket: Net.Socket
   /** Where it is among the others. */
@@ -105,7 +108,8 @@ export class Lingerer {
   private lingers = false
   private end = Infinity
   private limit = Infinity
-  private read = 0
+  /** Less than there can be, so that it begins with something heard. */
+  private read = -1
   private silentSince = 0
 
   constructor(socket: Net.Socket, wire: Wire, bounds: Bounds) {
@@ -114,14 +118,21 @@ export class Lingerer {
     this.bounds = bounds
   }
 
+  begin(now: number): void {
+    this.lingers = true
+    this.end = now + this.bounds.total
+    this.heard(now)
+    this.limit = this.read + this.bounds.bytes
+  }
+
   look(now: number): void {
-    if (!this.lingers && !this.socket.writableFinished) return
+    if (this.lingers) this.heard(now)
+    else if (this.socket.writableFinished) this.begin(now)
+  }
+
+  private heard(now: number): void {
     const read = this.wire.bytesRead
-    if (!this.lingers) {
-      this.lingers = true
-      this.end = now + this.bounds.total
-      this.limit = read + this.bounds.bytes
-    } else if (read === this.read) return
+    if (read === this.read) return
     this.read = read
     this.silentSince = now
   }
