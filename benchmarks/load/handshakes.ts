@@ -3,12 +3,12 @@
  * <connections at a time> <ms>`. No session is taken up again.
  */
 import * as Tls from "node:tls"
+import { report } from "../support/answers.ts"
 
 const [port, connections, millis] = process.argv.slice(2).map(Number) as [number, number, number]
 const request = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 let answered = 0
 let failed = 0
-let over = false
 
 // the server's certificate is of its own making
 const context = Tls.createSecureContext()
@@ -26,17 +26,8 @@ const connect = (): void => {
     else failed++
   })
   socket.on("error", () => failed++)
-  socket.on("close", () => {
-    if (!over) connect()
-  })
+  socket.on("close", connect)
 }
 
-const start = performance.now()
+report(millis, () => ({ answered, failed }))
 for (let i = 0; i < connections; i++) connect()
-setTimeout(() => {
-  over = true
-  console.log(
-    JSON.stringify({ operations: answered, perSecond: answered / (performance.now() - start) * 1000, failed })
-  )
-  process.exit(0)
-}, millis)

@@ -4,6 +4,7 @@
  * prints how many messages were answered.
  */
 import * as Net from "node:net"
+import { report } from "../support/answers.ts"
 
 const [port, connections, bytes, millis] = process.argv.slice(2).map(Number) as [number, number, number, number]
 const message = Buffer.alloc(bytes, "x")
@@ -20,7 +21,7 @@ const connect = () =>
   })
 
 const sockets = await Promise.all(Array.from({ length: connections }, connect))
-const start = performance.now()
+report(millis, () => ({ answered, failed }))
 for (const socket of sockets) {
   let missing = bytes
   socket.on("data", (chunk) => {
@@ -32,8 +33,3 @@ for (const socket of sockets) {
   })
   socket.write(message)
 }
-setTimeout(() => {
-  const seconds = (performance.now() - start) / 1000
-  console.log(JSON.stringify({ operations: answered, perSecond: answered / seconds, failed }))
-  process.exit(0)
-}, millis)

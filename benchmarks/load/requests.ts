@@ -3,13 +3,13 @@
  * <connections> <close | keep-alive> <ms>` prints how many were answered.
  */
 import * as Net from "node:net"
+import { report } from "../support/answers.ts"
 
 const [port, connections, mode, millis] = process.argv.slice(2)
 const close = mode === "close"
 const request = `GET / HTTP/1.1\r\nHost: localhost\r\n${close ? "Connection: close\r\n" : ""}\r\n`
 let answered = 0
 let failed = 0
-let over = false
 
 const connect = (): void => {
   const socket = Net.connect({ port: Number(port), host: "127.0.0.1" }, () => socket.write(request))
@@ -26,16 +26,8 @@ const connect = (): void => {
     else socket.write(request)
   })
   socket.on("error", () => failed++)
-  socket.on("close", () => {
-    if (!over) connect()
-  })
+  socket.on("close", connect)
 }
 
-const start = performance.now()
+report(Number(millis), () => ({ answered, failed }))
 for (let i = 0; i < Number(connections); i++) connect()
-setTimeout(() => {
-  over = true
-  const perSecond = answered / (performance.now() - start) * 1000
-  console.log(JSON.stringify({ operations: answered, perSecond, failed }))
-  process.exit(0)
-}, Number(millis))

@@ -3,6 +3,7 @@
  * each> <ms>`.
  */
 import * as Http2 from "node:http2"
+import { report } from "../support/answers.ts"
 
 const [port, sessions, streams, millis] = process.argv.slice(2).map(Number) as [number, number, number, number]
 let answered = 0
@@ -21,7 +22,7 @@ const ask = (session: Http2.ClientHttp2Session): void => {
   })
 }
 
-const start = performance.now()
+report(millis, () => ({ answered, failed }))
 for (let i = 0; i < sessions; i++) {
   const session = Http2.connect(`http://127.0.0.1:${port}`)
   session.on("error", (cause) => {
@@ -29,9 +30,3 @@ for (let i = 0; i < sessions; i++) {
   })
   for (let j = 0; j < streams; j++) ask(session)
 }
-setTimeout(() => {
-  console.log(
-    JSON.stringify({ operations: answered, perSecond: answered / (performance.now() - start) * 1000, failed })
-  )
-  process.exit(0)
-}, millis)

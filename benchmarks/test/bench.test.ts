@@ -14,7 +14,7 @@ describe("the benchmarks", () => {
     try {
       const { stdout } = await promisify(ChildProcess.execFile)(process.execPath, [program, "--smoke"], {
         env: { ...process.env, NODE_COMPILE_CACHE: cache },
-        timeout: 60_000
+        timeout: 180_000
       })
       const run = stdout.matchAll(/^(\w+): .*\n  .* ratio to .*\n.* [\d.,]+ –/gm)
       const names = "accept echo http tls http2 upload download idle close stall restart latency start cores growth"
@@ -22,5 +22,5 @@ describe("the benchmarks", () => {
     } finally {
       Fs.rmSync(cache, { recursive: true })
     }
-  }, 90_000)
+  }, 200_000)
 })

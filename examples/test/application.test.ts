@@ -13,6 +13,7 @@ import * as RpcSerialization from "effect/rpc/RpcSerialization"
 import * as Socket from "effect/socket/Socket"
 import * as Stream from "effect/Stream"
 import * as HttpPeer from "../../packages/node/test/support/httpPeer.ts"
+import { until } from "../../packages/node/test/support/listening.ts"
 import { Api, Calls } from "../support/applicationApi.ts"
 import * as Example from "./httpExample.ts"
 
@@ -68,9 +69,9 @@ describe("examples/application.ts", () => {
       const stream = yield* fork(
         Stream.runForEach(calls.count({ to: 15, millis: 100 }), (number) => Effect.sync(() => arrived.push(number)))
       )
-      // each is in flight when the answer to one asked after it is there
-      yield* calls.work({ id: 3, millis: 100 })
-      assert.isNotEmpty(arrived)
+      // the first two are in flight when the answer to one asked after them is there
+      yield* calls.work({ id: 3, millis: 0 })
+      yield* until("the stream has begun", () => arrived.length > 0)
 
       yield* server.sigterm
       const last = eventsOf((yield* events.response).body)

@@ -124,12 +124,12 @@ describe("what is done for one connection", () => {
 
   it.live("is the same with 100 and with 1,000 others open", () =>
     Effect.scoped(Effect.gen(function*() {
-      const { counted, of } = yield* counting
+      const { counted, leastOf } = yield* counting
       const { listener, to } = yield* counted(answers)
       const withOpen = Effect.fnUntraced(function*(open: number) {
         yield* many(open, NetClient.connect(to))
         yield* until(`${open} open`, () => Effect.runSync(listener.dryRun).idle === open)
-        return per(50, yield* of(visits(to, 50)))
+        return per(50, yield* leastOf(visits(to, 50)))
       }, Effect.scoped)
       const [few, more] = [yield* withOpen(100), yield* withOpen(1000)]
       within(more, besides(few))
@@ -199,7 +199,7 @@ describe("what is done for one message", () => {
     "by $how: $fibers fibers, suspended $suspended times",
     ({ fibers, how, suspended }) =>
       Effect.scoped(Effect.gen(function*() {
-        const { counted, of } = yield* counting
+        const { counted, leastOf } = yield* counting
         const to = yield* counted(quiet(Effect.gen(function*() {
           const listener = yield* Listener.listen(tcp)
           yield* start(Listener.serve(listener, handlers[how], { idle: "pull" }))
@@ -207,8 +207,8 @@ describe("what is done for one message", () => {
         })))
         const suspensionsOf = yield* suspensions
         yield* messages(to, 20)
-        const few = yield* of(messages(to, 100))
-        const many = yield* of(messages(to, 300))
+        const few = yield* leastOf(messages(to, 100))
+        const many = yield* leastOf(messages(to, 300))
         // what a connection costs is in both
         assert.isAtMost(Math.abs((many.fibers - few.fibers) / 200 - fibers), 0.05)
         for (const what of ["listeners", "timers", "steps"] as const) assert.strictEqual(many[what], few[what], what)
@@ -262,20 +262,20 @@ describe("what an idle HTTP connection keeps", () => {
 describe("what is asked of a listener", () => {
   it.live("goes over each connection once, or over none", () =>
     Effect.scoped(Effect.gen(function*() {
-      const { counted, of } = yield* counting
+      const { counted, leastOf } = yield* counting
       const asked = Effect.fnUntraced(function*(open: number) {
         const { listener, to } = yield* counted(answers)
         yield* many(open, NetClient.connect(to))
         yield* until(`${open} open`, () => Effect.runSync(listener.dryRun).idle === open)
         const asked = {
-          connections: (yield* of(listener.connections)).steps / open,
-          dryRun: (yield* of(listener.dryRun)).steps / open,
-          metrics: (yield* of(Metric.snapshot)).steps
+          connections: (yield* leastOf(listener.connections)).steps / open,
+          dryRun: (yield* leastOf(listener.dryRun)).steps / open,
+          metrics: (yield* leastOf(Metric.snapshot)).steps
         }
         // nothing is idle for an hour: the close waits, and tells of its progress
         yield* start(listener.close({ idleGrace: "1 hour", deadline: "1 hour" }))
         yield* untilStage(listener, "Draining")
-        const progress = (yield* of(Stream.runHead(listener.progress))).steps
+        const progress = (yield* leastOf(Stream.runHead(listener.progress))).steps
         yield* listener.abort
         return { ...asked, progress }
       }, Effect.scoped)
