@@ -60,17 +60,18 @@ export const measuredOf = (contenders: Contenders, base: string, { everybody }: 
     Object.entries(contenders).filter(([who]) => who === base || who === "ours")
   )
 
-/** How many rounds a process serves: the same code runs by a tenth faster in one than in another. */
-const roundsOfProcess = 4
+/** How many rounds a process serves, where nothing else is said: the same code runs by a tenth faster in one than in another. */
+const someRounds = 4
 
 /** How many loads compile what is hot before the first round: one left half of it to the first round. */
 const warmUps = 3
 
-/** Measures in interleaved rounds a server each, warmed up, and new ones every few rounds. */
+/** Measures in interleaved rounds a server each, warmed up, and new ones every `roundsOfProcess`. */
 export const compare = async <A>(
   servers: Contenders,
   { rounds, seconds }: Settings,
-  measure: (server: Server, seconds: number) => Promise<A>
+  measure: (server: Server, seconds: number) => Promise<A>,
+  roundsOfProcess = someRounds
 ): Promise<Map<string, Array<A>>> => {
   const names = Object.keys(servers)
   const measured = new Map<string, Array<A>>(names.map((who) => [who, []]))
