@@ -21,7 +21,7 @@ const listOf = (...names: ReadonlyArray<string>) => {
 
 /** What is in it, from both ends. */
 const names = (list: LinkedList<Item>): string => {
-  const forth = Array.from(list)
+  const forth = list.toArray()
   const back: Array<Item> = []
   for (let item = forth.at(-1); item !== undefined; item = item.previous) back.push(item)
   assert.deepStrictEqual(back.reverse(), forth)

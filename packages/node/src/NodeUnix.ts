@@ -154,6 +154,7 @@ const commonBinding = Effect.fnUntraced(function*(options: TransportOptions) {
   return {
     server: {},
     backlog,
+    lingerers: connectionOptions.lingerers,
     bindError: (cause: unknown) => bindError(cause, { address: path, parameter: "path" }),
     connect: (socket: Net.Socket) => new NetConnection(socket, connectionOptions)
   }

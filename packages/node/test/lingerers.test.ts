@@ -97,7 +97,7 @@ describe("lingerers", () => {
       assert.isTrue(socket.writableFinished)
     }))
 
-  it.live("has one timer while there are any, and none after the last", () =>
+  it.live("has one timer, and none after the last when it is closed", () =>
     Effect.gen(function*() {
       const { lingerers, lingers, peer, socket, times } = yield* pair
       const other = yield* pair
@@ -111,10 +111,39 @@ describe("lingerers", () => {
       // without a timer, unlike `eventually`
       while (times.closed === Infinity) yield* turns(1)
       assert.strictEqual(timers(), before + 1)
+      lingerers.close()
+      assert.strictEqual(timers(), before + 1)
       other.socket.destroy()
       while (other.times.closed === Infinity) yield* turns(1)
       assert.strictEqual(timers(), before)
       yield* turns(4)
       assert.strictEqual(timers(), before)
+    }))
+
+  it.live("has the same timer for the next that come, and none when it is closed without any", () =>
+    Effect.gen(function*() {
+      const { lingerers, lingers, socket, times } = yield* pair
+      const other = yield* pair
+      const before = timers()
+      lingers({})
+      socket.destroy()
+      while (times.closed === Infinity) yield* turns(1)
+      assert.strictEqual(timers(), before + 1)
+      other.lingers({}, lingerers)
+      assert.strictEqual(timers(), before + 1)
+      other.socket.destroy()
+      while (other.times.closed === Infinity) yield* turns(1)
+      lingerers.close()
+      assert.strictEqual(timers(), before)
+    }))
+
+  it.live("has no timer any more when nobody has come for a while", () =>
+    Effect.gen(function*() {
+      const { lingers, socket, times } = yield* pair
+      const before = timers()
+      lingers({})
+      socket.destroy()
+      while (times.closed === Infinity) yield* turns(1)
+      while (timers() > before) yield* turns(1)
     }))
 })

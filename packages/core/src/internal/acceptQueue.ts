@@ -96,14 +96,14 @@ export class AcceptQueue {
 
   /** Takes out every connection nobody has taken. */
   removeQueued(): Array<ConnectionImpl> {
-    const left = Array.from(this.queued)
+    const left = this.queued.toArray()
     for (const connection of left) this.queued.delete(connection)
     return left
   }
 
   /** The connections nobody has taken, oldest first. */
   snapshot(): Array<ConnectionImpl> {
-    return Array.from(this.queued)
+    return this.queued.toArray()
   }
 
   /** Who turns connections away: the first who serves. */

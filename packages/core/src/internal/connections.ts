@@ -89,6 +89,6 @@ export class Connections {
 
   /** A copy, oldest first: what is done with one may change them. */
   snapshot(): Array<ConnectionImpl> {
-    return Array.from(this.members)
+    return this.members.toArray()
   }
 }

@@ -1,5 +1,4 @@
 import * as Deferred from "effect/Deferred"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Tracer from "effect/Tracer"
@@ -11,6 +10,7 @@ import { Tally } from "./connections.ts"
 import type { ResolvedDrain } from "./drainOptions.ts"
 import { lameDuckEnds } from "./drainPolicy.ts"
 import type { Life } from "./life.ts"
+import { sleep } from "./timers.ts"
 
 const stages: ReadonlyArray<DrainStage> = ["LameDuck", "Sweeping", "Draining", "Aborting", "Closed"]
 
@@ -203,7 +203,7 @@ export class Drain {
 
   private eachConnection(f: (connection: ConnectionImpl) => void): Effect.Effect<void> {
     const { connections: open } = this.life
-    const connections = [...open.snapshot(), ...open.refusing]
+    const connections = open.snapshot().concat(open.refusing.toArray())
     let next = 0
     return Effect.whileLoop({
       while: () => next < connections.length,
@@ -245,7 +245,7 @@ export class Drain {
       const changed = () => typeof until === "function" && until() !== at
       const woken = this.life.signal.until(() => condition() || changed())
       if (at === undefined || at === Infinity) return woken
-      const time = this.life.clock.sleep(Duration.millis(Math.max(0, at - this.life.now())))
+      const time = sleep(this.life.clock, at - this.life.now())
       return Effect.raceFirst(woken, time)
     })
   }
@@ -253,7 +253,7 @@ export class Drain {
   /** At most ten times a second, and only what changed. */
   private reportProgress(): Effect.Effect<void> {
     return Effect.forever(Effect.andThen(
-      this.life.clock.sleep(Duration.millis(100)),
+      sleep(this.life.clock, 100),
       Effect.sync(() => {
         if (this.life.connections.remaining !== this.shown) this.showProgress()
       })

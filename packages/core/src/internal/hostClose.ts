@@ -1,6 +1,5 @@
 import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
@@ -16,7 +15,7 @@ import { lameDuckEnds } from "./drainPolicy.ts"
 import { budget, type Share, share, stageOf, totals, worst } from "./hostPolicy.ts"
 import type { ListenerImpl } from "./listener.ts"
 import { Signal } from "./signal.ts"
-import { monotonicMillis } from "./timers.ts"
+import { monotonicMillis, sleep } from "./timers.ts"
 
 /** What the close of a host asks of it. */
 export interface ClosingHost {
@@ -147,7 +146,7 @@ export class HostClose {
         })
         const left = endsAt - this.now()
         if (left <= 0) return
-        yield* Effect.raceFirst(this.signal.until(over), this.host.clock.sleep(Duration.millis(left)))
+        yield* Effect.raceFirst(this.signal.until(over), sleep(this.host.clock, left))
       }
     })
   }
@@ -292,7 +291,7 @@ export class HostClose {
   /** At most ten times a second, and only what changed; the steps of its listeners show by themselves. */
   private reportProgress(): Effect.Effect<void> {
     return Effect.forever(Effect.andThen(
-      this.host.clock.sleep(Duration.millis(100)),
+      sleep(this.host.clock, 100),
       Effect.sync(() => {
         if (this.progress().remaining !== this.shown) this.showProgress()
       })

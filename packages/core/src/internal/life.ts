@@ -262,7 +262,7 @@ export class Life implements ConnectionHost {
   /** From now on connections are told; closers here, the others as the drain comes to them. */
   beginTelling(): void {
     this.telling = true
-    for (const connection of Array.from(this.connections.closers)) connection.tell()
+    for (const connection of this.connections.closers.toArray()) connection.tell()
   }
 
   /** Takes back a connection whose accept was interrupted after it was given: the next in line gets it. */
@@ -316,7 +316,7 @@ export class Life implements ConnectionHost {
   cutAll(): void {
     this.connections.tally ??= new Tally()
     const queued = this.queue.removeQueued()
-    const refusing = Array.from(this.connections.refusing)
+    const refusing = this.connections.refusing.toArray()
     const victims = this.connections.snapshot()
     for (const connection of queued) {
       this.neverTaken(connection)
@@ -374,7 +374,7 @@ export class Life implements ConnectionHost {
 
   /** Ends the connections whose handlers closed the listener. They have been counted. */
   cutClosers(): void {
-    const closers = Array.from(this.connections.closers)
+    const closers = this.connections.closers.toArray()
     for (const connection of closers) {
       connection.cut = true
       this.end(connection, "closer")

@@ -16,7 +16,7 @@ export interface Linked<A extends Linked<A>> {
  * connection outlived all young collections. Who is taken out of this list
  * refers to nobody.
  */
-export class LinkedList<A extends Linked<A>> implements Iterable<A> {
+export class LinkedList<A extends Linked<A>> {
   size = 0
   first: A | undefined
   private last: A | undefined
@@ -57,8 +57,10 @@ export class LinkedList<A extends Linked<A>> implements Iterable<A> {
     return true
   }
 
-  /** For who takes out none meanwhile. */
-  *[Symbol.iterator](): Generator<A, void> {
-    for (let item = this.first; item !== undefined; item = item.next) yield item
+  /** A copy, first to last: what is done with one may change the list. */
+  toArray(): Array<A> {
+    const items: Array<A> = []
+    for (let item = this.first; item !== undefined; item = item.next) items.push(item)
+    return items
   }
 }

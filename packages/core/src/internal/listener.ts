@@ -45,6 +45,7 @@ import { handshake, isReady } from "./handshake.ts"
 import { Life, type LifeOptions } from "./life.ts"
 import { publish } from "./metrics.ts"
 import { pump } from "./pump.ts"
+import { sleep } from "./timers.ts"
 import { endSpan, startCloseSpan } from "./tracing.ts"
 import { fromBindError, transportFailure } from "./transportErrors.ts"
 
@@ -581,7 +582,7 @@ export class ListenerImpl implements Listener, Counted {
     this.runFork(Effect.andThen(
       Effect.raceFirst(
         life.signal.until(() => life.connections.closers.size === 0),
-        life.clock.sleep(Duration.millis(grace))
+        sleep(life.clock, grace)
       ),
       Effect.sync(() => life.cutClosers())
     ))
@@ -709,7 +710,7 @@ export class ListenerImpl implements Listener, Counted {
 
   private everyConnection(): Array<ConnectionImpl> {
     const { connections, queue } = this.life
-    return [...connections.snapshot(), ...connections.closers, ...queue.snapshot()]
+    return connections.snapshot().concat(connections.closers.toArray(), queue.snapshot())
   }
 
   get progress(): Stream.Stream<DrainProgress> {

@@ -52,7 +52,7 @@ export const closeMembers = (registry: WatchedRegistry, options: {
     const shutdown = (member: ListenerRegistry.Member): Effect.Effect<ReadonlyArray<DrainReport>> => {
       if (deadline === undefined) return member.shutdown({ reason })
       // a lame duck runs before the member's deadline does, so it is lowered again when the time is over
-      const left = Math.max(0, began + deadline - now())
+      const left = Math.ceil(Math.max(0, began + deadline - now()))
       return Effect.raceFirst(
         member.shutdown({ reason, deadline: left }),
         Effect.delay(member.shutdown({ reason, deadline: 0 }), left)

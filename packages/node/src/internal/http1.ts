@@ -4,10 +4,11 @@
  */
 import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
 import * as Http from "node:http"
-import type * as Net from "node:net"
+import * as Net from "node:net"
 import {
   type Begun,
   type Ending,
+  endOnce,
   type HttpConnection,
   httpConnectionOf,
   type InFlight,
@@ -66,6 +67,8 @@ export class Http1Protocol implements Protocol {
     }
     // Node's own destroys the socket as soon as all is flushed, which resets a client that is still sending
     socket.destroySoon = onDestroySoon
+    socket.end = endOnce
+    socket.push = onPush
   }
 
   // --- requests --------------------------------------------------------------------------------------------------
@@ -238,6 +241,15 @@ export class Http1Protocol implements Protocol {
 const spokenOn = (socket: Net.Socket): Http1Protocol | undefined => {
   const protocol = httpConnectionOf(socket)?.speaks
   return protocol instanceof Http1Protocol ? protocol : undefined
+}
+
+/** Both sides have ended: there is nothing to wait for, and nobody to tell that the client has. */
+function onPush(this: Net.Socket, chunk: unknown, encoding?: BufferEncoding): boolean {
+  if (chunk !== null || !this.writableFinished || spokenOn(this)?.saidLast !== true) {
+    return Net.Socket.prototype.push.call(this, chunk, encoding)
+  }
+  this.destroy()
+  return false
 }
 
 function onDestroySoon(this: Net.Socket): void {

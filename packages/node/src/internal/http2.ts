@@ -101,7 +101,7 @@ export class Http2Protocol implements Protocol {
     if (at >= this.checkAt) return
     clearTimeout(this.timer)
     this.checkAt = at
-    this.timer = setTimeout(() => this.check(), Math.max(1, at - performance.now()))
+    this.timer = setTimeout(() => this.check(), Math.max(1, Math.ceil(at - performance.now())))
   }
 
   private check(): void {

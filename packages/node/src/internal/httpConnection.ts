@@ -49,10 +49,16 @@ export interface Protocol {
   readonly closed: () => Ending
 }
 
+const nobody: ReadonlyArray<never> = []
+
 const ended = (fiber: Fiber.Fiber<unknown, unknown>): boolean => fiber.pollUnsafe() !== undefined
 
-/** Node's server ends its side once more when the peer ends: an error that nobody sees, and takes 30 µs to make. */
-const endOnce: Net.Socket["end"] = function(this: Net.Socket, ...args: [never]) {
+/**
+ * Node's server ends its side once more when the peer ends: an error that nobody sees, and takes 30 µs to make. For
+ * sockets from their beginning on: with one member more at its end, a socket would be of a shape that none of Node's
+ * functions has been compiled for.
+ */
+export const endOnce: Net.Socket["end"] = function(this: Net.Socket, ...args: [never]) {
   const { length }: ReadonlyArray<unknown> = args
   const inherited: Net.Socket = Object.getPrototypeOf(this)
   // the arguments are passed on as they came, whichever overload they are for
@@ -186,6 +192,7 @@ export class HttpConnection implements ProtocolDriver {
   }
 
   private get fibers(): ReadonlyArray<Fiber.Fiber<unknown, unknown>> {
+    if (this.fiber === undefined && this.watched === undefined) return nobody
     const watched = this.watched === undefined ? [] : Array.from(this.watched)
     return this.fiber === undefined || ended(this.fiber) ? watched : [this.fiber, ...watched]
   }
@@ -208,7 +215,6 @@ export class HttpConnection implements ProtocolDriver {
     if (this.parting) return
     this.parting = true
     if (socket.destroyed) return
-    socket.end = endOnce
     this.lingerer = this.host.lingerers.add(socket, this.raw, this.events.linger())
   }
 

@@ -14,9 +14,11 @@ const longestTimeout = 2_147_483_647
 const toMillis = (duration: Duration.Duration): number => Math.min(Duration.toMillis(duration), longestTimeout)
 
 /**
- * All of one server, with one timer while there are any. Each is destroyed when
- * its peer is silent for too long or has had its time; when the peer ends, Node
- * does it. Their protocols go on reading meanwhile and discard what they read.
+ * All of one server, with one timer, which outlasts the last of them by a
+ * moment: where clients come one by one, each would need a new one. Each is
+ * destroyed when its peer is silent for too long or has had its time; when the
+ * peer ends, Node does it. Their protocols go on reading meanwhile and discard
+ * what they read.
  */
 export class Lingerers {
   /** In no order: an array, because a set whose members come and go keeps its garbage alive (core's `LinkedList`). */
@@ -25,6 +27,7 @@ export class Lingerers {
   private lookAt = Infinity
   private timer: NodeJS.Timeout | undefined
   private looking: NodeJS.Immediate | undefined
+  private closed = false
   /** Those of one goodbye are mostly those of the next. */
   private latest: LingerOptions | undefined
   private bounds: Bounds = { idle: 0, total: 0, bytes: 0 }
@@ -56,6 +59,16 @@ export class Lingerers {
       this.members[at] = last
       last.at = at
     }
+    if (this.closed) this.disarmIfEmpty()
+  }
+
+  /** The server has ended: with the last of them, the timer goes. */
+  close(): void {
+    this.closed = true
+    this.disarmIfEmpty()
+  }
+
+  private disarmIfEmpty(): void {
     if (this.members.length > 0) return
     clearTimeout(this.timer)
     clearImmediate(this.looking)
@@ -66,10 +79,11 @@ export class Lingerers {
     if (at >= this.lookAt) return
     this.lookAt = at
     clearTimeout(this.timer)
-    // a timer's callback comes before what has arrived is read: a busy event loop is not a silent peer
+    // a timer's callback comes before what has arrived is read: a busy event loop is not a silent peer; and timers of a
+    // fraction have another shape than those of Node's idle sockets, which would get it, too, one by one as they end
     this.timer = setTimeout(() => {
       this.looking = setImmediate(() => this.look())
-    }, at - now)
+    }, Math.ceil(at - now))
   }
 
   private look(): void {
@@ -110,7 +124,8 @@ export class Lingerer {
   private limit = Infinity
   /** Less than there can be, so that it begins with something heard. */
   private read = -1
-  private silentSince = 0
+  /** Not a small integer, as it will not be: another kind of number is another shape. */
+  private silentSince = Infinity
 
   constructor(socket: Net.Socket, wire: Wire, bounds: Bounds) {
     this.socket = socket

@@ -16,7 +16,7 @@ import { acceptError } from "./errno.ts"
 import { Gathering } from "./gathering.ts"
 import { handOver } from "./handOver.ts"
 import { farewell } from "./linger.ts"
-import { Lingerers } from "./lingerers.ts"
+import type { Lingerers } from "./lingerers.ts"
 
 /** How a kind of socket listens. */
 export interface NetBinding {
@@ -28,6 +28,8 @@ export interface NetBinding {
   readonly bindError: (cause: unknown) => TransportBindError
   /** Lets clients reach the server, which listens. Runs uninterruptibly. */
   readonly publish: (server: Net.Server) => Effect.Effect<Published, TransportBindError>
+  /** The sockets that are on their way out. */
+  readonly lingerers: Lingerers
   /** The connection of an accepted socket, which is paused and was never read. */
   readonly connect: (socket: Net.Socket) => TransportConnection
 }
@@ -96,7 +98,6 @@ class NetListener {
   private readonly gathering: Gathering
   /** Sockets that found the queue full, on their way out. */
   private readonly leaving = new Set<Net.Socket>()
-  private readonly lingerers = new Lingerers()
   private onLeft: (() => void) | undefined
 
   constructor(binding: NetBinding) {
@@ -224,7 +225,7 @@ class NetListener {
     this.leaving.add(socket)
     // a socket that is on its way out may be reset: that is an end like any other
     socket.on("error", () => {})
-    farewell(socket, briefLinger, this.lingerers, () => {
+    farewell(socket, briefLinger, this.binding.lingerers, () => {
       this.leaving.delete(socket)
       if (this.leaving.size === 0) this.onLeft?.()
     })
@@ -288,6 +289,7 @@ class NetListener {
       this.unlisten,
       Effect.suspend(() => {
         this.failure = closedError()
+        this.binding.lingerers.close()
         const queued = this.queue.splice(0)
         const accepts = Array.from(this.accepts)
         this.accepts.clear()

@@ -133,6 +133,7 @@ export class NodeServers implements HttpHost {
   /** Disarms the time-outs when the last socket is gone: until then they are needed. */
   close(): void {
     this.closing = true
+    this.lingerers.close()
     this.closeWhenEmpty()
   }
 

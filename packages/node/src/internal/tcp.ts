@@ -58,6 +58,7 @@ export const tcpBinding: (
       reusePort: options.reusePort ?? false
     },
     backlog,
+    lingerers: common.lingerers,
     bindError: (cause) => bindError(cause, { address: formatAddress(host ?? "::", port), parameter: "host" }),
     publish: (server) =>
       Effect.suspend(() => {

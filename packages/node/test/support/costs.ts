@@ -15,6 +15,8 @@ export interface Costs {
   listeners: number
   /** Timers made by whatever goes through the global `setTimeout`. */
   timers: number
+  /** Those of them that wait for a fraction of a millisecond: the first gives all timers of Node another shape. */
+  fractions: number
   /** Elements of sets, maps and linked lists that somebody went over. */
   steps: number
 }
@@ -31,11 +33,17 @@ export interface Counting {
   readonly kept: () => number
 }
 
-const none = (): Costs => ({ fibers: 0, listeners: 0, timers: 0, steps: 0 })
+const none = (): Costs => ({ fibers: 0, listeners: 0, timers: 0, fractions: 0, steps: 0 })
 
 const least = (all: ReadonlyArray<Costs>): Costs => {
   const of = (what: keyof Costs) => Math.min(...all.map((costs) => costs[what]))
-  return { fibers: of("fibers"), listeners: of("listeners"), timers: of("timers"), steps: of("steps") }
+  return {
+    fibers: of("fibers"),
+    listeners: of("listeners"),
+    timers: of("timers"),
+    fractions: of("fractions"),
+    steps: of("steps")
+  }
 }
 
 /** Counts until the scope ends. */
@@ -67,11 +75,19 @@ export const counting: Effect.Effect<Counting, never, Scope.Scope> = Effect.gen(
     "setTimeout",
     Object.assign((...args: Parameters<typeof later>) => {
       costs.timers++
+      if (!Number.isInteger(args[1] ?? 0)) costs.fractions++
       return later(...args)
     }, later)
   )
 
-  for (const prototype of [Set.prototype, Map.prototype, LinkedList.prototype]) {
+  const { toArray } = LinkedList.prototype
+  yield* replaced(LinkedList.prototype, "toArray", function(this: object) {
+    const items = toArray.call(this)
+    costs.steps += items.length
+    return items
+  })
+
+  for (const prototype of [Set.prototype, Map.prototype]) {
     for (const name of ["values", "entries", "keys", Symbol.iterator]) {
       const original: (() => IterableIterator<unknown>) | undefined = Reflect.get(prototype, name)
       if (original === undefined) continue
@@ -115,7 +131,7 @@ export const counting: Effect.Effect<Counting, never, Scope.Scope> = Effect.gen(
 })
 
 /** Core's own collection, by its file: it is internal to another project, from which TypeScript imports none. */
-const { LinkedList }: { readonly LinkedList: { readonly prototype: object } } = await import(
+const { LinkedList }: { readonly LinkedList: { readonly prototype: { toArray(): Array<unknown> } } } = await import(
   new URL("../../../core/src/internal/linkedList.ts", import.meta.url).href
 )
 
