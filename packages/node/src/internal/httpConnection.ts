@@ -110,14 +110,14 @@ export class HttpConnection implements ProtocolDriver {
     raw: Net.Socket,
     events: ProtocolEvents,
     host: HttpHost,
-    protocol: (self: HttpConnection) => Protocol
+    speaks: Protocol
   ) {
     this.connection = connection
     this.raw = raw
     this.events = events
     this.host = host
     this.own(raw)
-    this.speaks = protocol(this)
+    this.speaks = speaks
     if (raw.closed) queueMicrotask(() => this.closed())
     // one function for all, because idle connections are many
     else raw.on("close", onClose)

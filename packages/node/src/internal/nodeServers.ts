@@ -13,7 +13,7 @@ import { Http2Protocol, type SessionLimits } from "./http2.ts"
 import { HttpConnection, httpConnectionOf, type HttpHost } from "./httpConnection.ts"
 import { Lingerers } from "./lingerers.ts"
 import { netSocketOf } from "./netSocket.ts"
-import { FirstBytes, Handshake } from "./opening.ts"
+import { FirstBytes, Handshake, unspoken } from "./opening.ts"
 import { Tunnel } from "./tunnel.ts"
 import { Upgraded } from "./upgraded.ts"
 
@@ -149,22 +149,18 @@ export class NodeServers implements HttpHost {
   readonly attach = (connection: Connection, events: ProtocolEvents): ProtocolDriver => {
     const raw = socketOf(connection)
     if (raw === undefined) throw new TypeError(`no socket of Node's under protocol "${connection.protocol}"`)
-    const { handshake } = this.options.opening
-    const http = new HttpConnection(
-      connection,
-      raw,
-      events,
-      this,
-      (owner) => this.secure ? new Handshake(owner, handshake) : new FirstBytes(owner)
-    )
+    const http = new HttpConnection(connection, raw, events, this, unspoken)
     this.open++
     if (raw.destroyed) return http
     const { http2, opening, server } = this.options
     if (this.secure) this.shakeHands(http)
     else if (http2 === undefined) this.give(http, server)
     else if (raw instanceof Tls.TLSSocket) this.give(http, raw.alpnProtocol === "h2" ? http2 : server)
-    else if (http.speaks instanceof FirstBytes) {
-      http.speaks.begin(opening.firstByte, (spoken) => this.give(http, spoken === "h2" ? http2 : server))
+    else {
+      http.speak(new FirstBytes(http)).begin(
+        opening.firstByte,
+        (spoken) => this.give(http, spoken === "h2" ? http2 : server)
+      )
     }
     return http
   }
@@ -176,6 +172,7 @@ export class NodeServers implements HttpHost {
 
   /** The server shakes hands, and makes a TLS socket of the raw one. */
   private shakeHands(http: HttpConnection): void {
+    http.speak(new Handshake(http, this.options.opening.handshake))
     // the TLS socket inherits it: a client that ends in the middle of its handshake is gone
     http.raw.allowHalfOpen = false
     this.handshaking.run(http, () => this.options.server.emit("connection", http.raw))

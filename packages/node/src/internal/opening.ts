@@ -5,6 +5,19 @@
 import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
 import type { Ending, HttpConnection, InFlight, Protocol } from "./httpConnection.ts"
 
+/** What every connection speaks until it is known what it does, which for most is at once. */
+export const unspoken: Protocol = {
+  name: "http",
+  busy: () => false,
+  inFlight: () => [],
+  lastActive: () => 0,
+  draining: () => {},
+  goodbye: () => {},
+  phase: () => undefined,
+  bytesPending: () => 0,
+  closed: () => "byPeer"
+}
+
 /** Nothing is in flight, and a time-out runs until the first word. */
 class Opening {
   protected readonly owner: HttpConnection

@@ -18,7 +18,22 @@ import { closeError, NetConnection, type NetConnectionOptions, nodeSocket, readE
 export interface TlsConnectionOptions extends Omit<NetConnectionOptions, "protocol" | "reset"> {
   /** Begins the handshake of a socket. Its outcome is told to `secured` or `failed`, unless the socket is closed before. */
   readonly handshake: (socket: Net.Socket) => void
+  /** Clients show certificates. */
+  readonly requestCert: boolean
+  /** For the connections over TLS sockets. */
+  readonly secure: NetConnectionOptions
 }
+
+/** What the connections over the TLS sockets of one listening socket have in common. */
+export const secureOptions = (
+  common: Omit<NetConnectionOptions, "protocol" | "reset">
+): NetConnectionOptions => ({
+  ...common,
+  protocol: "tls",
+  // the TCP socket has it
+  noDelay: false,
+  reset: (socket) => ownerOf(socket)?.reset(socket)
+})
 
 /** How a listener of all TLS sockets finds the connection of one. */
 const connectionOf: unique symbol = Symbol("@effect-listener/node/tlsConnectionOf")
@@ -28,7 +43,7 @@ interface OwnedSocket extends Net.Socket {
 }
 
 /** The connection whose TCP socket Node has wrapped into this TLS socket. */
-export const ownerOf = (socket: Tls.TLSSocket): TlsConnection | undefined =>
+export const ownerOf = (socket: Net.Socket): TlsConnection | undefined =>
   // Not in Node's documentation, but the only way back: `tls.Server` makes the TLS socket, and tells nobody from which
   // TCP socket. A Node without it fails every handshake, and our tests with them.
   (socket as { readonly _parent?: Partial<OwnedSocket> | null })._parent?.[connectionOf]
@@ -54,7 +69,8 @@ function onClose(this: OwnedSocket): void {
  */
 export class TlsConnection implements TransportConnection {
   readonly protocol = "tls"
-  info: TlsInfo | undefined
+  /** What the handshake has settled: the TLS socket, and what that does not know for ever. */
+  private secure: { readonly socket: Tls.TLSSocket } & Pick<TlsInfo, "version" | "peerCertificate"> | undefined
   /** From the end of the handshake on. */
   inner: NetConnection | undefined
   private readonly tcp: Net.Socket
@@ -63,6 +79,7 @@ export class TlsConnection implements TransportConnection {
   private failure: SecurityFailure | Socket.SocketError | undefined
   private readonly waiting = new Set<() => void>()
   private cancelLookUp: (() => void) | undefined
+  private lazyOutcome: TransportConnection["ready"] | undefined
   private lazySocket: Socket.Socket | undefined
   private watcher: PullWatcher | undefined
 
@@ -102,21 +119,26 @@ export class TlsConnection implements TransportConnection {
 
   // --- the handshake ---------------------------------------------------------------------------------------------
 
-  readonly ready: TransportConnection["ready"] = Effect.suspend(() =>
-    this.failure !== undefined ? Effect.fail(this.failure) : this.inner === undefined ? this.outcome : Effect.void
-  )
+  get ready(): TransportConnection["ready"] {
+    return this.inner === undefined ? this.lazyOutcome ??= this.outcome : Effect.void
+  }
 
-  private readonly outcome: TransportConnection["ready"] = Effect.callback((resume) => {
-    const again = () => resume(this.ready)
-    this.waiting.add(again)
-    if (!this.begun) {
-      this.begun = true
-      this.options.handshake(this.tcp)
-    }
-    return Effect.sync(() => {
-      this.waiting.delete(again)
+  private get outcome(): TransportConnection["ready"] {
+    return Effect.callback((resume) => {
+      const { failure } = this
+      if (failure !== undefined) return resume(Effect.fail(failure))
+      if (this.inner !== undefined) return resume(Effect.void)
+      const again = () => resume(this.failure === undefined ? Effect.void : Effect.fail(this.failure))
+      this.waiting.add(again)
+      if (!this.begun) {
+        this.begun = true
+        this.options.handshake(this.tcp)
+      }
+      return Effect.sync(() => {
+        this.waiting.delete(again)
+      })
     })
-  })
+  }
 
   private wake(): void {
     const waiting = Array.from(this.waiting)
@@ -140,24 +162,28 @@ export class TlsConnection implements TransportConnection {
     if (this.failure !== undefined) return void socket.destroy()
     // only now: a client that ends its side in the middle of its handshake is gone
     socket.allowHalfOpen = true
-    this.info = {
+    this.secure = {
+      socket,
       version: socket.getProtocol() ?? "unknown",
+      peerCertificate: this.options.requestCert
+        ? Option.fromUndefinedOr(socket.getPeerX509Certificate())
+        : Option.none()
+    }
+    this.inner = new NetConnection(socket, this.options.secure)
+    if (this.watcher !== undefined) this.inner.watchPulls(this.watcher)
+    this.wake()
+  }
+
+  get info(): TlsInfo | undefined {
+    if (this.secure === undefined) return undefined
+    const { peerCertificate, socket, version } = this.secure
+    return {
+      version,
       alpn: Option.fromUndefinedOr(socket.alpnProtocol || undefined),
       serverName: Option.fromUndefinedOr(socket.servername || undefined),
       authorized: socket.authorized,
-      peerCertificate: Option.fromUndefinedOr(socket.getPeerX509Certificate())
+      peerCertificate
     }
-    this.inner = new NetConnection(socket, {
-      ...this.options,
-      protocol: this.protocol,
-      // the TCP socket has it
-      noDelay: false,
-      remote: () => this.remote,
-      local: () => this.local,
-      reset: () => this.reset(socket)
-    })
-    if (this.watcher !== undefined) this.inner.watchPulls(this.watcher)
-    this.wake()
   }
 
   failed(cause: Error, socket: Tls.TLSSocket): void {
@@ -229,7 +255,7 @@ export class TlsConnection implements TransportConnection {
    * socket when the TCP socket has closed. Destroyed before, it frees what it has encrypted while libuv still holds it
    * in a write that is pending, and the process crashes.
    */
-  private reset(socket: Tls.TLSSocket): void {
+  reset(socket: Net.Socket): void {
     if (!this.tcp.destroyed) resetTcp(this.tcp, socket)
   }
 }

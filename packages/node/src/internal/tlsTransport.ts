@@ -16,7 +16,7 @@ import type { Identity, TlsTransport, TransportOptions } from "../NodeTls.ts"
 import { bind } from "./netTransport.ts"
 import { invalid } from "./options.ts"
 import { tcpBinding } from "./tcp.ts"
-import { ownerOf, securityFailure, TlsConnection } from "./tlsConnection.ts"
+import { ownerOf, secureOptions, securityFailure, TlsConnection, type TlsConnectionOptions } from "./tlsConnection.ts"
 import { checkContext } from "./tlsContext.ts"
 
 /** Here and not in the public module, which could not be evaluated before this one. */
@@ -37,7 +37,12 @@ export class TlsTransportImpl implements TlsTransport {
     return Effect.gen({ self: this }, function*() {
       const server = yield* this.handshakes
       const binding = yield* tcpBinding(this.options, (common) => {
-        const options = { ...common, handshake: (socket: Net.Socket) => beginHandshake(server, socket) }
+        const options: TlsConnectionOptions = {
+          ...common,
+          handshake: (socket) => beginHandshake(server, socket),
+          requestCert: this.options.requestCert ?? false,
+          secure: secureOptions(common)
+        }
         return (socket) => {
           // from the handshake on there are several small writes
           if (common.noDelay) socket.setNoDelay(true)

@@ -80,9 +80,9 @@ export const counting: Effect.Effect<Counting, never, Scope.Scope> = Effect.gen(
     }, later)
   )
 
-  const { toArray } = LinkedList.prototype
+  const copy: () => Array<unknown> = Reflect.get(LinkedList.prototype, "toArray")
   yield* replaced(LinkedList.prototype, "toArray", function(this: object) {
-    const items = toArray.call(this)
+    const items = copy.call(this)
     costs.steps += items.length
     return items
   })
@@ -131,7 +131,7 @@ export const counting: Effect.Effect<Counting, never, Scope.Scope> = Effect.gen(
 })
 
 /** Core's own collection, by its file: it is internal to another project, from which TypeScript imports none. */
-const { LinkedList }: { readonly LinkedList: { readonly prototype: { toArray(): Array<unknown> } } } = await import(
+const { LinkedList }: { readonly LinkedList: { readonly prototype: object } } = await import(
   new URL("../../../core/src/internal/linkedList.ts", import.meta.url).href
 )
 
