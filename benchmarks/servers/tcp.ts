@@ -162,6 +162,22 @@ const echoEach: Handler = Effect.fnUntraced(function*(connection) {
   return yield* Connection.runForEach(connection, write)
 })
 
+/** What `sinkSocket` does. */
+const sinkEach: Handler = Effect.fnUntraced(function*(connection) {
+  const { write } = yield* connection.socket.writer
+  let bytes = 0
+  const all = Connection.runForEach(connection, (chunk) => {
+    bytes += chunk.length
+    return Effect.void
+  })
+  // the end of what the client sends
+  yield* Effect.ignore(all)
+  yield* write(String(bytes))
+})
+
+/** Those that are given what comes, by a call; the others pull. */
+const given: { readonly [what in What]?: Handler } = { echo: echoEach, sink: sinkEach }
+
 const serveOurs = (handler: Handler): void => {
   const program = Effect.gen(function*() {
     const listener = yield* Listener.listen(NodeTcp.transport({ host, port: 0, backlog: 4096 }))
@@ -197,7 +213,7 @@ const servers: Record<string, (what: What) => void> = {
     })
     Effect.runFork(Effect.scoped(program))
   },
-  ours: (what) => serveOurs(what === "echo" ? echoEach : pulling(what)),
+  ours: (what) => serveOurs(given[what] ?? pulling(what)),
   /** Ours, with a loop that pulls where `ours` is given each message. */
   pulling: (what) => serveOurs(pulling(what))
 }

@@ -1,3 +1,4 @@
+import type * as Fiber from "effect/Fiber"
 import type { ConnectionCounts, EndReason } from "../DrainReport.ts"
 import type { ConnectionImpl } from "./connection.ts"
 import { LinkedList } from "./linkedList.ts"
@@ -85,6 +86,15 @@ export class Connections {
 
   oldest(): ConnectionImpl | undefined {
     return this.members.first
+  }
+
+  /** Those that a fiber serves, whoever asks for the close: each is looked at, and there may be thousands. */
+  servedBy(fiber: Fiber.Fiber<unknown, unknown>): Array<ConnectionImpl> {
+    const served: Array<ConnectionImpl> = []
+    for (let connection = this.members.first; connection !== undefined; connection = connection.next) {
+      if (connection.servedBy(fiber)) served.push(connection)
+    }
+    return served
   }
 
   /** A copy, oldest first: what is done with one may change them. */

@@ -272,7 +272,7 @@ export class HttpConnection implements ProtocolDriver {
   }
 
   runs(fiber: Fiber.Fiber<unknown, unknown>): boolean {
-    return this.fibers.includes(fiber)
+    return this.fiber === fiber || this.watched?.has(fiber) === true
   }
 
   protocol(): string {
