@@ -42,6 +42,8 @@ export const http: Benchmark = {
     )
 }
 
+const roundsOfHandshakes = 2
+
 export const tls: Benchmark = {
   name: "tls",
   title: "TLS handshakes",
@@ -49,7 +51,17 @@ export const tls: Benchmark = {
     + "harder than the server).",
   targets: [{ series: "throughput", who: "ours", of: "ratio", atLeast: 0.95 }],
   run: async (settings) =>
-    loads(await compare(measuredOf(servers("https"), "effect", settings), settings, handshakes), "handshakes", "effect")
+    loads(
+      await compare(
+        measuredOf(servers("https"), "effect", settings),
+        // one process takes by a fifth longer for a handshake than another of the same code
+        { ...settings, rounds: settings.rounds * 2 },
+        handshakes,
+        roundsOfHandshakes
+      ),
+      "handshakes",
+      "effect"
+    )
 }
 
 export const http2: Benchmark = {
