@@ -94,12 +94,11 @@ export const upload: Benchmark = {
   targets: [{ series: "throughput", who: "ours", of: "ratio", atLeast: 0.95 }],
   costs: [
     [
-      "new memory for the buffers of reads, which `a fiber` pays, too",
-      "half of the CPU time: page faults, 20 a MiB where bare Node has 1. Each full collection frees 64 MiB of them, "
-      + "and glibc gives that back to the system, or not; with MALLOC_TRIM_THRESHOLD_ out of reach nobody has any, and "
-      + "ours is at 0.88 of bare"
+      "new memory for the buffers of reads, whoever reads",
+      "page faults, from 1 to 56 a MiB, up to half of the CPU time: each full collection frees 64 MiB of buffers, and glibc "
+      + "gives that back to the system, or not. In one process it does, in another of the same code it does not"
     ],
-    ["the fiber that pulls", "60 µs a MiB, which is 18 reads"]
+    ["a fiber that pulls, where there is one", "60 µs a MiB, which is 18 reads"]
   ],
   run: whole("upload")
 }

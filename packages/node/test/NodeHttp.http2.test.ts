@@ -58,6 +58,36 @@ describe.each([{ tls: false }, { tls: true }])("HTTP/2, TLS $tls", ({ tls }) => 
       assert.deepInclude(connections, { total: 26, drained: 26 })
     }).pipe(quiet))
 
+  it.live.each([{ order: "123456" }, { order: "654321" }, { order: "316254" }])(
+    "what is in flight on a session is told oldest first, whichever ends first: $order",
+    ({ order }) =>
+      Effect.gen(function*() {
+        const gates = new Map(Array.from(order, (name) => [`/${name}`, Deferred.makeUnsafe<void>()]))
+        const app = Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ url }) =>
+          Effect.as(Effect.interruptible(Deferred.await(gates.get(url)!)), ok))
+        const { listener, port } = yield* HttpServing.app(app, options)
+        const client = yield* Http2Client.connect(port, { tls })
+        const told = () =>
+          Effect.runSync(listener.connections)
+            .flatMap(({ exchanges }) => exchanges.map(({ label }) => label))
+            .join(" ")
+        const left = ["GET /1", "GET /2", "GET /3", "GET /4", "GET /5", "GET /6"]
+        for (const path of ["/1", "/2", "/3", "/4", "/5", "/6"]) {
+          const before = told()
+          yield* start(client.get(path))
+          yield* until(`${path} is told`, () => told() !== before)
+        }
+        for (const name of order) {
+          assert.strictEqual(told(), left.join(" "))
+          yield* Deferred.succeed(gates.get(`/${name}`)!, undefined)
+          left.splice(left.indexOf(`GET /${name}`), 1)
+          yield* until(`${name} has ended`, () => !told().includes(`/${name}`))
+        }
+        assert.strictEqual(told(), "")
+        assert.deepInclude((yield* listener.close()).connections, { total: 1, idle: 1 })
+      }).pipe(quiet)
+  )
+
   it.live("100 idle sessions are told, and end", () =>
     Effect.gen(function*() {
       const { listener, port } = yield* HttpServing.app(Effect.succeed(ok), options)

@@ -68,16 +68,24 @@ export const closeError = (reason: string): Socket.SocketError =>
  * is elsewhere.
  */
 export class ConnectionImpl implements Connection, PullWatcher, Linked<ConnectionImpl> {
+  // first what is looked at when all are gone over, side by side: with thousands of them, memory is what takes time
+  next: ConnectionImpl | undefined
+  step: "Queued" | "Handshake" | "Serving" | "Goodbye" | "Detached" | "Ended" = "Queued"
+  mode: IdleMode = "handler"
+  pulling = 0
+  private exchanges: Set<Exchange> | undefined
+  /** Present on connections that a protocol drives by callbacks, without a fiber. */
+  driver: ProtocolDriver | undefined
+  /** Where it is: in the accept queue, or one of the lists of `Connections`. Its neighbours there are above and here. */
+  list: LinkedList<ConnectionImpl> | undefined
+  previous: ConnectionImpl | undefined
+
   readonly [TypeId]: typeof TypeId = TypeId
   readonly id: number
   readonly transport: TransportConnection
   readonly host: ConnectionHost
   readonly since: number
 
-  /** Where it is: in the accept queue, or one of the lists of `Connections`; and its neighbours there. */
-  list: LinkedList<ConnectionImpl> | undefined
-  previous: ConnectionImpl | undefined
-  next: ConnectionImpl | undefined
   /** Whom it counts for where remotes are limited, once that was asked. */
   remoteKey: string | undefined
   /** It does count for its remote. */
@@ -86,16 +94,12 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   admitted = false
   /** From accept to end, where connections are traced. */
   span: Tracer.Span | undefined
-  mode: IdleMode = "handler"
-  step: "Queued" | "Handshake" | "Serving" | "Goodbye" | "Detached" | "Ended" = "Queued"
   /** The fiber whose `close` must not wait for this connection: its handler's, or the one that accepted it. */
   fiber: Fiber.Fiber<unknown, unknown> | undefined
   /** Who handles its chunks, where each that takes its time has a fiber of its own. */
   chunks: ChunkHandler | undefined
   /** Its fiber is its handler's own, the listener's to interrupt. */
   handled = false
-  /** Present on connections that a protocol drives by callbacks, without a fiber. */
-  driver: ProtocolDriver | undefined
   lastActive: number
   /** Counts everything that happens on it: unchanged through a read turn means idle through it. */
   activity = 0
@@ -117,11 +121,9 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   /** Destroyed by a deadline or an abort. */
   cut = false
 
-  pulling = 0
   private readingEnded = false
   private received = 0
   private sent = 0
-  private exchanges: Set<Exchange> | undefined
   private listeners: Set<() => void> | undefined
   private lazySocket: Socket.Socket | undefined
   private cancelTimeout: (() => void) | undefined

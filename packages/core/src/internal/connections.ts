@@ -1,4 +1,3 @@
-import type * as Fiber from "effect/Fiber"
 import type { ConnectionCounts, EndReason } from "../DrainReport.ts"
 import type { ConnectionImpl } from "./connection.ts"
 import { LinkedList } from "./linkedList.ts"
@@ -88,13 +87,9 @@ export class Connections {
     return this.members.first
   }
 
-  /** Those that a fiber serves, whoever asks for the close: each is looked at, and there may be thousands. */
-  servedBy(fiber: Fiber.Fiber<unknown, unknown>): Array<ConnectionImpl> {
-    const served: Array<ConnectionImpl> = []
-    for (let connection = this.members.first; connection !== undefined; connection = connection.next) {
-      if (connection.servedBy(fiber)) served.push(connection)
-    }
-    return served
+  /** Those of which it is true, oldest first. Goes over all of them once: there may be thousands. */
+  filter(which: (connection: ConnectionImpl) => boolean): Array<ConnectionImpl> {
+    return this.members.filter(which)
   }
 
   /** A copy, oldest first: what is done with one may change them. */

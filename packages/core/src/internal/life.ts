@@ -253,7 +253,7 @@ export class Life implements ConnectionHost {
 
   /** Does not wait for the connections of this fiber: it asked for the close. */
   excuse(fiber: Fiber.Fiber<unknown, unknown>): void {
-    const excused = this.connections.servedBy(fiber)
+    const excused = this.connections.filter((connection) => connection.servedBy(fiber))
     for (const connection of excused) this.connections.excuse(connection)
     this.notifyIfDrained()
     if (this.telling) { for (const connection of excused) connection.tell() }

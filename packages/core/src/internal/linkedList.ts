@@ -57,10 +57,15 @@ export class LinkedList<A extends Linked<A>> {
     return true
   }
 
-  /** A copy, first to last: what is done with one may change the list. */
-  toArray(): Array<A> {
+  /** Those of which it is true, first to last. */
+  filter(which: (item: A) => boolean): Array<A> {
     const items: Array<A> = []
-    for (let item = this.first; item !== undefined; item = item.next) items.push(item)
+    for (let item = this.first; item !== undefined; item = item.next) if (which(item)) items.push(item)
     return items
+  }
+
+  /** A copy: what is done with one may change the list. */
+  toArray(): Array<A> {
+    return this.filter(() => true)
   }
 }

@@ -722,11 +722,10 @@ export class ListenerImpl implements Listener, Counted {
 
   readonly dryRun: Effect.Effect<DryRun> = Effect.sync(() => {
     const { connections, queue } = this.life
-    const open = connections.snapshot()
-    const active = open.filter((connection) => !connection.idle)
+    const active = connections.filter((connection) => !connection.idle)
     return {
       active: active.length,
-      idle: open.length - active.length,
+      idle: connections.counted - active.length,
       queued: queue.size,
       waitingFor: active.map((connection) => connection.describe())
     }

@@ -19,8 +19,47 @@ export interface SessionLimits {
   readonly request: number
 }
 
-interface Exchange extends InFlight, Begun {
-  ended: boolean
+/** How the listener below, one function for all streams, finds what is in flight on one. */
+const exchangeOf: unique symbol = Symbol("@effect-listener/node/http2Exchange")
+
+interface OwnedStream extends Http2.ServerHttp2Stream {
+  /** From its request on. */
+  [exchangeOf]?: Exchange
+}
+
+function onClose(this: OwnedStream): void {
+  this[exchangeOf]?.protocol.streamClosed(this)
+}
+
+/** What was asked for on a stream; it does not keep the stream, because idle sessions are many. */
+class Exchange implements InFlight, Begun {
+  readonly protocol: Http2Protocol
+  readonly since: number
+  readonly span: Begun["span"]
+  /** Where its stream is among the open ones. */
+  at: number
+  ended = false
+  private readonly method: string
+  private readonly url: string
+
+  constructor(
+    protocol: Http2Protocol,
+    { method, url }: Http2.Http2ServerRequest,
+    since: number,
+    span: Begun["span"],
+    at: number
+  ) {
+    this.protocol = protocol
+    this.method = method
+    this.url = url
+    this.since = since
+    this.span = span
+    this.at = at
+  }
+
+  get label(): string {
+    return label(this.method, this.url)
+  }
 }
 
 export class Http2Protocol implements Protocol {
@@ -29,7 +68,8 @@ export class Http2Protocol implements Protocol {
   private readonly socket: Net.Socket
   private readonly session: Http2.ServerHttp2Session
   private readonly limits: SessionLimits
-  private readonly streams = new Map<Http2.ServerHttp2Stream, Exchange>()
+  /** Those with a request, in no order; not in a `Map`, which keeps its garbage alive (core's `LinkedList`). */
+  private readonly streams: Array<OwnedStream> = []
   private readonly bornAt = performance.now()
   private everActive = false
   private newest: Exchange | undefined
@@ -54,29 +94,38 @@ export class Http2Protocol implements Protocol {
   }
 
   request(request: Http2.Http2ServerRequest): void {
-    const { stream } = request
+    const stream: OwnedStream = request.stream
     const now = performance.now()
     this.everActive = true
-    const name = label(request.method, request.url)
-    const span = this.owner.began(this.owner.traced ? name : undefined)
-    this.newest = { label: name, since: now, span, ended: false }
-    this.streams.set(stream, this.newest)
-    stream.once("close", () => this.streamClosed(stream))
+    const span = this.owner.began(this.owner.traced ? label(request.method, request.url) : undefined)
+    this.newest = new Exchange(this, request, now, span, this.streams.push(stream) - 1)
+    stream[exchangeOf] = this.newest
+    stream.on("close", onClose)
     this.checkBy(now + this.limits.request)
     if (this.owner.told) this.leave(stream)
     this.owner.changed()
   }
 
-  private streamClosed(stream: Http2.ServerHttp2Stream): void {
-    const exchange = this.streams.get(stream)
-    if (exchange !== undefined) this.exchangeEnded(exchange)
-    this.streams.delete(stream)
+  streamClosed(stream: OwnedStream): void {
+    const exchange = stream[exchangeOf]
+    if (exchange === undefined) return
+    this.exchangeEnded(exchange)
+    this.takeOut(exchange.at)
     this.activeAt = performance.now()
-    if (this.streams.size > 0) return
+    if (this.streams.length > 0) return
     this.owner.rest()
     if (this.session.closed) this.owner.partWith(this.socket)
     else this.checkBy(this.activeAt + this.limits.inactivity)
     this.owner.changed()
+  }
+
+  /** The last one takes its place. */
+  private takeOut(at: number): void {
+    const last = this.streams.pop()
+    const moved = last?.[exchangeOf]
+    if (last === undefined || moved === undefined || moved.at === at) return
+    this.streams[at] = last
+    moved.at = at
   }
 
   private exchangeEnded(exchange: Exchange): void {
@@ -108,7 +157,7 @@ export class Http2Protocol implements Protocol {
     this.checkAt = Infinity
     if (this.session.closed) return
     const now = performance.now()
-    if (this.streams.size > 0) return this.checkBy(this.endOverdue(now))
+    if (this.streams.length > 0) return this.checkBy(this.endOverdue(now))
     const read = this.owner.raw.bytesRead
     // a ping keeps a session that was used before
     if (read !== this.seenBytes && this.everActive) this.activeAt = now
@@ -121,9 +170,10 @@ export class Http2Protocol implements Protocol {
   /** Ends streams whose requests are late; answers when the next one will be. */
   private endOverdue(now: number): number {
     let next = Infinity
-    for (const [stream, { since }] of this.streams) {
+    // a copy: one that is ended may be taken out
+    for (const stream of this.streams.slice()) {
       if (stream.readableEnded || stream.closed) continue
-      const due = since + this.limits.request
+      const due = stream[exchangeOf]!.since + this.limits.request
       if (due > now) next = Math.min(next, due)
       else if (stream.headersSent) stream.close(Http2.constants.NGHTTP2_CANCEL)
       else stream.respond({ ":status": 408 }, { endStream: true })
@@ -134,12 +184,17 @@ export class Http2Protocol implements Protocol {
   // --- asked and told --------------------------------------------------------------------------------------------
 
   busy(): boolean {
-    return this.streams.size > 0
+    return this.streams.length > 0
   }
 
   inFlight(): ReadonlyArray<InFlight> {
-    if (this.streams.size > 0 || this.newest === undefined || !this.socket.closed) return [...this.streams.values()]
-    return [this.newest]
+    if (this.streams.length === 0 && this.newest !== undefined && this.socket.closed) return [this.newest]
+    return this.exchanges.toSorted((one, other) => one.since - other.since)
+  }
+
+  private get exchanges(): Array<Exchange> {
+    // each has had its request
+    return this.streams.map((stream) => stream[exchangeOf]!)
   }
 
   /** A client that knows of the goodbye needs no grace: only one that never had a word from us. */
@@ -148,14 +203,14 @@ export class Http2Protocol implements Protocol {
   }
 
   draining(): void {
-    for (const stream of this.streams.keys()) this.leave(stream)
+    for (const stream of this.streams) this.leave(stream)
   }
 
   /** No more streams on this session; when the last has ended, the session ends the socket. */
   goodbye(): void {
     if (this.session.closed) return
     clearTimeout(this.timer)
-    if (this.streams.size === 0) this.owner.partWith(this.socket)
+    if (this.streams.length === 0) this.owner.partWith(this.socket)
     this.session.close()
   }
 
@@ -170,7 +225,7 @@ export class Http2Protocol implements Protocol {
   closed(): Ending {
     clearTimeout(this.timer)
     // their own ends come later, and there may be a report before
-    for (const exchange of this.streams.values()) this.exchangeEnded(exchange)
+    for (const exchange of this.exchanges) this.exchangeEnded(exchange)
     return "byPeer"
   }
 }

@@ -80,11 +80,12 @@ export const counting: Effect.Effect<Counting, never, Scope.Scope> = Effect.gen(
     }, later)
   )
 
-  const copy: () => Array<unknown> = Reflect.get(LinkedList.prototype, "toArray")
-  yield* replaced(LinkedList.prototype, "toArray", function(this: object) {
-    const items = copy.call(this)
-    costs.steps += items.length
-    return items
+  const filter: (which: (item: unknown) => boolean) => Array<unknown> = Reflect.get(LinkedList.prototype, "filter")
+  yield* replaced(LinkedList.prototype, "filter", function(this: object, which: (item: unknown) => boolean) {
+    return filter.call(this, (item) => {
+      costs.steps++
+      return which(item)
+    })
   })
 
   for (const prototype of [Set.prototype, Map.prototype]) {
