@@ -134,7 +134,7 @@ export const close: Benchmark = {
     + "end, so that nothing under way is lost; patient is the least that this takes on Node: node:http alone, that does it.",
   targets: [
     { series: "SIGTERM to exit, 8,000 connections", who: "ours", of: "ratio", atMost: 1.3 },
-    { series: "SIGTERM to exit, 8,000 connections", who: "ours", base: "patient", of: "ratio", atMost: 1.2 },
+    { series: "SIGTERM to exit, 8,000 connections", who: "ours", base: "patient", of: "ratio", atMost: 1.3 },
     { series: "ours, for each connection", who: "16,000", base: "4,000", of: "ratio", atMost: 1.3 }
   ],
   costs: [

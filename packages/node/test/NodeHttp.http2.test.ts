@@ -69,7 +69,9 @@ describe.each([{ tls: false }, { tls: true }])("HTTP/2, TLS $tls", ({ tls }) => 
         const client = yield* Http2Client.connect(port, { tls })
         const told = () =>
           Effect.runSync(listener.connections)
-            .flatMap(({ exchanges }) => exchanges.map(({ label }) => label))
+            .flatMap(({ exchanges }) =>
+              exchanges.map(({ label }) => label)
+            )
             .join(" ")
         const left = ["GET /1", "GET /2", "GET /3", "GET /4", "GET /5", "GET /6"]
         for (const path of ["/1", "/2", "/3", "/4", "/5", "/6"]) {
