@@ -12,6 +12,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Http from "node:http"
 import * as Https from "node:https"
+import type * as Net from "node:net"
 import * as Path from "node:path"
 import type { Duplex } from "node:stream"
 import { selfSigned } from "./support/certificates.ts"
@@ -77,6 +78,28 @@ describe("a client that goes away", () => {
       yield* Effect.sleep(50)
       yield* waiting.release
       assert.strictEqual((yield* peer.response).body, "ok")
+      assert.deepStrictEqual(yield* peer.ending, fin)
+    }).pipe(quiet))
+
+  it.live("by ending its side gets the whole of an answer that has begun, with halfOpen", () =>
+    Effect.gen(function*() {
+      const size = 64 << 20
+      let socket: Net.Socket | undefined
+      const createServer = () =>
+        Http.createServer().on("connection", (accepted) => {
+          socket = accepted
+        })
+      const large = HttpServerResponse.uint8Array(Buffer.alloc(size, "x"))
+      const serving = yield* HttpServing.given(createServer, Effect.succeed(large), { halfOpen: true })
+      const peer = yield* HttpPeer.connect(serving.port)
+      yield* peer.send("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+      yield* peer.head
+      peer.socket.pause()
+      peer.socket.end()
+      yield* until("the server knows", () => socket?.readableEnded === true || socket?.destroyed === true)
+      assert.isAbove(socket!.writableLength, 0)
+      peer.socket.resume()
+      assert.strictEqual((yield* peer.response).length, size)
       assert.deepStrictEqual(yield* peer.ending, fin)
     }).pipe(quiet))
 
@@ -331,6 +354,27 @@ describe("a tunnel that an application accepts with a listener of its own", () =
         assert.deepInclude((yield* Fiber.join(closing)).connections, { total: 1, drained: 1 })
       }).pipe(quiet)
   )
+
+  it.live("hears the end of its client after its own", () =>
+    Effect.gen(function*() {
+      let heard = ""
+      const hangUp = (_request: Http.IncomingMessage, socket: Duplex) => {
+        socket.on("data", (chunk) => {
+          heard += String(chunk)
+        })
+        socket.on("end", () => {
+          heard += ", and its end"
+        })
+        socket.end("HTTP/1.1 200 OK\r\n\r\n")
+      }
+      const createServer = () => Http.createServer().on("connect", hangUp)
+      const { port } = yield* HttpServing.given(createServer, Effect.succeed(ok))
+      const peer = yield* HttpPeer.connect(port)
+      yield* peer.send(connectRequest)
+      assert.deepStrictEqual(yield* peer.ending, fin)
+      peer.socket.end("a last word")
+      yield* until("the server has heard all", () => heard === "a last word, and its end")
+    }).pipe(quiet))
 
   it.live("is cut at the deadline, and named", () =>
     Effect.gen(function*() {

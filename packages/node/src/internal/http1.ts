@@ -243,9 +243,9 @@ const spokenOn = (socket: Net.Socket): Http1Protocol | undefined => {
   return protocol instanceof Http1Protocol ? protocol : undefined
 }
 
-/** Both sides have ended: there is nothing to wait for, and nobody to tell that the client has. */
+/** Both sides have ended: there is nothing to wait for, and nobody to tell of it. Tunnels have somebody. */
 function onPush(this: Net.Socket, chunk: unknown, encoding?: BufferEncoding): boolean {
-  if (chunk !== null || !this.writableFinished || spokenOn(this)?.saidLast !== true) {
+  if (chunk !== null || !this.writableFinished || spokenOn(this) === undefined) {
     return Net.Socket.prototype.push.call(this, chunk, encoding)
   }
   this.destroy()
