@@ -122,7 +122,7 @@ const versionOf = (name: string): string => {
 
 const introduction = (): string =>
   `Written by \`pnpm bench\`: run it for figures of your machine. Every figure is one of a pair: the
-same client, the same machine, rounds interleaved; under load new processes every four rounds, because the same code runs
+same client, the same machine, rounds interleaved; under load new processes every few rounds, because the same code runs
 by a tenth faster in one than in another. Ratios are medians of the ratios of pairs from the same round, made
 so that more is better. The spread is what the middle half of the rounds lies in; the raw rounds are in the last column.
 Throughput depends on who else has the machine, and the load averages say how busy it was; CPU time of the server for one
