@@ -140,8 +140,7 @@ export const close: Benchmark = {
   costs: [
     [
       "a FIN to each client, and reading its client's, where others destroy the socket at once",
-      "37 %: the kernel and libuv (`shutdown`, `epoll_wait`, `read`); what `patient` takes longer than `bare` is this and "
-      + "half of the next"
+      "37 %: the kernel and libuv (`shutdown`, `epoll_wait`, `read`)"
     ],
     ["what Node does for an end, a FIN and a socket that closes", "30 %: `node:net`, streams, `node:_http_server`"],
     ["close(2)", "16 %: twice that in bare Node, where it sends the FIN"],

@@ -56,7 +56,7 @@ export const tls: Benchmark = {
     ["keys, signatures, hashes", "half of the CPU time: OpenSSL, whoever serves"],
     [
       "what we do for a connection: its place in the listener, the fiber of its handshake, the name of its client",
-      "22 µs of JavaScript, and as much again of V8 for it (garbage, compiling)"
+      "22 µs of JavaScript, and 33 of V8 for it (built-ins, compiling, garbage)"
     ],
     ["waiting for the client's end, where Effect's server destroys the socket", "12 µs: one more read"]
   ],
