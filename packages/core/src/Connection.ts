@@ -19,8 +19,8 @@ import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import type * as Tracer from "effect/Tracer"
 import type { ConnectionInfo, ConnectionPhase } from "./DrainReport.ts"
-import type { ConnectionImpl } from "./internal/connection.ts"
-import * as internal from "./internal/forEach.ts"
+import type { ConnectionImpl } from "./internal/connection/connection.ts"
+import * as internal from "./internal/connection/runForEach.ts"
 import type { LingerOptions, TransportConnection } from "./Transport.ts"
 
 /**

@@ -23,10 +23,10 @@ import type { AdmissionOptions, TimeoutOptions } from "./Admission.ts"
 import type { Connection, ProtocolDriver, ProtocolEvents } from "./Connection.ts"
 import type { CloseOptions, DrainOptions, DrainProgress, DryRun } from "./Drain.ts"
 import type { ConnectionInfo, DrainReport } from "./DrainReport.ts"
-import type { ConnectionImpl } from "./internal/connection.ts"
-import * as internalDriver from "./internal/driver.ts"
-import { type Registration, registrationTaker } from "./internal/handler.ts"
-import * as internal from "./internal/listener.ts"
+import type { ConnectionImpl } from "./internal/connection/connection.ts"
+import { type Registration, registrationTaker } from "./internal/connection/handler.ts"
+import * as internalDriver from "./internal/connection/protocolDriver.ts"
+import * as internal from "./internal/lifecycle/listener.ts"
 import type {
   AcceptError,
   CloseError,

@@ -15,7 +15,7 @@
  * @since 0.1.0
  */
 import * as Metric from "effect/Metric"
-import { durations } from "./internal/counts.ts"
+import { durations } from "./internal/telemetry/counts.ts"
 
 /**
  * Connections that were let in or are held, and have not ended.

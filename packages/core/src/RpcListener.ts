@@ -27,10 +27,10 @@ import type * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import * as SocketServer from "effect/socket/SocketServer"
-import { CurrentCalls } from "./internal/rpcCalls.ts"
-import * as client from "./internal/rpcClient.ts"
-import type * as notice from "./internal/rpcNotice.ts"
-import * as server from "./internal/rpcServer.ts"
+import { CurrentCalls } from "./internal/rpc/calls.ts"
+import * as client from "./internal/rpc/client.ts"
+import type * as notice from "./internal/rpc/goodbye.ts"
+import * as server from "./internal/rpc/server.ts"
 
 /**
  * The defect of a call that was refused because its server drains. The call was

@@ -2,8 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import type * as Duration from "effect/Duration"
 import * as Result from "effect/Result"
 import type { AdmissionOptions, TimeoutOptions } from "../src/Admission.ts"
-import * as Admission from "../src/internal/admission.ts"
-import type { BadOption } from "../src/internal/drainOptions.ts"
+import * as Admission from "../src/internal/accept/admission.ts"
+import type { BadOption } from "../src/internal/options/drain.ts"
 
 // what a program written without types, or with a number from its environment, may pass
 const untyped = <A>(value: unknown): A => value as A // the cast is the point: the types forbid these

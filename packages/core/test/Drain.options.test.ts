@@ -3,7 +3,7 @@ import * as Duration from "effect/Duration"
 import * as Formatter from "effect/Formatter"
 import * as Result from "effect/Result"
 import type { DrainOptions, LingerInput } from "../src/Drain.ts"
-import * as Drain from "../src/internal/drainOptions.ts"
+import * as Drain from "../src/internal/options/drain.ts"
 
 // what a program written without types, or with a number from its environment, may pass
 const untyped = <A>(value: unknown): A => value as A // the cast is the point: the types forbid these

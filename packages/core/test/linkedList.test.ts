@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { type Linked, LinkedList } from "../src/internal/linkedList.ts"
+import { type Linked, LinkedList } from "../src/internal/util/linkedList.ts"
 
 class Item implements Linked<Item> {
   readonly name: string

@@ -22,9 +22,9 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as PrometheusMetrics from "effect/observability/PrometheusMetrics"
 import * as Schema from "effect/Schema"
-import * as inspection from "./internal/inspection.ts"
-import { events } from "./internal/inspectionEvents.ts"
-import * as page from "./internal/inspectionPage.ts"
+import { events } from "./internal/inspector/events.ts"
+import * as inspection from "./internal/inspector/inspect.ts"
+import * as page from "./internal/inspector/page.ts"
 
 /**
  * Schema of `RunningDrain`.

@@ -24,10 +24,10 @@ import * as References from "effect/References"
 import * as Result from "effect/Result"
 import * as Runtime from "effect/Runtime"
 import { inspect } from "node:util"
-import { closeMembers, watchedRegistry } from "./internal/closeMembers.ts"
-import { afterSignal, exitCode } from "./internal/exitCode.ts"
-import * as ProgressLine from "./internal/progressLine.ts"
-import { forcedExitCode, onSignal } from "./internal/signals.ts"
+import { afterSignal, exitCode } from "./internal/main/exitCode.ts"
+import * as ProgressLine from "./internal/main/progressLine.ts"
+import { closeMembers, watchedRegistry } from "./internal/main/shutdown.ts"
+import { forcedExitCode, onSignal } from "./internal/main/signals.ts"
 
 /**
  * The options of `runMain`.

@@ -14,8 +14,8 @@ import type * as Duration from "effect/Duration"
 import type * as Layer from "effect/Layer"
 import type * as SocketServer from "effect/socket/SocketServer"
 import type * as Net from "node:net"
-import * as socketServer from "./internal/socketServer.ts"
-import { tcpTransport } from "./internal/tcp.ts"
+import * as socketServer from "./internal/listen/socketServer.ts"
+import { tcpTransport } from "./internal/listen/tcp.ts"
 
 /**
  * Where and how to listen.

@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as TestClock from "effect/testing/TestClock"
-import { closeMembers, watchedRegistry } from "../src/internal/closeMembers.ts"
+import { closeMembers, watchedRegistry } from "../src/internal/main/shutdown.ts"
 
 /** A registry, and what a program made with it shows when it is closed. */
 const setup = (deadline?: number) => {

@@ -5,8 +5,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import { afterSignal, exitCode } from "../src/internal/exitCode.ts"
-import * as ProgressLine from "../src/internal/progressLine.ts"
+import { afterSignal, exitCode } from "../src/internal/main/exitCode.ts"
+import * as ProgressLine from "../src/internal/main/progressLine.ts"
 
 const info = (over: Partial<ConnectionInfo> = {}): ConnectionInfo => ({
   id: 1,

@@ -1,6 +1,6 @@
 import { TransportBindError } from "@effect-listener/core/Transport"
 import { assert, describe, it } from "@effect/vitest"
-import { acceptError, bindError, errorCode } from "../src/internal/errno.ts"
+import { acceptError, bindError, errorCode } from "../src/internal/listen/errno.ts"
 
 const systemError = (code: string): Error => Object.assign(new Error(`listen ${code}`), { code })
 

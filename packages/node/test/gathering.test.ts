@@ -1,6 +1,6 @@
 import { assert, describe, it, vi } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { Gathering } from "../src/internal/gathering.ts"
+import { Gathering } from "../src/internal/listen/acceptBatch.ts"
 import { turns } from "./support/resources.ts"
 
 /** A gathering with a clock of its own, and how often it handed over. */

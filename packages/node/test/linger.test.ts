@@ -2,7 +2,7 @@ import type { LingerOptions } from "@effect-listener/core/Transport"
 import * as NodeTcp from "@effect-listener/node/NodeTcp"
 import { assert, describe, it, vi } from "@effect/vitest"
 import { Duration, Effect, Fiber } from "effect"
-import { netSocketOf } from "../src/internal/netSocket.ts"
+import { netSocketOf } from "../src/internal/socket/netConnection.ts"
 import { connect, type Peer } from "./support/peer.ts"
 import { eventually, timers, turns } from "./support/resources.ts"
 

@@ -1,8 +1,8 @@
 import * as NodeTcp from "@effect-listener/node/NodeTcp"
 import { assert, describe, it, vi } from "@effect/vitest"
 import { Duration, Effect } from "effect"
-import { Lingerers } from "../src/internal/lingerers.ts"
-import { netSocketOf } from "../src/internal/netSocket.ts"
+import { Lingerers } from "../src/internal/socket/lingerTimer.ts"
+import { netSocketOf } from "../src/internal/socket/netConnection.ts"
 import { connect } from "./support/peer.ts"
 import { eventually, timers, turns } from "./support/resources.ts"
 

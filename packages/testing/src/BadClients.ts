@@ -18,7 +18,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type * as Tls from "node:tls"
-import { begin, type Ended, type NodeClient } from "./internal/nodeClient.ts"
+import { begin, type Ended, type NodeClient } from "./internal/clients/nodeClient.ts"
 
 /**
  * Where to connect: a port, or the path of a Unix socket.

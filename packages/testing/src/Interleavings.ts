@@ -109,12 +109,12 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import * as exploration from "./internal/exploration.ts"
-import { assertSupported } from "./internal/primitives.ts"
-import * as schedules from "./internal/schedule.ts"
-import type { Settings } from "./internal/scheduler.ts"
-import { AtomicFiber } from "./internal/scheduler.ts"
-import type { Budget } from "./internal/search.ts"
+import * as exploration from "./internal/interleavings/explore.ts"
+import { assertSupported } from "./internal/interleavings/primitives.ts"
+import type { Settings } from "./internal/interleavings/run.ts"
+import { AtomicFiber } from "./internal/interleavings/run.ts"
+import * as schedules from "./internal/interleavings/schedule.ts"
+import type { Budget } from "./internal/interleavings/schedules.ts"
 
 /**
  * What was found.

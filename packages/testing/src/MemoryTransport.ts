@@ -28,12 +28,12 @@ import * as Exit from "effect/Exit"
 import * as NetAddress from "effect/net/NetAddress"
 import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
-import * as endpoint from "./internal/endpoint.ts"
-import * as memoryClient from "./internal/memoryClient.ts"
-import type { ServerConnection } from "./internal/memoryConnection.ts"
-import * as memoryConnection from "./internal/memoryConnection.ts"
-import { MemoryListener } from "./internal/memoryListener.ts"
-import type { Ending } from "./internal/pipe.ts"
+import * as memoryClient from "./internal/memory/client.ts"
+import type { ServerConnection } from "./internal/memory/connection.ts"
+import * as memoryConnection from "./internal/memory/connection.ts"
+import * as endpoint from "./internal/memory/endpoint.ts"
+import { MemoryListener } from "./internal/memory/listener.ts"
+import type { Ending } from "./internal/memory/pipe.ts"
 
 /**
  * A `Transport` in memory, and the test's side of it.

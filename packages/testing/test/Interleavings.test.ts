@@ -13,9 +13,9 @@ import * as Random from "effect/Random"
 import * as Ref from "effect/Ref"
 import * as Semaphore from "effect/Semaphore"
 import * as Tracer from "effect/Tracer"
-import type { Schedule } from "../src/internal/schedule.ts"
-import * as schedules from "../src/internal/schedule.ts"
-import { shrink } from "../src/internal/shrink.ts"
+import type { Schedule } from "../src/internal/interleavings/schedule.ts"
+import * as schedules from "../src/internal/interleavings/schedule.ts"
+import { shrink } from "../src/internal/interleavings/shrink.ts"
 import { races } from "./fixtures/races.ts"
 
 class Limit extends Context.Service<Limit, number>()("test/Limit") {}

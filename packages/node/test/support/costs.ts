@@ -133,7 +133,7 @@ export const counting: Effect.Effect<Counting, never, Scope.Scope> = Effect.gen(
 
 /** Core's own collection, by its file: it is internal to another project, from which TypeScript imports none. */
 const { LinkedList }: { readonly LinkedList: { readonly prototype: object } } = await import(
-  new URL("../../../core/src/internal/linkedList.ts", import.meta.url).href
+  new URL("../../../core/src/internal/util/linkedList.ts", import.meta.url).href
 )
 
 /** A socket that was accepted, a request that was received, or a response. */

@@ -1,0 +1,118 @@
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
+import type { BoundTransport, TransportAcceptError, TransportConnection } from "../../Transport.ts"
+
+/** accept(2) documents these as errors of one client, to be retried at once. */
+const knownTransient: ReadonlySet<string> = new Set([
+  "ECONNABORTED",
+  "ECONNRESET",
+  "EPROTO",
+  "EINTR",
+  "EAGAIN",
+  "EPERM",
+  "ENETDOWN",
+  "ENETUNREACH",
+  "EHOSTDOWN",
+  "EHOSTUNREACH",
+  "ENONET",
+  "ENOPROTOOPT",
+  "EOPNOTSUPP"
+])
+
+/** An error nobody knows is believed to be fatal when it came this often in a row. */
+const unknownLimit = 10
+
+const isKnown = (error: TransportAcceptError): boolean => error.code !== undefined && knownTransient.has(error.code)
+
+/**
+ * How to go on after an accept error, from the error and how many unknown ones
+ * came in a row before it.
+ */
+const afterError = (error: TransportAcceptError, unknownInRow: number): "retry" | "backOff" | "fault" =>
+  error.class === "exhausted"
+    ? "backOff"
+    : error.class === "fatal"
+    ? "fault"
+    : isKnown(error) || unknownInRow + 1 < unknownLimit
+    ? "retry"
+    : "fault"
+
+/** 5 ms doubling to 1 s; begun anew after every success. */
+const backOff = () => Schedule.min([Schedule.exponential("5 millis"), Schedule.spaced("1 second")])
+
+/** What the accept loop tells its listener. */
+export interface PumpHost {
+  readonly arrive: (connection: TransportConnection) => void
+  /** An accept failed: to be counted and logged. */
+  readonly onError: (error: TransportAcceptError) => Effect.Effect<void>
+  /** Completes when a back-off is not worth waiting for: the listener closes. */
+  readonly hurry: Effect.Effect<void>
+}
+
+/**
+ * The accept loop: one fiber a listener. Takes what the transport hands over,
+ * retries what is worth retrying, and fails with the error that means the
+ * listening socket is gone.
+ */
+export const pump = (bound: BoundTransport, host: PumpHost): Effect.Effect<never, TransportAcceptError> =>
+  Effect.gen(function*() {
+    let unknownInRow = 0
+    const arrive = (connection: TransportConnection) => {
+      unknownInRow = 0
+      host.arrive(connection)
+    }
+    const acceptOne = takingOver(bound, arrive)
+    const acceptAll: Effect.Effect<never, TransportAcceptError> = bound.acceptAll === undefined
+      ? Effect.forever(acceptOne, { disableYield: true })
+      : bound.acceptAll(arrive)
+    while (true) {
+      let error = yield* Effect.flip(acceptAll)
+      yield* host.onError(error)
+      while (true) {
+        const next = afterError(error, unknownInRow)
+        if (next === "fault") return yield* error
+        if (next === "retry") {
+          unknownInRow = isKnown(error) ? 0 : unknownInRow + 1
+          // a transport that fails synchronously must not keep other fibers from running
+          yield* Effect.yieldNow
+          break
+        }
+        const again = yield* Effect.result(backingOff(acceptOne, error, host))
+        if (Result.isSuccess(again)) break
+        error = again.failure
+      }
+    }
+  })
+
+/**
+ * Accepts a connection and gives it away, in a way that no interruption can
+ * come between: what was accepted has arrived.
+ */
+const takingOver = (
+  bound: BoundTransport,
+  arrive: (connection: TransportConnection) => void
+): Effect.Effect<void, TransportAcceptError> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(restore(bound.accept), (connection) => {
+      arrive(connection)
+      return Effect.void
+    })
+  )
+
+/** Accepts again after a while, and again, until it succeeds or fails in another way. */
+const backingOff = (
+  acceptOne: Effect.Effect<void, TransportAcceptError>,
+  error: TransportAcceptError,
+  host: PumpHost
+): Effect.Effect<void, TransportAcceptError> => {
+  let first = true
+  const attempt = Effect.suspend(() => {
+    if (!first) return Effect.tapError(acceptOne, host.onError)
+    first = false
+    return Effect.fail(error)
+  })
+  const patient = Effect.retry(attempt, { schedule: backOff(), while: (failure) => failure.class === "exhausted" })
+  const last = Effect.andThen(Effect.yieldNow, Effect.tapError(acceptOne, host.onError))
+  return Effect.raceFirst(patient, Effect.andThen(host.hurry, last))
+}

@@ -1,0 +1,94 @@
+import type { ConnectionImpl } from "../connection/connection.ts"
+import type { Timers } from "../util/timers.ts"
+import { AcceptRate } from "./acceptRate.ts"
+import { refusal, type RefusalReason, type ResolvedAdmission } from "./admission.ts"
+import { EventLoopLag } from "./eventLoopLag.ts"
+import { Remotes } from "./perRemote.ts"
+
+/**
+ * The limits of a listener and what they are measured against: who has how many
+ * connections, when the last ones were let in, how late the event loop is.
+ * `admission.ts` decides from it.
+ */
+export class Limits {
+  readonly remotes = new Remotes()
+  private current: ResolvedAdmission
+  private readonly now: () => number
+  private readonly rate: AcceptRate
+  private readonly lag: EventLoopLag
+  private watching = false
+
+  constructor(limits: ResolvedAdmission, timers: Timers, now: () => number) {
+    this.current = limits
+    this.now = now
+    this.rate = new AcceptRate(limits.acceptRate.limit, limits.acceptRate.interval)
+    this.lag = new EventLoopLag(timers, now)
+  }
+
+  get resolved(): ResolvedAdmission {
+    return this.current
+  }
+
+  /** Other limits from now on. Who is there stays, and counts. */
+  change(limits: ResolvedAdmission, present: ReadonlyArray<ConnectionImpl>): void {
+    this.current = limits
+    this.rate.change(limits.acceptRate.limit, limits.acceptRate.interval)
+    for (const connection of present) this.enter(connection)
+    if (this.watching) this.watch()
+  }
+
+  /** Measures what has to be measured all the time. */
+  watch(): void {
+    this.watching = true
+    if (this.current.maxEventLoopLag === Infinity) this.lag.stop()
+    else this.lag.start(this.current.maxEventLoopLag)
+  }
+
+  stopWatching(): void {
+    this.watching = false
+    this.lag.stop()
+  }
+
+  /** The limit for which a connection that arrives is refused. */
+  refuses(
+    connection: ConnectionImpl,
+    { open, queued, taker }: { readonly open: number; readonly queued: number; readonly taker: boolean }
+  ): RefusalReason | undefined {
+    return refusal(this.current, {
+      open,
+      queued,
+      taker,
+      fromRemote: this.current.maxPerRemote === Infinity ? 0 : this.remotes.of(connection),
+      inTime: !this.rated || this.rate.allows(this.now(), queued),
+      lag: this.lag.current
+    })
+  }
+
+  /** A connection that is let in or held: it counts for its remote until it leaves. */
+  enter(connection: ConnectionImpl): void {
+    if (this.current.maxPerRemote !== Infinity && !connection.counted) this.remotes.add(connection)
+  }
+
+  leave(connection: ConnectionImpl): void {
+    if (connection.counted) this.remotes.remove(connection)
+  }
+
+  /** Until when the next in line has to wait, if it has to; `Infinity` where one has to end first. */
+  waits(connection: ConnectionImpl, open: number): number | undefined {
+    if (open >= this.current.maxConnections) return Infinity
+    if (!this.rated || connection.admitted) return undefined
+    const now = this.now()
+    const at = this.rate.nextAt(now)
+    return at > now ? at : undefined
+  }
+
+  /** A connection is taken; one that comes back and is taken again counts once. */
+  take(connection: ConnectionImpl): void {
+    if (this.rated && !connection.admitted) this.rate.admitted(this.now())
+    connection.admitted = true
+  }
+
+  private get rated(): boolean {
+    return this.current.acceptRate.limit !== Infinity
+  }
+}

@@ -1,0 +1,99 @@
+import type { ConnectionCounts, EndReason } from "../../DrainReport.ts"
+import { LinkedList } from "../util/linkedList.ts"
+import type { ConnectionImpl } from "./connection.ts"
+
+/** How connections ended since counting began. */
+export class Tally {
+  refused = 0
+  private readonly ends: Record<EndReason, number> = {
+    drained: 0,
+    idle: 0,
+    endedByPeer: 0,
+    failed: 0,
+    cut: 0,
+    closer: 0,
+    detached: 0,
+    neverAccepted: 0
+  }
+  private sum = 0
+
+  add(reason: EndReason): void {
+    this.ends[reason]++
+    this.sum++
+  }
+
+  /** `total` is what has ended and what has not yet. */
+  counts(remaining: number): ConnectionCounts {
+    return { total: this.sum + remaining, ...this.ends }
+  }
+
+  total(remaining: number): number {
+    return this.sum + remaining
+  }
+}
+
+/**
+ * The open connections of one life, oldest first. Adding, removing and counting
+ * cost the same however many there are.
+ */
+export class Connections {
+  private readonly members = new LinkedList<ConnectionImpl>()
+  /** Connections whose handlers closed the listener: nobody waits for them. */
+  readonly closers = new LinkedList<ConnectionImpl>()
+  /** Connections admission turned away that are still being told so. */
+  readonly refusing = new LinkedList<ConnectionImpl>()
+  /** Present while a close, or the abort before it, counts how connections end. */
+  tally: Tally | undefined
+
+  /** How many connections are open, closers included: what admission counts. */
+  get open(): number {
+    return this.members.size + this.closers.size
+  }
+
+  /** How many a close waits for. */
+  get remaining(): number {
+    return this.members.size + this.refusing.size
+  }
+
+  /** How many a report counts that have not ended. */
+  get counted(): number {
+    return this.members.size
+  }
+
+  add(connection: ConnectionImpl): void {
+    this.members.add(connection)
+  }
+
+  /** Takes a connection out for the one reason it ended for, and says which that was. */
+  end(connection: ConnectionImpl, reason: EndReason): EndReason {
+    if (!this.members.delete(connection)) return this.closers.delete(connection) ? "closer" : reason
+    this.tally?.add(reason)
+    return reason
+  }
+
+  /** Takes a connection out that has not ended: it goes back to the queue. */
+  remove(connection: ConnectionImpl): boolean {
+    return this.members.delete(connection)
+  }
+
+  /** Sets a connection aside whose own handler asked for the close. */
+  excuse(connection: ConnectionImpl): void {
+    if (!this.members.delete(connection)) return
+    this.tally?.add("closer")
+    this.closers.add(connection)
+  }
+
+  oldest(): ConnectionImpl | undefined {
+    return this.members.first
+  }
+
+  /** Those of which it is true, oldest first. Goes over all of them once: there may be thousands. */
+  filter(which: (connection: ConnectionImpl) => boolean): Array<ConnectionImpl> {
+    return this.members.filter(which)
+  }
+
+  /** A copy, oldest first: what is done with one may change them. */
+  snapshot(): Array<ConnectionImpl> {
+    return this.members.toArray()
+  }
+}

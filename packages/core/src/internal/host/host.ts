@@ -1,0 +1,433 @@
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
+import type { CloseOptions, DrainOptions, DrainProgress } from "../../Drain.ts"
+import { format } from "../../DrainReport.ts"
+import type { Listener } from "../../Listener.ts"
+import {
+  type CloseError,
+  InvalidArgument,
+  InvalidOperation,
+  type OpenError,
+  OperationAborted,
+  OperationTimedOut,
+  withTrail
+} from "../../ListenerError.ts"
+import type { HostOptions, HostReport, ListenerHost } from "../../ListenerHost.ts"
+import { CurrentRegistry, type ListenerRegistry, type Member } from "../../ListenerRegistry.ts"
+import type { ListenerImpl } from "../lifecycle/listener.ts"
+import { type BadOption, defaults, millis, resolve, type ResolvedDrain } from "../options/drain.ts"
+import { endSpan, startCloseSpan, type Tracing } from "../telemetry/tracing.ts"
+import { Broadcast } from "../util/broadcast.ts"
+import { HostClose } from "./hostClose.ts"
+import { merge } from "./hostPolicy.ts"
+
+/** Here and not in the public module, which could not be evaluated before this one. */
+export const TypeId = "~@effect-listener/core/ListenerHost"
+
+interface ResolvedHost {
+  readonly name: string
+  readonly drain: ResolvedDrain
+  readonly reserve: number
+}
+
+const resolveHost = (options: HostOptions): Result.Result<ResolvedHost, BadOption> =>
+  Result.gen(function*() {
+    const drain = yield* resolve(options.drain, defaults)
+    const reserve = options.reserve === undefined ? 0 : yield* millis("reserve", options.reserve)
+    if (reserve > drain.deadline) {
+      return yield* Result.fail({
+        parameter: "reserve",
+        detail: `is more than the deadline (${reserve} ms > ${drain.deadline} ms)`
+      })
+    }
+    return { name: options.name ?? "host", drain, reserve }
+  })
+
+/**
+ * Several listeners with one lifetime. The shell: it keeps account of who belongs
+ * to it and who waits; `hostClose.ts` is the close, `hostPolicy.ts` what it
+ * decides.
+ */
+export class HostImpl implements ListenerHost {
+  readonly [TypeId]: typeof TypeId = TypeId
+  readonly name: string
+  readonly main = new Set<ListenerImpl>()
+  readonly admin = new Set<ListenerImpl>()
+  readonly others = new Set<Member>()
+  readonly clock: Clock.Clock
+  readonly reserve: number
+  readonly runFork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+
+  private readonly tracing: Tracing
+  private readonly drain: ResolvedDrain
+  private readonly given: DrainOptions | undefined
+  private readonly drainProgress = new Broadcast<DrainProgress>()
+  private closing: HostClose | undefined
+  private report: HostReport | undefined
+  private readonly closedReport = Deferred.makeUnsafe<HostReport>()
+  /** How many fibers wait in `closed`. */
+  private closedWaiters = 0
+  /** Its main listeners may accept: all that are to be opened are open. */
+  private released: boolean
+  private readonly gate = Deferred.makeUnsafe<void>()
+  /** Takes it out of the registry it joined. */
+  leave: () => void = () => {}
+
+  constructor(
+    resolved: ResolvedHost,
+    options: HostOptions,
+    context: Context.Context<never>,
+    clock: Clock.Clock,
+    released: boolean
+  ) {
+    this.name = resolved.name
+    this.drain = resolved.drain
+    this.reserve = resolved.reserve
+    this.given = options.drain
+    this.clock = clock
+    this.tracing = { context, clock }
+    this.runFork = Effect.runForkWith(context)
+    this.released = released
+  }
+
+  // --- what can be seen ------------------------------------------------------------------------------------------
+
+  readonly listeners: Effect.Effect<ReadonlyArray<Listener>> = Effect.sync(() => this.every())
+
+  private every(): Array<ListenerImpl> {
+    return [...this.main, ...this.admin]
+  }
+
+  readonly readiness: Effect.Effect<boolean> = Effect.sync(() => {
+    if (this.closing !== undefined || this.report !== undefined || !this.released || this.main.size === 0) return false
+    for (const listener of this.main) if (!listener.ready) return false
+    return true
+  })
+
+  readonly liveness: Effect.Effect<boolean> = Effect.sync(() => {
+    if (this.closing !== undefined || this.report !== undefined) return true
+    for (const listener of this.every()) if (listener.stateNow === "Faulted") return false
+    return true
+  })
+
+  get progress(): Stream.Stream<DrainProgress> {
+    return this.drainProgress.stream(() => ({
+      values: this.lastProgress === undefined ? [] : [this.closing?.progress() ?? this.lastProgress],
+      complete: this.report !== undefined
+    }))
+  }
+  private lastProgress: DrainProgress | undefined
+
+  // --- who belongs to it -----------------------------------------------------------------------------------------
+
+  /** The listeners join it, and it joins the registry they were in, as one. */
+  adopt(main: Iterable<ListenerImpl>, admin: Iterable<ListenerImpl>, registry: Option.Option<ListenerRegistry>): void {
+    for (const listener of main) this.join(listener, this.main)
+    for (const listener of admin) this.join(listener, this.admin)
+    if (Option.isSome(registry)) this.leave = registry.value.add(this.member)
+    // after it has joined: in between a main program would find nobody to close
+    for (const listener of this.every()) {
+      listener.leave()
+      listener.leave = () => {}
+    }
+  }
+
+  private join(listener: ListenerImpl, role: Set<ListenerImpl>): void {
+    role.add(listener)
+    listener.onProgress = () => this.closing?.review()
+  }
+
+  /** What listeners join that are made under this host. */
+  registry(isAdmin: (name: string) => boolean): ListenerRegistry {
+    const members = new Set<Member>()
+    return {
+      add: (member) => {
+        members.add(member)
+        // only listeners of this library are members with a listener
+        const listener = member.listener as ListenerImpl | undefined
+        const role = isAdmin(member.name) ? this.admin : this.main
+        if (listener === undefined) this.others.add(member)
+        else {
+          this.join(listener, role)
+          // an admin listener says that the others are not ready yet
+          if (!this.released && role === this.main) listener.held = Deferred.await(this.gate)
+        }
+        this.closing?.include(listener ?? member)
+        // nobody closes it any more, so it does not open either
+        if (this.report !== undefined) listener?.beginShutdown(listener.drainOptions, "host closed")
+        return () => {
+          members.delete(member)
+          this.others.delete(member)
+          if (listener === undefined || this.closing !== undefined) return
+          role.delete(listener)
+          listener.onProgress = undefined
+        }
+      },
+      members: () => Array.from(members)
+    }
+  }
+
+  /** What a main program sees of it. */
+  private get member(): Member {
+    return {
+      name: this.name,
+      progress: this.progress,
+      shutdown: ({ deadline, reason }) => {
+        // a limit that is none does not lower the host's own
+        const limit = deadline === undefined
+          ? Infinity
+          : Result.getOrElse(millis("deadline", deadline, { infinite: true }), () => Infinity)
+        return Effect.suspend(() => {
+          this.beginShutdown(reason, limit)
+          return Effect.map(this.closed, (report) => report.listeners)
+        })
+      }
+    }
+  }
+
+  // --- open ------------------------------------------------------------------------------------------------------
+
+  /**
+   * Opens all or none: each binds, one after the other, and when the last is
+   * bound all are open. Until then what arrives is kept by the transports.
+   */
+  openAll(listeners: ReadonlyArray<ListenerImpl>): Effect.Effect<void, OpenError> {
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.gen({ self: this }, function*() {
+        const opens: Array<Fiber.Fiber<void, OpenError>> = []
+        const opened = yield* Effect.exit(restore(Effect.gen({ self: this }, function*() {
+          for (const [index, listener] of listeners.entries()) {
+            const bound = Deferred.makeUnsafe<void>()
+            const gate = Effect.andThen(Deferred.succeed(bound, undefined), Deferred.await(this.gate))
+            const open = this.runFork(Effect.suspend(() => listener.openThrough(gate)))
+            opens.push(open)
+            yield* Effect.raceFirst(Deferred.await(bound), Fiber.join(open)).pipe(
+              withTrail(`while opening host "${this.name}": ${index + 1} of ${listeners.length}, none stays open`)
+            )
+          }
+          this.release()
+          for (const open of opens) yield* Fiber.join(open)
+        })))
+        if (Exit.isSuccess(opened)) return
+        yield* Fiber.interruptAll(opens)
+        const open = listeners.filter((_, index) => opens[index]?.pollUnsafe()?._tag === "Success")
+        yield* Effect.forEach(open, takeBack, { discard: true })
+        return yield* opened
+      })
+    )
+  }
+
+  /** Lets the main listeners accept. */
+  release(): void {
+    this.released = true
+    Deferred.doneUnsafe(this.gate, Exit.void)
+  }
+
+  // --- close -----------------------------------------------------------------------------------------------------
+
+  readonly close = (options?: CloseOptions): Effect.Effect<HostReport, CloseError> =>
+    Effect.withFiber((fiber): Effect.Effect<HostReport, CloseError> => {
+      const resolved = this.resolveClose(options)
+      if (Result.isFailure(resolved)) return Effect.fail(new InvalidArgument({ ...this.at, ...resolved.failure }))
+      if (this.report !== undefined) return Effect.succeed(this.report)
+      if (this.closing !== undefined && this.closing.phase !== "LameDuck") {
+        return Effect.fail(new InvalidOperation({ ...this.at, state: "Closing" }))
+      }
+      return this.awaitedBy(
+        fiber,
+        Effect.suspend(() => {
+          // another close is in its lame duck, which is over now: both get one report
+          this.closing?.hasten(resolved.success.deadline)
+          const parent = Context.getOption(fiber.context, Tracer.ParentSpan)
+          const closing = this.closing ?? this.begin(resolved.success, options, options?.reason ?? "close", parent)
+          closing.waiters++
+          return Effect.onInterrupt(Deferred.await(closing.result), () =>
+            Effect.sync(() => {
+              closing.waiters--
+            }))
+        })
+      )
+    })
+
+  private get at() {
+    return { operation: "close", listener: this.name, trail: [] }
+  }
+
+  private resolveClose(options: CloseOptions | undefined): Result.Result<ResolvedDrain, BadOption> {
+    return Result.flatMap(
+      resolve(options, this.drain, { infiniteDeadline: true, prefix: "" }),
+      (drain) =>
+        drain.deadline >= this.reserve ? Result.succeed(drain) : Result.fail({
+          parameter: "deadline",
+          detail: `is less than the reserve (${drain.deadline} ms < ${this.reserve} ms)`
+        })
+    )
+  }
+
+  private begin(
+    drain: ResolvedDrain,
+    options: CloseOptions | undefined,
+    reason: string,
+    parent: Option.Option<Tracer.AnySpan>
+  ): HostClose {
+    // the options were checked before: what is given to the host or to the close goes before the listener's own
+    const over = (given: DrainOptions | undefined, own: ResolvedDrain) =>
+      Result.getOrElse(resolve(given, own, { infiniteDeadline: true }), () => own)
+    const closing = new HostClose(this, {
+      drain,
+      drainOf: (listener) => over(options, over(this.given, listener.drainOptions)),
+      reason
+    })
+    this.closing = closing
+    // what arrived while the host was opening is served as it closes
+    this.release()
+    closing.span = startCloseSpan(this.tracing, "ListenerHost.close", { host: this.name, reason }, parent)
+    this.runFork(closing.run())
+    return closing
+  }
+
+  /** Begins to close, or joins a close that runs, with the smaller deadline. */
+  private beginShutdown(reason: string, limit: number): void {
+    if (this.report !== undefined) return
+    const deadline = Math.min(limit, this.drain.deadline)
+    if (this.closing !== undefined) this.closing.hasten(deadline)
+    else this.begin({ ...this.drain, deadline }, undefined, reason, Option.none())
+  }
+
+  readonly onProgress = (progress: DrainProgress): void => {
+    this.lastProgress = progress
+    this.drainProgress.publish(progress)
+  }
+
+  readonly finished = (closing: HostClose, report: HostReport): Effect.Effect<void> =>
+    Effect.sync(() => {
+      const exit = this.closeExit(closing, report)
+      this.record(closing, report, exit)
+      this.report = report
+      this.closing = undefined
+      this.onProgress(closing.progress())
+      this.drainProgress.endCurrent()
+      Deferred.doneUnsafe(this.closedReport, Exit.succeed(report))
+      Deferred.doneUnsafe(closing.result, exit)
+    })
+
+  /** Before anybody is woken by the end of a close, who may end the process. */
+  private record(closing: HostClose, report: HostReport, exit: Exit.Exit<HostReport, CloseError>): void {
+    const { outcome } = report
+    if (closing.span !== undefined) endSpan(this.tracing, closing.span, exit)
+    const received = closing.waiters + this.closedWaiters > 0
+    const level = outcome !== "Drained" && !received ? "Warn" : "Info"
+    // the listeners have named what they cut
+    const summary = format({ ...merge(report), cut: [], handlersLeftBehind: [] })
+    this.runFork(Effect.annotateLogs(Effect.logWithLevel(level)(summary), {
+      event: "close",
+      host: this.name,
+      outcome,
+      cut: report.totals.cut
+    }))
+  }
+
+  private closeExit(closing: HostClose, report: HostReport): Exit.Exit<HostReport, CloseError> {
+    if (closing.overtaken) return Exit.fail(new OperationAborted({ ...this.at, report: merge(report) }))
+    return closing.timedOut
+      ? Exit.fail(new OperationTimedOut({ ...this.at, deadline: closing.deadline, report: merge(report) }))
+      : Exit.succeed(report)
+  }
+
+  /** Waits for something of a close without waiting for the connections of the fiber that waits. */
+  private awaitedBy<A, E>(fiber: Fiber.Fiber<unknown, unknown>, wait: Effect.Effect<A, E>): Effect.Effect<A, E> {
+    const stop = this.every().map((listener) => listener.awaitedBy(fiber))
+    return Effect.onExit(wait, () =>
+      Effect.sync(() => {
+        for (const take of stop) take()
+      }))
+  }
+
+  readonly closed: Effect.Effect<HostReport> = Effect.withFiber((fiber) => {
+    if (this.report !== undefined) return Effect.succeed(this.report)
+    this.closedWaiters++
+    return Effect.onInterrupt(this.awaitedBy(fiber, Deferred.await(this.closedReport)), () =>
+      Effect.sync(() => {
+        this.closedWaiters--
+      }))
+  })
+
+  readonly abort: Effect.Effect<void> = Effect.suspend(() => {
+    if (this.report !== undefined) return Effect.void
+    return Effect.forEach(this.every(), (listener) => listener.abort, { discard: true })
+  })
+
+  /** The finalizer: every listener is closed when it is done. Who finishes a host does not receive the report. */
+  readonly finish: Effect.Effect<void> = Effect.withFiber((fiber) => {
+    this.beginShutdown("scope closed", Infinity)
+    const done = this.report === undefined ? this.awaitedBy(fiber, Deferred.await(this.closedReport)) : Effect.void
+    return Effect.andThen(
+      done,
+      Effect.sync(() => {
+        this.drainProgress.end()
+        this.leave()
+      })
+    )
+  })
+}
+
+/** Closes a listener again that was open already when another one was aborted: back to `Created`. */
+const takeBack = (listener: ListenerImpl): Effect.Effect<void> =>
+  Effect.andThen(listener.abort, Effect.andThen(Effect.ignore(listener.close()), Effect.ignore(listener.reset)))
+
+/** Makes a host without listeners that belongs to the scope it is made in. */
+export const makeEmpty = (
+  options: HostOptions,
+  released: boolean
+): Effect.Effect<HostImpl, InvalidArgument, Scope.Scope> =>
+  Effect.uninterruptible(Effect.gen(function*() {
+    const host = yield* construct(options, released)
+    const registry = yield* CurrentRegistry
+    host.adopt([], [], registry)
+    yield* Effect.addFinalizer(() => host.finish)
+    return host
+  }))
+
+/** Makes a host of these listeners, and opens them all. */
+export const make = (
+  main: ReadonlyArray<ListenerImpl>,
+  options: HostOptions & { readonly admin?: ReadonlyArray<ListenerImpl> | undefined }
+): Effect.Effect<HostImpl, OpenError, Scope.Scope> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      const host = yield* construct(options, false)
+      const registry = yield* CurrentRegistry
+      const admin = options.admin ?? []
+      const all = [...main, ...admin]
+      const twice = all.find((listener, index) => all.indexOf(listener) !== index)
+      if (twice !== undefined) {
+        return yield* invalid(host.name, { parameter: "listeners", detail: `has "${twice.name}" twice` })
+      }
+      yield* restore(host.openAll(all))
+      host.adopt(main, admin, registry)
+      yield* Effect.addFinalizer(() => host.finish)
+      return host
+    })
+  )
+
+const construct = (options: HostOptions, released: boolean): Effect.Effect<HostImpl, InvalidArgument> =>
+  Effect.gen(function*() {
+    const context = Context.omit(Scope.Scope)(yield* Effect.context<never>())
+    const clock = yield* Clock.Clock
+    const resolved = resolveHost(options)
+    return Result.isFailure(resolved)
+      ? yield* invalid(options.name ?? "host", resolved.failure)
+      : new HostImpl(resolved.success, options, context, clock, released)
+  })
+
+const invalid = (host: string, bad: BadOption) =>
+  new InvalidArgument({ operation: "open", listener: host, trail: [], ...bad })

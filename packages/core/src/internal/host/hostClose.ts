@@ -1,0 +1,311 @@
+import type * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import type * as Tracer from "effect/Tracer"
+import type { DrainProgress, DrainStage } from "../../Drain.ts"
+import type { ConnectionInfo, DrainReport } from "../../DrainReport.ts"
+import type { CloseError } from "../../ListenerError.ts"
+import type { HostReport } from "../../ListenerHost.ts"
+import type { Member } from "../../ListenerRegistry.ts"
+import type { ListenerState } from "../../ListenerState.ts"
+import { lameDuckEnds } from "../connection/drainPolicy.ts"
+import type { ListenerImpl } from "../lifecycle/listener.ts"
+import { defaults, type ResolvedDrain } from "../options/drain.ts"
+import { Signal } from "../util/condition.ts"
+import { monotonicMillis, sleep } from "../util/timers.ts"
+import { budget, type Share, share, stageOf, totals, worst } from "./hostPolicy.ts"
+
+/** What the close of a host asks of it. */
+export interface ClosingHost {
+  readonly name: string
+  readonly clock: Clock.Clock
+  readonly reserve: number
+  readonly main: ReadonlySet<ListenerImpl>
+  readonly admin: ReadonlySet<ListenerImpl>
+  /** Hosts within this one: each closes as it decides, at the same time as the main listeners. */
+  readonly others: ReadonlySet<Member>
+  readonly runFork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+  readonly onProgress: (progress: DrainProgress) => void
+  readonly finished: (close: HostClose, report: HostReport) => Effect.Effect<void>
+}
+
+/** How a close of a host was asked for. */
+export interface HostCloseOptions {
+  /** The host's own: deadline and lame duck hold for all of its listeners together. */
+  readonly drain: ResolvedDrain
+  /** What one listener drains with, but for those two. */
+  readonly drainOf: (listener: ListenerImpl) => ResolvedDrain
+  readonly reason: string
+}
+
+/**
+ * One close of a host: one lame duck, then every main listener at once, then the
+ * admin listeners, all on one deadline. It runs in a fiber of its own.
+ */
+export class HostClose {
+  readonly result = Deferred.makeUnsafe<HostReport, CloseError>()
+  readonly reason: string
+  /** The one that was asked for, the reserve included. */
+  deadline: number
+  phase: "LameDuck" | "Main" | "Admin" | "Closed"
+  /** An abort came during it, so that it fails. */
+  overtaken = false
+  /** A listener ran out of time in it, so that it fails. */
+  timedOut = false
+  /** How many wait for the result: when nobody does, the host warns. */
+  waiters = 0
+  /** What the spans of its listeners' closes are below. */
+  span: Tracer.Span | undefined
+
+  private readonly host: ClosingHost
+  private readonly options: HostCloseOptions
+  private readonly startedAt: number
+  /** All of it must be over by then; unknown while accepting has not stopped. */
+  private endsAt: number | undefined
+  private endLameDuck = false
+  private readonly signal = new Signal()
+  /** What is awaited. */
+  private readonly pending = new Set<ListenerImpl | Member>()
+  private readonly reports = new Map<ListenerImpl | Member, ReadonlyArray<DrainReport>>()
+  /** How each listener stood: what became of it before is not this close's doing. */
+  private readonly before: ReadonlyMap<ListenerImpl | Member, ListenerState>
+  private shown = -1
+
+  constructor(host: ClosingHost, options: HostCloseOptions) {
+    this.host = host
+    this.options = options
+    this.reason = options.reason
+    this.deadline = options.drain.deadline
+    this.startedAt = this.now()
+    this.phase = options.drain.lameDuck.max > 0 ? "LameDuck" : "Main"
+    this.before = new Map([...host.main, ...host.admin].map((listener) => [listener, listener.stateNow]))
+  }
+
+  private readonly now = (): number => monotonicMillis(this.host.clock)
+
+  /** The close, step by step. */
+  run(): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function*() {
+      const ticker = this.host.runFork(this.reportProgress())
+      if (this.phase === "LameDuck") yield* this.lameDuck()
+      this.stopAccepting()
+      yield* this.signal.until(() => this.pending.size === 0)
+      this.closeAdmin()
+      yield* this.signal.until(() => this.pending.size === 0)
+      ticker.interruptUnsafe()
+      yield* this.finish()
+    })
+  }
+
+  /** Another close, or the owner's end: the smaller deadline wins, and a lame duck is over. */
+  hasten(deadline: number): void {
+    this.endLameDuck = true
+    if (this.endsAt === undefined) this.deadline = Math.min(this.deadline, deadline)
+    else {
+      const endsAt = this.now() + Math.max(0, deadline - this.host.reserve)
+      if (endsAt < this.endsAt) {
+        this.deadline = deadline
+        this.endsAt = endsAt
+        const again = this.share()
+        for (const member of Array.from(this.pending)) this.begin(member, again)
+      }
+    }
+    this.signal.notify()
+  }
+
+  /** A listener is a step further. */
+  review(): void {
+    this.showProgress()
+    this.signal.notify()
+  }
+
+  /** A listener that was made while the host closes: closed with the others. */
+  include(member: ListenerImpl | Member): void {
+    if (this.phase !== "LameDuck") this.close(member, this.share())
+  }
+
+  // --- the steps -------------------------------------------------------------------------------------------------
+
+  /** One for all main listeners: a connection to any of them moves its end on. */
+  private lameDuck(): Effect.Effect<void> {
+    const { lameDuck } = this.options.drain
+    return Effect.gen({ self: this }, function*() {
+      const { grace, drain } = this.mainShare()
+      for (const listener of Array.from(this.host.main)) {
+        listener.beginLameDuck(this.drainOf(listener, { drain, grace }), this.reason, Option.fromUndefinedOr(this.span))
+      }
+      this.showProgress()
+      const over = () => this.endLameDuck || !this.anyMainOpen()
+      while (!over()) {
+        const arrivals = Array.from(this.host.main, (listener) => listener.lastArrival)
+        const endsAt = lameDuckEnds(lameDuck, {
+          startedAt: this.startedAt,
+          lastArrival: Math.max(this.startedAt, ...arrivals)
+        })
+        const left = endsAt - this.now()
+        if (left <= 0) return
+        yield* Effect.raceFirst(this.signal.until(over), sleep(this.host.clock, left))
+      }
+    })
+  }
+
+  private anyMainOpen(): boolean {
+    for (const listener of this.host.main) if (listener.stateNow === "Open") return true
+    return false
+  }
+
+  /** In one go, so that a client turned away by one listener does not reach another that is about to stop. */
+  private stopAccepting(): void {
+    this.phase = "Main"
+    const { total, ...main } = this.mainShare()
+    this.endsAt = this.now() + total
+    for (const listener of Array.from(this.host.main)) this.close(listener, main)
+    for (const member of Array.from(this.host.others)) this.close(member, main)
+    this.showProgress()
+  }
+
+  /** The admin listeners answered to the end; they have what is left. */
+  private closeAdmin(): void {
+    this.phase = "Admin"
+    const left = this.share()
+    for (const listener of Array.from(this.host.admin)) this.close(listener, left)
+  }
+
+  private mainShare(): Share & { readonly total: number } {
+    const { admin, main, reserve } = this.host
+    return budget({
+      deadline: this.deadline,
+      reserve,
+      abortGrace: Math.max(0, ...Array.from(main, (listener) => this.options.drainOf(listener).abortGrace)),
+      admin: admin.size > 0
+    })
+  }
+
+  /** What a close that begins now, or is hastened, has of the time that is left. */
+  private share(): Share {
+    const left = this.endsAt! - this.now()
+    return this.phase === "Main"
+      ? budget({
+        deadline: left,
+        reserve: 0,
+        abortGrace: this.options.drain.abortGrace,
+        admin: this.host.admin.size > 0
+      })
+      : share(left, this.options.drain.abortGrace)
+  }
+
+  private drainOf(listener: ListenerImpl, { drain, grace }: Share): ResolvedDrain {
+    const own = this.options.drainOf(listener)
+    return {
+      ...own,
+      deadline: drain,
+      lameDuck: defaults.lameDuck,
+      abortGrace: Math.min(own.abortGrace, grace),
+      // courtesies that took the whole of a short time would end in a cut
+      idleGrace: Math.min(own.idleGrace, drain * courtesyPart),
+      linger: { ...own.linger, idle: Math.min(own.linger.idle, drain * courtesyPart) }
+    }
+  }
+
+  private close(member: ListenerImpl | Member, time: Share): void {
+    this.pending.add(member)
+    const ended = (reports: ReadonlyArray<DrainReport>) => {
+      this.pending.delete(member)
+      this.reports.set(member, reports)
+      this.judge(member, reports)
+      this.signal.notify()
+    }
+    if (isListener(member)) {
+      // awaited before it begins: it may be over at once, and be reset
+      this.host.runFork(Effect.map(member.closed, (report) => ended([report])))
+      this.begin(member, time)
+    } else {
+      this.host.runFork(Effect.map(this.shutdown(member, time), ended))
+    }
+  }
+
+  private begin(member: ListenerImpl | Member, time: Share): void {
+    if (isListener(member)) {
+      member.beginShutdown(this.drainOf(member, time), this.reason, Option.fromUndefinedOr(this.span))
+    } else this.host.runFork(this.shutdown(member, time))
+  }
+
+  private shutdown(member: Member, { drain }: Share): Effect.Effect<ReadonlyArray<DrainReport>> {
+    return member.shutdown({ reason: this.reason, deadline: drain })
+  }
+
+  private judge(member: ListenerImpl | Member, reports: ReadonlyArray<DrainReport>): void {
+    const before = this.before.get(member)
+    if (before === "Closed") return
+    for (const { outcome } of reports) {
+      if (outcome === "Aborted" && before !== "Faulted") this.overtaken = true
+      if (outcome === "DeadlineExceeded") this.timedOut = true
+    }
+  }
+
+  private finish(): Effect.Effect<void> {
+    this.phase = "Closed"
+    const { admin, main, name, others } = this.host
+    // in the host's order, and those at the end that have left it meanwhile
+    const order = new Set<ListenerImpl | Member>([...main, ...others, ...admin, ...this.reports.keys()])
+    const listeners = Array.from(order).flatMap((member) => this.reports.get(member) ?? [])
+    return this.host.finished(this, {
+      host: name,
+      reason: this.reason,
+      outcome: worst(listeners.map((report) => report.outcome)),
+      duration: this.now() - this.startedAt,
+      listeners,
+      totals: totals(listeners)
+    })
+  }
+
+  // --- progress --------------------------------------------------------------------------------------------------
+
+  progress(): DrainProgress {
+    const running = [...this.host.main, ...this.host.admin].flatMap((listener) => listener.closing ?? [])
+    const ended = Array.from(this.reports.values()).flat()
+    return {
+      listener: this.host.name,
+      stage: this.stage(running),
+      remaining: running.reduce((sum, progress) => sum + progress.remaining, 0),
+      timeLeft: this.endsAt === undefined ? this.mainShare().total : Math.max(0, this.endsAt - this.now()),
+      connections: ended.reduce((sum, report) => sum + report.connections.total, 0) +
+        running.reduce((sum, progress) => sum + progress.connections, 0),
+      oldest: running.map((progress) => progress.oldest).reduce(older, Option.none())
+    }
+  }
+
+  private stage(running: ReadonlyArray<DrainProgress>): DrainStage {
+    if (this.phase === "LameDuck" || this.phase === "Closed") return this.phase
+    return stageOf(running.map((progress) => progress.stage))
+  }
+
+  private showProgress(): void {
+    const progress = this.progress()
+    this.shown = progress.remaining
+    this.host.onProgress(progress)
+  }
+
+  /** At most ten times a second, and only what changed; the steps of its listeners show by themselves. */
+  private reportProgress(): Effect.Effect<void> {
+    return Effect.forever(Effect.andThen(
+      sleep(this.host.clock, 100),
+      Effect.sync(() => {
+        if (this.progress().remaining !== this.shown) this.showProgress()
+      })
+    ))
+  }
+}
+
+// the grace and then the silence of a client leave half for what is in flight
+const courtesyPart = 0.25
+
+const isListener = (member: ListenerImpl | Member): member is ListenerImpl => "beginShutdown" in member
+
+const older = (
+  one: Option.Option<ConnectionInfo>,
+  other: Option.Option<ConnectionInfo>
+): Option.Option<ConnectionInfo> =>
+  Option.isNone(one) || (Option.isSome(other) && other.value.age > one.value.age) ? other : one

@@ -1,0 +1,98 @@
+/**
+ * The decisions of a host about its listeners: who gets how much of the one
+ * deadline, how their reports add up, and where the close of several stands.
+ */
+import type { DrainStage } from "../../Drain.ts"
+import type { ConnectionCounts, DrainReport, Outcome } from "../../DrainReport.ts"
+import type { HostReport, HostTotals } from "../../ListenerHost.ts"
+
+/** Milliseconds a drain may take, and what its interrupted handlers have after that. */
+export interface Share {
+  readonly drain: number
+  readonly grace: number
+}
+
+// A tenth is enough for finalizers, and leaves a short deadline to the clients
+const gracePart = 0.1
+
+/** The abort grace comes out of the time there is, so that the whole stays within it. */
+export const share = (time: number, abortGrace: number): Share => {
+  const grace = Math.min(abortGrace, Math.max(0, time) * gracePart)
+  return { drain: Math.max(0, time - grace), grace }
+}
+
+// An admin listener has probes and scrapes on it, which take milliseconds
+const adminPart = 0.05
+const adminMost = 500
+
+/**
+ * What the main listeners get of a host's deadline, from when they stop
+ * accepting: without the reserve, and without what the admin listeners need
+ * after them. Times in milliseconds.
+ */
+export const budget = (options: {
+  readonly deadline: number
+  readonly reserve: number
+  readonly abortGrace: number
+  readonly admin: boolean
+}): Share & { readonly total: number } => {
+  const total = Math.max(0, options.deadline - options.reserve)
+  const admin = options.admin ? Math.min(adminMost, total * adminPart) : 0
+  return { total, ...share(total - admin, options.abortGrace) }
+}
+
+const gravity: Record<Outcome, number> = { Drained: 0, DeadlineExceeded: 1, Aborted: 2 }
+
+/** How several closes ended, taken together. */
+export const worst = (outcomes: Iterable<Outcome>): Outcome => {
+  let worst: Outcome = "Drained"
+  for (const outcome of outcomes) if (gravity[outcome] > gravity[worst]) worst = outcome
+  return worst
+}
+
+const sum = <A>(items: ReadonlyArray<A>, count: (item: A) => number): number =>
+  items.reduce((total, item) => total + count(item), 0)
+
+export const totals = (reports: ReadonlyArray<DrainReport>): HostTotals => {
+  const ends = (count: (counts: ConnectionCounts) => number) => sum(reports, (report) => count(report.connections))
+  return {
+    swept: sum(reports, (report) => report.swept),
+    refused: sum(reports, (report) => report.refused),
+    connections: {
+      total: ends((counts) => counts.total),
+      drained: ends((counts) => counts.drained),
+      idle: ends((counts) => counts.idle),
+      endedByPeer: ends((counts) => counts.endedByPeer),
+      failed: ends((counts) => counts.failed),
+      cut: ends((counts) => counts.cut),
+      closer: ends((counts) => counts.closer),
+      detached: ends((counts) => counts.detached),
+      neverAccepted: ends((counts) => counts.neverAccepted)
+    },
+    cut: sum(reports, (report) => report.cut.length),
+    handlersLeftBehind: sum(reports, (report) => report.handlersLeftBehind.length)
+  }
+}
+
+/** A host's report as one of a listener: what its errors carry. */
+export const merge = (report: HostReport): DrainReport => ({
+  listener: report.host,
+  reason: report.reason,
+  outcome: report.outcome,
+  duration: report.duration,
+  swept: report.totals.swept,
+  sweepCut: report.listeners.some((listener) => listener.sweepCut),
+  refused: report.totals.refused,
+  connections: report.totals.connections,
+  cut: report.listeners.flatMap((listener) => listener.cut),
+  handlersLeftBehind: report.listeners.flatMap((listener) => listener.handlersLeftBehind)
+})
+
+const stages: ReadonlyArray<DrainStage> = ["Draining", "Sweeping", "Aborting"]
+
+/** Where several stand that drain: the stage an operator should know of. */
+export const stageOf = (each: Iterable<DrainStage>): DrainStage => {
+  let most = 0
+  for (const stage of each) most = Math.max(most, stages.indexOf(stage))
+  return stages[most]!
+}

@@ -1,0 +1,136 @@
+/**
+ * What the options of a drain mean: defaults filled in, times in milliseconds,
+ * and every one that is out of range named.
+ */
+import * as Duration from "effect/Duration"
+import * as Formatter from "effect/Formatter"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import type { DrainOptions, LameDuck } from "../../Drain.ts"
+import type { LingerOptions } from "../../Transport.ts"
+
+/**
+ * Drain options with every default filled in; times in milliseconds.
+ */
+export interface ResolvedDrain {
+  readonly deadline: number
+  readonly lameDuck: { readonly min: number; readonly quiet: number; readonly max: number }
+  readonly idleGrace: number
+  readonly abortGrace: number
+  readonly linger: { readonly idle: number; readonly total: number | undefined; readonly bytes: number }
+}
+
+export const defaults: ResolvedDrain = {
+  deadline: 20_000,
+  lameDuck: { min: 0, quiet: 0, max: 0 },
+  idleGrace: 250,
+  abortGrace: 1000,
+  linger: { idle: 500, total: undefined, bytes: 64 * 1024 * 1024 }
+}
+
+/**
+ * An option that is out of range: its name and what is wrong with it.
+ */
+export type BadOption = { readonly parameter: string; readonly detail: string }
+
+/**
+ * A time option in milliseconds: readable, not negative, finite unless allowed.
+ */
+export const millis = (
+  parameter: string,
+  input: Duration.Input,
+  options?: { readonly infinite?: boolean }
+): Result.Result<number, BadOption> => {
+  const bad = (what: string) => Result.fail({ parameter, detail: `${what} (${Formatter.format(input)})` })
+  const duration = isComplete(input) ? Duration.fromInput(input) : Option.none()
+  if (Option.isNone(duration)) return bad("is not a duration")
+  const ms = Duration.toMillis(duration.value)
+  if (ms < 0) return bad("is negative")
+  if (ms === Infinity && options?.infinite !== true) return bad("is infinite")
+  return Result.succeed(ms)
+}
+
+const units = ["weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds", "nanoseconds"] as const
+
+// Duration reads NaN, and an object without a unit it knows, as zero. To a caller both are mistakes, such as
+// `{ seconds: Number(process.env.DEADLINE) }`, and a deadline of zero would cut everybody
+const isComplete = (input: Duration.Input): boolean => {
+  if (typeof input === "number") return !Number.isNaN(input)
+  if (typeof input !== "object" || input === null || Duration.isDuration(input)) return true
+  const parts = Array.isArray(input) ? input : units.map((unit) => (input as Duration.DurationObject)[unit])
+  const given = parts.filter((part) => part !== undefined)
+  return given.length > 0 && given.every((part) => typeof part === "number" && !Number.isNaN(part))
+}
+
+/**
+ * Fills in what is left out from `base` and checks the rest. `prefix` is where
+ * the caller wrote these options: `"drain."` in those of a listener, nothing in
+ * those of a close.
+ */
+export const resolve = (
+  options: DrainOptions | undefined,
+  base: ResolvedDrain,
+  { infiniteDeadline = false, prefix = "drain." }: {
+    readonly infiniteDeadline?: boolean
+    readonly prefix?: string
+  } = {}
+): Result.Result<ResolvedDrain, BadOption> =>
+  Result.gen(function*() {
+    const time = <A>(name: string, input: Duration.Input | undefined, fallback: A, infinite = false) =>
+      input === undefined ? Result.succeed(fallback) : millis(`${prefix}${name}`, input, { infinite })
+    const lameDuck = options?.lameDuck
+    const linger = options?.linger
+    return {
+      deadline: yield* time("deadline", options?.deadline, base.deadline, infiniteDeadline),
+      lameDuck: lameDuck === undefined ? base.lameDuck : yield* resolveLameDuck(`${prefix}lameDuck`, lameDuck),
+      idleGrace: yield* time("idleGrace", options?.idleGrace, base.idleGrace),
+      abortGrace: yield* time("abortGrace", options?.abortGrace, base.abortGrace),
+      linger: {
+        idle: yield* time("linger.idle", linger?.idle, base.linger.idle),
+        total: yield* time("linger.total", linger?.total, base.linger.total),
+        bytes: linger?.bytes === undefined
+          ? base.linger.bytes
+          : yield* wholeBytes(`${prefix}linger.bytes`, linger.bytes)
+      }
+    }
+  })
+
+const resolveLameDuck = (
+  parameter: string,
+  input: Duration.Input | LameDuck
+): Result.Result<ResolvedDrain["lameDuck"], BadOption> =>
+  Result.gen(function*() {
+    if (!isLameDuck(input)) {
+      const fixed = yield* millis(parameter, input)
+      return { min: fixed, quiet: 0, max: fixed }
+    }
+    const min = yield* millis(`${parameter}.min`, input.min)
+    const quiet = yield* millis(`${parameter}.quiet`, input.quiet)
+    const max = yield* millis(`${parameter}.max`, input.max)
+    if (max < min) {
+      return yield* Result.fail({ parameter: `${parameter}.max`, detail: `is less than min (${max} ms < ${min} ms)` })
+    }
+    return { min, quiet, max }
+  })
+
+// one of its fields is enough: a lame duck with a field missing is told so, not taken for a duration
+const isLameDuck = (input: Duration.Input | LameDuck): input is LameDuck =>
+  typeof input === "object" && input !== null && ("min" in input || "quiet" in input || "max" in input)
+
+const wholeBytes = (parameter: string, bytes: number): Result.Result<number, BadOption> =>
+  Number.isSafeInteger(bytes) && bytes >= 0
+    ? Result.succeed(bytes)
+    : Result.fail({ parameter, detail: `is not a whole number of bytes (${Formatter.format(bytes)})` })
+
+// a longer timer fires at once (setTimeout counts milliseconds in 31 bits)
+const longestTimer = 2 ** 31 - 1
+
+/**
+ * The linger of a goodbye said now: its total is what is left of the deadline
+ * while draining, else 30 s.
+ */
+export const lingerFor = (resolved: ResolvedDrain, timeLeft: number | undefined): LingerOptions => ({
+  idle: Duration.millis(Math.min(resolved.linger.idle, longestTimer)),
+  total: Duration.millis(Math.min(resolved.linger.total ?? Math.max(timeLeft ?? 30_000, 0), longestTimer)),
+  bytes: resolved.linger.bytes
+})

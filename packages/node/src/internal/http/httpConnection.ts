@@ -1,0 +1,293 @@
+/**
+ * One connection of an HTTP server, as its listener sees it: busy or idle, told
+ * to end, ended. What is spoken on it is somebody else's business, and may
+ * change: a handshake becomes HTTP/1, which becomes a WebSocket.
+ */
+import type { Connection, ProtocolDriver, ProtocolEvents } from "@effect-listener/core/Connection"
+import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
+import type * as Fiber from "effect/Fiber"
+import type * as Tracer from "effect/Tracer"
+import type * as Http2 from "node:http2"
+import type * as Net from "node:net"
+import { endOurSide } from "../socket/lingeringClose.ts"
+import type { Lingerer, Lingerers } from "../socket/lingerTimer.ts"
+
+/** Something in flight. */
+export interface InFlight {
+  readonly label: string
+  /** Milliseconds of `performance.now()`. */
+  readonly since: number
+}
+
+/** Something that began and is to be told to the listener when it ends. */
+export interface Begun {
+  /** Milliseconds of `performance.now()`. */
+  readonly since: number
+  readonly span: Tracer.Span | undefined
+}
+
+/** Why a socket is gone: we ended it, the peer did, or we broke off in the middle of something. */
+export type Ending = "normal" | "byPeer" | "failed"
+
+/** What is spoken on a connection. Times are milliseconds of `performance.now()`. */
+export interface Protocol {
+  readonly name: string
+  readonly busy: () => boolean
+  /** When the socket is gone: what the handlers that still run have been asked for. */
+  readonly inFlight: () => ReadonlyArray<InFlight>
+  /** When the connection was last used, while it is idle: its grace begins there. */
+  readonly lastActive: () => number
+  /** The listener goes away. Called once, and on a protocol that begins later at its beginning. */
+  readonly draining: () => void
+  /** Nothing is in flight: say the last word, and end. */
+  readonly goodbye: () => void
+  readonly phase: () => ConnectionPhase | undefined
+  readonly bytesPending: () => number
+  /** Another protocol comes after it. */
+  readonly over?: (() => void) | undefined
+  /** The socket is gone, and what was in flight has ended; answers why, as far as no last word explains it. */
+  readonly closed: () => Ending
+}
+
+const nobody: ReadonlyArray<never> = []
+
+const ended = (fiber: Fiber.Fiber<unknown, unknown>): boolean => fiber.pollUnsafe() !== undefined
+
+/**
+ * Node's server ends its side once more when the peer ends: an error that nobody sees, and takes 30 µs to make. For
+ * sockets from their beginning on: with one member more at its end, a socket would be of a shape that none of Node's
+ * functions has been compiled for.
+ */
+export const endOnce: Net.Socket["end"] = function(this: Net.Socket, ...args: [never]) {
+  const { length }: ReadonlyArray<unknown> = args
+  const inherited: Net.Socket = Object.getPrototypeOf(this)
+  // the arguments are passed on as they came, whichever overload they are for
+  return length === 0 && this.writableEnded ? this : inherited.end.apply(this, args)
+}
+
+/** What the connections of a server have in common. */
+export interface HttpHost {
+  readonly lingerers: Lingerers
+  /** The socket of a connection is gone. */
+  readonly onClosed: () => void
+}
+
+const httpConnection: unique symbol = Symbol("@effect-listener/node/httpConnection")
+
+/** A socket or an HTTP/2 session. */
+interface Owned {
+  [httpConnection]?: HttpConnection | undefined
+}
+
+/** The connection that a socket or an HTTP/2 session belongs to; none for those of other servers. */
+export const httpConnectionOf = (owned: object): HttpConnection | undefined => (owned as Owned)[httpConnection]
+
+function onClose(this: Net.Socket): void {
+  httpConnectionOf(this)?.closed()
+}
+
+export class HttpConnection implements ProtocolDriver {
+  readonly connection: Connection
+  /** The socket as it was accepted; under TLS, `Protocol`s speak over another one. */
+  readonly raw: Net.Socket
+  speaks: Protocol
+  /** Draining, a lame duck included, has reached the connection. */
+  told = false
+  private readonly events: ProtocolEvents
+  /** Serves the connection; as a rule the only one, whose end nobody has to be told of while there is a socket. */
+  private fiber: Fiber.Fiber<unknown, unknown> | undefined
+  /** Others that serve it, until they end. */
+  private watched: Set<Fiber.Fiber<unknown, unknown>> | undefined
+  /** The end was ours: a last word was said, or a time-out passed. */
+  private parting = false
+  private readonly host: HttpHost
+  /** From the last word on: the socket it was said on, and how long it is waited for. */
+  private lingerer: Lingerer | undefined
+  private gone: Ending | undefined
+
+  constructor(
+    connection: Connection,
+    raw: Net.Socket,
+    events: ProtocolEvents,
+    host: HttpHost,
+    speaks: Protocol
+  ) {
+    this.connection = connection
+    this.raw = raw
+    this.events = events
+    this.host = host
+    this.own(raw)
+    this.speaks = speaks
+    if (raw.closed) queueMicrotask(() => this.closed())
+    // one function for all, because idle connections are many
+    else raw.on("close", onClose)
+  }
+
+  /** The socket or session above the raw one belongs to the connection, too. */
+  own(owned: Net.Socket | Http2.Http2Session): void {
+    // the symbol is known here only
+    const own = owned as Owned
+    own[httpConnection] = this
+  }
+
+  // --- what is spoken --------------------------------------------------------------------------------------------
+
+  /** Another protocol from now on. */
+  speak<P extends Protocol>(protocol: P): P {
+    this.speaks.over?.()
+    this.speaks = protocol
+    if (this.told) protocol.draining()
+    this.changed()
+    return protocol
+  }
+
+  /** Something began or ended: the drain may look again. */
+  changed(): void {
+    if (this.told) this.events.review()
+  }
+
+  /** Something is in flight: for metrics, and for a span where exchanges are traced. Each is told to `ended` once. */
+  began(label: string | undefined): Tracer.Span | undefined {
+    return this.events.began(label)
+  }
+
+  /** Labels are wanted. */
+  get traced(): boolean {
+    return this.events.traced
+  }
+
+  /** Something that began has ended. */
+  ended(since: number, span: Tracer.Span | undefined, now = performance.now()): void {
+    this.events.exchanged(now - since, span)
+  }
+
+  /** A request was read after the last word, and not executed. */
+  refused(): void {
+    this.events.refused()
+  }
+
+  /** A fiber serves the connection until it ends. */
+  serving(fiber: Fiber.Fiber<unknown, unknown>): void {
+    if (this.fiber === fiber) return
+    if (this.gone === undefined && (this.fiber === undefined || ended(this.fiber))) this.fiber = fiber
+    else this.watch(fiber)
+  }
+
+  /** What a fiber was there for is answered: without work, a connection keeps no fiber. */
+  rest(): void {
+    const { fiber } = this
+    if (fiber === undefined) return
+    this.fiber = undefined
+    if (!ended(fiber)) this.watch(fiber)
+  }
+
+  private watch(fiber: Fiber.Fiber<unknown, unknown>): void {
+    const watched = this.watched ??= new Set()
+    if (watched.has(fiber)) return
+    watched.add(fiber)
+    fiber.addObserver(() => {
+      watched.delete(fiber)
+      this.endIfGone()
+    })
+  }
+
+  private get fibers(): ReadonlyArray<Fiber.Fiber<unknown, unknown>> {
+    if (this.fiber === undefined && this.watched === undefined) return nobody
+    const watched = this.watched === undefined ? [] : Array.from(this.watched)
+    return this.fiber === undefined || ended(this.fiber) ? watched : [this.fiber, ...watched]
+  }
+
+  // --- the end ---------------------------------------------------------------------------------------------------
+
+  /**
+   * The last word was said: flush, FIN, linger, destroy. The protocol goes on
+   * reading meanwhile and discards what it reads, because closing a socket with
+   * unread input makes the kernel send a reset, which destroys the answer in
+   * the peer's kernel.
+   */
+  part(socket: Net.Socket): void {
+    this.partWith(socket)
+    if (!socket.destroyed && !socket.writableEnded) endOurSide(socket)
+  }
+
+  /** The same for a socket that its protocol ends by itself. */
+  partWith(socket: Net.Socket): void {
+    if (this.parting) return
+    this.parting = true
+    if (socket.destroyed) return
+    this.lingerer = this.host.lingerers.add(socket, this.raw, this.events.linger())
+  }
+
+  /** Ends a connection that has nothing to say, or nobody to say it to. */
+  drop(): void {
+    this.parting = true
+    this.raw.destroy()
+  }
+
+  closed(): void {
+    if (this.lingerer !== undefined) this.host.lingerers.delete(this.lingerer)
+    const ending = this.speaks.closed()
+    this.gone = this.parting ? "normal" : ending
+    this.rest()
+    this.host.onClosed()
+    this.endIfGone()
+  }
+
+  /** The listener is told once, when neither the socket nor a handler is left. */
+  private endIfGone(): void {
+    if (this.gone !== undefined && !this.running()) this.events.ended(this.gone)
+  }
+
+  // --- asked and told by the listener ----------------------------------------------------------------------------
+
+  busy(): boolean {
+    // without a socket it is there only for a handler that still runs
+    return this.gone !== undefined || this.speaks.busy()
+  }
+
+  exchanges(): ReadonlyArray<InFlight> {
+    const shift = this.events.now() - performance.now()
+    return this.speaks.inFlight().map(({ label, since }) => ({ label, since: since + shift }))
+  }
+
+  lastActive(): number {
+    return this.speaks.lastActive() + this.events.now() - performance.now()
+  }
+
+  draining(): void {
+    this.told = true
+    this.speaks.draining()
+  }
+
+  goodbye(): void {
+    if (this.gone === undefined && !this.parting) this.speaks.goodbye()
+  }
+
+  cut(): void {
+    for (const fiber of this.fibers) fiber.interruptUnsafe()
+  }
+
+  running(): boolean {
+    return this.fibers.length > 0
+  }
+
+  runs(fiber: Fiber.Fiber<unknown, unknown>): boolean {
+    return this.fiber === fiber || this.watched?.has(fiber) === true
+  }
+
+  protocol(): string {
+    return this.speaks.name
+  }
+
+  bytesPending(): number {
+    return this.speaks.bytesPending()
+  }
+
+  phase(): ConnectionPhase | undefined {
+    return this.lingerer?.socket.writableFinished === true
+      ? "Lingering"
+      : this.parting
+      ? "Flushing"
+      : this.speaks.phase()
+  }
+}

@@ -1,0 +1,99 @@
+/** Listeners as they stand, as plain data. */
+import type { DrainProgress } from "@effect-listener/core/Drain"
+import type { ConnectionInfo, ConnectionPhase } from "@effect-listener/core/DrainReport"
+import type { Listener } from "@effect-listener/core/Listener"
+import { isListenerHost } from "@effect-listener/core/ListenerHost"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as NetAddress from "effect/net/NetAddress"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import type { Inspection, ListenerInspection, RunningDrain, Source } from "../../ListenerInspector.ts"
+
+export const isReady = (source: Source): Effect.Effect<boolean> =>
+  isListenerHost(source)
+    ? source.readiness
+    : Effect.map(
+      Effect.forEach(source, ({ readiness }) => readiness),
+      (ready) => ready.length > 0 && !ready.includes(false)
+    )
+
+export const isLive = (source: Source): Effect.Effect<boolean> =>
+  isListenerHost(source)
+    ? source.liveness
+    : Effect.map(Effect.forEach(source, ({ state }) => state), (states) => !states.includes("Faulted"))
+
+export const inspect = (source: Source, limit: number): Effect.Effect<Inspection> =>
+  Effect.gen(function*() {
+    const host = isListenerHost(source) ? source : undefined
+    const listeners = isListenerHost(source) ? yield* source.listeners : source
+    return {
+      host: host?.name ?? null,
+      ready: yield* isReady(source),
+      live: yield* isLive(source),
+      drain: host === undefined ? null : yield* runningDrain(host.progress),
+      listeners: yield* Effect.forEach(listeners, (listener) => inspectListener(listener, limit))
+    }
+  })
+
+const inspectListener = (listener: Listener, limit: number): Effect.Effect<ListenerInspection> =>
+  Effect.gen(function*() {
+    const connections = yield* listener.connections
+    return {
+      name: listener.name,
+      address: yield* Effect.match(listener.address, {
+        onFailure: () => null,
+        onSuccess: NetAddress.formatSocketAddress
+      }),
+      state: yield* listener.state,
+      ready: yield* listener.readiness,
+      counts: { total: connections.length, phases: phases(connections) },
+      drain: yield* runningDrain(listener.progress),
+      connections: [...connections].sort(mostWaitedFor).slice(0, limit)
+    }
+  })
+
+const phases = (connections: ReadonlyArray<ConnectionInfo>): Record<ConnectionPhase, number> => {
+  const counts: Record<ConnectionPhase, number> = {
+    Queued: 0,
+    Handshake: 0,
+    Idle: 0,
+    Active: 0,
+    Flushing: 0,
+    Lingering: 0,
+    Upgraded: 0,
+    Detached: 0
+  }
+  for (const { phase } of connections) counts[phase]++
+  return counts
+}
+
+/** What holds a close up comes first. */
+const mostWaitedFor = (one: ConnectionInfo, other: ConnectionInfo): number =>
+  oldestWork(other) - oldestWork(one) || other.age - one.age
+
+const oldestWork = ({ exchanges }: ConnectionInfo): number =>
+  exchanges.reduce((oldest, { age }) => Math.max(oldest, age), -1)
+
+/** Where a close stands now: a stream of progress begins with that, where a close has begun. */
+const runningDrain = (progress: Stream.Stream<DrainProgress>): Effect.Effect<RunningDrain | null> =>
+  Effect.gen(function*() {
+    const first = yield* Effect.forkChild(Stream.runHead(progress), { startImmediately: true })
+    const exit = first.pollUnsafe()
+    if (exit === undefined) {
+      yield* Fiber.interrupt(first)
+      return null
+    }
+    return Option.match(yield* exit, { onNone: () => null, onSome: toRunningDrain })
+  })
+
+const toRunningDrain = ({ connections, oldest, remaining, stage, timeLeft }: DrainProgress): RunningDrain | null =>
+  stage === "Closed"
+    ? null
+    : {
+      stage,
+      remaining,
+      connections,
+      timeLeft: timeLeft === Infinity ? null : timeLeft,
+      oldest: Option.getOrNull(oldest)
+    }

@@ -1,0 +1,312 @@
+/**
+ * Listening on a `net.Server`: bind, the accept queue, the sweep, stop.
+ */
+import {
+  type BoundTransport,
+  TransportAcceptError,
+  type TransportBindError,
+  type TransportConnection
+} from "@effect-listener/core/Transport"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as NetAddress from "effect/net/NetAddress"
+import type * as Scope from "effect/Scope"
+import * as Net from "node:net"
+import { farewell } from "../socket/lingeringClose.ts"
+import type { Lingerers } from "../socket/lingerTimer.ts"
+import { handOver } from "../socket/takeAtomically.ts"
+import { Gathering } from "./acceptBatch.ts"
+import { acceptError } from "./errno.ts"
+
+/** How a kind of socket listens. */
+export interface NetBinding {
+  readonly server: Net.ServerOpts
+  readonly listen: Net.ListenOptions
+  /** How many connections may wait to be accepted: in the kernel, and as many again in our queue. */
+  readonly backlog: number
+  /** Why listening failed. */
+  readonly bindError: (cause: unknown) => TransportBindError
+  /** Lets clients reach the server, which listens. Runs uninterruptibly. */
+  readonly publish: (server: Net.Server) => Effect.Effect<Published, TransportBindError>
+  /** The sockets that are on their way out. */
+  readonly lingerers: Lingerers
+  /** The connection of an accepted socket, which is paused and was never read. */
+  readonly connect: (socket: Net.Socket) => TransportConnection
+}
+
+/** A listening socket that clients can reach. */
+export interface Published {
+  readonly address: NetAddress.SocketAddress
+  /** Keeps new clients from finding it. Runs once, before listening ends. */
+  readonly withdraw: Effect.Effect<void>
+}
+
+/**
+ * Binds. Closing the scope stops listening at once, and completes when nothing
+ * is left: connections that nobody accepted get a FIN and a moment to take it.
+ */
+export const bind = (binding: NetBinding): Effect.Effect<BoundTransport, TransportBindError, Scope.Scope> =>
+  Effect.flatMap(
+    Effect.acquireRelease(
+      Effect.sync(() => new NetListener(binding)),
+      (listener) => listener.close
+    ),
+    (listener) => listener.open
+  )
+
+/** How long a peer that nobody accepted may take to notice its FIN: closed at once, it would be reset. */
+const briefLinger = { idle: Duration.millis(250), total: Duration.millis(500), bytes: 1 << 20 }
+
+/** Turns without news after which none is expected. Of two in a row at least one had a whole poll phase. */
+const quietTurns = 2
+
+/** Turns the event loop until a number does not change any more, or is what was waited for. */
+const untilQuiet = (look: () => number, over: (seen: number) => boolean): Effect.Effect<void> =>
+  Effect.callback<void>((resume) => {
+    let before = look()
+    let quiet = 0
+    const turn = () => {
+      const seen = look()
+      quiet = seen === before ? quiet + 1 : 0
+      before = seen
+      if (quiet >= quietTurns || over(seen)) return resume(Effect.void)
+      immediate = setImmediate(turn)
+    }
+    let immediate = setImmediate(turn)
+    return Effect.sync(() => clearImmediate(immediate))
+  })
+
+const closedError = (): TransportAcceptError =>
+  new TransportAcceptError({ class: "fatal", code: "EBADF", cause: new Error("the listening socket is closed") })
+
+class NetListener {
+  private readonly binding: NetBinding
+  private readonly server: Net.Server
+  private listening = false
+  private published: Published | undefined
+  /** Connections accepted and not yet handed over, oldest first. */
+  private readonly queue: Array<TransportConnection> = []
+  private readonly accepts = new Set<() => void>()
+  /** Takes what comes, instead of the queue. */
+  private arrive: ((connection: TransportConnection) => void) | undefined
+  /** What the next accept fails with: the latest error, and a fatal one for ever. */
+  private failure: TransportAcceptError | undefined
+  private arrived = 0
+  /** What arrives stays in the queue. */
+  private sweeping = false
+  /** What comes in a rush stays there for a moment, and is handed over together. */
+  private readonly gathering: Gathering
+  /** Sockets that found the queue full, on their way out. */
+  private readonly leaving = new Set<Net.Socket>()
+  private onLeft: (() => void) | undefined
+
+  constructor(binding: NetBinding) {
+    this.binding = binding
+    this.gathering = new Gathering(binding.backlog, () => this.wakeAll())
+    // allowHalfOpen: a peer's FIN ends reading, and never writing behind the handler's back
+    this.server = Net.createServer({ ...binding.server, allowHalfOpen: true, pauseOnConnect: true })
+    this.server.on("connection", (socket) => this.onConnection(socket))
+  }
+
+  // --- bind ------------------------------------------------------------------------------------------------------
+
+  /** Interrupted or failed, it leaves nothing bound. */
+  get open(): Effect.Effect<BoundTransport, TransportBindError> {
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.andThen(restore(this.listen), Effect.suspend(() => this.binding.publish(this.server))).pipe(
+        Effect.map((published) => {
+          this.published = published
+          return { address: published.address, accept: this.accept, acceptAll: this.acceptAll, stop: this.stop }
+        }),
+        Effect.onError(() => this.unlisten)
+      )
+    )
+  }
+
+  private readonly listen: Effect.Effect<void, TransportBindError> = Effect.callback((resume) => {
+    const refuse = (cause: unknown) => resume(Effect.fail(this.binding.bindError(cause)))
+    this.server.on("error", (cause) => this.listening ? this.onAcceptError(cause) : refuse(cause))
+    this.server.on("listening", () => {
+      this.listening = true
+      resume(Effect.void)
+    })
+    try {
+      this.server.listen({ ...this.binding.listen, backlog: this.binding.backlog })
+    } catch (cause) {
+      refuse(cause)
+    }
+  })
+
+  // --- accept ----------------------------------------------------------------------------------------------------
+
+  private readonly accept: BoundTransport["accept"] = Effect.suspend(() => {
+    if (this.queue.length > 0) return this.next
+    const failure = this.failure
+    if (failure === undefined) return this.arrival
+    if (failure.class !== "fatal") this.failure = undefined
+    return Effect.fail(failure)
+  })
+
+  private readonly next: BoundTransport["accept"] = handOver(() => this.queue.shift(), () => this.accept)
+
+  /** Waits until there is something to look at. Who is woken looks again, and may find that another was faster. */
+  private readonly arrival: BoundTransport["accept"] = Effect.callback((resume) => {
+    const again = () => resume(this.accept)
+    if (this.hasNews) return again()
+    this.accepts.add(again)
+    return Effect.sync(() => {
+      this.accepts.delete(again)
+      // it may have been woken for what is now the next one's
+      this.wakeNext()
+    })
+  })
+
+  private readonly acceptAll: Exclude<BoundTransport["acceptAll"], undefined> = (arrive) =>
+    Effect.callback((resume) => {
+      const accept = () => {
+        this.arrive = undefined
+        // what arrives may end the accepting
+        while (this.queue.length > 0 && !over) arrive(this.queue.shift()!)
+        const failure = this.failure
+        if (over) return
+        if (failure === undefined) {
+          this.arrive = arrive
+          this.accepts.add(accept)
+          return
+        }
+        over = true
+        if (failure.class !== "fatal") this.failure = undefined
+        resume(Effect.fail(failure))
+      }
+      let over = false
+      accept()
+      return Effect.sync(() => {
+        over = true
+        this.arrive = undefined
+        this.accepts.delete(accept)
+        this.wakeNext()
+      })
+    })
+
+  private get hasNews(): boolean {
+    return this.queue.length > 0 || this.failure !== undefined
+  }
+
+  private wakeNext(): void {
+    if (!this.hasNews) return
+    for (const again of this.accepts) {
+      this.accepts.delete(again)
+      return again()
+    }
+  }
+
+  private wakeAll(): void {
+    for (let left = this.queue.length; left > 0; left--) this.wakeNext()
+  }
+
+  private onConnection(socket: Net.Socket): void {
+    this.arrived++
+    const arrive = this.sweeping ? undefined : this.arrive
+    if (arrive !== undefined && !this.gathering.holds()) return arrive(this.binding.connect(socket))
+    if (this.queue.length >= this.binding.backlog) return this.turnAway(socket)
+    this.queue.push(this.binding.connect(socket))
+    if (arrive !== undefined) this.gathering.add()
+    else if (!this.sweeping) this.wakeNext()
+  }
+
+  private onAcceptError(cause: unknown): void {
+    if (this.failure?.class === "fatal") return
+    this.failure = acceptError(cause)
+    this.wakeNext()
+  }
+
+  /** Ends a socket for which there is no room. */
+  private turnAway(socket: Net.Socket): void {
+    this.leaving.add(socket)
+    // a socket that is on its way out may be reset: that is an end like any other
+    socket.on("error", () => {})
+    farewell(socket, briefLinger, this.binding.lingerers, () => {
+      this.leaving.delete(socket)
+      if (this.leaving.size === 0) this.onLeft?.()
+    })
+  }
+
+  // --- stop ------------------------------------------------------------------------------------------------------
+
+  private get stop(): Effect.Effect<void> {
+    return this.withdraw.pipe(
+      Effect.andThen(Effect.suspend(() => this.server.listening ? this.sweep : Effect.void)),
+      Effect.andThen(this.unlisten),
+      Effect.ensuring(this.endSweep),
+      Effect.andThen(this.untilTaken)
+    )
+  }
+
+  private get withdraw(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const published = this.published
+      this.published = undefined
+      return published === undefined ? Effect.void : published.withdraw
+    })
+  }
+
+  private get unlisten(): Effect.Effect<void> {
+    return Effect.andThen(this.withdraw, Effect.sync(() => this.server.close()))
+  }
+
+  /**
+   * Turns the event loop, in which libuv accepts one connection a turn, until
+   * the kernel's queue was empty or all that was in it at the beginning is out.
+   *
+   * Who is taken out waits until nobody listens any more: answered at once,
+   * clients that come back as soon as they have their answer would fill the
+   * queue as fast as it empties, and make the turns long: and who connects in
+   * the last of them is reset.
+   */
+  private readonly sweep: Effect.Effect<void> = Effect.suspend(() => {
+    this.sweeping = true
+    this.gathering.stop()
+    const enough = this.arrived + this.binding.backlog
+    return untilQuiet(() => this.arrived, (arrived) => arrived >= enough)
+  })
+
+  private readonly endSweep: Effect.Effect<void> = Effect.sync(() => {
+    this.sweeping = false
+    this.wakeAll()
+  })
+
+  /** Completes when all that was swept is taken, or as much of it as anybody takes. */
+  private readonly untilTaken: Effect.Effect<void> = Effect.suspend(() => {
+    const left = () => {
+      this.wakeAll()
+      return this.queue.length
+    }
+    return this.queue.length === 0 ? Effect.void : untilQuiet(left, (left) => left === 0)
+  })
+
+  get close(): Effect.Effect<void> {
+    return Effect.andThen(
+      this.unlisten,
+      Effect.suspend(() => {
+        this.failure = closedError()
+        this.binding.lingerers.close()
+        const queued = this.queue.splice(0)
+        const accepts = Array.from(this.accepts)
+        this.accepts.clear()
+        for (const again of accepts) again()
+        return Effect.andThen(
+          Effect.forEach(queued, (connection) => connection.goodbye(briefLinger), {
+            concurrency: "unbounded",
+            discard: true
+          }),
+          this.allLeft
+        )
+      })
+    )
+  }
+
+  private readonly allLeft: Effect.Effect<void> = Effect.callback<void>((resume) => {
+    if (this.leaving.size === 0) return resume(Effect.void)
+    this.onLeft = () => resume(Effect.void)
+  })
+}

@@ -1,0 +1,92 @@
+/**
+ * Listening for TCP, also for the protocols on top of it.
+ */
+import { type Transport, TransportBindError } from "@effect-listener/core/Transport"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Net from "node:net"
+import type { TransportOptions } from "../../NodeTcp.ts"
+import { Lingerers } from "../socket/lingerTimer.ts"
+import { NetConnection, type NetConnectionOptions, resetTcp } from "../socket/netConnection.ts"
+import { ReadTurns } from "../socket/pollPhase.ts"
+import { checkBacklog, checkInteger, checkText, defaultBacklog, invalid } from "./checks.ts"
+import { bindError } from "./errno.ts"
+import { bind, type NetBinding } from "./netListener.ts"
+import { nativeAddress, socketAddress } from "./socketAddress.ts"
+
+export const tcpTransport = (options: TransportOptions): Transport => ({
+  name: "tcp",
+  bind: Effect.flatMap(Effect.suspend(() => tcpBinding(options)), bind)
+})
+
+/** How accepted sockets become connections, given what those of one listener have in common. */
+export type Connect = (common: Omit<NetConnectionOptions, "protocol" | "reset">) => NetBinding["connect"]
+
+const connectTcp: Connect = (common) => {
+  const options = { ...common, protocol: "tcp", reset: resetTcp }
+  return (socket) => new NetConnection(socket, options)
+}
+
+/** The binding of checked options. */
+export const tcpBinding: (
+  options: TransportOptions,
+  connect?: Connect
+) => Effect.Effect<NetBinding, TransportBindError> = Effect.fnUntraced(function*(options, connect = connectTcp) {
+  const { host, port } = options
+  const backlog = options.backlog ?? defaultBacklog
+  yield* checkInteger("port", port, 0, 65_535)
+  if (host !== undefined) yield* checkText("host", host)
+  yield* checkBacklog(backlog)
+  const keepAlive = yield* keepAliveOptions(options.keepAlive ?? false)
+  const common = {
+    halfOpen: options.halfOpen ?? true,
+    noDelay: options.noDelay ?? true,
+    remote: (socket: Net.Socket) => socketAddress(socket.remoteAddress, socket.remotePort),
+    local: (socket: Net.Socket) => socketAddress(socket.localAddress, socket.localPort),
+    turns: new ReadTurns(),
+    lingerers: new Lingerers()
+  }
+  const connection = connect(common)
+  return {
+    server: keepAlive,
+    listen: {
+      port,
+      // without a host Node takes "::" where there is IPv6, and "0.0.0.0" elsewhere
+      ...(host === undefined ? {} : { host }),
+      ipv6Only: options.ipv6Only ?? false,
+      reusePort: options.reusePort ?? false
+    },
+    backlog,
+    lingerers: common.lingerers,
+    bindError: (cause) => bindError(cause, { address: formatAddress(host ?? "::", port), parameter: "host" }),
+    publish: (server) =>
+      Effect.suspend(() => {
+        const address = server.address()
+        return address === null || typeof address === "string"
+          ? Effect.fail(TransportBindError.TransportFailure({ cause: new Error(`no TCP address: ${address}`) }))
+          : Effect.succeed({ address: nativeAddress(address.address, address.port), withdraw: Effect.void })
+      }),
+    connect: (socket) => {
+      // Node remembers the peer's name from the first time it is asked on, also when the peer is gone
+      void socket.remoteAddress
+      return connection(socket)
+    }
+  }
+})
+
+const formatAddress = (host: string, port: number): string => `${host.includes(":") ? `[${host}]` : host}:${port}`
+
+/** The kernel counts the delay in whole seconds, of which there must be one. */
+const keepAliveOptions = (
+  keepAlive: boolean | Duration.Input
+): Effect.Effect<Pick<Net.ServerOpts, "keepAlive" | "keepAliveInitialDelay">, TransportBindError> => {
+  if (typeof keepAlive === "boolean") return Effect.succeed({ keepAlive })
+  const delay = Option.map(Duration.fromInput(keepAlive), Duration.toMillis)
+  return Option.isSome(delay) && delay.value >= 1000 && delay.value <= longestDelay
+    ? Effect.succeed({ keepAlive: true, keepAliveInitialDelay: delay.value })
+    : invalid("keepAlive", "expected a boolean, or a duration from 1 second to 32767 seconds")
+}
+
+/** Linux' MAX_TCP_KEEPIDLE. */
+const longestDelay = 32_767_000

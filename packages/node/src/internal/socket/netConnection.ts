@@ -1,0 +1,707 @@
+/**
+ * A `net.Socket` as a `TransportConnection`: reader, writer, endReading,
+ * settled, bytes, goodbye and destroy.
+ */
+import {
+  type ImmediateEffect,
+  ImmediateTypeId,
+  type LingerOptions,
+  type PullWatcher,
+  type Receiver,
+  type Receiving,
+  type ReceivingReader,
+  type TransportConnection
+} from "@effect-listener/core/Transport"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Effectable from "effect/Effectable"
+import type * as NetAddress from "effect/net/NetAddress"
+import * as Scope from "effect/Scope"
+import * as Socket from "effect/socket/Socket"
+import type * as Net from "node:net"
+import { endOurSide, Farewell, farewell, goodbye } from "./lingeringClose.ts"
+import type { Lingerers } from "./lingerTimer.ts"
+import type { ReadTurns } from "./pollPhase.ts"
+import { handOver } from "./takeAtomically.ts"
+
+/** What the connections of one listening socket have in common. */
+export interface NetConnectionOptions {
+  readonly protocol: string
+  /** Whether the handler may go on writing when the peer has ended its side. */
+  readonly halfOpen: boolean
+  /** Whether small writes are sent at once. */
+  readonly noDelay: boolean
+  readonly remote: (socket: Net.Socket) => NetAddress.SocketAddress
+  readonly local: (socket: Net.Socket) => NetAddress.SocketAddress
+  /** Releases the socket at once, with a reset where there is one. Called once, on a socket that is not destroyed. */
+  readonly reset: (socket: Net.Socket) => void
+  readonly turns: ReadTurns
+  readonly lingerers: Lingerers
+}
+
+/** Where the connections of this package's transports have their `net.Socket`. */
+export const nodeSocket: unique symbol = Symbol("@effect-listener/node/nodeSocket")
+
+/** The `net.Socket` of a connection that a transport of this package handed over; that of TLS, once its handshake is done. */
+export const netSocketOf = (
+  connection: TransportConnection & { readonly [nodeSocket]?: Net.Socket | undefined }
+): Net.Socket | undefined => connection[nodeSocket]
+
+/** Releases a TCP socket with a reset. `writer` is the stream that was written to, where it is another one on top of it. */
+export const resetTcp = (socket: Net.Socket, writer: Net.Socket = socket): void => {
+  // Between the call of shutdown(2) and its completion libuv refuses a reset, and Node then forgets the handle without
+  // closing it. The kernel has every byte and the FIN by then: there is nothing left to drop.
+  const shuttingDown = writer.writableEnded && writer.writableLength === 0 && !writer.writableFinished
+  if (shuttingDown) socket.destroy()
+  else socket.resetAndDestroy()
+}
+
+export const closeError = (code: number, closeReason?: string): Socket.SocketError =>
+  new Socket.SocketError({ reason: new Socket.SocketCloseError({ code, closeReason }) })
+
+export const readError = (cause: Error): Socket.SocketError =>
+  new Socket.SocketError({ reason: new Socket.SocketReadError({ cause }) })
+
+const writeError = (cause: unknown): Socket.SocketError =>
+  new Socket.SocketError({ reason: new Socket.SocketWriteError({ cause }) })
+
+const once = <A>(make: () => A): () => A => {
+  let made: A | undefined
+  return () => made ??= make()
+}
+
+/**
+ * The two ends that need no words of their own, made once: an Error takes
+ * longer to make than a connection to accept, and all of that is for the stack
+ * of an event handler. Not before they are needed: the first of them takes as
+ * long as to load ten modules.
+ */
+const endedByPeer = once(() => closeError(1000))
+const notOpen = once(() => closeError(1006))
+
+/** A reader or a writer that somebody has acquired. */
+interface Acquired {
+  readonly release: () => void
+}
+
+/** What one scope has acquired of a connection. */
+interface Acquisitions {
+  readonly scope: Scope.Scope
+  readonly acquired: Array<Acquired>
+}
+
+/** How the listeners below, one function each for all sockets, find the connection of theirs. */
+const connectionOf: unique symbol = Symbol("@effect-listener/node/connectionOf")
+
+interface OwnedSocket extends Net.Socket {
+  /** Until it is released. */
+  [connectionOf]: NetConnection | undefined
+}
+
+function onError(this: OwnedSocket, cause: Error): void {
+  this[connectionOf]?.broken(cause)
+}
+function onClose(this: OwnedSocket): void {
+  const connection = this[connectionOf]
+  // Node's handle outlives its socket by a full collection, and whatever hangs on it: that of each connection was a
+  // fifth of all that was allocated for it, and what it took to keep it 10 of its 80 µs
+  this[connectionOf] = undefined
+  connection?.released()
+}
+function onData(this: OwnedSocket, chunk: Uint8Array): void {
+  this[connectionOf]?.received(chunk)
+}
+function onEnd(this: OwnedSocket): void {
+  this[connectionOf]?.peerEnded()
+}
+function onRoom(this: OwnedSocket): void {
+  this[connectionOf]?.room()
+}
+function onFinish(this: OwnedSocket): void {
+  this[connectionOf]?.finished()
+}
+
+/** A pull or a receiver that waits. */
+interface Waiting {
+  readonly reader: NetReader
+  /** Takes a chunk that has come, and answers whether it did. */
+  readonly take: (chunk: Uint8Array) => boolean
+  /** Takes what is buffered, unless another was faster. */
+  readonly takeBuffered: () => void
+  /** There may be nothing to wait for any more. */
+  readonly look: () => void
+}
+
+/**
+ * One connection: one object, and listeners that all connections share. The
+ * reading listeners are attached by the first pull, which is what starts
+ * reading; those for backpressure by the first write that has to wait; that for
+ * the FIN by the goodbye.
+ *
+ * The socket flows while a pull waits for it. What comes when none does goes
+ * back to the front of the socket's own buffer, and the socket is paused until
+ * a pull has emptied that: so there is one place where input is, whose end and
+ * limit are Node's.
+ *
+ * Everybody who waits is woken to look again. So each decision is made in one
+ * place, from the socket's state, and being woken for nothing does no harm.
+ */
+export class NetConnection implements TransportConnection {
+  readonly netSocket: Net.Socket
+  private readonly options: NetConnectionOptions
+  /** With which error every pull fails from now on. */
+  readError: Socket.SocketError | undefined
+  private reading = false
+  /** Who waits, in line: one field, because there is hardly ever a second. */
+  private first: Waiting | undefined
+  private later: Array<Waiting> | undefined
+  private watcher: PullWatcher | undefined
+  /** A chunk on its way from the socket to the pull that is being woken for it. */
+  arrived: Uint8Array | undefined
+  /** The socket gives a chunk to `take`. */
+  private taking = false
+  /** What the connection is told while it ends. */
+  private farewell: Farewell | undefined
+  private writes: Set<() => void> | undefined
+  private ending = false
+  private written = false
+  /** The kernel may hold back a small write until the peer has acknowledged the one before it. */
+  private delayed: boolean
+  private lazySocket: Socket.Socket | undefined
+  private latest: Acquisitions | undefined
+
+  constructor(netSocket: Net.Socket, options: NetConnectionOptions) {
+    this.netSocket = netSocket
+    this.options = options
+    this.delayed = options.noDelay
+    // the listeners below are only ever called on this socket, once it has its connection
+    const owned = netSocket as OwnedSocket
+    owned[connectionOf] = this
+    owned.on("error", onError)
+    owned.on("close", onClose)
+  }
+
+  get protocol(): string {
+    return this.options.protocol
+  }
+  /** Who asks for it writes to it. */
+  get [nodeSocket](): Net.Socket {
+    this.sendAtOnce()
+    return this.netSocket
+  }
+  get remote(): NetAddress.SocketAddress {
+    return this.options.remote(this.netSocket)
+  }
+  get local(): NetAddress.SocketAddress {
+    return this.options.local(this.netSocket)
+  }
+  get ready(): TransportConnection["ready"] {
+    return Effect.void
+  }
+  get settled(): Effect.Effect<void> {
+    return this.options.turns.whole
+  }
+  get socket(): Socket.Socket {
+    return this.lazySocket ??= Socket.make({
+      reader: this.scoped(() => new NetReader(this)),
+      writer: this.scoped(() => new NetWriter(this))
+    })
+  }
+
+  /**
+   * `acquireRelease` of a reader or writer. What one scope acquires shares a
+   * finalizer: a scope with one is closed several times as fast as with two.
+   */
+  private scoped<A extends Acquired>(make: () => A): Effect.Effect<A, never, Scope.Scope> {
+    return Effect.withFiber((fiber) => {
+      const made = make()
+      const scope = Context.getUnsafe(fiber.context, Scope.Scope)
+      const latest = this.latest
+      if (latest !== undefined && latest.scope === scope && scope.state._tag === "Open") {
+        latest.acquired.push(made)
+        return Effect.succeed(made)
+      }
+      const acquired: Array<Acquired> = [made]
+      this.latest = { scope, acquired }
+      const releasing = Scope.addFinalizerExit(scope, () => {
+        for (let i = acquired.length - 1; i >= 0; i--) acquired[i]!.release()
+        return Effect.void
+      })
+      return Effect.as(releasing, made)
+    })
+  }
+
+  /** What Node's stream holds includes what libuv holds: a write leaves it when the kernel has its last byte. */
+  bytesPending(): number {
+    return this.netSocket.writableLength
+  }
+  bytesIn(): number {
+    return this.netSocket.bytesRead
+  }
+  bytesOut(): number {
+    return this.netSocket.bytesWritten
+  }
+
+  // --- reading ---------------------------------------------------------------------------------------------------
+
+  /** Why a pull must fail now. */
+  get failure(): Socket.SocketError | undefined {
+    const { destroyed, errored } = this.netSocket
+    return this.readError ?? (errored !== null ? readError(errored) : destroyed ? notOpen() : undefined)
+  }
+
+  get buffered(): boolean {
+    return this.netSocket.readableLength > 0
+  }
+
+  take(): Uint8Array | undefined {
+    const arrived = this.arrived
+    if (arrived !== undefined) {
+      this.arrived = undefined
+      return arrived
+    }
+    // Node emits what is read as `data`, too
+    this.taking = true
+    const chunk: Uint8Array | null = this.netSocket.read()
+    this.taking = false
+    return chunk ?? undefined
+  }
+
+  startReading(): void {
+    if (this.reading) return
+    this.listenToData()
+    this.netSocket.on("end", onEnd)
+    // TLS reads from its handshake on
+    if (this.netSocket.readableEnded) this.peerEnded()
+  }
+
+  private listenToData(): void {
+    if (this.reading) return
+    this.reading = true
+    // a listener makes a socket flow that was never paused, as those of TLS are
+    const flowing = this.netSocket.readableFlowing
+    this.netSocket.on("data", onData)
+    if (flowing === null) this.netSocket.pause()
+  }
+
+  watchPulls(watcher: PullWatcher): void {
+    this.watcher = watcher
+  }
+
+  private told(): void {
+    this.watcher?.pulls(this.first === undefined ? 0 : this.later === undefined ? 1 : 1 + this.later.length)
+  }
+
+  waitForInput(waiting: Waiting): void {
+    if (this.first === undefined) this.first = waiting
+    else (this.later ??= []).push(waiting)
+    this.told()
+    if (this.buffered) this.readable()
+    else if (this.first !== undefined && this.netSocket.readableFlowing !== true) this.netSocket.resume()
+  }
+
+  /** A waiting pull was interrupted; it may have been woken for bytes that are now the next one's. */
+  stopWaiting(waiting: Waiting): void {
+    if (this.removeWaiting((one) => one === waiting).length > 0) this.told()
+    this.readable()
+  }
+
+  wakeReader(reader: NetReader): void {
+    this.lookAgain((waiting) => waiting.reader === reader)
+  }
+
+  endReading(error: Socket.SocketError, owed = Infinity): boolean {
+    const { bytesRead, readableLength } = this.netSocket
+    if (this.readError === undefined && readableLength > 0 && bytesRead - readableLength < owed) return false
+    this.readError = error
+    this.wakePulls()
+    return true
+  }
+
+  private failReads(error: Socket.SocketError): void {
+    this.readError ??= error
+    this.wakePulls()
+  }
+
+  private wakePulls(): void {
+    if (this.first !== undefined) this.lookAgain(() => true)
+  }
+
+  private lookAgain(which: (waiting: Waiting) => boolean): void {
+    const woken = this.removeWaiting(which)
+    if (woken.length === 0) return
+    this.told()
+    for (const waiting of woken) waiting.look()
+  }
+
+  private removeWaiting(which: (waiting: Waiting) => boolean): Array<Waiting> {
+    if (this.first === undefined) return []
+    const all = [this.first, ...this.later ?? []]
+    const [first, ...later] = all.filter((waiting) => !which(waiting))
+    this.first = first
+    this.later = later
+    return all.filter(which)
+  }
+
+  // --- writing ---------------------------------------------------------------------------------------------------
+
+  /** The first write is never held back, and most connections that are short have no second. */
+  beforeWrite(): void {
+    if (this.written) this.sendAtOnce()
+    else this.written = true
+  }
+
+  private sendAtOnce(): void {
+    if (!this.delayed) return
+    this.delayed = false
+    this.netSocket.setNoDelay(true)
+  }
+
+  /** Calls `again` when the peer has taken so much that there is room, and when there will never be. */
+  waitForRoom(again: () => void): void {
+    if (this.writes === undefined) {
+      this.writes = new Set()
+      this.netSocket.on("drain", onRoom)
+      // after `end` there is no more `drain`
+      this.netSocket.on("finish", onRoom)
+    }
+    this.writes.add(again)
+  }
+
+  stopWaitingForRoom(again: () => void): void {
+    this.writes?.delete(again)
+  }
+
+  /** Whether it takes more bytes: no longer once our side is to end, which may take a turn. */
+  get writable(): boolean {
+    return !this.ending && this.netSocket.writable
+  }
+
+  endWriting(): void {
+    const socket = this.netSocket
+    this.ending = true
+    if (!socket.writableEnded && !socket.destroyed) endOurSide(socket)
+  }
+
+  /** 1000 ends the conversation, and nothing written is lost; what is above breaks it off. */
+  closeWith(event: Socket.CloseEvent): void {
+    if (event.code > 1000) {
+      this.netSocket.destroy(new Error(`closed with code ${event.toString()}`))
+    } else {
+      this.endWriting()
+      this.failReads(closeError(event.code, event.reason))
+    }
+  }
+
+  // --- what the socket tells -------------------------------------------------------------------------------------
+
+  received(chunk: Uint8Array): void {
+    if (this.taking) return
+    if (this.farewell !== undefined) return this.farewell.received(chunk)
+    const waiting = this.firstWaiting()
+    if (waiting !== undefined) {
+      this.told()
+      if (waiting.take(chunk)) return
+    }
+    // nobody took it
+    this.netSocket.pause()
+    this.netSocket.unshift(chunk)
+  }
+
+  private firstWaiting(): Waiting | undefined {
+    const { first } = this
+    this.first = this.later?.shift()
+    return first
+  }
+
+  /** Gives what is buffered to a pull that waits. */
+  private readable(): void {
+    if (!this.buffered) return
+    const waiting = this.firstWaiting()
+    if (waiting === undefined) return
+    this.told()
+    waiting.takeBuffered()
+  }
+
+  peerEnded(): void {
+    if (!this.options.halfOpen) this.endWriting()
+    this.failReads(endedByPeer())
+  }
+
+  broken(cause: Error): void {
+    this.failReads(readError(cause))
+    this.room()
+  }
+
+  released(): void {
+    // a pull finds that the socket is destroyed; who does not pull needs no error
+    this.wakePulls()
+    this.room()
+    this.farewell?.closed()
+  }
+
+  finished(): void {
+    this.farewell?.finished()
+  }
+
+  room(): void {
+    const writes = this.writes
+    if (writes === undefined || writes.size === 0) return
+    this.writes = new Set()
+    for (const again of writes) again()
+  }
+
+  // --- the end ---------------------------------------------------------------------------------------------------
+
+  goodbye(linger: LingerOptions | "none"): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const socket = this.netSocket
+      this.failReads(notOpen())
+      if (socket.destroyed) return Effect.void
+      if (this.farewell !== undefined) return goodbye(socket, linger, this.options.lingerers, () => this.reset())
+      return Effect.callback((resume) => {
+        const farewell = this.part(linger, () => resume(Effect.void))
+        return Effect.sync(() => {
+          farewell.stop()
+          this.reset()
+        })
+      })
+    })
+  }
+
+  leave(linger: LingerOptions | "none", done: () => void): void {
+    this.failReads(notOpen())
+    if (this.netSocket.destroyed) done()
+    else if (this.farewell !== undefined) farewell(this.netSocket, linger, this.options.lingerers, done)
+    else this.part(linger, done)
+  }
+
+  private part(linger: LingerOptions | "none", done: () => void): Farewell {
+    const farewell = new Farewell(this.netSocket, linger, this.options.lingerers, done)
+    const { data, finish } = farewell.listensTo
+    this.farewell = farewell
+    if (data) this.listenToData()
+    if (finish) this.netSocket.on("finish", onFinish)
+    farewell.begin()
+    return farewell
+  }
+
+  get destroy(): Effect.Effect<void> {
+    return Effect.sync(() => this.reset())
+  }
+
+  private reset(): void {
+    if (!this.netSocket.destroyed) this.options.reset(this.netSocket)
+  }
+}
+
+/**
+ * One acquisition of a connection's reader. Closing it fails its pulls and
+ * touches nothing else: what was not taken is there for the next reader, and
+ * the writer goes on.
+ */
+class NetReader implements ReceivingReader {
+  readonly pull: Socket.Reader["pull"]
+  readonly upgrade: Socket.Reader["upgrade"] = Socket.SocketUpgradeError.unsupported
+  closed = false
+  readonly connection: NetConnection
+
+  /** `pull` when there is something to take. */
+  readonly take: Socket.Reader["pull"]
+
+  constructor(connection: NetConnection) {
+    this.connection = connection
+    this.take = handOver(() => {
+      const chunk = connection.take()
+      return chunk === undefined ? undefined : [chunk] as const
+    }, () => this.pull)
+    this.pull = Effect.callback((resume) => {
+      const { failure } = this
+      if (failure !== undefined) return resume(Effect.fail(failure))
+      const waiting = new NetPull(this, resume)
+      connection.waitForInput(waiting)
+      return Effect.sync(() => connection.stopWaiting(waiting))
+    })
+  }
+
+  /** Why a pull must fail now. */
+  get failure(): Socket.SocketError | undefined {
+    if (this.closed) return notOpen()
+    // it may find that the peer has ended
+    this.connection.startReading()
+    return this.connection.failure
+  }
+
+  receive(receiver: Receiver): Receiving {
+    const receiving = new NetReceiving(this, receiver)
+    receiving.next()
+    return receiving
+  }
+
+  release(): void {
+    this.closed = true
+    this.connection.wakeReader(this)
+  }
+}
+
+class NetPull implements Waiting {
+  readonly reader: NetReader
+  private readonly resume: (pull: Socket.Reader["pull"]) => void
+
+  constructor(reader: NetReader, resume: (pull: Socket.Reader["pull"]) => void) {
+    this.reader = reader
+    this.resume = resume
+  }
+
+  take(chunk: Uint8Array): boolean {
+    const { connection } = this.reader
+    connection.arrived = chunk
+    this.takeBuffered()
+    const taken = connection.arrived === undefined
+    connection.arrived = undefined
+    return taken
+  }
+  takeBuffered(): void {
+    this.resume(this.reader.take)
+  }
+  look(): void {
+    this.resume(this.reader.pull)
+  }
+}
+
+class NetReceiving implements Waiting, Receiving {
+  readonly reader: NetReader
+  private readonly receiver: Receiver
+  private stopped = false
+
+  constructor(reader: NetReader, receiver: Receiver) {
+    this.reader = reader
+    this.receiver = receiver
+  }
+
+  take(chunk: Uint8Array): boolean {
+    const { reader } = this
+    if (this.receiver.chunk(chunk) && !this.stopped) {
+      // whatever else has ended it meanwhile is an event to come
+      if (reader.connection.readError === undefined && !reader.closed) reader.connection.waitForInput(this)
+      else this.look()
+    }
+    return true
+  }
+  takeBuffered(): void {
+    const chunk = this.reader.connection.take()
+    if (chunk === undefined || this.receiver.chunk(chunk)) this.next()
+  }
+  look(): void {
+    const { failure } = this.reader
+    if (failure === undefined) return this.reader.connection.waitForInput(this)
+    this.stopped = true
+    this.receiver.end(failure)
+  }
+
+  next(): void {
+    if (!this.stopped) this.look()
+  }
+  stop(): void {
+    this.stopped = true
+    this.reader.connection.stopWaiting(this)
+  }
+}
+
+/** One acquisition of a connection's writer. Releasing it ends the writing side. */
+class NetWriter implements Socket.Writer {
+  readonly write: Socket.Writer["write"] = (chunk) => new NetWrite(this, chunk)
+  readonly writeAll: Socket.Writer["writeAll"] = (chunks) =>
+    Effect.suspend(() => chunks.length === 1 ? this.send(chunks[0]) : this.sendAll(chunks))
+  private readonly connection: NetConnection
+
+  constructor(connection: NetConnection) {
+    this.connection = connection
+  }
+
+  release(): void {
+    this.connection.endWriting()
+  }
+
+  send(chunk: Uint8Array | string): Effect.Effect<void, Socket.SocketError> {
+    const socket = this.connection.netSocket
+    if (!this.connection.writable) return this.failed
+    this.connection.beforeWrite()
+    try {
+      return socket.write(chunk) ? Effect.void : this.room
+    } catch (cause) {
+      return Effect.fail(writeError(cause))
+    }
+  }
+
+  private sendAll(chunks: ReadonlyArray<Uint8Array | string>): Effect.Effect<void, Socket.SocketError> {
+    const socket = this.connection.netSocket
+    if (!this.connection.writable) return this.failed
+    this.connection.beforeWrite()
+    socket.cork()
+    try {
+      for (const chunk of chunks) socket.write(chunk)
+      return this.room
+    } catch (cause) {
+      return Effect.fail(writeError(cause))
+    } finally {
+      socket.uncork()
+    }
+  }
+
+  close(event: Socket.CloseEvent): Effect.Effect<void> {
+    this.connection.closeWith(event)
+    return Effect.void
+  }
+
+  /**
+   * Node destroys a socket that is written to after its end: this says what
+   * Node would say, without it.
+   */
+  private get failed(): Effect.Effect<never, Socket.SocketError> {
+    const socket = this.connection.netSocket
+    const state = socket.destroyed ? "closed" : "ended"
+    return Effect.fail(writeError(socket.errored ?? new Error(`the socket is ${state}: it takes no more bytes`)))
+  }
+
+  /** Completes when the peer has taken so much that there is room again. */
+  private get room(): Effect.Effect<void, Socket.SocketError> {
+    return Effect.suspend(() => {
+      const socket = this.connection.netSocket
+      if (socket.destroyed || socket.errored !== null) return this.failed
+      return socket.writableNeedDrain ? this.waitForRoom : Effect.void
+    })
+  }
+
+  private get waitForRoom(): Effect.Effect<void, Socket.SocketError> {
+    return Effect.callback((resume) => {
+      const again = () => resume(this.room)
+      this.connection.waitForRoom(again)
+      return Effect.sync(() => this.connection.stopWaitingForRoom(again))
+    })
+  }
+}
+
+/** A write writes when it begins. What is left is to wait for room, where there is none. */
+class NetWrite extends Effectable.Class<void, Socket.SocketError> implements ImmediateEffect<void, Socket.SocketError> {
+  private readonly writer: NetWriter
+  private readonly chunk: Uint8Array | string | Socket.CloseEvent
+
+  constructor(writer: NetWriter, chunk: Uint8Array | string | Socket.CloseEvent) {
+    super()
+    this.writer = writer
+    this.chunk = chunk
+  }
+
+  get [ImmediateTypeId](): typeof ImmediateTypeId {
+    return ImmediateTypeId
+  }
+  begin(): Effect.Effect<void, Socket.SocketError> {
+    const { chunk, writer } = this
+    // a Uint8Array is slow to ask whether it has a property
+    return chunk instanceof Uint8Array || !Socket.isCloseEvent(chunk) ? writer.send(chunk) : writer.close(chunk)
+  }
+  asEffect(): Effect.Effect<void, Socket.SocketError> {
+    return this.begin()
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * Listening for TLS: TCP, with a handshake before the connection is ready.
+ */
+import { SecurityFailure } from "@effect-listener/core/ListenerError"
+import { type BoundTransport, TransportBindError } from "@effect-listener/core/Transport"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Result from "effect/Result"
+import type * as Scope from "effect/Scope"
+import type * as Net from "node:net"
+import * as Tls from "node:tls"
+import type { Identity, TlsTransport, TransportOptions } from "../../NodeTls.ts"
+import { invalid } from "../listen/checks.ts"
+import { bind } from "../listen/netListener.ts"
+import { tcpBinding } from "../listen/tcp.ts"
+import { ownerOf, secureOptions, securityFailure, TlsConnection, type TlsConnectionOptions } from "./tlsConnection.ts"
+import { checkContext } from "./tlsContext.ts"
+
+/** Here and not in the public module, which could not be evaluated before this one. */
+export const TypeId = "~@effect-listener/node/NodeTls"
+
+/** The certificates of a transport, and the servers that show them. */
+export class TlsTransportImpl implements TlsTransport {
+  readonly [TypeId]: typeof TypeId = TypeId
+  readonly name = "tls"
+  private options: TransportOptions
+  private readonly servers = new Set<Tls.Server>()
+
+  constructor(options: TransportOptions) {
+    this.options = options
+  }
+
+  get bind(): Effect.Effect<BoundTransport, TransportBindError, Scope.Scope> {
+    return Effect.gen({ self: this }, function*() {
+      const server = yield* this.handshakes
+      const binding = yield* tcpBinding(this.options, (common) => {
+        const options: TlsConnectionOptions = {
+          ...common,
+          handshake: (socket) => beginHandshake(server, socket),
+          requestCert: this.options.requestCert ?? false,
+          secure: secureOptions(common)
+        }
+        return (socket) => {
+          // from the handshake on there are several small writes
+          if (common.noDelay) socket.setNoDelay(true)
+          return new TlsConnection(socket, options)
+        }
+      })
+      return yield* bind(binding)
+    })
+  }
+
+  reload(options: Identity): Effect.Effect<void, SecurityFailure> {
+    return Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      const next = { ...this.options, passphrase: undefined, ...options, ca: options.ca ?? this.options.ca }
+      const checked = checkTransport(next, now)
+      if (Result.isFailure(checked)) return Effect.fail(securityFailure("reload", checked.failure))
+      this.options = next
+      for (const server of this.servers) server.setSecureContext(checked.success)
+      return Effect.void
+    })
+  }
+
+  /**
+   * Node's TLS server, which here never listens: it makes secure what another
+   * server has accepted. So a socket is ours to count, to bound and to end from
+   * its first moment on, while what is delicate (whom to believe, when a
+   * resumed session is as good as a new one) stays with Node.
+   */
+  private get handshakes(): Effect.Effect<Tls.Server, TransportBindError, Scope.Scope> {
+    return Effect.gen({ self: this }, function*() {
+      const { alpnProtocols, rejectUnauthorized, requestCert, sni } = this.options
+      if (alpnProtocols?.every(isProtocolName) === false) {
+        return yield* invalid("alpnProtocols", "expected names of 1 to 255 bytes")
+      }
+      const checked = checkTransport(this.options, yield* Clock.currentTimeMillis)
+      if (Result.isFailure(checked)) {
+        return yield* Effect.fail(TransportBindError.SecurityFailure({ detail: checked.failure }))
+      }
+      const context = yield* Effect.context<never>()
+      const server = Tls.createServer({
+        ...checked.success,
+        requestCert: requestCert ?? false,
+        rejectUnauthorized: rejectUnauthorized ?? true,
+        // the listener's handshake time-out is the one that counts; Node takes no "none"
+        handshakeTimeout: 2_147_483_647,
+        ...(alpnProtocols === undefined ? {} : { ALPNProtocols: Array.from(alpnProtocols) }),
+        ...(sni === undefined ? {} : { SNICallback: lookUp(sni, context) })
+      })
+      server.on("secureConnection", (socket) => {
+        const connection = ownerOf(socket)
+        if (connection === undefined) socket.destroy()
+        else connection.secured(socket)
+      })
+      server.on("tlsClientError", (cause, socket) => ownerOf(socket)?.failed(cause, socket))
+      yield* Effect.acquireRelease(
+        Effect.sync(() => this.servers.add(server)),
+        () => Effect.sync(() => this.servers.delete(server))
+      )
+      return server
+    })
+  }
+}
+
+/** ALPN has one byte for the length of a name. */
+const isProtocolName = (name: string): boolean => name !== "" && Buffer.byteLength(name) < 256
+
+const checkTransport = (options: TransportOptions, now: number): Result.Result<Tls.SecureContextOptions, string> =>
+  options.requestCert === true && options.ca === undefined
+    // Node would believe every public authority there is
+    ? Result.fail("requestCert needs ca: whose client certificates are accepted")
+    : checkContext(options, now)
+
+/** Handing a TLS server a connected socket is documented, under its event `connection`. */
+const beginHandshake = (server: Tls.Server, socket: Net.Socket): void => {
+  // the TLS socket inherits it: an end in the middle of a handshake ends both sides
+  socket.allowHalfOpen = false
+  server.emit("connection", socket)
+}
+
+/** Runs the look-up of a name for Node; a client that does not wait for it interrupts it. */
+const lookUp = (sni: NonNullable<TransportOptions["sni"]>, context: Context.Context<never>) =>
+  function(
+    // Node calls it on the socket
+    this: unknown,
+    name: string,
+    done: (error: Error | null, context?: Tls.SecureContext) => void
+  ): void {
+    const fiber = Effect.runForkWith(context)(Effect.suspend(() => sni(name)))
+    if (this instanceof Tls.TLSSocket) ownerOf(this)?.lookingUp(() => fiber.interruptUnsafe())
+    fiber.addObserver((exit) => {
+      if (Exit.isSuccess(exit)) return done(null, exit.value)
+      if (Cause.hasInterruptsOnly(exit.cause)) return
+      const error = Cause.squash(exit.cause)
+      const detail = error instanceof Error ? error.message : String(error)
+      done(
+        error instanceof SecurityFailure
+          ? error
+          : securityFailure("handshake", `sni died for ${JSON.stringify(name)}: ${detail}`)
+      )
+    })
+  }

@@ -1,0 +1,332 @@
+/**
+ * One direction of a connection: bytes in order, at most `capacity` of them
+ * between writer and reader, then an end.
+ *
+ * Bytes go from `pending` (written, not yet taken by the "kernel") over the
+ * wire into `unread` (arrived, not yet read). Whoever frees room or adds bytes
+ * calls `#move`. State is settled first and fibers are resumed last, because a
+ * resumed fiber runs at once, inside the call, and may come back here. What ends
+ * a direction gives back what resumes, so that its caller can settle more first.
+ */
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Arr from "effect/Array"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import { constVoid } from "effect/Function"
+import { Line } from "./waiters.ts"
+import type { Wire } from "./wire.ts"
+
+/** How a direction ended. */
+export type Ending = "Fin" | "Reset"
+
+/** Resumes the fibers that an end concerns. */
+export type Wake = () => void
+
+export interface Options<E> {
+  readonly capacity: number
+  readonly wire: Wire
+  /** The reader's process learns what has arrived one turn later, and nothing before its first pull. */
+  readonly readLate: boolean
+  /** Remember what has arrived, for `history`. */
+  readonly keepHistory: boolean
+  /** The error the reader sees at the peer's end, or after it has closed itself. */
+  readonly error: (ending: Ending | "Closed") => E
+  /** Called when an end has arrived: a FIN, a reset, or a reset after a FIN. */
+  readonly onEnd?: ((ending: Ending) => void) | undefined
+  /** Called when bytes arrive at a reader that has closed. */
+  readonly onRefused: () => void
+}
+
+export class Pipe<E> {
+  readonly #options: Options<E>
+  readonly #line: Line<NonEmptyReadonlyArray<Uint8Array>, E>
+
+  #pending: Array<Uint8Array> = []
+  #writers: Array<{ readonly upTo: number; readonly resume: (exit: Exit.Exit<void, "Dead">) => void }> = []
+  #sending: "Open" | "Ending" | "Ended" | "Dead" = "Open"
+
+  #unread: Array<Uint8Array> = []
+  #history: Array<Uint8Array> = []
+  #closed = false
+  #pulled = false
+  #turnIsComing = false
+  #end: E | undefined
+  #ending: Ending | undefined
+  #stopped: E | undefined
+
+  #written = 0
+  #taken = 0
+  #arrived = 0
+  /** How much of what has arrived the reader's process has learnt of; looked at only when it reads late. */
+  #seen = 0
+  #read = 0
+  #delivered = 0
+
+  constructor(options: Options<E>) {
+    this.#options = options
+    this.#line = new Line({
+      take: (limit, fiber) => this.#take(limit, fiber),
+      giveBack: (chunks) => this.#giveBack(chunks),
+      onHanded: () => this.#move(),
+      late: false
+    })
+  }
+
+  // ---------------------------------------------------------------- sending
+
+  /** Bytes written. */
+  get written(): number {
+    return this.#written
+  }
+
+  /** Bytes written, not yet taken by the kernel. */
+  get pending(): number {
+    return this.#written - this.#taken
+  }
+
+  /** The FIN is on its way. */
+  get ended(): boolean {
+    return this.#sending === "Ended"
+  }
+
+  /** Writes; completes when the kernel has taken all bytes. Fails when the writing side has ended or the peer has reset. */
+  write(chunks: ReadonlyArray<Uint8Array>): Effect.Effect<void, "Dead"> {
+    return Effect.suspend(() => {
+      if (this.#sending !== "Open") return Effect.fail("Dead" as const)
+      for (const chunk of chunks) {
+        if (chunk.length === 0) continue
+        this.#pending.push(chunk.slice())
+        this.#written += chunk.length
+      }
+      const upTo = this.#written
+      this.#move()
+      return this.#takenUpTo(upTo)
+    })
+  }
+
+  /** Completes when the kernel has taken everything, or never will. */
+  readonly flushed: Effect.Effect<void> = Effect.suspend(() => Effect.ignore(this.#takenUpTo(this.#written)))
+
+  /** Ends the writing side after what is pending. */
+  end(): void {
+    if (this.#sending !== "Open") return
+    this.#sending = "Ending"
+    this.#move()
+  }
+
+  /** Drops what the kernel has not taken. */
+  drop(): Wake {
+    this.#pending = []
+    this.#written = this.#taken
+    const writers = this.#writers
+    this.#writers = []
+    return () => {
+      for (const writer of writers) writer.resume(Exit.fail("Dead"))
+    }
+  }
+
+  /** Ends the writing side without a FIN and drops what is pending. */
+  kill(): Wake {
+    this.#sending = "Dead"
+    return this.drop()
+  }
+
+  #takenUpTo(upTo: number): Effect.Effect<void, "Dead"> {
+    return Effect.callback<void, "Dead">((resume) => {
+      if (this.#taken >= upTo) return resume(Effect.void)
+      if (this.#sending === "Dead") return resume(Effect.fail("Dead" as const))
+      const writer = { upTo, resume }
+      this.#writers.push(writer)
+      return Effect.sync(() => {
+        this.#writers = this.#writers.filter((other) => other !== writer)
+      })
+    })
+  }
+
+  #move(): void {
+    let next = this.#pending[0]
+    let room = this.#options.capacity - (this.#taken - this.#read)
+    const sent: Array<Uint8Array> = []
+    while (next !== undefined && room > 0) {
+      const part = next.length <= room ? next : next.subarray(0, room)
+      if (part.length === next.length) this.#pending.shift()
+      else this.#pending[0] = next.subarray(part.length)
+      this.#taken += part.length
+      room -= part.length
+      sent.push(part)
+      next = this.#pending[0]
+    }
+    const fin = this.#sending === "Ending" && next === undefined
+    if (fin) this.#sending = "Ended"
+    const done = this.#writers.filter((writer) => writer.upTo <= this.#taken)
+    this.#writers = this.#writers.filter((writer) => writer.upTo > this.#taken)
+    if (sent.length > 0) this.#options.wire.send(() => this.#arrive(sent))
+    if (fin) this.#options.wire.send(() => this.finish("Fin")())
+    for (const writer of done) writer.resume(Exit.void)
+  }
+
+  // --------------------------------------------------------------- receiving
+
+  /** Bytes that were read; not those a reset or a close discarded. */
+  get delivered(): number {
+    return this.#delivered
+  }
+
+  /** Bytes that have arrived and were not read. */
+  get unread(): number {
+    return this.#arrived - this.#read
+  }
+
+  /** Whether a pull would complete at once, read late or not. */
+  get readable(): boolean {
+    return this.unread > 0 || this.#end !== undefined
+  }
+
+  /** Whether the reader's process has bytes that its handler does not have yet. */
+  get buffered(): boolean {
+    return this.#line.inHand > 0 || (this.unread > 0 && !this.#isUnseen)
+  }
+
+  /** Reads what is there, at most `limit` bytes, or waits for it. After the last byte it fails with the end. */
+  pull(limit = Infinity, owner?: object): Effect.Effect<NonEmptyReadonlyArray<Uint8Array>, E> {
+    return this.#line.receive(limit, owner)
+  }
+
+  /** Puts bytes back that were read. */
+  unpull(chunks: NonEmptyReadonlyArray<Uint8Array>): void {
+    this.#giveBack(chunks)
+  }
+
+  /** One read turn: a waiting pull gets what has arrived; completes when it has it. */
+  readonly readTurn: Effect.Effect<void> = Effect.suspend(() => {
+    this.#look()
+    return this.#line.settled
+  })
+
+  /** How the peer ended, once that has arrived. */
+  get ending(): Ending | undefined {
+    return this.#ending
+  }
+
+  /** Everything that has arrived so far, read or not, less what a reset destroyed. */
+  get history(): ReadonlyArray<Uint8Array> {
+    return this.#history
+  }
+
+  /** After what is unread, every pull fails with `error`; the writer is not told. */
+  stop(error: E): void {
+    this.#stopped = error
+    this.#line.serve()
+  }
+
+  /** Takes `stop` back. */
+  restart(): void {
+    this.#stopped = undefined
+  }
+
+  /** Fails the pulls that wait now, or those of one owner. */
+  failWaiting(error: E, owner?: object): void {
+    this.#line.fail(error, owner)
+  }
+
+  /** The end has arrived. A reset discards what was not read. */
+  finish(ending: Ending): Wake {
+    // Who has closed does not see how the peer ends
+    if (this.#closed) return constVoid
+    if (ending === "Reset") this.#discard()
+    this.#ending = ending
+    this.#end = this.#options.error(ending)
+    return () => {
+      this.#line.serve()
+      this.#options.onEnd?.(ending)
+    }
+  }
+
+  /** The reader closes: pulls fail, what is unread is discarded, what still arrives is refused. */
+  close(): Wake {
+    if (this.#closed) return constVoid
+    this.#closed = true
+    this.#discard()
+    this.#end ??= this.#options.error("Closed")
+    return () => {
+      this.#line.serve()
+      this.#move()
+    }
+  }
+
+  #arrive(chunks: ReadonlyArray<Uint8Array>): void {
+    const size = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
+    this.#arrived += size
+    if (this.#closed) {
+      this.#read += size
+      return this.#options.onRefused()
+    }
+    this.#unread.push(...chunks)
+    if (this.#options.keepHistory) this.#history.push(...chunks)
+    this.#line.serve()
+  }
+
+  /** There are bytes, but the reader's process has not learnt of them. */
+  get #isUnseen(): boolean {
+    return this.#options.readLate && this.unread > 0 && this.#seen <= this.#read
+  }
+
+  #look(): void {
+    this.#turnIsComing = false
+    if (this.#pulled) this.#seen = this.#arrived
+    this.#line.serve()
+  }
+
+  #take(
+    limit: number,
+    fiber: Fiber.Fiber<unknown, unknown>
+  ): Exit.Exit<NonEmptyReadonlyArray<Uint8Array>, E> | undefined {
+    this.#pulled = true
+    if (this.#isUnseen) {
+      if (this.#stopped !== undefined) return Exit.fail(this.#stopped)
+      if (!this.#turnIsComing) {
+        this.#turnIsComing = true
+        fiber.currentDispatcher.scheduleTask(() => this.#look(), 0)
+      }
+      return undefined
+    }
+    const taken: Array<Uint8Array> = []
+    let room = limit
+    let next = this.#unread[0]
+    while (next !== undefined && room > 0) {
+      const part = next.length <= room ? next : next.subarray(0, room)
+      if (part.length === next.length) this.#unread.shift()
+      else this.#unread[0] = next.subarray(part.length)
+      room -= part.length
+      this.#read += part.length
+      this.#delivered += part.length
+      taken.push(part)
+      next = this.#unread[0]
+    }
+    if (Arr.isReadonlyArrayNonEmpty(taken)) return Exit.succeed(taken)
+    const error = this.#stopped ?? this.#end
+    return error === undefined ? undefined : Exit.fail(error)
+  }
+
+  #giveBack(chunks: NonEmptyReadonlyArray<Uint8Array>): void {
+    this.#unread.unshift(...chunks)
+    for (const chunk of chunks) {
+      this.#read -= chunk.length
+      this.#delivered -= chunk.length
+    }
+    this.#line.serve()
+  }
+
+  #discard(): void {
+    this.#unread = []
+    const lost = this.#arrived - this.#read
+    this.#read = this.#arrived
+    for (let left = lost; left > 0;) {
+      const last = this.#history.pop()
+      if (last === undefined) return
+      if (last.length > left) this.#history.push(last.subarray(0, last.length - left))
+      left -= last.length
+    }
+  }
+}
