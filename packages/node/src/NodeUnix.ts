@@ -14,9 +14,9 @@ import { checkBacklog, checkInteger, checkText, defaultBacklog, invalid } from "
 import { bindError, errorCode } from "./internal/listen/errno.ts"
 import { bind, type NetBinding } from "./internal/listen/netListener.ts"
 import { longestPath, privatePath, publish } from "./internal/listen/unixPath.ts"
-import { Lingerers } from "./internal/socket/lingerTimer.ts"
+import { LingerTimer } from "./internal/socket/lingerTimer.ts"
 import { NetConnection } from "./internal/socket/netConnection.ts"
-import { ReadTurns } from "./internal/socket/pollPhase.ts"
+import { PollPhase } from "./internal/socket/pollPhase.ts"
 
 /**
  * Where to listen, and who may connect.
@@ -148,13 +148,13 @@ const commonBinding = Effect.fnUntraced(function*(options: TransportOptions) {
     reset: (socket: Net.Socket) => {
       socket.destroy()
     },
-    turns: new ReadTurns(),
-    lingerers: new Lingerers()
+    pollPhase: new PollPhase(),
+    lingerTimer: new LingerTimer()
   }
   return {
     server: {},
     backlog,
-    lingerers: connectionOptions.lingerers,
+    lingerTimer: connectionOptions.lingerTimer,
     bindError: (cause: unknown) => bindError(cause, { address: path, parameter: "path" }),
     connect: (socket: Net.Socket) => new NetConnection(socket, connectionOptions)
   }

@@ -9,8 +9,8 @@ import type * as Fiber from "effect/Fiber"
 import type * as Tracer from "effect/Tracer"
 import type * as Http2 from "node:http2"
 import type * as Net from "node:net"
-import { endOurSide } from "../socket/lingeringClose.ts"
-import type { Lingerer, Lingerers } from "../socket/lingerTimer.ts"
+import { endOurSide, LingeringClose } from "../socket/lingeringClose.ts"
+import type { LingerTimer } from "../socket/lingerTimer.ts"
 
 /** Something in flight. */
 export interface InFlight {
@@ -67,10 +67,13 @@ export const endOnce: Net.Socket["end"] = function(this: Net.Socket, ...args: [n
 
 /** What the connections of a server have in common. */
 export interface HttpHost {
-  readonly lingerers: Lingerers
+  readonly lingerTimer: LingerTimer
   /** The socket of a connection is gone. */
   readonly onClosed: () => void
 }
+
+/** The listener is told of the socket's end by `closed`. */
+const untold = () => {}
 
 const httpConnection: unique symbol = Symbol("@effect-listener/node/httpConnection")
 
@@ -101,8 +104,8 @@ export class HttpConnection implements ProtocolDriver {
   /** The end was ours: a last word was said, or a time-out passed. */
   private parting = false
   private readonly host: HttpHost
-  /** From the last word on: the socket it was said on, and how long it is waited for. */
-  private lingerer: Lingerer | undefined
+  /** From the last word on. */
+  private closing: LingeringClose | undefined
   private gone: Ending | undefined
 
   constructor(
@@ -215,7 +218,8 @@ export class HttpConnection implements ProtocolDriver {
     if (this.parting) return
     this.parting = true
     if (socket.destroyed) return
-    this.lingerer = this.host.lingerers.add(socket, this.raw, this.events.linger())
+    this.closing = new LingeringClose(socket, this.events.linger(), this.host.lingerTimer, untold, this.raw)
+    this.closing.watch()
   }
 
   /** Ends a connection that has nothing to say, or nobody to say it to. */
@@ -225,7 +229,7 @@ export class HttpConnection implements ProtocolDriver {
   }
 
   closed(): void {
-    if (this.lingerer !== undefined) this.host.lingerers.delete(this.lingerer)
+    this.closing?.closed()
     const ending = this.speaks.closed()
     this.gone = this.parting ? "normal" : ending
     this.rest()
@@ -284,7 +288,7 @@ export class HttpConnection implements ProtocolDriver {
   }
 
   phase(): ConnectionPhase | undefined {
-    return this.lingerer?.socket.writableFinished === true
+    return this.closing?.socket.writableFinished === true
       ? "Lingering"
       : this.parting
       ? "Flushing"

@@ -8,7 +8,7 @@ import * as Http from "node:http"
 import * as Http2 from "node:http2"
 import type * as Net from "node:net"
 import * as Tls from "node:tls"
-import { Lingerers } from "../socket/lingerTimer.ts"
+import { LingerTimer } from "../socket/lingerTimer.ts"
 import { netSocketOf } from "../socket/netConnection.ts"
 import { Http1Protocol } from "./http1.ts"
 import { Http2Protocol, type SessionLimits } from "./http2.ts"
@@ -78,7 +78,7 @@ export class NodeServers implements HttpHost {
   private readonly handshaking = new AsyncLocalStorage<HttpConnection>()
   /** The connection whose socket is being given to a server, and that socket: how its session finds them. */
   private arriving: { readonly http: HttpConnection; readonly socket: Net.Socket } | undefined
-  readonly lingerers = new Lingerers()
+  readonly lingerTimer = new LingerTimer()
   private open = 0
   private closing = false
 
@@ -133,7 +133,7 @@ export class NodeServers implements HttpHost {
   /** Disarms the time-outs when the last socket is gone: until then they are needed. */
   close(): void {
     this.closing = true
-    this.lingerers.close()
+    this.lingerTimer.close()
     this.closeWhenEmpty()
   }
 

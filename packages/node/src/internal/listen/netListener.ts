@@ -12,10 +12,11 @@ import * as Effect from "effect/Effect"
 import type * as NetAddress from "effect/net/NetAddress"
 import type * as Scope from "effect/Scope"
 import * as Net from "node:net"
-import { farewell } from "../socket/lingeringClose.ts"
-import type { Lingerers } from "../socket/lingerTimer.ts"
-import { handOver } from "../socket/takeAtomically.ts"
-import { Gathering } from "./acceptBatch.ts"
+import { lingerAndClose } from "../socket/lingeringClose.ts"
+import type { LingerTimer } from "../socket/lingerTimer.ts"
+import { takeAtomically } from "../socket/takeAtomically.ts"
+import { Wakers } from "../socket/wakers.ts"
+import { AcceptBatch } from "./acceptBatch.ts"
 import { acceptError } from "./errno.ts"
 
 /** How a kind of socket listens. */
@@ -28,8 +29,8 @@ export interface NetBinding {
   readonly bindError: (cause: unknown) => TransportBindError
   /** Lets clients reach the server, which listens. Runs uninterruptibly. */
   readonly publish: (server: Net.Server) => Effect.Effect<Published, TransportBindError>
-  /** The sockets that are on their way out. */
-  readonly lingerers: Lingerers
+  /** For the sockets that are on their way out. */
+  readonly lingerTimer: LingerTimer
   /** The connection of an accepted socket, which is paused and was never read. */
   readonly connect: (socket: Net.Socket) => TransportConnection
 }
@@ -86,7 +87,7 @@ class NetListener {
   private published: Published | undefined
   /** Connections accepted and not yet handed over, oldest first. */
   private readonly queue: Array<TransportConnection> = []
-  private readonly accepts = new Set<() => void>()
+  private readonly accepts = new Wakers()
   /** Takes what comes, instead of the queue. */
   private arrive: ((connection: TransportConnection) => void) | undefined
   /** What the next accept fails with: the latest error, and a fatal one for ever. */
@@ -95,14 +96,14 @@ class NetListener {
   /** What arrives stays in the queue. */
   private sweeping = false
   /** What comes in a rush stays there for a moment, and is handed over together. */
-  private readonly gathering: Gathering
+  private readonly batch: AcceptBatch
   /** Sockets that found the queue full, on their way out. */
   private readonly leaving = new Set<Net.Socket>()
   private onLeft: (() => void) | undefined
 
   constructor(binding: NetBinding) {
     this.binding = binding
-    this.gathering = new Gathering(binding.backlog, () => this.wakeAll())
+    this.batch = new AcceptBatch(binding.backlog, () => this.wakeAll())
     // allowHalfOpen: a peer's FIN ends reading, and never writing behind the handler's back
     this.server = Net.createServer({ ...binding.server, allowHalfOpen: true, pauseOnConnect: true })
     this.server.on("connection", (socket) => this.onConnection(socket))
@@ -147,7 +148,7 @@ class NetListener {
     return Effect.fail(failure)
   })
 
-  private readonly next: BoundTransport["accept"] = handOver(() => this.queue.shift(), () => this.accept)
+  private readonly next: BoundTransport["accept"] = takeAtomically(() => this.queue.shift(), () => this.accept)
 
   /** Waits until there is something to look at. Who is woken looks again, and may find that another was faster. */
   private readonly arrival: BoundTransport["accept"] = Effect.callback((resume) => {
@@ -193,11 +194,7 @@ class NetListener {
   }
 
   private wakeNext(): void {
-    if (!this.hasNews) return
-    for (const again of this.accepts) {
-      this.accepts.delete(again)
-      return again()
-    }
+    if (this.hasNews) this.accepts.wakeFirst()
   }
 
   private wakeAll(): void {
@@ -207,10 +204,10 @@ class NetListener {
   private onConnection(socket: Net.Socket): void {
     this.arrived++
     const arrive = this.sweeping ? undefined : this.arrive
-    if (arrive !== undefined && !this.gathering.holds()) return arrive(this.binding.connect(socket))
+    if (arrive !== undefined && !this.batch.holds()) return arrive(this.binding.connect(socket))
     if (this.queue.length >= this.binding.backlog) return this.turnAway(socket)
     this.queue.push(this.binding.connect(socket))
-    if (arrive !== undefined) this.gathering.add()
+    if (arrive !== undefined) this.batch.add()
     else if (!this.sweeping) this.wakeNext()
   }
 
@@ -225,7 +222,7 @@ class NetListener {
     this.leaving.add(socket)
     // a socket that is on its way out may be reset: that is an end like any other
     socket.on("error", () => {})
-    farewell(socket, briefLinger, this.binding.lingerers, () => {
+    lingerAndClose(socket, briefLinger, this.binding.lingerTimer, () => {
       this.leaving.delete(socket)
       if (this.leaving.size === 0) this.onLeft?.()
     })
@@ -265,7 +262,7 @@ class NetListener {
    */
   private readonly sweep: Effect.Effect<void> = Effect.suspend(() => {
     this.sweeping = true
-    this.gathering.stop()
+    this.batch.stop()
     const enough = this.arrived + this.binding.backlog
     return untilQuiet(() => this.arrived, (arrived) => arrived >= enough)
   })
@@ -289,11 +286,9 @@ class NetListener {
       this.unlisten,
       Effect.suspend(() => {
         this.failure = closedError()
-        this.binding.lingerers.close()
+        this.binding.lingerTimer.close()
         const queued = this.queue.splice(0)
-        const accepts = Array.from(this.accepts)
-        this.accepts.clear()
-        for (const again of accepts) again()
+        this.accepts.wake()
         return Effect.andThen(
           Effect.forEach(queued, (connection) => connection.goodbye(briefLinger), {
             concurrency: "unbounded",

@@ -7,9 +7,9 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Net from "node:net"
 import type { TransportOptions } from "../../NodeTcp.ts"
-import { Lingerers } from "../socket/lingerTimer.ts"
+import { LingerTimer } from "../socket/lingerTimer.ts"
 import { NetConnection, type NetConnectionOptions, resetTcp } from "../socket/netConnection.ts"
-import { ReadTurns } from "../socket/pollPhase.ts"
+import { PollPhase } from "../socket/pollPhase.ts"
 import { checkBacklog, checkInteger, checkText, defaultBacklog, invalid } from "./checks.ts"
 import { bindError } from "./errno.ts"
 import { bind, type NetBinding } from "./netListener.ts"
@@ -44,8 +44,8 @@ export const tcpBinding: (
     noDelay: options.noDelay ?? true,
     remote: (socket: Net.Socket) => socketAddress(socket.remoteAddress, socket.remotePort),
     local: (socket: Net.Socket) => socketAddress(socket.localAddress, socket.localPort),
-    turns: new ReadTurns(),
-    lingerers: new Lingerers()
+    pollPhase: new PollPhase(),
+    lingerTimer: new LingerTimer()
   }
   const connection = connect(common)
   return {
@@ -58,7 +58,7 @@ export const tcpBinding: (
       reusePort: options.reusePort ?? false
     },
     backlog,
-    lingerers: common.lingerers,
+    lingerTimer: common.lingerTimer,
     bindError: (cause) => bindError(cause, { address: formatAddress(host ?? "::", port), parameter: "host" }),
     publish: (server) =>
       Effect.suspend(() => {

@@ -1,11 +1,19 @@
 /**
- * The end of a connection: flush, FIN, linger, destroy.
+ * The end of a connection: flush, FIN, linger, destroy (nginx' lingering close;
+ * RFC 9112, section 9.6).
  */
 import type { LingerOptions } from "@effect-listener/core/Transport"
 import * as Effect from "effect/Effect"
 import type * as Net from "node:net"
 import * as Tls from "node:tls"
-import type { Lingerer, Lingerers } from "./lingerTimer.ts"
+import { type LingerBounds, type Lingering, type LingerTimer, lookEvery } from "./lingerTimer.ts"
+
+const noBounds: LingerBounds = { idle: 0, total: 0, bytes: 0 }
+
+/** Counts the bytes that come. */
+interface Wire {
+  readonly bytesRead: number
+}
 
 /**
  * Ends our side of a socket; a TLS socket in a turn of its own. Node's hears
@@ -21,57 +29,77 @@ export const endOurSide = (socket: Net.Socket): void => {
 }
 
 /**
- * Ends a socket well, and calls `done` once when it is released.
+ * The lingering close of one socket, whatever is spoken on it.
  *
  * All that was written is flushed and the FIN sent (`finish` comes when the
  * kernel has both). Meanwhile and after that, input is read and discarded:
  * closing a socket with unread input makes the kernel send a reset, which
  * destroys the answer in the peer's kernel; and a peer that reads only when it
  * has sent everything would never let the flush finish. The time bounds begin
- * with the FIN. The byte bound holds from the beginning: when it is reached
- * before everything is flushed, input is left where it is, which holds the
- * peer back.
+ * with the FIN, the byte bound with the close.
+ *
+ * There are two ways in. `begin` ends the socket and discards its input; the
+ * caller passes on what the socket tells, `finished`, `received` and `closed`,
+ * so that a connection with listeners of its own needs no others for its end.
+ * `watch` is for a protocol that ends its socket and discards its input itself,
+ * as Node's HTTP does: the timer alone looks at it, and only `closed` is told.
  *
  * The `end` and the `finish` of a socket that has seen both make Node destroy
  * it, so a peer that has already ended costs no timer.
- *
- * Whoever begins one tells it what the socket tells: `finished`, `received`
- * and `closed`. So a connection that has listeners needs no others for its end.
  */
-export class Farewell {
-  private readonly socket: Net.Socket
-  private readonly linger: LingerOptions | "none"
-  private readonly lingerers: Lingerers
+export class LingeringClose implements Lingering {
+  readonly socket: Net.Socket
+  at: number | undefined
+  private readonly timer: LingerTimer
+  private readonly wire: Wire
+  /** None where the close does not linger. */
+  private readonly bounds: LingerBounds | undefined
   private readonly done: () => void
-  private lingerer: Lingerer | undefined
-  /** What was discarded. */
-  bytesRead = 0
+  /** The count of the wire at which the peer has sent too much. */
+  private readonly limit: number
+  /** The FIN is out. */
+  private lingers = false
   private stopped = false
+  // a double from the beginning: V8 gives a field that turns from a small integer into one another shape
+  private endsAt = Infinity
+  private silentSince = Infinity
+  /** Less than there can be, so that it begins with something heard. */
+  private heard = -1
 
-  constructor(socket: Net.Socket, linger: LingerOptions | "none", lingerers: Lingerers, done: () => void) {
+  /** `wire`: where what comes is counted, when the socket is one on top of another. */
+  constructor(
+    socket: Net.Socket,
+    linger: LingerOptions | "none",
+    timer: LingerTimer,
+    done: () => void,
+    wire: Wire = socket
+  ) {
     this.socket = socket
-    this.linger = linger
-    this.lingerers = lingerers
+    this.timer = timer
+    this.wire = wire
     this.done = done
+    this.bounds = linger === "none" ? undefined : timer.boundsOf(linger)
+    this.limit = this.bounds === undefined ? Infinity : wire.bytesRead - socket.readableLength + this.bounds.bytes
   }
 
-  /** What it has to be told of the socket from its beginning on; `closed` always. */
+  // --- ways in ---------------------------------------------------------------------------------------------------
+
+  /** What `begin` has to be told of the socket from now on, besides `closed`. */
   get listensTo(): { readonly finish: boolean; readonly data: boolean } {
     const { readableEnded, writableFinished } = this.socket
     return {
-      finish: !readableEnded && !writableFinished && this.lingersAtOnce === undefined,
-      data: !readableEnded && this.linger !== "none"
+      finish: !readableEnded && !writableFinished && !this.lingersAtOnce,
+      data: !readableEnded && this.bounds !== undefined
     }
   }
 
-  /** Where nothing is left to flush, the FIN goes out within the turn: it lingers from now on, for so long. */
-  private get lingersAtOnce(): LingerOptions | undefined {
-    const { linger, socket } = this
-    if (linger === "none" || linger.bytes === 0 || socket.writableLength > 0 || socket.readableEnded) return undefined
-    return linger
+  /** Where nothing is left to flush, the FIN goes out within the turn. */
+  private get lingersAtOnce(): boolean {
+    const { bounds, socket } = this
+    return bounds !== undefined && bounds.bytes > 0 && socket.writableLength === 0 && !socket.readableEnded
   }
 
-  /** Called when it is told of the socket, which is not destroyed. */
+  /** For a socket that is not destroyed. */
   begin(): void {
     const { lingersAtOnce, socket } = this
     if (this.listensTo.data) {
@@ -81,24 +109,30 @@ export class Farewell {
     }
     if (!socket.writableEnded) endOurSide(socket)
     else if (socket.writableFinished) return this.finished()
-    if (lingersAtOnce !== undefined) this.lingerer = this.lingerers.add(socket, this, lingersAtOnce, true)
+    if (lingersAtOnce) this.linger()
   }
+
+  /** For a socket that is not destroyed and that its protocol ends and reads. */
+  watch(): void {
+    const now = performance.now()
+    if (this.socket.writableFinished) this.beginLingering(now)
+    this.timer.add(this, this.due(now), now)
+  }
+
+  // --- what the socket tells -------------------------------------------------------------------------------------
 
   /** The FIN is out. */
   finished(): void {
-    const { linger, socket } = this
-    if (this.stopped) return
-    if (linger === "none" || socket.readableEnded || this.bytesRead >= linger.bytes) return void socket.destroy()
-    this.lingerer = this.lingerers.add(socket, this, linger)
+    if (this.stopped || this.lingers) return
+    if (this.bounds === undefined || this.socket.readableEnded || this.full) this.socket.destroy()
+    else this.linger()
   }
 
-  received(chunk: Uint8Array): void {
-    const { linger, socket } = this
-    if (linger === "none" || this.stopped) return
-    this.bytesRead += chunk.length
-    if (this.bytesRead < linger.bytes) return
-    if (socket.writableFinished) socket.destroy()
-    else socket.pause()
+  /** Something came. Before the FIN is out, too much of it is left where it is, which holds the peer back. */
+  received(): void {
+    if (this.stopped || !this.full) return
+    if (this.socket.writableFinished) this.socket.destroy()
+    else this.socket.pause()
   }
 
   closed(): void {
@@ -107,60 +141,102 @@ export class Farewell {
     this.done()
   }
 
-  /** The socket is left as it is. */
+  /** Leaves the socket as it is. */
   stop(): void {
     this.stopped = true
-    if (this.lingerer !== undefined) this.lingerers.delete(this.lingerer)
+    this.timer.delete(this)
+  }
+
+  // --- bounds ----------------------------------------------------------------------------------------------------
+
+  private get full(): boolean {
+    return this.wire.bytesRead >= this.limit
+  }
+
+  private linger(): void {
+    const now = performance.now()
+    this.beginLingering(now)
+    this.timer.add(this, this.due(now), now)
+  }
+
+  private beginLingering(now: number): void {
+    this.lingers = true
+    this.endsAt = now + (this.bounds?.total ?? 0)
+    this.listen(now)
+  }
+
+  private listen(now: number): void {
+    const heard = this.wire.bytesRead
+    if (heard === this.heard) return
+    this.heard = heard
+    this.silentSince = now
+  }
+
+  private due(now: number): number {
+    const { idle, total } = this.bounds ?? noBounds
+    return this.lingers
+      ? Math.min(now + lookEvery, this.endsAt, this.silentSince + idle)
+      : now + Math.min(lookEvery, total, idle)
+  }
+
+  look(now: number): number {
+    const { idle } = this.bounds ?? noBounds
+    if (this.lingers) this.listen(now)
+    else if (this.socket.writableFinished) this.beginLingering(now)
+    const over = now >= this.endsAt || now - this.silentSince >= idle || this.heard >= this.limit
+    if (!this.lingers || !over) return this.due(now)
+    this.socket.destroy()
+    return Infinity
   }
 }
 
-/** Ends a socket well that nobody else listens to; the result abandons it. */
-export const farewell = (
+/** The lingering close of a socket that has no other listeners. The result abandons it. */
+export const lingerAndClose = (
   socket: Net.Socket,
   linger: LingerOptions | "none",
-  lingerers: Lingerers,
+  timer: LingerTimer,
   done: () => void
 ): () => void => {
   if (socket.destroyed) {
     done()
     return cancelNothing
   }
-  const parting = new Farewell(socket, linger, lingerers, () => {
+  const close = new LingeringClose(socket, linger, timer, () => {
     ignore()
     done()
   })
-  const onClose = () => parting.closed()
-  const onFinish = () => parting.finished()
-  const onData = (chunk: Uint8Array) => parting.received(chunk)
+  const onClose = () => close.closed()
+  const onFinish = () => close.finished()
+  const onData = () => close.received()
   const ignore = () => {
     socket.off("data", onData)
     socket.off("finish", onFinish)
     socket.off("close", onClose)
   }
-  const { data, finish } = parting.listensTo
+  const { data, finish } = close.listensTo
   socket.on("close", onClose)
   if (finish) socket.on("finish", onFinish)
   if (data) socket.on("data", onData)
-  parting.begin()
+  close.begin()
   return () => {
-    parting.stop()
+    close.stop()
     ignore()
   }
 }
 
 const cancelNothing = () => {}
 
-/** `farewell` as an effect; interrupting it abandons the socket. */
+/** `lingerAndClose` as an effect. Interrupting it abandons the socket, and calls `abandoned`. */
 export const goodbye = (
   socket: Net.Socket,
   linger: LingerOptions | "none",
-  lingerers: Lingerers,
-  abandon: () => void
+  timer: LingerTimer,
+  abandoned: () => void
 ): Effect.Effect<void> =>
   Effect.callback<void>((resume) => {
-    const stop = farewell(socket, linger, lingerers, () => resume(Effect.void))
+    const stop = lingerAndClose(socket, linger, timer, () => resume(Effect.void))
     return Effect.sync(() => {
       stop()
-      abandon()
+      abandoned()
     })
   })

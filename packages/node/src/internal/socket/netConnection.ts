@@ -19,10 +19,10 @@ import type * as NetAddress from "effect/net/NetAddress"
 import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import type * as Net from "node:net"
-import { endOurSide, Farewell, farewell, goodbye } from "./lingeringClose.ts"
-import type { Lingerers } from "./lingerTimer.ts"
-import type { ReadTurns } from "./pollPhase.ts"
-import { handOver } from "./takeAtomically.ts"
+import { endOurSide, goodbye, lingerAndClose, LingeringClose } from "./lingeringClose.ts"
+import type { LingerTimer } from "./lingerTimer.ts"
+import type { PollPhase } from "./pollPhase.ts"
+import { takeAtomically } from "./takeAtomically.ts"
 
 /** What the connections of one listening socket have in common. */
 export interface NetConnectionOptions {
@@ -35,8 +35,8 @@ export interface NetConnectionOptions {
   readonly local: (socket: Net.Socket) => NetAddress.SocketAddress
   /** Releases the socket at once, with a reset where there is one. Called once, on a socket that is not destroyed. */
   readonly reset: (socket: Net.Socket) => void
-  readonly turns: ReadTurns
-  readonly lingerers: Lingerers
+  readonly pollPhase: PollPhase
+  readonly lingerTimer: LingerTimer
 }
 
 /** Where the connections of this package's transports have their `net.Socket`. */
@@ -160,8 +160,8 @@ export class NetConnection implements TransportConnection {
   arrived: Uint8Array | undefined
   /** The socket gives a chunk to `take`. */
   private taking = false
-  /** What the connection is told while it ends. */
-  private farewell: Farewell | undefined
+  /** Told what the socket tells while it ends. */
+  private closing: LingeringClose | undefined
   private writes: Set<() => void> | undefined
   private ending = false
   private written = false
@@ -199,7 +199,7 @@ export class NetConnection implements TransportConnection {
     return Effect.void
   }
   get settled(): Effect.Effect<void> {
-    return this.options.turns.whole
+    return this.options.pollPhase.passed
   }
   get socket(): Socket.Socket {
     return this.lazySocket ??= Socket.make({
@@ -397,7 +397,7 @@ export class NetConnection implements TransportConnection {
 
   received(chunk: Uint8Array): void {
     if (this.taking) return
-    if (this.farewell !== undefined) return this.farewell.received(chunk)
+    if (this.closing !== undefined) return this.closing.received()
     const waiting = this.firstWaiting()
     if (waiting !== undefined) {
       this.told()
@@ -437,11 +437,11 @@ export class NetConnection implements TransportConnection {
     // a pull finds that the socket is destroyed; who does not pull needs no error
     this.wakePulls()
     this.room()
-    this.farewell?.closed()
+    this.closing?.closed()
   }
 
   finished(): void {
-    this.farewell?.finished()
+    this.closing?.finished()
   }
 
   room(): void {
@@ -458,11 +458,11 @@ export class NetConnection implements TransportConnection {
       const socket = this.netSocket
       this.failReads(notOpen())
       if (socket.destroyed) return Effect.void
-      if (this.farewell !== undefined) return goodbye(socket, linger, this.options.lingerers, () => this.reset())
+      if (this.closing !== undefined) return goodbye(socket, linger, this.options.lingerTimer, () => this.reset())
       return Effect.callback((resume) => {
-        const farewell = this.part(linger, () => resume(Effect.void))
+        const closing = this.close(linger, () => resume(Effect.void))
         return Effect.sync(() => {
-          farewell.stop()
+          closing.stop()
           this.reset()
         })
       })
@@ -472,18 +472,18 @@ export class NetConnection implements TransportConnection {
   leave(linger: LingerOptions | "none", done: () => void): void {
     this.failReads(notOpen())
     if (this.netSocket.destroyed) done()
-    else if (this.farewell !== undefined) farewell(this.netSocket, linger, this.options.lingerers, done)
-    else this.part(linger, done)
+    else if (this.closing !== undefined) lingerAndClose(this.netSocket, linger, this.options.lingerTimer, done)
+    else this.close(linger, done)
   }
 
-  private part(linger: LingerOptions | "none", done: () => void): Farewell {
-    const farewell = new Farewell(this.netSocket, linger, this.options.lingerers, done)
-    const { data, finish } = farewell.listensTo
-    this.farewell = farewell
+  private close(linger: LingerOptions | "none", done: () => void): LingeringClose {
+    const closing = new LingeringClose(this.netSocket, linger, this.options.lingerTimer, done)
+    const { data, finish } = closing.listensTo
+    this.closing = closing
     if (data) this.listenToData()
     if (finish) this.netSocket.on("finish", onFinish)
-    farewell.begin()
-    return farewell
+    closing.begin()
+    return closing
   }
 
   get destroy(): Effect.Effect<void> {
@@ -511,7 +511,7 @@ class NetReader implements ReceivingReader {
 
   constructor(connection: NetConnection) {
     this.connection = connection
-    this.take = handOver(() => {
+    this.take = takeAtomically(() => {
       const chunk = connection.take()
       return chunk === undefined ? undefined : [chunk] as const
     }, () => this.pull)

@@ -1,36 +1,30 @@
 import * as Effect from "effect/Effect"
+import { Wakers } from "./wakers.ts"
 
 /**
- * Whole turns of the event loop, shared by everybody who waits for one.
+ * Whole poll phases of the event loop, shared by all that wait for one.
  *
- * A turn runs due timers, then reads, then runs immediates. Called from a timer
- * the first immediate comes after a whole read phase; called while reading, the
+ * A turn runs due timers, then polls, then runs immediates. Called from a timer
+ * the first immediate comes after a whole poll phase; called while polling, the
  * sockets of that phase were chosen before the call, and only the second
- * immediate comes after a whole one. So two immediates, whoever calls; and who
- * comes before the first of them has fired can share both.
+ * immediate comes after a whole one. So two immediates, wherever the call comes
+ * from; calls that come before the first of them has fired share both.
  */
-export class ReadTurns {
-  private waiting: Set<() => void> | undefined
+export class PollPhase {
+  private waiting: Wakers | undefined
 
-  /** Completes when one whole read phase has passed since the call. */
-  readonly whole: Effect.Effect<void> = Effect.callback<void>((resume) => {
+  /** Completes when one whole poll phase has passed since the call. */
+  readonly passed: Effect.Effect<void> = Effect.callback<void>((resume) => {
     const group = this.waiting ?? this.begin()
-    const done = () => resume(Effect.void)
-    group.add(done)
-    return Effect.sync(() => {
-      group.delete(done)
-    })
+    return group.wait(() => resume(Effect.void))
   })
 
-  private begin(): Set<() => void> {
-    const group = new Set<() => void>()
+  private begin(): Wakers {
+    const group = new Wakers()
     this.waiting = group
     setImmediate(() => {
       this.waiting = undefined
-      setImmediate(() => {
-        // those resumed may interrupt others of the group: a Set skips what was deleted on the way
-        for (const done of group) done()
-      })
+      setImmediate(() => group.wake())
     })
     return group
   }

@@ -13,7 +13,7 @@ const nothing: unique symbol = Symbol("nothing to take")
  * an item is out of its queue and not yet in the caller's hands. "Nothing" is
  * thrown, because a value would have to be looked at in a step of its own.
  */
-export const handOver = <A, E>(
+export const takeAtomically = <A, E>(
   take: () => A | undefined,
   otherwise: () => Effect.Effect<A, E>
 ): Effect.Effect<A, E> =>

@@ -11,7 +11,7 @@ import * as Socket from "effect/socket/Socket"
 import type * as Net from "node:net"
 import type * as Tls from "node:tls"
 import type { TlsInfo } from "../../NodeTls.ts"
-import { farewell, goodbye } from "../socket/lingeringClose.ts"
+import { goodbye, lingerAndClose } from "../socket/lingeringClose.ts"
 import {
   closeError,
   NetConnection,
@@ -20,6 +20,7 @@ import {
   readError,
   resetTcp
 } from "../socket/netConnection.ts"
+import { Wakers } from "../socket/wakers.ts"
 
 /** What the connections of one listening socket have in common. */
 export interface TlsConnectionOptions extends Omit<NetConnectionOptions, "protocol" | "reset"> {
@@ -64,7 +65,7 @@ function onError(): void {
 }
 function onClose(this: OwnedSocket): void {
   const connection = this[connectionOf]
-  // see netSocket.ts; before the end of the handshake the TLS socket has something to tell yet
+  // see netConnection.ts; before the end of the handshake the TLS socket has something to tell yet
   if (connection?.inner !== undefined) this[connectionOf] = undefined
   connection?.released()
 }
@@ -84,7 +85,7 @@ export class TlsConnection implements TransportConnection {
   private readonly options: TlsConnectionOptions
   private begun = false
   private failure: SecurityFailure | Socket.SocketError | undefined
-  private readonly waiting = new Set<() => void>()
+  private readonly waiting = new Wakers()
   private cancelLookUp: (() => void) | undefined
   private lazyOutcome: TransportConnection["ready"] | undefined
   private lazySocket: Socket.Socket | undefined
@@ -110,7 +111,7 @@ export class TlsConnection implements TransportConnection {
     return this.options.local(this.tcp)
   }
   get settled(): Effect.Effect<void> {
-    return this.options.turns.whole
+    return this.options.pollPhase.passed
   }
 
   /** What the connection carries, not what the wire does: a handshake is nothing received. */
@@ -136,27 +137,19 @@ export class TlsConnection implements TransportConnection {
       if (failure !== undefined) return resume(Effect.fail(failure))
       if (this.inner !== undefined) return resume(Effect.void)
       const again = () => resume(this.failure === undefined ? Effect.void : Effect.fail(this.failure))
-      this.waiting.add(again)
+      const cancel = this.waiting.wait(again)
       if (!this.begun) {
         this.begun = true
         this.options.handshake(this.tcp)
       }
-      return Effect.sync(() => {
-        this.waiting.delete(again)
-      })
+      return cancel
     })
-  }
-
-  private wake(): void {
-    const waiting = Array.from(this.waiting)
-    this.waiting.clear()
-    for (const again of waiting) again()
   }
 
   private fail(failure: SecurityFailure | Socket.SocketError): void {
     if (this.inner !== undefined) return
     this.failure ??= failure
-    this.wake()
+    this.waiting.wake()
   }
 
   /** The client has asked for a name whose certificate is being looked up. */
@@ -178,7 +171,7 @@ export class TlsConnection implements TransportConnection {
     }
     this.inner = new NetConnection(socket, this.options.secure)
     if (this.watcher !== undefined) this.inner.watchPulls(this.watcher)
-    this.wake()
+    this.waiting.wake()
   }
 
   get info(): TlsInfo | undefined {
@@ -237,7 +230,7 @@ export class TlsConnection implements TransportConnection {
       this.fail(closeError(1006))
       // In the middle of a handshake nothing has been said that could be lost, and TLS has no words for a goodbye yet.
       if (this.begun) this.tcp.destroy()
-      return goodbye(this.tcp, linger, this.options.lingerers, () => resetTcp(this.tcp))
+      return goodbye(this.tcp, linger, this.options.lingerTimer, () => resetTcp(this.tcp))
     })
   }
 
@@ -245,7 +238,7 @@ export class TlsConnection implements TransportConnection {
     if (this.inner !== undefined) return this.inner.leave(linger, done)
     this.fail(closeError(1006))
     if (this.begun) this.tcp.destroy()
-    farewell(this.tcp, linger, this.options.lingerers, done)
+    lingerAndClose(this.tcp, linger, this.options.lingerTimer, done)
   }
 
   get destroy(): Effect.Effect<void> {

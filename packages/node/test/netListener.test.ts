@@ -44,7 +44,7 @@ const answer = (connection: TransportConnection) =>
     Effect.andThen(connection.goodbye(linger))
   )
 
-describe("netTransport", () => {
+describe("NetListener", () => {
   describe("accept", () => {
     it.live("hands over connections of which nothing was read", () =>
       Effect.gen(function*() {

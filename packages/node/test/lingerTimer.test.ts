@@ -1,7 +1,8 @@
 import * as NodeTcp from "@effect-listener/node/NodeTcp"
 import { assert, describe, it, vi } from "@effect/vitest"
 import { Duration, Effect } from "effect"
-import { Lingerers } from "../src/internal/socket/lingerTimer.ts"
+import { LingeringClose } from "../src/internal/socket/lingeringClose.ts"
+import { LingerTimer } from "../src/internal/socket/lingerTimer.ts"
 import { netSocketOf } from "../src/internal/socket/netConnection.ts"
 import { connect } from "./support/peer.ts"
 import { eventually, timers, turns } from "./support/resources.ts"
@@ -24,7 +25,7 @@ const pair = Effect.gen(function*() {
   const connection = yield* bound.accept
   yield* Effect.addFinalizer(() => connection.destroy)
   const socket = netSocketOf(connection)!
-  const lingerers = new Lingerers()
+  const lingerTimer = new LingerTimer()
   const times = { begun: Infinity, closed: Infinity }
   socket.once("finish", () => {
     times.begun = performance.now()
@@ -34,16 +35,17 @@ const pair = Effect.gen(function*() {
   })
   socket.resume()
   /** Until it is closed, by these or those of another. */
-  const lingers = (bounds: Bounds, among = lingerers) => {
-    const lingerer = among.add(socket, socket, linger(bounds))
-    socket.once("close", () => among.delete(lingerer))
+  const lingers = (bounds: Bounds, among = lingerTimer) => {
+    const closing = new LingeringClose(socket, linger(bounds), among, () => {})
+    closing.watch()
+    socket.once("close", () => closing.closed())
   }
-  return { lingerers, lingers, peer, socket, times }
+  return { lingerTimer, lingers, peer, socket, times }
 })
 
 const closed = (socket: { readonly closed: boolean }) => eventually("closed", () => socket.closed)
 
-describe("lingerers", () => {
+describe("LingerTimer", () => {
   it.live("destroys a socket whose peer is silent, and not before", () =>
     Effect.gen(function*() {
       const { lingers, socket, times } = yield* pair
@@ -96,11 +98,11 @@ describe("lingerers", () => {
 
   it.live("has one timer, and none after the last when it is closed", () =>
     Effect.gen(function*() {
-      const { lingerers, lingers, peer, socket, times } = yield* pair
+      const { lingerTimer, lingers, peer, socket, times } = yield* pair
       const other = yield* pair
       const before = timers()
       lingers({})
-      other.lingers({}, lingerers)
+      other.lingers({}, lingerTimer)
       assert.strictEqual(timers(), before + 1)
       socket.end()
       other.socket.end()
@@ -108,7 +110,7 @@ describe("lingerers", () => {
       // without a timer, unlike `eventually`
       while (times.closed === Infinity) yield* turns(1)
       assert.strictEqual(timers(), before + 1)
-      lingerers.close()
+      lingerTimer.close()
       assert.strictEqual(timers(), before + 1)
       other.socket.destroy()
       while (other.times.closed === Infinity) yield* turns(1)
@@ -119,13 +121,13 @@ describe("lingerers", () => {
 
   it.live("makes a timer in 100 ms at most for those that come one by one, and leaves none when it is closed", () =>
     Effect.gen(function*() {
-      const lingerers = new Lingerers()
+      const lingerTimer = new LingerTimer()
       const pairs = yield* Effect.all(Array.from({ length: 10 }, () => pair))
       const before = timers()
       const made = vi.spyOn(globalThis, "setTimeout")
       const began = performance.now()
       for (const { lingers, socket, times } of pairs) {
-        lingers({}, lingerers)
+        lingers({}, lingerTimer)
         socket.destroy()
         while (times.closed === Infinity) yield* turns(1)
       }
@@ -133,7 +135,7 @@ describe("lingerers", () => {
       made.mockRestore()
       assert.isAtLeast(length, 1)
       assert.isAtMost(length, 1 + (performance.now() - began) / 100)
-      lingerers.close()
+      lingerTimer.close()
       assert.strictEqual(timers(), before)
     }))
 

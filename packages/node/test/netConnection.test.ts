@@ -56,7 +56,7 @@ const failureOf = <A>(effect: Effect.Effect<A, Socket.SocketError>): Effect.Effe
 const closeError = (code: number, closeReason: string): Socket.SocketError =>
   new Socket.SocketError({ reason: new Socket.SocketCloseError({ code, closeReason }) })
 
-describe("netSocket", () => {
+describe("NetConnection", () => {
   describe("reader", () => {
     it.live("fails with 1000 when the peer has ended its side, and writing goes on", () =>
       Effect.gen(function*() {

@@ -1,41 +1,41 @@
 import { assert, describe, it, vi } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { Gathering } from "../src/internal/listen/acceptBatch.ts"
+import { AcceptBatch } from "../src/internal/listen/acceptBatch.ts"
 import { turns } from "./support/resources.ts"
 
-/** A gathering with a clock of its own, and how often it handed over. */
-const gathering = (backlog = 100) =>
+/** A batch with a clock of its own, and how often it handed over. */
+const batching = (backlog = 100) =>
   Effect.gen(function*() {
     const seen = { now: 0, handOvers: 0 }
     const clock = vi.spyOn(performance, "now").mockImplementation(() => seen.now)
-    const gathering = new Gathering(backlog, () => {
+    const batch = new AcceptBatch(backlog, () => {
       seen.handOvers++
     })
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {
-        gathering.stop()
+        batch.stop()
         clock.mockRestore()
       })
     )
     /** One comes: whether it is held. */
     const comes = (): boolean => {
-      const held = gathering.holds()
-      if (held) gathering.add()
+      const held = batch.holds()
+      if (held) batch.add()
       return held
     }
-    return { comes, gathering, seen }
+    return { batch, comes, seen }
   })
 
-describe("Gathering", () => {
+describe("AcceptBatch", () => {
   it.live("holds nobody who comes alone", () =>
     Effect.gen(function*() {
-      const { comes, seen } = yield* gathering()
+      const { comes, seen } = yield* batching()
       for (seen.now of [0, 0.25, 0.5, 10]) assert.isFalse(comes())
     }))
 
   it.live("holds who comes soon after another, until a turn in which nobody came", () =>
     Effect.gen(function*() {
-      const { comes, seen } = yield* gathering()
+      const { comes, seen } = yield* batching()
       assert.isFalse(comes())
       seen.now = 0.2
       for (let turn = 0; turn < 5; turn++) {
@@ -52,7 +52,7 @@ describe("Gathering", () => {
 
   it.live("lets who comes later wait for the same moment, so that nobody is overtaken", () =>
     Effect.gen(function*() {
-      const { comes, seen } = yield* gathering()
+      const { comes, seen } = yield* batching()
       comes()
       assert.isTrue(comes())
       seen.now = 5
@@ -63,7 +63,7 @@ describe("Gathering", () => {
 
   it.live("lets nobody wait longer than 1 ms and the turn that is under way", () =>
     Effect.gen(function*() {
-      const { comes, seen } = yield* gathering()
+      const { comes, seen } = yield* batching()
       comes()
       for (let turn = 1; turn <= 5; turn++) {
         assert.strictEqual(seen.handOvers, 0)
@@ -80,7 +80,7 @@ describe("Gathering", () => {
     "hands over before there is no room: with room for %i, %i at a time",
     ([backlog, most]) =>
       Effect.gen(function*() {
-        const { comes, seen } = yield* gathering(backlog)
+        const { comes, seen } = yield* batching(backlog)
         comes()
         for (let held = 1; held <= most; held++) {
           assert.strictEqual(seen.handOvers, 0)
@@ -94,13 +94,13 @@ describe("Gathering", () => {
 
   it.live("holds nobody where there is room for one", () =>
     Effect.gen(function*() {
-      const { comes } = yield* gathering(1)
+      const { comes } = yield* batching(1)
       for (let i = 0; i < 5; i++) assert.isFalse(comes())
     }))
 
   it.live("stopped, hands over nothing, and keeps no turn", () =>
     Effect.gen(function*() {
-      const { comes, gathering: stopped, seen } = yield* gathering()
+      const { batch: stopped, comes, seen } = yield* batching()
       comes()
       comes()
       assert.include(process.getActiveResourcesInfo(), "Immediate")

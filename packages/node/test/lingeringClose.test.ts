@@ -42,7 +42,7 @@ const uploadSlowly = (peer: Peer) =>
     return ending
   })
 
-describe("linger", () => {
+describe("LingeringClose", () => {
   it.live("delivers 64 MiB whole to a slow reader", () =>
     Effect.gen(function*() {
       const { connection, peer } = yield* pair({ paused: true })
