@@ -2,22 +2,24 @@ import * as Os from "node:os"
 import { defineConfig } from "vitest/config"
 import { tags } from "./scripts/verify/tools.ts"
 
-// Files that open sockets or start processes measure real time. On two cores two of them at once make each other
-// late, so they run one after another, and only after the files that use the virtual clock, which cannot be made late
-// and run side by side.
+const cores = Os.availableParallelism()
+
+/** What takes dozens of repetitions; `npm run test:long` runs them, `npm test` their short forms. */
+const long = ["**/*.long.test.ts"]
+
+/** These open sockets and start processes, and spend most of their time waiting for them. */
 const sockets = [
   "packages/node/test/**/*.test.ts",
   "packages/*/test/**/*.sockets.test.ts",
   "examples/test/**/*.test.ts",
-  "benchmarks/test/**/*.test.ts",
-  "scripts/test/**/*.test.ts"
+  "benchmarks/test/**/*.test.ts"
 ]
 
 export default defineConfig({
   test: {
     setupFiles: ["./vitest.setup.ts"],
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     // what a test needs beyond Node and npm: without it the test is not run, and `pnpm verify` says so
     tags,
     projects: [
@@ -25,9 +27,9 @@ export default defineConfig({
         extends: true,
         test: {
           name: "virtual",
-          include: ["packages/{core,testing}/test/**/*.test.ts"],
-          exclude: sockets,
-          maxWorkers: Os.availableParallelism(),
+          include: ["packages/{core,testing}/test/**/*.test.ts", "scripts/test/**/*.test.ts"],
+          exclude: [...sockets, ...long],
+          maxWorkers: cores,
           sequence: { groupOrder: 0 }
         }
       },
@@ -36,8 +38,20 @@ export default defineConfig({
         test: {
           name: "sockets",
           include: sockets,
-          fileParallelism: false,
+          exclude: long,
+          // more than there are cores: while one waits for a process or a deadline, another runs
+          maxWorkers: 2 * cores,
           sequence: { groupOrder: 1 }
+        }
+      },
+      {
+        extends: true,
+        test: {
+          name: "long",
+          include: long.map((pattern) => `{packages,examples,scripts}/${pattern}`),
+          testTimeout: 600_000,
+          fileParallelism: false,
+          sequence: { groupOrder: 2 }
         }
       }
     ]

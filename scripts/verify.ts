@@ -1,5 +1,8 @@
 /**
- * The project's one test command: types, lint, format, unused code, packages, then every test.
+ * The project's test commands.
+ *
+ *     node scripts/verify.ts           types, lint, format, unused code, packages, then every test
+ *     node scripts/verify.ts --long    what needs longer: dozens of repetitions, whole grids, other Nodes
  *
  * Ends with one line, `N passed, N failed`: the tests, and one for each of the other checks. Exit code 1 when anything
  * failed or when no test ran. What needs a program that is not installed is shown as `not run: name: reason`; with
@@ -10,28 +13,35 @@ import * as Path from "node:path"
 import { temporaryFolder } from "./temporaryFolder.ts"
 import type { Outcome } from "./verify/run.ts"
 import { run, stopAll } from "./verify/run.ts"
-import { checks, tests } from "./verify/steps.ts"
+import { checks, longTests, shortTests, type TestRun, testStep } from "./verify/steps.ts"
 import { summarize } from "./verify/summary.ts"
 import type { Tests } from "./verify/testReporter.ts"
 import { empty } from "./verify/testReporter.ts"
 
 const root = Path.resolve(import.meta.dirname, "..")
 const full = process.argv.includes("--full")
+const long = process.argv.includes("--long")
 
 const main = async (): Promise<number> => {
   const outcomes: Array<Outcome> = []
-  for (const group of checks) {
+  for (const group of long ? [] : checks) {
     outcomes.push(...await Promise.all(group.map(async (step) => show(await run(step, root)))))
   }
+  const tests: Array<Tests & { readonly run: Outcome }> = []
+  for (const testRun of long ? longTests : shortTests) tests.push(await runTests(testRun))
+  const summary = summarize({ checks: outcomes, tests, full })
+  for (const line of summary.lines) console.log(line)
+  return summary.exitCode
+}
+
+const runTests = async (testRun: TestRun): Promise<Tests & { readonly run: Outcome }> => {
   const folder = temporaryFolder(root, "verify")
   try {
     const results = Path.join(folder, "tests.json")
-    console.log("tests: running")
-    const outcome = await run(tests(results, (text) => process.stdout.write(text)), root)
+    console.log(`${testRun.name}: running`)
+    const outcome = await run(testStep(testRun, results, (text) => process.stdout.write(text)), root)
     const counted: Tests = Fs.existsSync(results) ? JSON.parse(Fs.readFileSync(results, "utf8")) : empty
-    const summary = summarize({ checks: outcomes, tests: { ...counted, run: outcome }, full })
-    for (const line of summary.lines) console.log(line)
-    return summary.exitCode
+    return { ...counted, run: outcome }
   } finally {
     Fs.rmSync(folder, { recursive: true, force: true })
   }

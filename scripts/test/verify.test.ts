@@ -20,6 +20,7 @@ const tests = (counts: Partial<Tests>, failure?: string): Tests & { readonly run
   failed: [],
   notRun: [],
   complete: true,
+  files: [],
   ...counts,
   run: outcome("tests", failure)
 })
@@ -30,7 +31,7 @@ describe("summarize", () => {
   it("counts each test and each check as one", () => {
     const summary = summarize({
       checks: [outcome("types"), outcome("lint")],
-      tests: tests({ passed: 7 }),
+      tests: [tests({ passed: 7 })],
       full: false
     })
     assert.deepStrictEqual(summary, { lines: ["9 passed, 0 failed"], exitCode: 0 })
@@ -39,7 +40,7 @@ describe("summarize", () => {
   it("names what failed", () => {
     const summary = summarize({
       checks: [outcome("types"), outcome("lint", "exit code 1: oxlint")],
-      tests: tests({ passed: 7, failed: ["a.test.ts > x"] }, "exit code 1: vitest run"),
+      tests: [tests({ passed: 7, failed: ["a.test.ts > x"] }, "exit code 1: vitest run")],
       full: false
     })
     assert.deepStrictEqual(summary, {
@@ -49,28 +50,45 @@ describe("summarize", () => {
   })
 
   it("fails when no test ran", () => {
-    const summary = summarize({ checks: [outcome("types")], tests: tests({}), full: false })
+    const summary = summarize({ checks: [outcome("types")], tests: [tests({})], full: false })
     assert.strictEqual(lastLine(summary), "1 passed, 1 failed")
     assert.strictEqual(summary.exitCode, 1)
   })
 
   it("fails when the test runner failed though every test passed", () => {
-    const summary = summarize({ checks: [], tests: tests({ passed: 3 }, "exit code 1: vitest run"), full: false })
+    const summary = summarize({ checks: [], tests: [tests({ passed: 3 }, "exit code 1: vitest run")], full: false })
     assert.deepStrictEqual(summary.lines, ["failed: tests: exit code 1: vitest run", "3 passed, 1 failed"])
   })
 
   it("fails when the run was cut off, and says why", () => {
     const summary = summarize({
       checks: [],
-      tests: tests({ passed: 3, complete: false, failed: ["a"] }, "no end after 5 s, stopped: vitest run"),
+      tests: [tests({ passed: 3, complete: false, failed: ["a"] }, "no end after 5 s, stopped: vitest run")],
       full: false
     })
     assert.include(summary.lines, "failed: tests: not all ran: no end after 5 s, stopped: vitest run")
     assert.strictEqual(lastLine(summary), "3 passed, 2 failed")
   })
 
+  it("adds up several runs, and names the run of what failed", () => {
+    const other = tests({ passed: 2, failed: ["a"] }, "exit code 1: vitest run")
+    const summary = summarize({
+      checks: [],
+      tests: [tests({ passed: 3 }), { ...other, run: outcome("tests on Node 26", "exit code 1: vitest run") }],
+      full: false
+    })
+    assert.deepStrictEqual(summary.lines, ["failed: tests on Node 26: a", "5 passed, 1 failed"])
+  })
+
+  it("names the ten slowest files", () => {
+    const files = Array.from({ length: 12 }, (_, index) => ({ file: `${index}.test.ts`, milliseconds: index * 1000 }))
+    const { lines } = summarize({ checks: [], tests: [tests({ passed: 1, files })], full: false })
+    assert.deepStrictEqual(lines.slice(0, 2), ["slowest: 11.0 s  11.test.ts", "slowest: 10.0 s  10.test.ts"])
+    assert.strictEqual(lines.length, 11)
+  })
+
   it("shows what was not run, and fails on it when full", () => {
-    const input = { checks: [], tests: tests({ passed: 1, notRun: [{ name: "a > b", reason: "needs wrk" }] }) }
+    const input = { checks: [], tests: [tests({ passed: 1, notRun: [{ name: "a > b", reason: "needs wrk" }] })] }
     assert.deepStrictEqual(summarize({ ...input, full: false }), {
       lines: ["not run: a > b: needs wrk", "1 passed, 0 failed"],
       exitCode: 0
@@ -199,7 +217,9 @@ describe("testReporter", () => {
       }
       const outcome = await run(step, root)
       assert.match(outcome.failure ?? "", /^exit code 1/)
-      assert.deepStrictEqual(JSON.parse(Fs.readFileSync(file, "utf8")), {
+      const { files, ...counted }: Tests = JSON.parse(Fs.readFileSync(file, "utf8"))
+      assert.deepStrictEqual(files.map(({ file }) => file).sort(), ["a.test.ts", "b.test.ts"])
+      assert.deepStrictEqual(counted, {
         passed: 1,
         failed: [
           "a.test.ts > fails",

@@ -47,19 +47,45 @@ export const checks: ReadonlyArray<ReadonlyArray<Step>> = [
   ]
 ]
 
-/** Alone: timing-sensitive tests share the machine with nothing of ours. */
-export const tests = (results: string, onOutput: (text: string) => void): Step => ({
-  name: "tests",
+/** A run of test projects by one Node. */
+export interface TestRun {
+  readonly name: string
+  readonly projects: ReadonlyArray<"virtual" | "sockets" | "long">
+  /** Milliseconds for the whole run. */
+  readonly timeout: number
+  /** The major version of the Node that runs it; without it, the one that runs this. */
+  readonly node?: number | undefined
+}
+
+/** What `npm test` runs. */
+export const shortTests: ReadonlyArray<TestRun> = [
+  { name: "tests", projects: ["virtual", "sockets"], timeout: minutes(15) }
+]
+
+/** What `npm run test:long` runs: the repetitions, then sockets and laws on the other Nodes that are promised. */
+export const longTests: ReadonlyArray<TestRun> = [
+  { name: "long tests", projects: ["long"], timeout: minutes(45) },
+  { name: "tests on Node 22", projects: ["sockets"], timeout: minutes(15), node: 22 },
+  { name: "tests on Node 26", projects: ["virtual", "sockets"], timeout: minutes(15), node: 26 }
+]
+
+export const testStep = (testRun: TestRun, results: string, onOutput: (text: string) => void): Step => ({
+  name: testRun.name,
   commands: [[
-    "vitest",
+    ...nodeCommand(testRun.node),
+    "node_modules/vitest/vitest.mjs",
     "run",
+    ...testRun.projects.map((project) => `--project=${project}`),
     "--reporter=default",
     "--reporter=./scripts/verify/testReporter.ts",
     // a test left focused would hide all others
     "--allowOnly=false",
     "--silent=passed-only"
   ]],
-  timeout: minutes(40),
+  timeout: testRun.timeout,
   env: { VERIFY_TESTS: results },
   onOutput
 })
+
+const nodeCommand = (major: number | undefined): readonly [string, ...ReadonlyArray<string>] =>
+  major === undefined ? [process.execPath] : ["npx", "-y", "-p", `node@${major}`, "--", "node"]

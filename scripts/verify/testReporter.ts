@@ -12,9 +12,11 @@ export interface Tests {
   readonly notRun: ReadonlyArray<{ readonly name: string; readonly reason: string }>
   /** Whether the run came to its own end. */
   readonly complete: boolean
+  /** How long each test file took, in milliseconds. */
+  readonly files: ReadonlyArray<{ readonly file: string; readonly milliseconds: number }>
 }
 
-export const empty: Tests = { passed: 0, failed: [], notRun: [], complete: false }
+export const empty: Tests = { passed: 0, failed: [], notRun: [], complete: false, files: [] }
 
 const nameOf = (test: TestCase): string => `${test.module.relativeModuleId} > ${test.fullName}`
 
@@ -51,7 +53,8 @@ const countModule = (module: TestModule): Tests => {
       const reason = reasonOf(test)
       return reason === undefined ? [] : [{ name: nameOf(test), reason }]
     }),
-    complete: true
+    complete: true,
+    files: [{ file: module.relativeModuleId, milliseconds: module.diagnostic().duration }]
   }
 }
 
@@ -80,7 +83,8 @@ export default class TestReporter implements Reporter {
       passed: modules.reduce((sum, module) => sum + module.passed, 0),
       failed: [...modules.flatMap((module) => module.failed), ...unhandled],
       notRun: modules.flatMap((module) => module.notRun),
-      complete
+      complete,
+      files: modules.flatMap((module) => module.files)
     }
     Fs.writeFileSync(file, JSON.stringify(tests))
   }

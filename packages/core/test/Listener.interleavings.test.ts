@@ -4,7 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Option, type Scope } from "effect"
 import { combinations, type EventName, program } from "./support/combinations.ts"
 
-/** The budget of one combination here; `pnpm interleavings` spreads a million. */
+/** The budget of one combination here; `npm run test:long` has ten times as much, `pnpm interleavings` a million in all. */
 const maxSchedules = 40
 
 describe("whatever the order", () => {
