@@ -17,13 +17,13 @@ const quick = { idleGrace: 0, deadline: "10 seconds", abortGrace: "100 millis", 
 /** How many remotes a listener keeps anything of. */
 const remotesOf = (listener: Listener.Listener): number =>
   // what a listener keeps of its remotes is its own affair, and this test's
-  (listener as unknown as { readonly life: ListenerImpl["life"] }).life.limits.remotes.size
+  (listener as unknown as { readonly manager: ListenerImpl["manager"] }).manager.limits.remotes.size
 
 /** How many timers it has. */
 const timersOf = (listener: Listener.Listener): number =>
   // likewise
-  (listener as unknown as { readonly life: { readonly timers: { readonly due: ReadonlyMap<number, unknown> } } })
-    .life.timers.due.size
+  (listener as unknown as { readonly manager: { readonly timers: { readonly due: ReadonlyMap<number, unknown> } } })
+    .manager.timers.due.size
 
 describe("maxPerRemote", () => {
   const serveFrom = Effect.fnUntraced(function*(

@@ -2,9 +2,10 @@ import type * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
-import type { ConnectionInfo, EndReason } from "../../DrainReport.ts"
+import type { DryRun } from "../../Drain.ts"
+import type { ConnectionInfo, DrainReport, EndReason } from "../../DrainReport.ts"
 import type { LingerOptions, TransportConnection } from "../../Transport.ts"
-import { AcceptQueue } from "../accept/acceptQueue.ts"
+import { AcceptQueue, type Taker } from "../accept/acceptQueue.ts"
 import type { RefusalReason, ResolvedAdmission, ResolvedTimeouts } from "../accept/admission.ts"
 import { Limits } from "../accept/limits.ts"
 import { lingerFor, type ResolvedDrain } from "../options/drain.ts"
@@ -23,6 +24,9 @@ import { Handshakes } from "./handshake.ts"
  * 16 or 64 KiB. A read turn that brought less has left nothing in the kernel.
  */
 const fullRead = 16 * 1024
+
+/** How many connections are told in one go before other fibers get a turn. */
+const chunk = 256
 
 /** What all lives of a listener share. */
 export interface LifeOptions {
@@ -259,10 +263,101 @@ export class Life implements ConnectionHost {
     if (this.telling) { for (const connection of excused) connection.tell() }
   }
 
+  // --- a close -----------------------------------------------------------------------------------------------------
+
+  get queued(): number {
+    return this.queue.size
+  }
+
+  get remaining(): number {
+    return this.connections.remaining
+  }
+
+  get total(): number {
+    return this.connections.tally?.total(this.connections.counted) ?? 0
+  }
+
+  get oldest(): ConnectionInfo | undefined {
+    return this.connections.oldest()?.describe()
+  }
+
+  get cutCount(): number {
+    return this.cut.length
+  }
+
+  get closersCount(): number {
+    return this.connections.closers.size
+  }
+
+  readonly dryRun = (): DryRun => {
+    const active = this.connections.filter((connection) => !connection.idle)
+    return {
+      active: active.length,
+      idle: this.connections.counted - active.length,
+      queued: this.queue.size,
+      waitingFor: active.map((connection) => connection.describe())
+    }
+  }
+
+  /** From now on ends are counted for a report, and the fibers that wait for this close are exempt from it. */
+  beginClose(options: ResolvedDrain): void {
+    this.drain = options
+    this.connections.tally ??= new Tally()
+    for (const fiber of this.waiting) this.excuse(fiber)
+  }
+
+  notifyDraining(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.beginTelling()
+      return this.eachConnection((connection) => connection.tell())
+    })
+  }
+
+  beginDrain(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.draining = true
+      this.beginTelling()
+      return this.eachConnection((connection) => this.reach(connection))
+    })
+  }
+
   /** From now on connections are told; closers here, the others as the drain comes to them. */
-  beginTelling(): void {
+  private beginTelling(): void {
     this.telling = true
     for (const connection of this.connections.closers.toArray()) connection.tell()
+  }
+
+  private eachConnection(f: (connection: ConnectionImpl) => void): Effect.Effect<void> {
+    const connections = this.connections.snapshot().concat(this.connections.refusing.toArray())
+    let next = 0
+    return Effect.whileLoop({
+      while: () => next < connections.length,
+      body: () => {
+        const end = Math.min(next + chunk, connections.length)
+        for (; next < end; next++) f(connections[next]!)
+        return next < connections.length ? Effect.yieldNow : Effect.void
+      },
+      step: () => {}
+    })
+  }
+
+  removeWaiting(): ReadonlyArray<Taker> {
+    return this.queue.removeWaiting()
+  }
+
+  report(): Pick<DrainReport, "swept" | "refused" | "connections" | "cut" | "handlersLeftBehind"> {
+    const { counted, tally } = this.connections
+    return {
+      swept: this.swept,
+      refused: tally?.refused ?? 0,
+      connections: (tally ?? new Tally()).counts(counted),
+      cut: this.cut,
+      handlersLeftBehind: this.running()
+    }
+  }
+
+  clearTimers(): void {
+    this.timers.clear()
   }
 
   /** Takes back a connection whose accept was interrupted after it was given: the next in line gets it. */
@@ -275,7 +370,7 @@ export class Life implements ConnectionHost {
   }
 
   /** Lets go of the connections nobody took before the listener closed, in their protocol's words. */
-  turnAwayQueued(): void {
+  refuseQueued(): void {
     const queued = this.queue.removeQueued()
     for (const connection of queued) this.neverTaken(connection)
     for (const connection of queued) refuse(this, connection)
@@ -354,8 +449,12 @@ export class Life implements ConnectionHost {
     if (this.leaving.delete(connection)) this.signal.notify()
   }
 
+  get runningCount(): number {
+    return this.running().length
+  }
+
   /** The handlers of cut connections that still run, as they stood when they were cut. */
-  running(): ReadonlyArray<ConnectionInfo> {
+  private running(): ReadonlyArray<ConnectionInfo> {
     for (const connection of Array.from(this.leaving.keys())) {
       if (connection.driver !== undefined && !connection.driver.running()) this.leaving.delete(connection)
     }

@@ -136,8 +136,8 @@ export class HostImpl implements ListenerHost {
     if (Option.isSome(registry)) this.leave = registry.value.add(this.member)
     // after it has joined: in between a main program would find nobody to close
     for (const listener of this.every()) {
-      listener.leave()
-      listener.leave = () => {}
+      listener.deregister()
+      listener.deregister = () => {}
     }
   }
 
@@ -159,7 +159,7 @@ export class HostImpl implements ListenerHost {
         else {
           this.join(listener, role)
           // an admin listener says that the others are not ready yet
-          if (!this.released && role === this.main) listener.held = Deferred.await(this.gate)
+          if (!this.released && role === this.main) listener.acceptGate = Deferred.await(this.gate)
         }
         this.closing?.include(listener ?? member)
         // nobody closes it any more, so it does not open either

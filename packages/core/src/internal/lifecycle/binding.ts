@@ -1,0 +1,158 @@
+import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import { type OpenError, OperationAborted, OperationTimedOut } from "../../ListenerError.ts"
+import type { AcceptFailure, Bindable, Bound } from "./manager.ts"
+import { fromBindError, transportFailure } from "./transportErrors.ts"
+
+/** What a binding asks of its listener. */
+export interface BindingContext<B extends Bound> {
+  readonly name: string
+  readonly runFork: <A, E>(effect: Effect.Effect<A, E>, options?: Effect.RunOptions) => Fiber.Fiber<A, E>
+  /** How long a bind may take, in milliseconds. */
+  readonly openLimit: number
+  /** The listening socket is there. */
+  readonly opened: (binding: Binding<B>, bound: B) => void
+  readonly openFailed: (binding: Binding<B>) => void
+  /** Takes what arrives, until it is interrupted or the listening socket is gone. */
+  readonly acceptLoop: (bound: B) => Effect.Effect<void, AcceptFailure>
+  /** The listening socket died. */
+  readonly fault: (binding: Binding<B>, failure: AcceptFailure) => void
+}
+
+/**
+ * One bind of a listener: the attempt within its limit, the gate it waits at, the
+ * accept loop, and the release of the listening socket.
+ */
+export class Binding<B extends Bound> {
+  /** How the open ended. */
+  readonly result = Deferred.makeUnsafe<void, OpenError>()
+  private readonly context: BindingContext<B>
+  private readonly attempted = Deferred.makeUnsafe<void>()
+  private attempt: Fiber.Fiber<unknown, unknown> | undefined
+  private cancelled = false
+  private bound: B | undefined
+  private scope: Scope.Closeable | undefined
+  private loop: Fiber.Fiber<unknown, unknown> | undefined
+  private released: Deferred.Deferred<void> | undefined
+
+  constructor(context: BindingContext<B>) {
+    this.context = context
+  }
+
+  /**
+   * Binds in a fiber of its own, so that an abort need not wait for it: after the
+   * bind before is given back, and held at the gate once it is bound.
+   */
+  start(transport: Bindable<B>, gate: Effect.Effect<void>, before: Effect.Effect<void>): void {
+    this.attempt = this.context.runFork(
+      Effect.ensuring(
+        Effect.andThen(before, this.bind(transport, gate)),
+        Effect.sync(() => Deferred.doneUnsafe(this.attempted, Exit.void))
+      ),
+      { uninterruptible: true }
+    )
+  }
+
+  private bind(transport: Bindable<B>, gate: Effect.Effect<void>): Effect.Effect<void> {
+    const { context } = this
+    return Effect.gen({ self: this }, function*() {
+      const scope = Scope.makeUnsafe()
+      const bind = this.limited(Scope.provide(Effect.suspend(() => transport.bind), scope))
+      const exit = yield* Effect.exit(Effect.interruptible(Effect.tap(bind, gate)))
+      if (!this.cancelled && Exit.isSuccess(exit)) {
+        this.bound = exit.value
+        this.scope = scope
+        return context.opened(this, exit.value)
+      }
+      yield* this.closeScope(scope)
+      if (this.cancelled || Exit.isSuccess(exit)) return
+      context.openFailed(this)
+      Deferred.doneUnsafe(this.result, Exit.fail(this.openError(exit.cause)))
+    })
+  }
+
+  private limited<A, E, R>(bind: Effect.Effect<A, E, R>): Effect.Effect<A, E | OperationTimedOut, R> {
+    const { openLimit } = this.context
+    if (openLimit === Infinity) return bind
+    return Effect.timeoutOrElse(bind, {
+      duration: Duration.millis(openLimit),
+      orElse: () => Effect.fail(new OperationTimedOut({ ...this.at("open"), deadline: openLimit }))
+    })
+  }
+
+  private openError(cause: Cause.Cause<OperationTimedOut | Parameters<typeof fromBindError>[0]>): OpenError {
+    const error = Cause.findErrorOption(cause)
+    // a transport that throws has failed no less than one that says so
+    if (Option.isNone(error)) return transportFailure({ cause: Cause.squash(cause) }, this.at("open"))
+    return error.value instanceof OperationTimedOut ? error.value : fromBindError(error.value, this.at("open"))
+  }
+
+  /** The listener is open: accepts from now on, once `held` lets it. */
+  accept(bound: B, held: Effect.Effect<void>): void {
+    const loop = Effect.andThen(held, Effect.suspend(() => this.context.acceptLoop(bound)))
+    this.loop = this.context.runFork(
+      Effect.catchCause(
+        loop,
+        (cause) =>
+          Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.sync(() =>
+            this.context.fault(
+              this,
+              Option.getOrElse(Cause.findErrorOption(cause), () => ({ cause: Cause.squash(cause) }))
+            )
+          )
+      )
+    )
+    Deferred.doneUnsafe(this.result, Exit.void)
+  }
+
+  /** Ends an attempt that is under way: its open fails at once, the port is free when `idle` completes. */
+  cancel(): void {
+    this.cancelled = true
+    this.attempt?.interruptUnsafe()
+    Deferred.doneUnsafe(this.result, Exit.fail(new OperationAborted(this.at("open"))))
+  }
+
+  /** Completes when the attempt is over and, where nothing came of it, given back. */
+  readonly idle: Effect.Effect<void> = Effect.suspend(() => Deferred.await(this.attempted))
+
+  /** Sweeps and stops listening; nothing where nothing listens any more. */
+  readonly stop: Effect.Effect<void> = Effect.suspend(() =>
+    this.bound === undefined || this.released !== undefined ? Effect.void : this.bound.stop
+  )
+
+  /** Ends the accept loop and the listening socket; a second release waits for the first. */
+  readonly release: Effect.Effect<void> = Effect.suspend(() => {
+    if (this.scope === undefined) return Effect.void
+    if (this.released !== undefined) return Deferred.await(this.released)
+    const released = this.released = Deferred.makeUnsafe<void>()
+    return Effect.uninterruptible(Effect.andThen(
+      this.loop === undefined ? Effect.void : Fiber.interrupt(this.loop),
+      Effect.onExit(
+        this.closeScope(this.scope),
+        () => Effect.sync(() => Deferred.doneUnsafe(released, Exit.void))
+      )
+    ))
+  })
+
+  /** A transport that throws as it is released harms nothing else, and the log says so. */
+  private closeScope(scope: Scope.Closeable): Effect.Effect<void> {
+    return Effect.catchCause(
+      Scope.close(scope, Exit.void),
+      (cause) =>
+        Effect.annotateLogs(Effect.logError(`releasing the socket of listener "${this.context.name}" failed`, cause), {
+          event: "releaseFailed",
+          listener: this.context.name
+        })
+    )
+  }
+
+  private at(operation: string) {
+    return { operation, listener: this.context.name, trail: [] }
+  }
+}
