@@ -10,7 +10,7 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type * as NetAddress from "effect/net/NetAddress"
 import * as Option from "effect/Option"
@@ -19,7 +19,7 @@ import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import type * as Tracer from "effect/Tracer"
 import type { ConnectionInfo, ConnectionPhase } from "./DrainReport.ts"
-import type { ConnectionImpl } from "./internal/connection/connection.ts"
+import * as internalConnection from "./internal/connection/connection.ts"
 import * as internal from "./internal/connection/runForEach.ts"
 import type { LingerOptions, TransportConnection } from "./Transport.ts"
 
@@ -30,7 +30,7 @@ import type { LingerOptions, TransportConnection } from "./Transport.ts"
  * @category type IDs
  * @since 0.1.0
  */
-export const TypeId = "~@effect-listener/core/Connection"
+export const TypeId: "~@effect-listener/core/Connection" = internalConnection.TypeId
 
 /**
  * One client, from accept to end.
@@ -158,8 +158,7 @@ export const runForEach = <E, R>(
   connection: Connection,
   handle: (chunk: Uint8Array | string) => Effect.Effect<unknown, E, R>
 ): Effect.Effect<never, E | Socket.SocketError, R> =>
-  // connections are only ever made by listeners
-  internal.runForEach(connection as ConnectionImpl, handle)
+  Effect.suspend(() => internal.runForEach(internalConnection.implementationOf(connection), handle))
 
 /**
  * How a protocol that works by callbacks, without a fiber a connection, takes

@@ -23,7 +23,7 @@ import type { AdmissionOptions, TimeoutOptions } from "./Admission.ts"
 import type { Connection, ProtocolDriver, ProtocolEvents } from "./Connection.ts"
 import type { CloseOptions, DrainOptions, DrainProgress, DryRun } from "./Drain.ts"
 import type { ConnectionInfo, DrainReport } from "./DrainReport.ts"
-import type { ConnectionImpl } from "./internal/connection/connection.ts"
+import { implementationOf } from "./internal/connection/connection.ts"
 import { type Registration, registrationTaker } from "./internal/connection/handler.ts"
 import * as internalDriver from "./internal/connection/protocolDriver.ts"
 import * as internal from "./internal/lifecycle/listener.ts"
@@ -477,8 +477,7 @@ export const drive = (
   connection: Connection,
   attach: (connection: Connection, events: ProtocolEvents) => ProtocolDriver
 ): Effect.Effect<"normal" | "byPeer" | "failed"> =>
-  // connections are only ever made by listeners
-  internalDriver.drive(connection as ConnectionImpl, attach)
+  Effect.suspend(() => internalDriver.drive(implementationOf(connection), attach))
 
 /**
  * Closes a listener whose report nobody will receive, such as in a finalizer:

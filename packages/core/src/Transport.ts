@@ -11,10 +11,10 @@
  */
 import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import type * as NetAddress from "effect/net/NetAddress"
 import type * as Scope from "effect/Scope"
-import type * as Socket from "effect/socket/Socket"
+import * as Socket from "effect/socket/Socket"
 import type { SecurityFailure } from "./ListenerError.ts"
 
 /**
@@ -56,78 +56,129 @@ export interface Transport {
 export interface BoundTransport {
   readonly address: NetAddress.SocketAddress
   readonly accept: Effect.Effect<TransportConnection, TransportAcceptError>
-  /**
-   * `accept` again and again, without a fiber that waits for each: hands over
-   * what is queued and all that comes, by a call, until it fails as `accept`
-   * would. Interrupted, it hands over no more. Left out, `accept` is repeated;
-   * who wraps `accept` must leave it out or wrap it as well.
-   */
-  readonly acceptAll?:
-    | ((arrive: (connection: TransportConnection) => void) => Effect.Effect<never, TransportAcceptError>)
-    | undefined
   readonly stop: Effect.Effect<void>
+  /** What is there for speed. Left out, `accept` is repeated. */
+  readonly fast?: FastAccept | undefined
 }
 
 /**
- * One connection as the transport hands it over: nothing has been read from
- * it, and nothing is until its reader is first pulled.
+ * What a transport that is listening may offer for speed.
+ *
+ * **Details**
+ *
+ * - `owner`: the `BoundTransport` it belongs to. A copy of that, made by
+ *   spreading, is another one: its `accept` is used instead.
+ * - `acceptAll`: `accept` again and again, without a fiber that waits for each.
+ *   It hands over what is queued and all that comes, by a call, until it fails as
+ *   `accept` would. Interrupted, it hands over no more.
  *
  * @stability experimental
  * @category models
  * @since 0.1.0
  */
-export interface TransportConnection {
-  readonly remote: NetAddress.SocketAddress
-  readonly local: NetAddress.SocketAddress
-  readonly protocol: string
-  /** The connection as Effect's socket: a pull-based reader and a scoped writer. */
-  readonly socket: Socket.Socket
-  /** Bytes written but not yet taken by the kernel. */
-  readonly bytesPending: () => number
-  /** Bytes received so far. Left out, they are counted as the reader is pulled. */
-  readonly bytesIn?: (() => number) | undefined
-  /** Bytes written so far. Left out, they are counted as the writer is written to. */
-  readonly bytesOut?: (() => number) | undefined
-  /** Completes when a handshake is done; `Effect.void` on plain transports. */
-  readonly ready: Effect.Effect<void, SecurityFailure | Socket.SocketError>
+export interface FastAccept {
+  readonly owner: BoundTransport
+  readonly acceptAll: (
+    arrive: (connection: TransportConnection) => void
+  ) => Effect.Effect<never, TransportAcceptError>
+}
+
+/**
+ * Members that a class declares are not in the type of a copy made by spreading,
+ * nor in the copy of a class instance.
+ */
+declare abstract class NotInCopies {
   /**
    * Ends reading, synchronously. With nothing buffered the waiting pull and all
    * later ones fail with `error`, and the answer is `true`; with bytes buffered
    * nothing happens, and the answer is `false`. Writing goes on either way.
-   *
-   * A transport with `watchPulls` is also told how many bytes the handler is
-   * `owed`, of all that come: when it has taken as many, reading ends though
-   * more are buffered. Nothing said, it is owed whatever is buffered.
    */
-  readonly endReading: (error: Socket.SocketError, owed?: number) => boolean
-  /**
-   * Tells of its reader's pulls, for transports that count `bytesIn` and
-   * `bytesOut` themselves and know `owed`. Called at most once. Left out, the
-   * reader is watched from outside, which costs several times as much for each
-   * pull; who wraps `socket` must leave it out or wrap it as well.
-   */
-  readonly watchPulls?: ((watcher: PullWatcher) => void) | undefined
-  /**
-   * Completes when one whole read turn has passed: what had arrived before the
-   * call has by then been given to a waiting pull. For connections that give
-   * the same effect, a drain waits for it once.
-   */
-  readonly settled: Effect.Effect<void>
+  endReading(error: Socket.SocketError): boolean
   /**
    * Ends the connection well: flush (until the kernel has the last byte), end
    * the writing side, then linger, reading and discarding, until the peer ends
    * or the bound is reached, and release the socket. Never fails; interrupting
    * it, or `destroy`, cuts it short.
    */
-  readonly goodbye: (linger: LingerOptions | "none") => Effect.Effect<void>
-  /**
-   * `goodbye` without a fiber that waits for it: `done` is called once, when
-   * the socket is released, also by `destroy`. Left out, a fiber waits; who
-   * wraps `goodbye` must leave it out or wrap it as well.
-   */
-  readonly leave?: ((linger: LingerOptions | "none", done: () => void) => void) | undefined
+  goodbye(linger: LingerOptions | "none"): Effect.Effect<void>
   /** Releases the socket at once and drops what is unsent, with a reset where there is one. Idempotent. */
-  readonly destroy: Effect.Effect<void>
+  get destroy(): Effect.Effect<void>
+}
+
+/**
+ * One connection as the transport hands it over: nothing has been read from
+ * it, and nothing is until its reader is first pulled.
+ *
+ * **Details**
+ *
+ * - `socket`: the connection as Effect's socket, a pull-based reader and a scoped
+ *   writer.
+ * - `bytesPending`: bytes written but not yet taken by the kernel.
+ * - `ready`: completes when a handshake is done. An `Exit` that succeeded, such as
+ *   `Effect.void`, says that the connection can be used as it comes.
+ * - `settled`: completes when one whole read turn has passed. What had arrived
+ *   before the call has by then been given to a waiting pull. For connections
+ *   that give the same effect, a drain waits for it once.
+ * - `endReading(error)`: ends reading, synchronously. With nothing buffered the
+ *   waiting pull and all later ones fail with `error`, and the answer is `true`;
+ *   with bytes buffered nothing happens, and the answer is `false`. Writing goes
+ *   on either way.
+ * - `goodbye(linger)`: ends the connection well: flush (until the kernel has the
+ *   last byte), end the writing side, then linger, reading and discarding, until
+ *   the peer ends or the bound is reached, and release the socket. Never fails;
+ *   interrupting it, or `destroy`, cuts it short.
+ * - `destroy`: releases the socket at once and drops what is unsent, with a reset
+ *   where there is one. Idempotent.
+ *
+ * A connection may be an instance of a class, whose copy by spreading would have
+ * lost its methods: such a copy does not type-check. `wrapConnection` changes
+ * members of any connection.
+ *
+ * @stability experimental
+ * @category models
+ * @since 0.1.0
+ */
+export interface TransportConnection extends NotInCopies {
+  readonly remote: NetAddress.SocketAddress
+  readonly local: NetAddress.SocketAddress
+  readonly protocol: string
+  readonly socket: Socket.Socket
+  readonly bytesPending: () => number
+  readonly ready: Effect.Effect<void, SecurityFailure | Socket.SocketError>
+  readonly settled: Effect.Effect<void>
+  /** What is there for speed. Left out, bytes and pulls are counted from outside, and a fiber waits for each goodbye. */
+  readonly fast?: FastConnection | undefined
+}
+
+/**
+ * What a connection may offer for speed.
+ *
+ * **Details**
+ *
+ * - `owner`: the connection it belongs to. Another connection that has it does
+ *   without.
+ * - `bytesIn`: bytes received so far.
+ * - `bytesOut`: bytes written so far.
+ * - `watchPulls`: tells of its reader's pulls. Called at most once. Left out, the
+ *   reader is watched from outside, which costs several times as much for each
+ *   pull.
+ * - `endReadingAfter`: `endReading` for a handler that is entitled to the first
+ *   `bytes` of all that come: when it has taken as many, reading ends though more
+ *   are buffered. Left out, the handler gets whatever is buffered.
+ * - `goodbyeDetached`: `goodbye` without a fiber that waits for it. `done` is
+ *   called once, when the socket is released, also by `destroy`.
+ *
+ * @stability experimental
+ * @category models
+ * @since 0.1.0
+ */
+export interface FastConnection {
+  readonly owner: TransportConnection
+  readonly bytesIn: () => number
+  readonly bytesOut: () => number
+  readonly watchPulls?: ((watcher: PullWatcher) => void) | undefined
+  readonly endReadingAfter?: ((error: Socket.SocketError, bytes: number) => boolean) | undefined
+  readonly goodbyeDetached?: ((linger: LingerOptions | "none", done: () => void) => void) | undefined
 }
 
 /**
@@ -146,7 +197,7 @@ export interface PullWatcher {
 /**
  * A reader that can also give what comes by a call, so that no fiber has to
  * wait and be resumed for each chunk: `Connection.runForEach` looks for it.
- * For readers whose transport has `watchPulls`.
+ * For readers whose connection has `fast.watchPulls`.
  *
  * **Details**
  *
@@ -295,5 +346,201 @@ export class TransportAcceptError extends Data.TaggedError("TransportAcceptError
 }> {
   override get message(): string {
     return `accept failed (${this.class}${this.code === undefined ? "" : `, ${this.code}`})`
+  }
+}
+
+/**
+ * The same transport, each of whose connections is what `f` makes of it.
+ *
+ * **Details**
+ *
+ * Of an `f` that throws, the connection it was called with is ended, counted as
+ * failed, and logged.
+ *
+ * **Example** (Counting what is accepted)
+ *
+ * ```ts
+ * import { Listener, Transport } from "@effect-listener/core"
+ * import { MemoryTransport } from "@effect-listener/testing"
+ * import { Effect } from "effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const memory = yield* MemoryTransport.make()
+ *   let accepted = 0
+ *   const counting = Transport.mapConnections(memory, (connection) => {
+ *     accepted++
+ *     return connection
+ *   })
+ *   const listener = yield* Listener.listen(counting)
+ *   const client = yield* memory.connect
+ *   yield* listener.accept
+ *   yield* client.end
+ *   return accepted
+ * })
+ *
+ * console.log(await Effect.runPromise(Effect.scoped(program))) // => 1
+ * ```
+ *
+ * @stability experimental
+ * @category combinators
+ * @since 0.1.0
+ */
+export const mapConnections = (
+  transport: Transport,
+  f: (connection: TransportConnection) => TransportConnection
+): Transport => {
+  const map = (connection: TransportConnection): TransportConnection => {
+    try {
+      return f(connection)
+    } catch (cause) {
+      const unusable = new Socket.SocketError({ reason: new Socket.SocketOpenError({ kind: "Unknown", cause }) })
+      return wrapConnection(connection, { ready: Effect.fail(unusable) })
+    }
+  }
+  return {
+    name: transport.name,
+    bind: Effect.map(transport.bind, (inner) => {
+      const { fast } = inner
+      const bound: BoundTransport = {
+        ...inner,
+        address: inner.address,
+        accept: Effect.map(inner.accept, map),
+        stop: inner.stop,
+        get fast() {
+          return fast?.owner !== inner ? undefined : {
+            owner: bound,
+            acceptAll: (arrive: (connection: TransportConnection) => void) =>
+              fast.acceptAll((connection) => arrive(map(connection)))
+          }
+        }
+      }
+      return bound
+    })
+  }
+}
+
+/**
+ * The same connection with other members.
+ *
+ * **Details**
+ *
+ * What is not overridden is that of the connection, at each use. What the
+ * connection offers for speed is used as long as reading, writing and the end are
+ * its own, that is when none of `socket`, `endReading`, `goodbye` and `destroy`
+ * is overridden.
+ *
+ * **Example** (A remote address that a proxy has told)
+ *
+ * ```ts
+ * import { Transport } from "@effect-listener/core"
+ * import { NetAddress } from "effect/net"
+ *
+ * const from = (connection: Transport.TransportConnection, remote: NetAddress.SocketAddress) =>
+ *   Transport.wrapConnection(connection, { remote })
+ *
+ * console.log(from.length) // => 2
+ * ```
+ *
+ * @stability experimental
+ * @category combinators
+ * @since 0.1.0
+ */
+export const wrapConnection = (
+  connection: TransportConnection,
+  overrides: Partial<Omit<TransportConnection, "fast">>
+): TransportConnection => new WrappedConnection(connection, overrides)
+
+/**
+ * The connection that a transport handed over, beneath what `wrapConnection` has
+ * made of it.
+ *
+ * **Details**
+ *
+ * With `"transparent"` it ends at a wrapper that has a `socket`, `endReading`,
+ * `goodbye` or `destroy` of its own, and must not be passed by.
+ *
+ * **Example** (Looking beneath a wrapper)
+ *
+ * ```ts
+ * import { Transport } from "@effect-listener/core"
+ *
+ * const isWrapped = (connection: Transport.TransportConnection) => Transport.unwrap(connection) !== connection
+ *
+ * console.log(isWrapped.length) // => 1
+ * ```
+ *
+ * @stability experimental
+ * @category combinators
+ * @since 0.1.0
+ */
+export const unwrap = (
+  connection: TransportConnection,
+  wrappers: "all" | "transparent" = "all"
+): TransportConnection => {
+  let current = connection
+  while (current instanceof WrappedConnection && (wrappers === "all" || current.transparent)) current = current.inner
+  return current
+}
+
+class WrappedConnection implements TransportConnection {
+  readonly inner: TransportConnection
+  /** Reading, writing and the end are those of the connection within. */
+  readonly transparent: boolean
+  readonly fast: FastConnection | undefined
+  private readonly overrides: Partial<Omit<TransportConnection, "fast">>
+
+  constructor(inner: TransportConnection, overrides: Partial<Omit<TransportConnection, "fast">>) {
+    const { destroy, endReading, goodbye, socket } = overrides
+    this.inner = inner
+    this.overrides = overrides
+    this.transparent = socket === undefined && endReading === undefined && goodbye === undefined &&
+      destroy === undefined
+    this.fast = this.transparent && inner.fast?.owner === inner ? fastOf(this, inner.fast) : undefined
+  }
+
+  get remote(): NetAddress.SocketAddress {
+    return this.overrides.remote ?? this.inner.remote
+  }
+  get local(): NetAddress.SocketAddress {
+    return this.overrides.local ?? this.inner.local
+  }
+  get protocol(): string {
+    return this.overrides.protocol ?? this.inner.protocol
+  }
+  get socket(): Socket.Socket {
+    return this.overrides.socket ?? this.inner.socket
+  }
+  get ready(): TransportConnection["ready"] {
+    return this.overrides.ready ?? this.inner.ready
+  }
+  get settled(): Effect.Effect<void> {
+    return this.overrides.settled ?? this.inner.settled
+  }
+  get destroy(): Effect.Effect<void> {
+    return this.overrides.destroy ?? this.inner.destroy
+  }
+  bytesPending(): number {
+    return this.overrides.bytesPending === undefined ? this.inner.bytesPending() : this.overrides.bytesPending()
+  }
+  endReading(error: Socket.SocketError): boolean {
+    return this.overrides.endReading === undefined
+      ? this.inner.endReading(error)
+      : this.overrides.endReading(error)
+  }
+  goodbye(linger: LingerOptions | "none"): Effect.Effect<void> {
+    return this.overrides.goodbye === undefined ? this.inner.goodbye(linger) : this.overrides.goodbye(linger)
+  }
+}
+
+/** The same, as that of the connection around it. */
+const fastOf = (owner: TransportConnection, fast: FastConnection): FastConnection => {
+  const { endReadingAfter, goodbyeDetached, watchPulls } = fast
+  return {
+    owner,
+    bytesIn: () => fast.bytesIn(),
+    bytesOut: () => fast.bytesOut(),
+    watchPulls: watchPulls?.bind(fast),
+    endReadingAfter: endReadingAfter?.bind(fast),
+    goodbyeDetached: goodbyeDetached?.bind(fast)
   }
 }

@@ -1,4 +1,4 @@
-import { Connection, type DrainReport, Listener, ListenerError, type Transport } from "@effect-listener/core"
+import { Connection, type DrainReport, Listener, ListenerError, Transport } from "@effect-listener/core"
 import { MemoryTransport } from "@effect-listener/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Option, References, Scope, Stream } from "effect"
@@ -15,10 +15,8 @@ const sum = (counts: DrainReport.ConnectionCounts) => {
 }
 
 /** A transport whose pulls give one byte, and the rest of what was read to the next ones. */
-const byteByByte = (transport: Transport.Transport): Transport.Transport => ({
-  ...transport,
-  bind: Effect.map(transport.bind, (bound) => ({ ...bound, accept: Effect.map(bound.accept, takenByBytes) }))
-})
+const byteByByte = (transport: Transport.Transport): Transport.Transport =>
+  Transport.mapConnections(transport, takenByBytes)
 
 const takenByBytes = (connection: Transport.TransportConnection): Transport.TransportConnection => {
   let taken: Array<Uint8Array> = []
@@ -32,11 +30,10 @@ const takenByBytes = (connection: Transport.TransportConnection): Transport.Tran
       })
     )
   }))
-  return {
-    ...connection,
+  return Transport.wrapConnection(connection, {
     socket: Socket.make({ reader, writer: connection.socket.writer }),
     endReading: (error) => taken.length === 0 && connection.endReading(error)
-  }
+  })
 }
 
 describe("draining", () => {

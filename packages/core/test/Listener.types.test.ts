@@ -61,6 +61,16 @@ describe("types", () => {
     ]
     assert.isFunction(impossible)
   })
+
+  it("a copy of a connection, which may have lost its methods, does not compile", () => {
+    const copies = (connection: Transport.TransportConnection): ReadonlyArray<Transport.TransportConnection> => [
+      // @ts-expect-error what a class instance has on its prototype is not in its copy
+      { ...connection, protocol: "other" },
+      // @ts-expect-error nor are the others when one is given
+      { ...connection, destroy: Effect.void }
+    ]
+    assert.isFunction(copies)
+  })
 })
 
 describe("the registry of a program", () => {

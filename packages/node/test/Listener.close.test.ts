@@ -259,7 +259,7 @@ describe("close, with a protocol that throws where it should say goodbye", () =>
         draining: () => {},
         goodbye: () => {
           if (connection.id === 3) throw new Error("speechless")
-          connection.transport.leave?.("none", () => events.ended("normal"))
+          connection.transport.fast?.goodbyeDetached?.("none", () => events.ended("normal"))
         },
         cut: () => {},
         running: () => false

@@ -1,6 +1,6 @@
 import type { Connection } from "@effect-listener/core/Connection"
 import * as Listener from "@effect-listener/core/Listener"
-import type { Transport } from "@effect-listener/core/Transport"
+import { mapConnections, type Transport, wrapConnection } from "@effect-listener/core/Transport"
 import * as NodeHttp from "@effect-listener/node/NodeHttp"
 import * as NodeTcp from "@effect-listener/node/NodeTcp"
 import * as NodeTls from "@effect-listener/node/NodeTls"
@@ -12,6 +12,7 @@ import * as Fiber from "effect/Fiber"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as NetAddress from "effect/net/NetAddress"
 import * as Option from "effect/Option"
+import * as References from "effect/References"
 import { selfSigned } from "./support/certificates.ts"
 import * as Http2Client from "./support/http2Client.ts"
 import * as HttpPeer from "./support/httpPeer.ts"
@@ -88,6 +89,32 @@ describe("NodeHttp.handler", () => {
       assert.deepInclude(report?.connections, { total: 2, endedByPeer: 1, cut: 1 })
       assert.deepStrictEqual(report?.handlersLeftBehind, [])
     }).pipe(quiet))
+
+  it.live("serves a connection whose remote address is another, and none whose bytes are another's to pass on", () =>
+    Effect.gen(function*() {
+      const http = yield* NodeHttp.handler(Effect.succeed(HttpServerResponse.text("ok")))
+      const failure = yield* Deferred.make<string>()
+      let first = true
+      const wrapped = mapConnections(tcp, (connection) => {
+        const { local, socket } = connection
+        const wrapper = wrapConnection(connection, first ? { remote: local } : { socket })
+        first = false
+        return wrapper
+      })
+      const listener = yield* Listener.listen(wrapped)
+      yield* Effect.forkScoped(
+        Listener.serve(
+          listener,
+          (connection: Connection) =>
+            Effect.tapErrorTag(http(connection), "NotSupported", ({ _tag }) => Deferred.succeed(failure, _tag))
+        )
+      )
+      const address = yield* listener.address
+      const port = NetAddress.isInetAddress(address) ? address.port : 0
+      assert.strictEqual((yield* (yield* HttpPeer.connect(port)).get("/")).body, "ok")
+      yield* HttpPeer.connect(port)
+      assert.strictEqual(yield* Deferred.await(failure), "NotSupported")
+    }).pipe(quiet, Effect.provideService(References.MinimumLogLevel, "None")))
 
   it.live("needs a socket of Node's", () =>
     Effect.gen(function*() {

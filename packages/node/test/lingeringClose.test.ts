@@ -123,7 +123,7 @@ describe("LingeringClose", () => {
       assert.deepStrictEqual([how, data.toString()], ["fin", "answer"])
       yield* peer.end
       yield* Fiber.join(ending)
-      assert.strictEqual(connection.bytesIn?.(), 5 + (1 << 20))
+      assert.strictEqual(connection.fast?.bytesIn(), 5 + (1 << 20))
     }))
 
   it.live("fails pulls with 1006 from its beginning", () =>
@@ -155,7 +155,7 @@ describe("LingeringClose", () => {
       yield* turns(5)
       assert.isUndefined(ending.pollUnsafe())
       yield* Fiber.join(ending)
-      assert.strictEqual(connection.bytesIn?.(), 7)
+      assert.strictEqual(connection.fast?.bytesIn(), 7)
     }))
 
   it.live("waits `total` for a peer that never stops", () =>
@@ -172,17 +172,17 @@ describe("LingeringClose", () => {
       const idle = yield* pair()
       yield* Effect.forkChild(idle.peer.send(Buffer.alloc(64 << 20)), { startImmediately: true })
       yield* idle.connection.goodbye(linger({ bytes: 1 << 20 }))
-      assert.isAtLeast(idle.connection.bytesIn?.() ?? 0, 1 << 20)
-      assert.isAtMost(idle.connection.bytesIn?.() ?? 0, 2 << 20)
+      assert.isAtLeast(idle.connection.fast?.bytesIn() ?? 0, 1 << 20)
+      assert.isAtMost(idle.connection.fast?.bytesIn() ?? 0, 2 << 20)
 
       const { connection, peer } = yield* pair({ paused: true })
       const { write } = yield* connection.socket.writer
       yield* Effect.forkChild(write(Buffer.alloc(16 << 20)), { startImmediately: true })
       yield* Effect.forkChild(peer.send(Buffer.alloc(64 << 20)), { startImmediately: true })
       const ending = yield* Effect.forkChild(connection.goodbye(linger({ bytes: 1 << 20 })), { startImmediately: true })
-      yield* eventually("1 MiB was discarded", () => (connection.bytesIn?.() ?? 0) >= 1 << 20)
+      yield* eventually("1 MiB was discarded", () => (connection.fast?.bytesIn() ?? 0) >= 1 << 20)
       yield* turns(100)
-      assert.isAtMost(connection.bytesIn?.() ?? 0, 2 << 20)
+      assert.isAtMost(connection.fast?.bytesIn() ?? 0, 2 << 20)
       assert.isUndefined(ending.pollUnsafe())
       yield* peer.resume
       yield* Fiber.join(ending)
@@ -195,7 +195,7 @@ describe("LingeringClose", () => {
       yield* peer.send("hello")
       yield* pull
       yield* peer.send(Buffer.alloc(5000))
-      yield* eventually("it is there", () => connection.bytesIn?.() === 5005)
+      yield* eventually("it is there", () => connection.fast?.bytesIn() === 5005)
       const took = yield* millis(connection.goodbye(linger({ bytes: 1000, idle: 10_000, total: 20_000 })))
       assert.isBelow(took, 5000)
       assert.strictEqual((yield* peer.ending).how, "fin")

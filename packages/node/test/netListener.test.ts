@@ -53,11 +53,11 @@ describe("NetListener", () => {
         yield* peer.send("hello")
         const connection = yield* accept(bound)
         yield* connection.settled
-        assert.strictEqual(connection.bytesIn?.(), 0)
+        assert.strictEqual(connection.fast?.bytesIn(), 0)
         const { pull } = yield* connection.socket.reader
         const [chunk] = yield* pull
         assert.strictEqual(chunk.toString(), "hello")
-        assert.strictEqual(connection.bytesIn?.(), 5)
+        assert.strictEqual(connection.fast?.bytesIn(), 5)
       }))
 
     it.live("names both ends of a connection, also when it is gone", () =>
@@ -217,7 +217,7 @@ describe("NetListener", () => {
       Effect.gen(function*() {
         const connections: Array<TransportConnection> = []
         yield* Effect.addFinalizer(() => Effect.forEach(connections, (connection) => connection.destroy))
-        const accepting = bound.acceptAll!((connection) => {
+        const accepting = bound.fast!.acceptAll((connection) => {
           connections.push(connection)
           arrive(remotePort(connection))
         })

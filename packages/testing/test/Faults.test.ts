@@ -200,7 +200,7 @@ describe("Faults", () => {
         assert.strictEqual(yield* client.ended, "Fin")
         yield* Fiber.join(goodbye)
         yield* Fiber.join(writing)
-        assert.strictEqual(connection.bytesOut?.(), 20)
+        assert.strictEqual(connection.fast?.bytesOut(), 20)
       }))
 
     it.effect("SlowFlush: releasing the writer ends the writing side after the last byte", () =>

@@ -1,5 +1,5 @@
 /** The memory transport itself, in every order: what it loses or leaves would be lost by all that is explored over it. */
-import type { Transport } from "@effect-listener/core"
+import { Transport } from "@effect-listener/core"
 import { Interleavings, MemoryTransport } from "@effect-listener/testing"
 import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
@@ -96,16 +96,16 @@ const cases: { readonly [name: string]: Case } = {
     broken: (transport) =>
       Effect.map(transport.bind, ({ accept, address, stop }) => ({
         address,
-        accept: Effect.map(accept, (connection) => ({
-          ...connection,
-          socket: Socket.make({
-            reader: Effect.map(connection.socket.reader, (reader) => ({
-              ...reader,
-              pull: Effect.onInterrupt(reader.pull, () => Effect.forkDetach(Effect.ignore(reader.pull)))
-            })),
-            writer: connection.socket.writer
-          })
-        })),
+        accept: Effect.map(accept, (connection) =>
+          Transport.wrapConnection(connection, {
+            socket: Socket.make({
+              reader: Effect.map(connection.socket.reader, (reader) => ({
+                ...reader,
+                pull: Effect.onInterrupt(reader.pull, () => Effect.forkDetach(Effect.ignore(reader.pull)))
+              })),
+              writer: connection.socket.writer
+            })
+          })),
         stop
       }))
   },
@@ -130,7 +130,8 @@ const cases: { readonly [name: string]: Case } = {
     broken: (transport) =>
       Effect.map(transport.bind, ({ accept, address, stop }) => ({
         address,
-        accept: Effect.map(accept, (connection) => ({ ...connection, goodbye: () => connection.destroy })),
+        accept: Effect.map(accept, (connection) =>
+          Transport.wrapConnection(connection, { goodbye: () => connection.destroy })),
         stop
       }))
   },
@@ -181,7 +182,7 @@ const cases: { readonly [name: string]: Case } = {
         address,
         accept: Effect.map(
           accept,
-          (connection) => ({ ...connection, destroy: Effect.void, goodbye: () => Effect.void })
+          (connection) => Transport.wrapConnection(connection, { destroy: Effect.void, goodbye: () => Effect.void })
         ),
         stop
       }))

@@ -636,13 +636,13 @@ describe("MemoryTransport", () => {
         const { client, connection, reader } = yield* pair({ bufferSize: 8 })
         const writing = yield* Effect.forkChild(client.write("0123456789"), now)
         assert.deepStrictEqual(
-          [connection.bytesIn?.(), yield* client.bytesPending, writing.pollUnsafe()],
+          [connection.fast?.bytesIn(), yield* client.bytesPending, writing.pollUnsafe()],
           [0, 2, undefined]
         )
         assert.strictEqual(text(yield* reader.pull), "01234567")
         yield* Fiber.join(writing)
         assert.strictEqual(text(yield* reader.pull), "89")
-        assert.deepStrictEqual([connection.bytesIn?.(), yield* client.bytesPending], [10, 0])
+        assert.deepStrictEqual([connection.fast?.bytesIn(), yield* client.bytesPending], [10, 0])
       }))
 
     it.effect("a waiting pull gets the bytes as they come", () =>
@@ -761,7 +761,7 @@ describe("MemoryTransport", () => {
             outcomes.add(got === "a")
             assert.strictEqual(got, before)
             assert.isFalse(connection.endReading(draining))
-            assert.strictEqual(connection.bytesIn?.(), got.length)
+            assert.strictEqual(connection.fast?.bytesIn(), got.length)
             const writing = yield* Effect.forkChild(client.write("c"), now)
             assert.strictEqual(yield* client.bytesPending, got === "" ? 1 : 0)
             let rest = ""
@@ -949,9 +949,9 @@ describe("MemoryTransport", () => {
       Effect.gen(function*() {
         const { client, connection, writer } = yield* pair({ bufferSize: 4 })
         yield* writer.write("1234")
-        assert.deepStrictEqual([connection.bytesPending(), connection.bytesOut?.()], [0, 4])
+        assert.deepStrictEqual([connection.bytesPending(), connection.fast?.bytesOut()], [0, 4])
         const writing = yield* Effect.forkChild(writer.writeAll(["56", "7890"]), now)
-        assert.deepStrictEqual([connection.bytesPending(), connection.bytesOut?.()], [6, 10])
+        assert.deepStrictEqual([connection.bytesPending(), connection.fast?.bytesOut()], [6, 10])
         assert.strictEqual(yield* client.readText(1), "1")
         assert.strictEqual(connection.bytesPending(), 5)
         assert.strictEqual(yield* client.readText(), "2345")
@@ -1280,7 +1280,7 @@ describe("MemoryTransport", () => {
         yield* client.end
         // nothing has arrived: settled adds nothing to the way
         yield* connection.settled
-        assert.strictEqual(yield* Effect.map(Effect.sync(() => connection.bytesIn?.()), String), "0")
+        assert.strictEqual(yield* Effect.map(Effect.sync(() => connection.fast?.bytesIn()), String), "0")
         yield* TestClock.adjust("50 millis")
         assert.strictEqual(text(yield* reader.pull), "a")
         const pulling = yield* Effect.forkChild(reader.pull, now)
@@ -1337,7 +1337,7 @@ describe("MemoryTransport", () => {
         yield* writer.write("three")
         assert.strictEqual(yield* client.receivedText, "onetwothree")
         assert.strictEqual((yield* client.received).length, 11)
-        assert.strictEqual(connection.bytesOut?.(), 11)
+        assert.strictEqual(connection.fast?.bytesOut(), 11)
         assert.strictEqual(yield* client.state, "Open")
         yield* endWriter
         assert.deepStrictEqual(yield* client.readAll, new TextEncoder().encode("three"))

@@ -1,5 +1,4 @@
-import type { Transport } from "@effect-listener/core"
-import { Effect } from "effect"
+import { Transport } from "@effect-listener/core"
 import { NetAddress } from "effect/net"
 
 /** The transport with another remote address for each connection, in the order in which they are accepted. */
@@ -8,13 +7,10 @@ export const withRemotes = (
   remote: (n: number) => NetAddress.SocketAddress
 ): Transport.Transport => {
   let n = 0
-  return {
-    name: transport.name,
-    bind: Effect.map(transport.bind, (bound) => ({
-      ...bound,
-      accept: Effect.map(bound.accept, (connection) => ({ ...connection, remote: remote(n++) }))
-    }))
-  }
+  return Transport.mapConnections(
+    transport,
+    (connection) => Transport.wrapConnection(connection, { remote: remote(n++) })
+  )
 }
 
 /** 10.x.y.z for the number n. */

@@ -24,7 +24,9 @@ interface Change {
   readonly options?: MemoryTransport.Options
   readonly bind?: (bind: Transport.Transport["bind"]) => Transport.Transport["bind"]
   readonly bound?: (bound: Transport.BoundTransport) => Partial<Transport.BoundTransport>
-  readonly connection?: (connection: Transport.TransportConnection) => Partial<Transport.TransportConnection>
+  readonly connection?: (
+    connection: Transport.TransportConnection
+  ) => Partial<Omit<Transport.TransportConnection, "fast">>
 }
 
 const subjectOf = (transport: MemoryTransport.MemoryTransport, bind: Transport.Transport["bind"]) => ({
@@ -42,7 +44,10 @@ const broken = (law: number, name: string, check: string, change: Change): Broke
       const { connection: changed } = change
       const bound = changed === undefined ? original : {
         ...original,
-        accept: Effect.map(original.accept, (connection) => ({ ...connection, ...changed(connection) }))
+        accept: Effect.map(
+          original.accept,
+          (connection) => Transport.wrapConnection(connection, changed(connection))
+        )
       }
       return { address: bound.address, accept: bound.accept, stop: bound.stop, ...change.bound?.(bound) }
     })
@@ -185,7 +190,7 @@ export const brokenTransports: ReadonlyArray<BrokenTransport> = [
     connection: () => ({ bytesPending: () => 0 })
   }),
   broken(3, "reports all bytes as pending for ever", "bytesPending counts what the kernel has not taken", {
-    connection: (connection) => ({ bytesPending: () => connection.bytesOut?.() ?? 0 })
+    connection: (connection) => ({ bytesPending: () => connection.fast?.bytesOut() ?? 0 })
   }),
   // --- law 4
   broken(4, "leaks the address", "closing the scope of bind stops listening", {

@@ -63,9 +63,11 @@ export const pump = (bound: BoundTransport, host: PumpHost): Effect.Effect<never
       host.arrive(connection)
     }
     const acceptOne = takingOver(bound, arrive)
-    const acceptAll: Effect.Effect<never, TransportAcceptError> = bound.acceptAll === undefined
-      ? Effect.forever(acceptOne, { disableYield: true })
-      : bound.acceptAll(arrive)
+    const { fast } = bound
+    // what belongs to another came along in a copy, whose accept it would pass by
+    const acceptAll: Effect.Effect<never, TransportAcceptError> = fast?.owner === bound
+      ? fast.acceptAll(arrive)
+      : Effect.forever(acceptOne, { disableYield: true })
     while (true) {
       let error = yield* Effect.flip(acceptAll)
       yield* host.onError(error)

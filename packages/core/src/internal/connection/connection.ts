@@ -5,9 +5,9 @@ import * as NetAddress from "effect/net/NetAddress"
 import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import type * as Tracer from "effect/Tracer"
-import { type Connection, type ProtocolDriver, TypeId } from "../../Connection.ts"
+import type { Connection, ProtocolDriver } from "../../Connection.ts"
 import type { ConnectionInfo, ConnectionPhase, EndReason } from "../../DrainReport.ts"
-import type { LingerOptions, PullWatcher, TransportConnection } from "../../Transport.ts"
+import type { FastConnection, LingerOptions, PullWatcher, TransportConnection } from "../../Transport.ts"
 import type { ResolvedTimeouts } from "../accept/admission.ts"
 import type { Counts } from "../telemetry/counts.ts"
 import { type ConnectionTracing, endSpan, startSpan } from "../telemetry/tracing.ts"
@@ -59,6 +59,18 @@ const age = (since: number, now: number): number => Math.max(0, Math.round(now -
 /** Not below the span the listener was made in, which is over long before. */
 const parentOf = (span: Tracer.Span | undefined) => span === undefined ? { root: true } : { parent: span }
 
+/** Here and not in the public module, which could not be evaluated before this one. */
+export const TypeId = "~@effect-listener/core/Connection"
+
+/**
+ * The connection as its listener has it. They are only ever made by listeners: anything else that has the type is a
+ * mistake of its caller's.
+ */
+export const implementationOf = (connection: Connection): ConnectionImpl => {
+  if (connection instanceof ConnectionImpl) return connection
+  throw new TypeError("expected a connection that a listener has handed over, not a copy or a likeness of one")
+}
+
 export const closeError = (reason: string): Socket.SocketError =>
   new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: 1001, closeReason: reason }) })
 
@@ -83,6 +95,8 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   readonly [TypeId]: typeof TypeId = TypeId
   readonly id: number
   readonly transport: TransportConnection
+  /** What its transport offers for speed. */
+  readonly fast: FastConnection | undefined
   readonly host: ConnectionHost
   readonly since: number
 
@@ -113,8 +127,8 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   settling = false
   /** A read turn has brought everything that had arrived when the drain reached it. */
   caughtUp = false
-  /** How many bytes its handler is owed before it may be ended: what had been read by that turn. */
-  private owed = Infinity
+  /** How many bytes its handler gets before it may be ended: what had been read by that turn. */
+  private entitledBytes = Infinity
   saidGoodbye = false
   /** Ends the handshake that is under way. */
   endHandshake: ((reason: string) => void) | undefined
@@ -132,6 +146,9 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   constructor(id: number, transport: TransportConnection, host: ConnectionHost, since: number) {
     this.id = id
     this.transport = transport
+    const { fast } = transport
+    // that of another connection came along in a copy
+    this.fast = fast?.owner === transport ? fast : undefined
     this.host = host
     this.since = since
     this.lastActive = since
@@ -157,15 +174,15 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   }
 
   private watchedSocket(): Socket.Socket {
-    const { transport } = this
-    const { bytesIn, bytesOut, socket } = transport
-    if (transport.watchPulls !== undefined && bytesIn !== undefined && bytesOut !== undefined) {
-      transport.watchPulls(this)
+    const { fast } = this
+    const { socket } = this.transport
+    if (fast?.watchPulls !== undefined) {
+      fast.watchPulls(this)
       return socket
     }
     return Socket.make({
       reader: Effect.map(socket.reader, (reader) => ({ ...reader, pull: this.watchPull(reader.pull) })),
-      writer: bytesOut === undefined ? Effect.map(socket.writer, (writer) => this.countWrites(writer)) : socket.writer
+      writer: fast === undefined ? Effect.map(socket.writer, (writer) => this.countWrites(writer)) : socket.writer
     })
   }
 
@@ -211,10 +228,10 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   }
 
   get bytesIn(): number {
-    return this.transport.bytesIn === undefined ? this.received : this.transport.bytesIn()
+    return this.fast === undefined ? this.received : this.fast.bytesIn()
   }
   private bytesOut(): number {
-    return this.transport.bytesOut === undefined ? this.sent : this.transport.bytesOut()
+    return this.fast === undefined ? this.sent : this.fast.bytesOut()
   }
 
   // --- exchanges -------------------------------------------------------------------------------------------------
@@ -313,18 +330,25 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
     } else if (this.driver !== undefined) {
       this.saidGoodbye = true
       this.driver.goodbye()
-    } else if (this.transport.endReading(closeError("draining"), this.owed) || this.received >= this.owed) {
+    } else if (this.endReading() || this.received >= this.entitledBytes) {
       this.saidGoodbye = true
       this.readingEnded = true
     }
-    // with bytes buffered nothing was ended: the pull that takes them comes by here again, unless it is owed none
+    // with bytes buffered nothing was ended: the pull that takes them comes by here again, unless it is entitled to none
+  }
+
+  private endReading(): boolean {
+    const error = closeError("draining")
+    return this.fast?.endReadingAfter === undefined
+      ? this.transport.endReading(error)
+      : this.fast.endReadingAfter(error, this.entitledBytes)
   }
 
   /** What arrives from now on came after the drain, and need not be waited for. */
   catchUp(): void {
     if (this.caughtUp) return
     this.caughtUp = true
-    if (this.transport.bytesIn !== undefined) this.owed = this.transport.bytesIn()
+    if (this.fast !== undefined) this.entitledBytes = this.fast.bytesIn()
   }
 
   private moveTo(scope: Scope.Scope): Effect.Effect<void> {

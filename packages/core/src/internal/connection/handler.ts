@@ -15,7 +15,7 @@ import type { Taker } from "../accept/acceptQueue.ts"
 import type { ConnectionImpl } from "./connection.ts"
 import type { Life } from "./connectionManager.ts"
 import type { IdleMode } from "./drainPolicy.ts"
-import { handshake, isReady } from "./handshake.ts"
+import { handshake, isDone, isReady } from "./handshake.ts"
 
 /** What a connection's end means: `ours` when the handler or the drain ended it. */
 type Ending = "ours" | "peer" | "failed"
@@ -126,14 +126,14 @@ const finishOrLeave = (
   exit: Exit.Exit<unknown, unknown>
 ): Effect.Effect<void> | undefined => {
   const ending = endingOf(exit)
-  const { transport } = connection
-  if (transport.leave === undefined || connection.step !== "Serving" || connection.cut || ending === "failed") {
+  const { fast } = connection
+  if (fast?.goodbyeDetached === undefined || connection.step !== "Serving" || connection.cut || ending === "failed") {
     return finish(life, connection, exit)
   }
   const linger = beginGoodbye(life, connection, exit, ending)
   // nobody's handler any more, whoever ends it
   connection.handled = false
-  transport.leave(linger, () => life.end(connection, reasonOf(connection, ending)))
+  fast.goodbyeDetached(linger, () => life.end(connection, reasonOf(connection, ending)))
   return undefined
 }
 
@@ -193,7 +193,7 @@ const serveConnection = (life: Life, connection: ConnectionImpl, registration: R
   // watched from the fiber's first operation on: whenever it is cut, it finishes its connection
   const program = Effect.onExitPrimitive(work, (exit) => {
     const closing = Scope.closeUnsafe(scope, exit)
-    if (closing === undefined || closing === Effect.void) return finishOrLeave(life, connection, exit)
+    if (closing === undefined || isDone(closing)) return finishOrLeave(life, connection, exit)
     return Effect.flatMap(
       Effect.exit(closing),
       (closed) =>
@@ -228,12 +228,12 @@ export const refuseWith = (life: Life, connection: ConnectionImpl, words: Effect
     life.connections.refusing.delete(connection)
     life.notifyIfDrained()
   }
-  const { transport } = connection
+  const { fast, transport } = connection
   // those of a flood need no fiber
-  if (words === Effect.void && transport.leave !== undefined) return transport.leave(life.linger(), refused)
+  if (isDone(words) && fast?.goodbyeDetached !== undefined) return fast.goodbyeDetached(life.linger(), refused)
   connection.handled = true
   // words go over a connection that is ready; a FIN needs none
-  const said = words === Effect.void || isReady(connection) ? words : Effect.andThen(handshake(life, connection), words)
+  const said = isDone(words) || isReady(connection) ? words : Effect.andThen(handshake(life, connection), words)
   const program: Effect.Effect<void> = Effect.withFiber((fiber: Fiber.Fiber<unknown, unknown>) => {
     connection.fiber = fiber
     const words = Effect.interruptible(connection.cut ? Effect.interrupt : said)

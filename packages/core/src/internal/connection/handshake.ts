@@ -12,8 +12,12 @@ import type { Timers } from "../util/timers.ts"
 import { closeError, type ConnectionImpl } from "./connection.ts"
 import type { Life } from "./connectionManager.ts"
 
+/** Whether there is nothing to run. */
+export const isDone = (effect: Effect.Effect<unknown, unknown>): boolean =>
+  Exit.isExit(effect) && Exit.isSuccess(effect)
+
 /** Whether a connection can be used as it comes. */
-export const isReady = (connection: ConnectionImpl): boolean => connection.transport.ready === Effect.void
+export const isReady = (connection: ConnectionImpl): boolean => isDone(connection.transport.ready)
 
 /** Waits for a connection's handshake, in a fiber of its own, and tells how it went. */
 export const shakeHands = (

@@ -9,7 +9,7 @@ import type { RpcSerialization } from "effect/rpc/RpcSerialization"
 import type { Protocol } from "effect/rpc/RpcServer"
 import * as Socket from "effect/socket/Socket"
 import { CurrentConnection } from "../../Connection.ts"
-import { closeError, type ConnectionImpl } from "../connection/connection.ts"
+import { closeError, implementationOf } from "../connection/connection.ts"
 import { Calls, CurrentCalls } from "./calls.ts"
 import { makeWords } from "./goodbye.ts"
 
@@ -87,8 +87,7 @@ export const make = (serialization: RpcSerialization["Service"]): Draining => {
   const serving: Draining["serving"] = (work) =>
     Effect.flatMap(CurrentConnection, (current) => {
       if (Option.isNone(current)) return work((socket) => socket)
-      // connections are only ever made by listeners
-      const connection = current.value as ConnectionImpl
+      const connection = implementationOf(current.value)
       const calls = new Calls(connection)
       // what is in flight is said here, call by call
       if (connection.mode === "handler") connection.mode = "pull"

@@ -3,6 +3,7 @@
  */
 import {
   type BoundTransport,
+  type FastAccept,
   TransportAcceptError,
   type TransportBindError,
   type TransportConnection
@@ -117,7 +118,16 @@ class NetListener {
       Effect.andThen(restore(this.listen), Effect.suspend(() => this.binding.publish(this.server))).pipe(
         Effect.map((published) => {
           this.published = published
-          return { address: published.address, accept: this.accept, acceptAll: this.acceptAll, stop: this.stop }
+          const { accept, acceptAll, stop } = this
+          const bound: BoundTransport = {
+            address: published.address,
+            accept,
+            stop,
+            get fast() {
+              return { owner: bound, acceptAll }
+            }
+          }
+          return bound
         }),
         Effect.onError(() => this.unlisten)
       )
@@ -162,7 +172,7 @@ class NetListener {
     })
   })
 
-  private readonly acceptAll: Exclude<BoundTransport["acceptAll"], undefined> = (arrive) =>
+  private readonly acceptAll: FastAccept["acceptAll"] = (arrive) =>
     Effect.callback((resume) => {
       const accept = () => {
         this.arrive = undefined

@@ -3,6 +3,7 @@
  * settled, bytes, goodbye and destroy.
  */
 import {
+  type FastConnection,
   type ImmediateEffect,
   ImmediateTypeId,
   type LingerOptions,
@@ -10,7 +11,8 @@ import {
   type Receiver,
   type Receiving,
   type ReceivingReader,
-  type TransportConnection
+  type TransportConnection,
+  unwrap
 } from "@effect-listener/core/Transport"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -43,7 +45,10 @@ export interface NetConnectionOptions {
 export const nodeSocket: unique symbol = Symbol("@effect-listener/node/nodeSocket")
 
 /** The `net.Socket` of a connection that a transport of this package handed over; that of TLS, once its handshake is done. */
-export const netSocketOf = (
+export const netSocketOf = (connection: TransportConnection): Net.Socket | undefined =>
+  netSocketIn(unwrap(connection, "transparent"))
+
+const netSocketIn = (
   connection: TransportConnection & { readonly [nodeSocket]?: Net.Socket | undefined }
 ): Net.Socket | undefined => connection[nodeSocket]
 
@@ -146,7 +151,7 @@ interface Waiting {
  * Everybody who waits is woken to look again. So each decision is made in one
  * place, from the socket's state, and being woken for nothing does no harm.
  */
-export class NetConnection implements TransportConnection {
+export class NetConnection implements TransportConnection, FastConnection {
   readonly netSocket: Net.Socket
   private readonly options: NetConnectionOptions
   /** With which error every pull fails from now on. */
@@ -231,6 +236,13 @@ export class NetConnection implements TransportConnection {
     })
   }
 
+  get fast(): FastConnection {
+    return this
+  }
+  get owner(): TransportConnection {
+    return this
+  }
+
   /** What Node's stream holds includes what libuv holds: a write leaves it when the kernel has its last byte. */
   bytesPending(): number {
     return this.netSocket.writableLength
@@ -310,9 +322,13 @@ export class NetConnection implements TransportConnection {
     this.lookAgain((waiting) => waiting.reader === reader)
   }
 
-  endReading(error: Socket.SocketError, owed = Infinity): boolean {
+  endReading(error: Socket.SocketError): boolean {
+    return this.endReadingAfter(error, Infinity)
+  }
+
+  endReadingAfter(error: Socket.SocketError, bytes: number): boolean {
     const { bytesRead, readableLength } = this.netSocket
-    if (this.readError === undefined && readableLength > 0 && bytesRead - readableLength < owed) return false
+    if (this.readError === undefined && readableLength > 0 && bytesRead - readableLength < bytes) return false
     this.readError = error
     this.wakePulls()
     return true
@@ -469,7 +485,7 @@ export class NetConnection implements TransportConnection {
     })
   }
 
-  leave(linger: LingerOptions | "none", done: () => void): void {
+  goodbyeDetached(linger: LingerOptions | "none", done: () => void): void {
     this.failReads(notOpen())
     if (this.netSocket.destroyed) done()
     else if (this.closing !== undefined) lingerAndClose(this.netSocket, linger, this.options.lingerTimer, done)

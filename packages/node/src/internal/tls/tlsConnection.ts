@@ -3,7 +3,13 @@
  * a `NetConnection` over Node's `TLSSocket`.
  */
 import { SecurityFailure } from "@effect-listener/core/ListenerError"
-import type { LingerOptions, PullWatcher, TransportConnection } from "@effect-listener/core/Transport"
+import {
+  type FastConnection,
+  type LingerOptions,
+  type PullWatcher,
+  type TransportConnection,
+  unwrap
+} from "@effect-listener/core/Transport"
 import * as Effect from "effect/Effect"
 import type * as NetAddress from "effect/net/NetAddress"
 import * as Option from "effect/Option"
@@ -57,8 +63,10 @@ export const ownerOf = (socket: Net.Socket): TlsConnection | undefined =>
   (socket as { readonly _parent?: Partial<OwnedSocket> | null })._parent?.[connectionOf]
 
 /** What the handshake of a connection of `NodeTls` has settled. */
-export const infoOf = (connection: TransportConnection): Option.Option<TlsInfo> =>
-  connection instanceof TlsConnection ? Option.fromUndefinedOr(connection.info) : Option.none()
+export const infoOf = (connection: TransportConnection): Option.Option<TlsInfo> => {
+  const own = unwrap(connection)
+  return own instanceof TlsConnection ? Option.fromUndefinedOr(own.info) : Option.none()
+}
 
 function onError(): void {
   // Node tells the TLS socket too, once there is one; before that nothing is read, and `close` says it all
@@ -75,7 +83,7 @@ function onClose(this: OwnedSocket): void {
  * listener may count, bound and end; what is said and heard is the business of
  * the `NetConnection` over the TLS socket.
  */
-export class TlsConnection implements TransportConnection {
+export class TlsConnection implements TransportConnection, FastConnection {
   readonly protocol = "tls"
   /** What the handshake has settled: the TLS socket, and what that does not know for ever. */
   private secure: { readonly socket: Tls.TLSSocket } & Pick<TlsInfo, "version" | "peerCertificate"> | undefined
@@ -112,6 +120,13 @@ export class TlsConnection implements TransportConnection {
   }
   get settled(): Effect.Effect<void> {
     return this.options.pollPhase.passed
+  }
+
+  get fast(): FastConnection {
+    return this
+  }
+  get owner(): TransportConnection {
+    return this
   }
 
   /** What the connection carries, not what the wire does: a handshake is nothing received. */
@@ -216,8 +231,12 @@ export class TlsConnection implements TransportConnection {
     this.inner?.watchPulls(watcher)
   }
 
-  endReading(error: Socket.SocketError, owed?: number): boolean {
-    if (this.inner !== undefined) return this.inner.endReading(error, owed)
+  endReading(error: Socket.SocketError): boolean {
+    return this.endReadingAfter(error, Infinity)
+  }
+
+  endReadingAfter(error: Socket.SocketError, bytes: number): boolean {
+    if (this.inner !== undefined) return this.inner.endReadingAfter(error, bytes)
     this.fail(error)
     return true
   }
@@ -234,8 +253,8 @@ export class TlsConnection implements TransportConnection {
     })
   }
 
-  leave(linger: LingerOptions | "none", done: () => void): void {
-    if (this.inner !== undefined) return this.inner.leave(linger, done)
+  goodbyeDetached(linger: LingerOptions | "none", done: () => void): void {
+    if (this.inner !== undefined) return this.inner.goodbyeDetached(linger, done)
     this.fail(closeError(1006))
     if (this.begun) this.tcp.destroy()
     lingerAndClose(this.tcp, linger, this.options.lingerTimer, done)

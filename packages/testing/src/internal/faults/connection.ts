@@ -2,7 +2,7 @@
  * A connection that behaves as badly as its faults say: what comes in passes
  * through `Incoming`, what goes out through `Outgoing`.
  */
-import type { LingerOptions, TransportConnection } from "@effect-listener/core/Transport"
+import type { FastConnection, LingerOptions, TransportConnection } from "@effect-listener/core/Transport"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -93,14 +93,18 @@ export const make = (options: Options): TransportConnection => {
       })
     )
   })
-  return {
+  const { fast } = connection
+  const faulty: TransportConnection = {
     remote: connection.remote,
     local: connection.local,
     protocol: connection.protocol,
     socket: Socket.make({ reader: incoming.reader, writer: outgoing.writer }),
     bytesPending: () => outgoing.pending + connection.bytesPending(),
-    bytesIn: connection.bytesIn === undefined ? undefined : () => connection.bytesIn?.() ?? 0,
-    bytesOut: () => outgoing.written,
+    get fast(): FastConnection | undefined {
+      return fast?.owner === connection
+        ? { owner: faulty, bytesIn: () => fast.bytesIn(), bytesOut: () => outgoing.written }
+        : undefined
+    },
     ready: behaviour.handshakeClosed === undefined ? connection.ready : Effect.suspend(() => {
       reset(behaviour.handshakeClosed!)
       return Effect.fail(resetError())
@@ -115,6 +119,7 @@ export const make = (options: Options): TransportConnection => {
       }),
     destroy
   }
+  return faulty
 }
 
 /** What comes in: bytes taken from the connection that nobody was given yet, and where it goes wrong. */

@@ -134,12 +134,13 @@ export const checks: ReadonlyArray<Check> = [
     run: (subject) =>
       Effect.gen(function*() {
         const bound = yield* bind(subject)
-        if (bound.acceptAll === undefined) return
+        if (bound.fast === undefined) return
+        yield* ensure(bound.fast.owner === bound, "fast belongs to another BoundTransport")
         for (let i = 0; i < 12; i++) {
           const arrived: Array<TransportConnection> = []
           const queued = yield* connect(subject)
           if (i % 2 === 0) yield* turns(3)
-          const accepting = yield* start(bound.acceptAll((connection) => {
+          const accepting = yield* start(bound.fast.acceptAll((connection) => {
             arrived.push(connection)
           }))
           const coming = yield* connect(subject)

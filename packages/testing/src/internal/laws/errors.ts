@@ -173,8 +173,11 @@ export const checks: ReadonlyArray<Check> = [
         yield* pullAll(pull, 5)
         yield* orBroken(writer.write("1234567"), "a write")
         yield* within("7 bytes", peer.take(7))
-        if (connection.bytesIn !== undefined) yield* ensureEquals(connection.bytesIn(), 5, "bytes received")
-        if (connection.bytesOut !== undefined) yield* ensureEquals(connection.bytesOut(), 7, "bytes written")
+        const { fast } = connection
+        if (fast === undefined) return
+        yield* ensure(fast.owner === connection, "fast belongs to another connection")
+        yield* ensureEquals(fast.bytesIn(), 5, "bytes received")
+        yield* ensureEquals(fast.bytesOut(), 7, "bytes written")
       })
   },
   {

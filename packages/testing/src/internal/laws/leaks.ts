@@ -196,29 +196,29 @@ export const checks: ReadonlyArray<Check> = [
   },
   {
     about: "leaks",
-    name: "leave releases and says so once, also when it is cut short",
+    name: "goodbyeDetached releases and says so once, also when it is cut short",
     run: (subject) =>
       Effect.gen(function*() {
         const bound = yield* bind(subject)
         const before = yield* heldNow(subject)
         for (const stuck of [false, true]) {
           const { connection, peer, writer } = yield* pair(subject, bound)
-          if (connection.leave === undefined) return
+          if (connection.fast?.goodbyeDetached === undefined) return
           if (stuck) {
             yield* Effect.forkScoped(Effect.ignore(writer.write(pattern(16 * mebi))), { startImmediately: true })
           }
           let done = 0
-          connection.leave(linger(stuck ? { idle: tooLong, total: tooLong } : { idle: 20 }), () => {
+          connection.fast.goodbyeDetached(linger(stuck ? { idle: tooLong, total: tooLong } : { idle: 20 }), () => {
             done++
           })
           yield* turns(3)
           if (stuck) yield* within("destroy", connection.destroy)
-          yield* until("leave saying that it is done", Effect.sync(() => done > 0))
+          yield* until("goodbyeDetached saying that it is done", Effect.sync(() => done > 0))
           yield* connection.destroy
           yield* within("the end of a connection that was left", peer.rest)
           yield* turns(3)
-          yield* ensureEquals(done, 1, "how often leave said that it was done")
-          yield* ensureReleased(subject, before, "after a leave")
+          yield* ensureEquals(done, 1, "how often goodbyeDetached said that it was done")
+          yield* ensureReleased(subject, before, "after a detached goodbye")
         }
       })
   },

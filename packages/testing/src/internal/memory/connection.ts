@@ -1,7 +1,7 @@
 /**
  * The server's end of a connection as a `TransportConnection`.
  */
-import type { LingerOptions, TransportConnection } from "@effect-listener/core/Transport"
+import type { FastConnection, LingerOptions, TransportConnection } from "@effect-listener/core/Transport"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -137,15 +137,16 @@ export const make = <Peer>(options: {
       Effect.catch(() => Effect.void)
     )
 
-  return {
+  const connection: ServerConnection = {
     sequence: options.sequence,
     remote: options.remote,
     local: options.local,
     protocol: options.protocol,
     socket: Socket.make({ reader, writer }),
     bytesPending: () => outgoing.pending,
-    bytesIn: () => incoming.delivered,
-    bytesOut: () => outgoing.written,
+    get fast() {
+      return fast
+    },
     ready: options.ready,
     endReading: (error) => {
       if (lingering) return true
@@ -159,4 +160,10 @@ export const make = <Peer>(options: {
     dismiss,
     reset
   }
+  const fast: FastConnection = {
+    owner: connection,
+    bytesIn: () => incoming.delivered,
+    bytesOut: () => outgoing.written
+  }
+  return connection
 }
