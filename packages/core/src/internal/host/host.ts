@@ -23,11 +23,12 @@ import {
 } from "../../ListenerError.ts"
 import type { HostOptions, HostReport, ListenerHost } from "../../ListenerHost.ts"
 import { CurrentRegistry, type ListenerRegistry, type Member } from "../../ListenerRegistry.ts"
-import type { ListenerImpl } from "../lifecycle/listener.ts"
+import { Lifecycle } from "../lifecycle/lifecycle.ts"
+import { ListenerImpl } from "../lifecycle/listener.ts"
 import { type BadOption, defaults, millis, resolve, type ResolvedDrain } from "../options/drain.ts"
 import { endSpan, startCloseSpan, type Tracing } from "../telemetry/tracing.ts"
 import { Broadcast } from "../util/broadcast.ts"
-import { HostClose } from "./hostClose.ts"
+import { HostClose, type HostedListener } from "./hostClose.ts"
 import { merge } from "./hostPolicy.ts"
 
 /** Here and not in the public module, which could not be evaluated before this one. */
@@ -60,8 +61,8 @@ const resolveHost = (options: HostOptions): Result.Result<ResolvedHost, BadOptio
 export class HostImpl implements ListenerHost {
   readonly [TypeId]: typeof TypeId = TypeId
   readonly name: string
-  readonly main = new Set<ListenerImpl>()
-  readonly admin = new Set<ListenerImpl>()
+  readonly main = new Set<HostedListener>()
+  readonly admin = new Set<HostedListener>()
   readonly others = new Set<Member>()
   readonly clock: Clock.Clock
   readonly reserve: number
@@ -101,9 +102,11 @@ export class HostImpl implements ListenerHost {
 
   // --- what can be seen ------------------------------------------------------------------------------------------
 
-  readonly listeners: Effect.Effect<ReadonlyArray<Listener>> = Effect.sync(() => this.every())
+  readonly listeners: Effect.Effect<ReadonlyArray<Listener>> = Effect.sync(() =>
+    this.every().filter((listener) => listener instanceof ListenerImpl)
+  )
 
-  private every(): Array<ListenerImpl> {
+  private every(): Array<HostedListener> {
     return [...this.main, ...this.admin]
   }
 
@@ -130,7 +133,11 @@ export class HostImpl implements ListenerHost {
   // --- who belongs to it -----------------------------------------------------------------------------------------
 
   /** The listeners join it, and it joins the registry they were in, as one. */
-  adopt(main: Iterable<ListenerImpl>, admin: Iterable<ListenerImpl>, registry: Option.Option<ListenerRegistry>): void {
+  adopt(
+    main: Iterable<HostedListener>,
+    admin: Iterable<HostedListener>,
+    registry: Option.Option<ListenerRegistry>
+  ): void {
     for (const listener of main) this.join(listener, this.main)
     for (const listener of admin) this.join(listener, this.admin)
     if (Option.isSome(registry)) this.leave = registry.value.add(this.member)
@@ -141,7 +148,7 @@ export class HostImpl implements ListenerHost {
     }
   }
 
-  private join(listener: ListenerImpl, role: Set<ListenerImpl>): void {
+  private join(listener: HostedListener, role: Set<HostedListener>): void {
     role.add(listener)
     listener.onProgress = () => this.closing?.review()
   }
@@ -152,8 +159,7 @@ export class HostImpl implements ListenerHost {
     return {
       add: (member) => {
         members.add(member)
-        // only listeners of this library are members with a listener
-        const listener = member.listener as ListenerImpl | undefined
+        const listener = member.listener instanceof Lifecycle ? member.listener : undefined
         const role = isAdmin(member.name) ? this.admin : this.main
         if (listener === undefined) this.others.add(member)
         else {
@@ -200,7 +206,7 @@ export class HostImpl implements ListenerHost {
    * Opens all or none: each binds, one after the other, and when the last is
    * bound all are open. Until then what arrives is kept by the transports.
    */
-  openAll(listeners: ReadonlyArray<ListenerImpl>): Effect.Effect<void, OpenError> {
+  openAll(listeners: ReadonlyArray<HostedListener>): Effect.Effect<void, OpenError> {
     return Effect.uninterruptibleMask((restore) =>
       Effect.gen({ self: this }, function*() {
         const opens: Array<Fiber.Fiber<void, OpenError>> = []
@@ -381,7 +387,7 @@ export class HostImpl implements ListenerHost {
 }
 
 /** Closes a listener again that was open already when another one was aborted: back to `Created`. */
-const takeBack = (listener: ListenerImpl): Effect.Effect<void> =>
+const takeBack = (listener: HostedListener): Effect.Effect<void> =>
   Effect.andThen(listener.abort, Effect.andThen(Effect.ignore(listener.close()), Effect.ignore(listener.reset)))
 
 /** Makes a host without listeners that belongs to the scope it is made in. */
@@ -399,8 +405,8 @@ export const makeEmpty = (
 
 /** Makes a host of these listeners, and opens them all. */
 export const make = (
-  main: ReadonlyArray<ListenerImpl>,
-  options: HostOptions & { readonly admin?: ReadonlyArray<ListenerImpl> | undefined }
+  main: ReadonlyArray<HostedListener>,
+  options: HostOptions & { readonly admin?: ReadonlyArray<HostedListener> | undefined }
 ): Effect.Effect<HostImpl, OpenError, Scope.Scope> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {

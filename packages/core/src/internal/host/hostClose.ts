@@ -11,19 +11,23 @@ import type { HostReport } from "../../ListenerHost.ts"
 import type { Member } from "../../ListenerRegistry.ts"
 import type { ListenerState } from "../../ListenerState.ts"
 import { lameDuckEnds } from "../connection/drainPolicy.ts"
-import type { ListenerImpl } from "../lifecycle/listener.ts"
+import { Lifecycle } from "../lifecycle/lifecycle.ts"
+import type { Bound, Manager } from "../lifecycle/manager.ts"
 import { defaults, type ResolvedDrain } from "../options/drain.ts"
 import { Signal } from "../util/condition.ts"
 import { monotonicMillis, sleep } from "../util/timers.ts"
 import { budget, type Share, share, stageOf, totals, worst } from "./hostPolicy.ts"
 
+/** A listener of any kind: of connections, or of datagrams. */
+export type HostedListener = Lifecycle<Manager, Bound>
+
 /** What the close of a host asks of it. */
-export interface ClosingHost {
+export interface HostCloseContext {
   readonly name: string
   readonly clock: Clock.Clock
   readonly reserve: number
-  readonly main: ReadonlySet<ListenerImpl>
-  readonly admin: ReadonlySet<ListenerImpl>
+  readonly main: ReadonlySet<HostedListener>
+  readonly admin: ReadonlySet<HostedListener>
   /** Hosts within this one: each closes as it decides, at the same time as the main listeners. */
   readonly others: ReadonlySet<Member>
   readonly runFork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
@@ -36,9 +40,12 @@ export interface HostCloseOptions {
   /** The host's own: deadline and lame duck hold for all of its listeners together. */
   readonly drain: ResolvedDrain
   /** What one listener drains with, but for those two. */
-  readonly drainOf: (listener: ListenerImpl) => ResolvedDrain
+  readonly drainOf: (listener: HostedListener) => ResolvedDrain
   readonly reason: string
 }
+
+// the grace and then the silence of a client leave half for what is in flight
+const courtesyPart = 0.25
 
 /**
  * One close of a host: one lame duck, then every main listener at once, then the
@@ -54,12 +61,12 @@ export class HostClose {
   overtaken = false
   /** A listener ran out of time in it, so that it fails. */
   timedOut = false
-  /** How many wait for the result: when nobody does, the host warns. */
+  /** How many fibers wait for the result: without one, a report that is not clean is a warning. */
   waiters = 0
   /** What the spans of its listeners' closes are below. */
   span: Tracer.Span | undefined
 
-  private readonly host: ClosingHost
+  private readonly context: HostCloseContext
   private readonly options: HostCloseOptions
   private readonly startedAt: number
   /** All of it must be over by then; unknown while accepting has not stopped. */
@@ -67,28 +74,28 @@ export class HostClose {
   private endLameDuck = false
   private readonly signal = new Signal()
   /** What is awaited. */
-  private readonly pending = new Set<ListenerImpl | Member>()
-  private readonly reports = new Map<ListenerImpl | Member, ReadonlyArray<DrainReport>>()
+  private readonly pending = new Set<HostedListener | Member>()
+  private readonly reports = new Map<HostedListener | Member, ReadonlyArray<DrainReport>>()
   /** How each listener stood: what became of it before is not this close's doing. */
-  private readonly before: ReadonlyMap<ListenerImpl | Member, ListenerState>
+  private readonly before: ReadonlyMap<HostedListener | Member, ListenerState>
   private shown = -1
 
-  constructor(host: ClosingHost, options: HostCloseOptions) {
-    this.host = host
+  constructor(context: HostCloseContext, options: HostCloseOptions) {
+    this.context = context
     this.options = options
     this.reason = options.reason
     this.deadline = options.drain.deadline
     this.startedAt = this.now()
     this.phase = options.drain.lameDuck.max > 0 ? "LameDuck" : "Main"
-    this.before = new Map([...host.main, ...host.admin].map((listener) => [listener, listener.stateNow]))
+    this.before = new Map([...context.main, ...context.admin].map((listener) => [listener, listener.stateNow]))
   }
 
-  private readonly now = (): number => monotonicMillis(this.host.clock)
+  private readonly now = (): number => monotonicMillis(this.context.clock)
 
   /** The close, step by step. */
   run(): Effect.Effect<void> {
     return Effect.gen({ self: this }, function*() {
-      const ticker = this.host.runFork(this.reportProgress())
+      const ticker = this.context.runFork(this.reportProgress())
       if (this.phase === "LameDuck") yield* this.lameDuck()
       this.stopAccepting()
       yield* this.signal.until(() => this.pending.size === 0)
@@ -104,7 +111,7 @@ export class HostClose {
     this.endLameDuck = true
     if (this.endsAt === undefined) this.deadline = Math.min(this.deadline, deadline)
     else {
-      const endsAt = this.now() + Math.max(0, deadline - this.host.reserve)
+      const endsAt = this.now() + Math.max(0, deadline - this.context.reserve)
       if (endsAt < this.endsAt) {
         this.deadline = deadline
         this.endsAt = endsAt
@@ -122,7 +129,7 @@ export class HostClose {
   }
 
   /** A listener that was made while the host closes: closed with the others. */
-  include(member: ListenerImpl | Member): void {
+  include(member: HostedListener | Member): void {
     if (this.phase !== "LameDuck") this.close(member, this.share())
   }
 
@@ -133,26 +140,26 @@ export class HostClose {
     const { lameDuck } = this.options.drain
     return Effect.gen({ self: this }, function*() {
       const { grace, drain } = this.mainShare()
-      for (const listener of Array.from(this.host.main)) {
+      for (const listener of Array.from(this.context.main)) {
         listener.beginLameDuck(this.drainOf(listener, { drain, grace }), this.reason, Option.fromUndefinedOr(this.span))
       }
       this.showProgress()
       const over = () => this.endLameDuck || !this.anyMainOpen()
       while (!over()) {
-        const arrivals = Array.from(this.host.main, (listener) => listener.lastArrival)
+        const arrivals = Array.from(this.context.main, (listener) => listener.lastArrival)
         const endsAt = lameDuckEnds(lameDuck, {
           startedAt: this.startedAt,
           lastArrival: Math.max(this.startedAt, ...arrivals)
         })
         const left = endsAt - this.now()
         if (left <= 0) return
-        yield* Effect.raceFirst(this.signal.until(over), sleep(this.host.clock, left))
+        yield* Effect.raceFirst(this.signal.until(over), sleep(this.context.clock, left))
       }
     })
   }
 
   private anyMainOpen(): boolean {
-    for (const listener of this.host.main) if (listener.stateNow === "Open") return true
+    for (const listener of this.context.main) if (listener.stateNow === "Open") return true
     return false
   }
 
@@ -161,8 +168,8 @@ export class HostClose {
     this.phase = "Main"
     const { total, ...main } = this.mainShare()
     this.endsAt = this.now() + total
-    for (const listener of Array.from(this.host.main)) this.close(listener, main)
-    for (const member of Array.from(this.host.others)) this.close(member, main)
+    for (const listener of Array.from(this.context.main)) this.close(listener, main)
+    for (const member of Array.from(this.context.others)) this.close(member, main)
     this.showProgress()
   }
 
@@ -170,11 +177,11 @@ export class HostClose {
   private closeAdmin(): void {
     this.phase = "Admin"
     const left = this.share()
-    for (const listener of Array.from(this.host.admin)) this.close(listener, left)
+    for (const listener of Array.from(this.context.admin)) this.close(listener, left)
   }
 
   private mainShare(): Share & { readonly total: number } {
-    const { admin, main, reserve } = this.host
+    const { admin, main, reserve } = this.context
     return budget({
       deadline: this.deadline,
       reserve,
@@ -191,12 +198,12 @@ export class HostClose {
         deadline: left,
         reserve: 0,
         abortGrace: this.options.drain.abortGrace,
-        admin: this.host.admin.size > 0
+        admin: this.context.admin.size > 0
       })
       : share(left, this.options.drain.abortGrace)
   }
 
-  private drainOf(listener: ListenerImpl, { drain, grace }: Share): ResolvedDrain {
+  private drainOf(listener: HostedListener, { drain, grace }: Share): ResolvedDrain {
     const own = this.options.drainOf(listener)
     return {
       ...own,
@@ -209,7 +216,7 @@ export class HostClose {
     }
   }
 
-  private close(member: ListenerImpl | Member, time: Share): void {
+  private close(member: HostedListener | Member, time: Share): void {
     this.pending.add(member)
     const ended = (reports: ReadonlyArray<DrainReport>) => {
       this.pending.delete(member)
@@ -219,24 +226,24 @@ export class HostClose {
     }
     if (isListener(member)) {
       // awaited before it begins: it may be over at once, and be reset
-      this.host.runFork(Effect.map(member.closed, (report) => ended([report])))
+      this.context.runFork(Effect.map(member.closed, (report) => ended([report])))
       this.begin(member, time)
     } else {
-      this.host.runFork(Effect.map(this.shutdown(member, time), ended))
+      this.context.runFork(Effect.map(this.shutdown(member, time), ended))
     }
   }
 
-  private begin(member: ListenerImpl | Member, time: Share): void {
+  private begin(member: HostedListener | Member, time: Share): void {
     if (isListener(member)) {
       member.beginShutdown(this.drainOf(member, time), this.reason, Option.fromUndefinedOr(this.span))
-    } else this.host.runFork(this.shutdown(member, time))
+    } else this.context.runFork(this.shutdown(member, time))
   }
 
   private shutdown(member: Member, { drain }: Share): Effect.Effect<ReadonlyArray<DrainReport>> {
     return member.shutdown({ reason: this.reason, deadline: drain })
   }
 
-  private judge(member: ListenerImpl | Member, reports: ReadonlyArray<DrainReport>): void {
+  private judge(member: HostedListener | Member, reports: ReadonlyArray<DrainReport>): void {
     const before = this.before.get(member)
     if (before === "Closed") return
     for (const { outcome } of reports) {
@@ -247,11 +254,11 @@ export class HostClose {
 
   private finish(): Effect.Effect<void> {
     this.phase = "Closed"
-    const { admin, main, name, others } = this.host
+    const { admin, main, name, others } = this.context
     // in the host's order, and those at the end that have left it meanwhile
-    const order = new Set<ListenerImpl | Member>([...main, ...others, ...admin, ...this.reports.keys()])
+    const order = new Set<HostedListener | Member>([...main, ...others, ...admin, ...this.reports.keys()])
     const listeners = Array.from(order).flatMap((member) => this.reports.get(member) ?? [])
-    return this.host.finished(this, {
+    return this.context.finished(this, {
       host: name,
       reason: this.reason,
       outcome: worst(listeners.map((report) => report.outcome)),
@@ -264,10 +271,10 @@ export class HostClose {
   // --- progress --------------------------------------------------------------------------------------------------
 
   progress(): DrainProgress {
-    const running = [...this.host.main, ...this.host.admin].flatMap((listener) => listener.closing ?? [])
+    const running = [...this.context.main, ...this.context.admin].flatMap((listener) => listener.closing ?? [])
     const ended = Array.from(this.reports.values()).flat()
     return {
-      listener: this.host.name,
+      listener: this.context.name,
       stage: this.stage(running),
       remaining: running.reduce((sum, progress) => sum + progress.remaining, 0),
       timeLeft: this.endsAt === undefined ? this.mainShare().total : Math.max(0, this.endsAt - this.now()),
@@ -285,13 +292,13 @@ export class HostClose {
   private showProgress(): void {
     const progress = this.progress()
     this.shown = progress.remaining
-    this.host.onProgress(progress)
+    this.context.onProgress(progress)
   }
 
   /** At most ten times a second, and only what changed; the steps of its listeners show by themselves. */
   private reportProgress(): Effect.Effect<void> {
     return Effect.forever(Effect.andThen(
-      sleep(this.host.clock, 100),
+      sleep(this.context.clock, 100),
       Effect.sync(() => {
         if (this.progress().remaining !== this.shown) this.showProgress()
       })
@@ -299,10 +306,7 @@ export class HostClose {
   }
 }
 
-// the grace and then the silence of a client leave half for what is in flight
-const courtesyPart = 0.25
-
-const isListener = (member: ListenerImpl | Member): member is ListenerImpl => "beginShutdown" in member
+const isListener = (member: HostedListener | Member): member is HostedListener => member instanceof Lifecycle
 
 const older = (
   one: Option.Option<ConnectionInfo>,

@@ -10,19 +10,19 @@ import { type OpenError, OperationAborted, OperationTimedOut } from "../../Liste
 import type { AcceptFailure, Bindable, Bound } from "./manager.ts"
 import { fromBindError, transportFailure } from "./transportErrors.ts"
 
-/** What a binding asks of its listener. */
+/** What a binding asks of its listener. Methods, so that a binding of one kind is a binding. */
 export interface BindingContext<B extends Bound> {
   readonly name: string
   readonly runFork: <A, E>(effect: Effect.Effect<A, E>, options?: Effect.RunOptions) => Fiber.Fiber<A, E>
   /** How long a bind may take, in milliseconds. */
   readonly openLimit: number
   /** The listening socket is there. */
-  readonly opened: (binding: Binding<B>, bound: B) => void
-  readonly openFailed: (binding: Binding<B>) => void
+  opened(binding: Binding<B>, bound: B): void
+  openFailed(): void
   /** Takes what arrives, until it is interrupted or the listening socket is gone. */
-  readonly acceptLoop: (bound: B) => Effect.Effect<void, AcceptFailure>
+  acceptLoop(bound: B): Effect.Effect<void, AcceptFailure>
   /** The listening socket died. */
-  readonly fault: (binding: Binding<B>, failure: AcceptFailure) => void
+  fault(binding: Binding<B>, failure: AcceptFailure): void
 }
 
 /**
@@ -72,7 +72,7 @@ export class Binding<B extends Bound> {
       }
       yield* this.closeScope(scope)
       if (this.cancelled || Exit.isSuccess(exit)) return
-      context.openFailed(this)
+      context.openFailed()
       Deferred.doneUnsafe(this.result, Exit.fail(this.openError(exit.cause)))
     })
   }
