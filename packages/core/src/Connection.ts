@@ -174,7 +174,7 @@ export const runForEach = <E, R>(
  *   has the idle grace from then on. Asked again at each look, so that half a
  *   message which arrives while draining can have a grace of its own; it must
  *   not move for ever.
- * - `draining`: draining, a lame duck included, has reached the connection.
+ * - `drainNotified`: draining, a lame duck included, has reached the connection.
  * - `goodbye`: nothing is in flight: say the last word and end the transport.
  * - `cut`: the transport was destroyed; interrupt what still runs.
  * - `running`: whether something still runs after `cut`.
@@ -190,7 +190,7 @@ export interface ProtocolDriver {
   readonly busy: () => boolean
   readonly exchanges: () => ReadonlyArray<{ readonly label: string; readonly since: number }>
   readonly lastActive: () => number
-  readonly draining: () => void
+  readonly drainNotified: () => void
   readonly goodbye: () => void
   readonly cut: () => void
   readonly running: () => boolean
@@ -207,14 +207,14 @@ export interface ProtocolDriver {
  *
  * Its members are called on it, and not taken off it.
  *
- * - `review`: something ended: look again whether the connection is idle.
- * - `ended`: the transport is gone; the last thing a driver says.
+ * - `recheck`: something ended: look again whether the connection is idle.
+ * - `closed`: the transport is gone; the last thing a driver says.
  * - `refused`: a request was read after a goodbye and not executed.
- * - `began`: something is in flight from now on: for metrics and spans only.
+ * - `exchangeBegan`: something is in flight from now on: for metrics and spans only.
  *   Answers its span, where exchanges are traced.
- * - `exchanged`: something that began has ended: how many milliseconds it took,
- *   and its span. Called once for each that began, at the latest with `ended`.
- * - `traced`: exchanges are traced: `began` needs a label.
+ * - `exchangeEnded`: something that began has ended: how many milliseconds it took,
+ *   and its span. Called once for each that began, at the latest with `closed`.
+ * - `traced`: exchanges are traced: `exchangeBegan` needs a label.
  * - `linger`: how long a goodbye that begins now may wait for the peer.
  * - `now`: milliseconds of the listener's monotonic clock.
  *
@@ -223,11 +223,11 @@ export interface ProtocolDriver {
  * @since 0.1.0
  */
 export interface ProtocolEvents {
-  readonly review: () => void
-  readonly ended: (reason: "normal" | "byPeer" | "failed") => void
+  readonly recheck: () => void
+  readonly closed: (reason: "normal" | "byPeer" | "failed") => void
   readonly refused: () => void
-  readonly began: (label: string | undefined) => Tracer.Span | undefined
-  readonly exchanged: (millis: number, span: Tracer.Span | undefined) => void
+  readonly exchangeBegan: (label: string | undefined) => Tracer.Span | undefined
+  readonly exchangeEnded: (millis: number, span: Tracer.Span | undefined) => void
   readonly traced: boolean
   readonly linger: () => LingerOptions
   readonly now: () => number

@@ -256,10 +256,10 @@ describe("close, with a protocol that throws where it should say goodbye", () =>
         busy: () => false,
         exchanges: () => [],
         lastActive: () => -Infinity,
-        draining: () => {},
+        drainNotified: () => {},
         goodbye: () => {
           if (connection.id === 3) throw new Error("speechless")
-          connection.transport.fast?.goodbyeDetached?.("none", () => events.ended("normal"))
+          connection.transport.fast?.goodbyeDetached?.("none", () => events.closed("normal"))
         },
         cut: () => {},
         running: () => false

@@ -318,7 +318,7 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
     this.told = true
     const listeners = this.listeners
     this.listeners = undefined
-    this.driver?.draining()
+    this.driver?.drainNotified()
     if (listeners !== undefined) { for (const tell of listeners) tell() }
   }
 

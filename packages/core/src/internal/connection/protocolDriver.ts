@@ -15,7 +15,7 @@ import { isReady, shakeHands } from "./handshake.ts"
 export type Attach = (connection: Connection, events: ProtocolEvents) => ProtocolDriver
 
 /** How a connection ended, in its protocol's words. */
-export type Ended = Parameters<ProtocolEvents["ended"]>[0]
+export type Ended = Parameters<ProtocolEvents["closed"]>[0]
 
 /**
  * How a protocol that works by callbacks takes part in the accept queue: no
@@ -73,7 +73,7 @@ const begin = (connection: ConnectionImpl, attach: Attach, onEnded: OnEnded): Pr
   connection.mode = "exchange"
   const driver = attach(connection, new DriverEvents(connection, onEnded))
   connection.driver = driver
-  if (connection.told) driver.draining()
+  if (connection.told) driver.drainNotified()
   return driver
 }
 
@@ -91,13 +91,13 @@ class DriverEvents implements ProtocolEvents {
     return this.connection.host.tracing.exchanges
   }
 
-  review(): void {
+  recheck(): void {
     const { connection } = this
     connection.activity++
     if (connection.reached) connection.host.review(connection)
   }
 
-  ended(ended: Ended): void {
+  closed(ended: Ended): void {
     this.onEnded(this.connection, ended)
   }
 
@@ -105,12 +105,12 @@ class DriverEvents implements ProtocolEvents {
     this.connection.host.refused()
   }
 
-  began(label: string | undefined): Tracer.Span | undefined {
+  exchangeBegan(label: string | undefined): Tracer.Span | undefined {
     this.connection.host.counts.exchanges++
     return label === undefined ? undefined : this.connection.startExchangeSpan(label)
   }
 
-  exchanged(millis: number, span: Tracer.Span | undefined): void {
+  exchangeEnded(millis: number, span: Tracer.Span | undefined): void {
     const { counts, tracing } = this.connection.host
     counts.exchangeEnded(millis)
     if (span !== undefined) endSpan(tracing, span, Exit.void)

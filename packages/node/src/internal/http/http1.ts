@@ -86,16 +86,16 @@ export class Http1Protocol implements Protocol {
     this.method = request.method
     this.url = request.url
     this.requestedAt = performance.now()
-    this.began(request)
+    this.exchangeBegan(request)
     this.wholeUntil = this.owner.raw.bytesRead
     this.halfSince = undefined
     if (!(response instanceof Response)) response.detachSocket = onDetach
     this.withBody = hasBody(request)
     if (this.withBody) response.writeHead = onHead
-    if (this.owner.told) {
+    if (this.owner.draining) {
       this.announce(response)
       this.watch(response)
-      this.owner.changed()
+      this.owner.recheck()
     }
     return true
   }
@@ -115,7 +115,7 @@ export class Http1Protocol implements Protocol {
       request._read = read
       if (!response.headersSent) {
         response.shouldKeepAlive = keepAlive
-        if (this.owner.told && response === this.newest) this.announce(response)
+        if (this.owner.draining && response === this.newest) this.announce(response)
         response.writeContinue()
       }
       read(size)
@@ -132,21 +132,21 @@ export class Http1Protocol implements Protocol {
   }
 
   private watch(response: Http.ServerResponse): void {
-    response.once("close", () => this.owner.changed())
+    response.once("close", () => this.owner.recheck())
   }
 
   /** A response has been handed to the kernel, to its last byte. */
   answered(response: Http.ServerResponse): void {
     this.answeredAt = performance.now()
-    this.oldestEnded()
+    this.oldestExchangeEnded()
     const newest = response === this.newest
     if (newest ? this.withBody : hasBody(response.req)) this.wholeUntil = this.owner.raw.bytesRead
-    if (newest && !this.owner.told && response.writableFinished) this.newest = undefined
+    if (newest && !this.owner.draining && response.writableFinished) this.newest = undefined
     this.owner.rest()
   }
 
-  private began({ method, url }: Http.IncomingMessage): void {
-    const span = this.owner.began(this.owner.traced ? label(method, url) : undefined)
+  private exchangeBegan({ method, url }: Http.IncomingMessage): void {
+    const span = this.owner.exchangeBegan(this.owner.traced ? label(method, url) : undefined)
     if (this.unanswered++ > 0) {
       ;(this.pipelined ??= []).push({ since: this.requestedAt, span })
       return
@@ -156,9 +156,9 @@ export class Http1Protocol implements Protocol {
   }
 
   /** Answers go out in the order of their requests. */
-  private oldestEnded(): void {
+  private oldestExchangeEnded(): void {
     if (this.unanswered === 0) return
-    this.owner.ended(this.oldestSince, this.oldestSpan, this.answeredAt)
+    this.owner.exchangeEnded(this.oldestSince, this.oldestSpan, this.answeredAt)
     this.unanswered--
     const next = this.pipelined?.shift()
     this.oldestSpan = next?.span
@@ -169,7 +169,7 @@ export class Http1Protocol implements Protocol {
   over(): void {
     this.stopTimer()
     if (this.unanswered > 0) this.answeredAt = performance.now()
-    while (this.unanswered > 0) this.oldestEnded()
+    while (this.unanswered > 0) this.oldestExchangeEnded()
   }
 
   private stopTimer(): void {
@@ -199,7 +199,7 @@ export class Http1Protocol implements Protocol {
     return this.newest !== undefined && !this.newest.closed
   }
 
-  inFlight(): ReadonlyArray<InFlight> {
+  exchanges(): ReadonlyArray<InFlight> {
     if (this.requestedAt === 0 || !(this.busy() || this.socket.closed)) return []
     return [{ label: label(this.method, this.url), since: this.requestedAt }]
   }
@@ -210,7 +210,7 @@ export class Http1Protocol implements Protocol {
     return this.halfSince ??= performance.now()
   }
 
-  draining(): void {
+  drainNotified(): void {
     if (this.newest === undefined || this.newest.closed) return
     this.announce(this.newest)
     this.watch(this.newest)

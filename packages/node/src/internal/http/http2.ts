@@ -97,13 +97,13 @@ export class Http2Protocol implements Protocol {
     const stream: OwnedStream = request.stream
     const now = performance.now()
     this.everActive = true
-    const span = this.owner.began(this.owner.traced ? label(request.method, request.url) : undefined)
+    const span = this.owner.exchangeBegan(this.owner.traced ? label(request.method, request.url) : undefined)
     this.newest = new Exchange(this, request, now, span, this.streams.push(stream) - 1)
     stream[exchangeOf] = this.newest
     stream.on("close", onClose)
     this.checkBy(now + this.limits.request)
-    if (this.owner.told) this.leave(stream)
-    this.owner.changed()
+    if (this.owner.draining) this.leave(stream)
+    this.owner.recheck()
   }
 
   streamClosed(stream: OwnedStream): void {
@@ -116,7 +116,7 @@ export class Http2Protocol implements Protocol {
     this.owner.rest()
     if (this.session.closed) this.owner.partWith(this.socket)
     else this.checkBy(this.activeAt + this.limits.inactivity)
-    this.owner.changed()
+    this.owner.recheck()
   }
 
   /** The last one takes its place. */
@@ -131,7 +131,7 @@ export class Http2Protocol implements Protocol {
   private exchangeEnded(exchange: Exchange): void {
     if (exchange.ended) return
     exchange.ended = true
-    this.owner.ended(exchange.since, exchange.span)
+    this.owner.exchangeEnded(exchange.since, exchange.span)
   }
 
   /**
@@ -187,12 +187,12 @@ export class Http2Protocol implements Protocol {
     return this.streams.length > 0
   }
 
-  inFlight(): ReadonlyArray<InFlight> {
+  exchanges(): ReadonlyArray<InFlight> {
     if (this.streams.length === 0 && this.newest !== undefined && this.socket.closed) return [this.newest]
-    return this.exchanges.toSorted((one, other) => one.since - other.since)
+    return this.openExchanges.toSorted((one, other) => one.since - other.since)
   }
 
-  private get exchanges(): Array<Exchange> {
+  private get openExchanges(): Array<Exchange> {
     // each has had its request
     return this.streams.map((stream) => stream[exchangeOf]!)
   }
@@ -202,7 +202,7 @@ export class Http2Protocol implements Protocol {
     return this.everActive ? -Infinity : this.bornAt
   }
 
-  draining(): void {
+  drainNotified(): void {
     for (const stream of this.streams) this.leave(stream)
   }
 
@@ -225,7 +225,7 @@ export class Http2Protocol implements Protocol {
   closed(): Ending {
     clearTimeout(this.timer)
     // their own ends come later, and there may be a report before
-    for (const exchange of this.exchanges) this.exchangeEnded(exchange)
+    for (const exchange of this.openExchanges) this.exchangeEnded(exchange)
     return "byPeer"
   }
 }

@@ -34,11 +34,11 @@ export interface Protocol {
   readonly name: string
   readonly busy: () => boolean
   /** When the socket is gone: what the handlers that still run have been asked for. */
-  readonly inFlight: () => ReadonlyArray<InFlight>
+  readonly exchanges: () => ReadonlyArray<InFlight>
   /** When the connection was last used, while it is idle: its grace begins there. */
   readonly lastActive: () => number
   /** The listener goes away. Called once, and on a protocol that begins later at its beginning. */
-  readonly draining: () => void
+  readonly drainNotified: () => void
   /** Nothing is in flight: say the last word, and end. */
   readonly goodbye: () => void
   readonly phase: () => ConnectionPhase | undefined
@@ -95,7 +95,7 @@ export class HttpConnection implements ProtocolDriver {
   readonly raw: Net.Socket
   speaks: Protocol
   /** Draining, a lame duck included, has reached the connection. */
-  told = false
+  draining = false
   private readonly events: ProtocolEvents
   /** Serves the connection; as a rule the only one, whose end nobody has to be told of while there is a socket. */
   private fiber: Fiber.Fiber<unknown, unknown> | undefined
@@ -139,19 +139,19 @@ export class HttpConnection implements ProtocolDriver {
   speak<P extends Protocol>(protocol: P): P {
     this.speaks.over?.()
     this.speaks = protocol
-    if (this.told) protocol.draining()
-    this.changed()
+    if (this.draining) protocol.drainNotified()
+    this.recheck()
     return protocol
   }
 
   /** Something began or ended: the drain may look again. */
-  changed(): void {
-    if (this.told) this.events.review()
+  recheck(): void {
+    if (this.draining) this.events.recheck()
   }
 
-  /** Something is in flight: for metrics, and for a span where exchanges are traced. Each is told to `ended` once. */
-  began(label: string | undefined): Tracer.Span | undefined {
-    return this.events.began(label)
+  /** Something is in flight: for metrics, and for a span where exchanges are traced. Each is told to `exchangeEnded` once. */
+  exchangeBegan(label: string | undefined): Tracer.Span | undefined {
+    return this.events.exchangeBegan(label)
   }
 
   /** Labels are wanted. */
@@ -160,8 +160,8 @@ export class HttpConnection implements ProtocolDriver {
   }
 
   /** Something that began has ended. */
-  ended(since: number, span: Tracer.Span | undefined, now = performance.now()): void {
-    this.events.exchanged(now - since, span)
+  exchangeEnded(since: number, span: Tracer.Span | undefined, now = performance.now()): void {
+    this.events.exchangeEnded(now - since, span)
   }
 
   /** A request was read after the last word, and not executed. */
@@ -239,7 +239,7 @@ export class HttpConnection implements ProtocolDriver {
 
   /** The listener is told once, when neither the socket nor a handler is left. */
   private endIfGone(): void {
-    if (this.gone !== undefined && !this.running()) this.events.ended(this.gone)
+    if (this.gone !== undefined && !this.running()) this.events.closed(this.gone)
   }
 
   // --- asked and told by the listener ----------------------------------------------------------------------------
@@ -251,16 +251,16 @@ export class HttpConnection implements ProtocolDriver {
 
   exchanges(): ReadonlyArray<InFlight> {
     const shift = this.events.now() - performance.now()
-    return this.speaks.inFlight().map(({ label, since }) => ({ label, since: since + shift }))
+    return this.speaks.exchanges().map(({ label, since }) => ({ label, since: since + shift }))
   }
 
   lastActive(): number {
     return this.speaks.lastActive() + this.events.now() - performance.now()
   }
 
-  draining(): void {
-    this.told = true
-    this.speaks.draining()
+  drainNotified(): void {
+    this.draining = true
+    this.speaks.drainNotified()
   }
 
   goodbye(): void {

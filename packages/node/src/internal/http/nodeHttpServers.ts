@@ -235,7 +235,9 @@ export class NodeServers implements HttpHost {
       return void socket.resume()
     }
     const upgraded = http.speak(new Upgraded(http, request, socket))
-    if (this.app !== undefined && !(http.told && upgraded.isWebSocket)) return this.app.upgrade(request, socket, head)
+    if (this.app !== undefined && !(http.draining && upgraded.isWebSocket)) {
+      return this.app.upgrade(request, socket, head)
+    }
     http.refused()
     // a socket that is on its way out may be reset
     socket.on("error", () => {})

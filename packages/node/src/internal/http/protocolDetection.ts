@@ -9,9 +9,9 @@ import type { Ending, HttpConnection, InFlight, Protocol } from "./httpConnectio
 export const unspoken: Protocol = {
   name: "http",
   busy: () => false,
-  inFlight: () => [],
+  exchanges: () => [],
   lastActive: () => 0,
-  draining: () => {},
+  drainNotified: () => {},
   goodbye: () => {},
   phase: () => undefined,
   bytesPending: () => 0,
@@ -42,7 +42,7 @@ class Opening {
     return false
   }
 
-  inFlight(): ReadonlyArray<InFlight> {
+  exchanges(): ReadonlyArray<InFlight> {
     return []
   }
 
@@ -52,7 +52,7 @@ class Opening {
     return this.noticedAt ??= performance.now()
   }
 
-  draining(): void {}
+  drainNotified(): void {}
 
   bytesPending(): number {
     return this.owner.raw.writableLength

@@ -18,14 +18,14 @@ export class Tunnel implements Protocol {
     this.owner = owner
     this.socket = socket
     const name = label(request.method, request.url)
-    this.work = { label: name, since: performance.now(), span: owner.began(owner.traced ? name : undefined) }
+    this.work = { label: name, since: performance.now(), span: owner.exchangeBegan(owner.traced ? name : undefined) }
   }
 
   busy(): boolean {
     return true
   }
 
-  inFlight(): ReadonlyArray<InFlight> {
+  exchanges(): ReadonlyArray<InFlight> {
     return [this.work]
   }
 
@@ -33,7 +33,7 @@ export class Tunnel implements Protocol {
     return -Infinity
   }
 
-  draining(): void {}
+  drainNotified(): void {}
 
   /** Never asked for: it is never idle. */
   goodbye(): void {}
@@ -47,7 +47,7 @@ export class Tunnel implements Protocol {
   }
 
   closed(): Ending {
-    this.owner.ended(this.work.since, this.work.span)
+    this.owner.exchangeEnded(this.work.since, this.work.span)
     return this.socket.writableFinished ? "normal" : "byPeer"
   }
 }

@@ -47,7 +47,7 @@ export class Upgraded implements Protocol {
     this.owner = owner
     this.socket = socket
     this.label = label(request.method, request.url)
-    this.span = this.began()
+    this.span = this.exchangeBegan()
     this.isWebSocket = request.headers.upgrade?.toLowerCase() === "websocket"
     socket.destroySoon = () => owner.part(socket)
     socket.once("finish", () => this.answered())
@@ -63,7 +63,7 @@ export class Upgraded implements Protocol {
   opened(webSocket: NodeWS.WebSocket): void {
     this.webSocket = webSocket
     this.askingEnded()
-    this.owner.changed()
+    this.owner.recheck()
   }
 
   /** Our side has ended: the answer of a handler that did not upgrade is out, or an upgraded protocol is over. */
@@ -72,7 +72,7 @@ export class Upgraded implements Protocol {
     this.owner.partWith(this.socket)
     // nobody else reads what a client may still send
     if (this.webSocket === undefined && this.readers === 0) this.socket.resume()
-    this.owner.changed()
+    this.owner.recheck()
   }
 
   /** The socket an upgrade gives its handler, watched. */
@@ -110,24 +110,24 @@ export class Upgraded implements Protocol {
     // a second pull while the first is worked on goes on with the same work
     if (this.working.has(reader)) return
     reader.since = performance.now()
-    reader.span = this.began()
+    reader.span = this.exchangeBegan()
     this.working.add(reader)
   }
 
   private rest(reader: Reader): void {
     if (!this.working.delete(reader)) return
-    this.owner.ended(reader.since, reader.span)
-    this.owner.changed()
+    this.owner.exchangeEnded(reader.since, reader.span)
+    this.owner.recheck()
   }
 
-  private began(): Begun["span"] {
-    return this.owner.began(this.owner.traced ? this.label : undefined)
+  private exchangeBegan(): Begun["span"] {
+    return this.owner.exchangeBegan(this.owner.traced ? this.label : undefined)
   }
 
   private askingEnded(): void {
     if (!this.asking) return
     this.asking = false
-    this.owner.ended(this.since, this.span)
+    this.owner.exchangeEnded(this.since, this.span)
   }
 
   // --- asked and told --------------------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ export class Upgraded implements Protocol {
     return this.asking || this.working.size > 0
   }
 
-  inFlight(): ReadonlyArray<InFlight> {
+  exchanges(): ReadonlyArray<InFlight> {
     if (this.asking || this.socket.closed) return [{ label: this.label, since: this.since }]
     return Array.from(this.working, ({ since }) => ({ label: this.label, since }))
   }
@@ -146,7 +146,7 @@ export class Upgraded implements Protocol {
     return -Infinity
   }
 
-  draining(): void {}
+  drainNotified(): void {}
 
   goodbye(): void {
     if (this.saidGoodbye) return
