@@ -6,6 +6,7 @@ import { NetAddress } from "effect/net"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
 import * as Path from "node:path"
+import { hiddenBeside } from "../src/internal/listen/unixPath.ts"
 import * as Crowd from "./support/crowd.ts"
 import { folder } from "./support/listening.ts"
 import { connect } from "./support/peer.ts"
@@ -85,6 +86,28 @@ describe("NodeUnix.transport", () => {
       yield* bind({ path })
       assert.strictEqual(modeOf(path), 0o777 & ~process.umask())
     }))
+
+  it.live.each([["a short path", 1], ["the longest path with a short name", 105]] as const)(
+    "is bound where other users cannot enter: %s",
+    ([, length]) =>
+      Effect.gen(function*() {
+        const directory = Path.join(yield* folder(), "y".repeat(Math.max(1, length - (yield* folder()).length - 1)))
+        Fs.mkdirSync(directory)
+        const umask = process.umask(0)
+        yield* Effect.addFinalizer(() => Effect.sync(() => process.umask(umask)))
+        yield* Effect.scoped(Effect.gen(function*() {
+          const hidden = yield* hiddenBeside(Path.join(directory, "s"))
+          const [name = "", ...others] = Fs.readdirSync(directory)
+          assert.deepStrictEqual(others, [])
+          assert.strictEqual(modeOf(Path.join(directory, name)), 0o700)
+          const server = Net.createServer().listen(hidden.bindAt)
+          assert.isTrue(Fs.lstatSync(hidden.file).isSocket())
+          assert.strictEqual(Path.dirname(hidden.file), Path.join(directory, name))
+          server.close()
+        }))
+        assert.deepStrictEqual(Fs.readdirSync(directory), [])
+      })
+  )
 
   it.live("replaces a socket file on which nobody listens", () =>
     Effect.gen(function*() {
@@ -185,10 +208,15 @@ describe("NodeUnix.transport", () => {
 
       const deep = Path.join(directory, "y".repeat(107 - directory.length - 3))
       Fs.mkdirSync(deep)
-      const short = Path.join(deep, "s")
-      assert.strictEqual(short.length, 107)
-      assert.strictEqual(yield* talk(yield* bind({ path: short })), "got hello")
-      assert.deepStrictEqual(Fs.readdirSync(deep), ["s"])
+      // all of the letters a name made up of one could be taken from
+      const names = Array.from("0123456789abcdefs")
+      for (const name of names) {
+        const short = Path.join(deep, name)
+        assert.strictEqual(short.length, 107)
+        assert.strictEqual(yield* talk(yield* bind({ path: short, mode: 0o600 })), "got hello")
+        assert.strictEqual(modeOf(short), 0o600)
+      }
+      assert.deepStrictEqual(Fs.readdirSync(deep), names)
     }))
 
   it.live("leaves alone what is not its file any more", () =>

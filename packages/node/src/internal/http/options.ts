@@ -156,7 +156,7 @@ const transport = (options: ServerOptions, bad: TransportBindError | undefined):
   }
   if (path !== undefined) {
     const unix = { path, backlog, mode: mode(readableAll, writableAll) }
-    return loaded("unix", () => import("../../NodeUnix.ts").then((NodeUnix) => NodeUnix.transport(unix)))
+    return loaded("unix", () => import("../listen/unix.ts").then(({ unixTransport }) => unixTransport(unix)))
   }
   if (port === undefined) {
     return cannotBind(TransportBindError.InvalidArgument({ parameter: "port", detail: "expected a port or a path" }))

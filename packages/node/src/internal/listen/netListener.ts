@@ -23,7 +23,8 @@ import { acceptError } from "./errno.ts"
 /** How a kind of socket listens. */
 export interface NetBinding {
   readonly server: Net.ServerOpts
-  readonly listen: Net.ListenOptions
+  /** Makes the server listen, now. How it went is told by its events, or by a throw. */
+  readonly listen: (server: Net.Server) => void
   /** How many connections may wait to be accepted: in the kernel, and as many again in our queue. */
   readonly backlog: number
   /** Why listening failed. */
@@ -142,7 +143,7 @@ class NetListener {
       resume(Effect.void)
     })
     try {
-      this.server.listen({ ...this.binding.listen, backlog: this.binding.backlog })
+      this.binding.listen(this.server)
     } catch (cause) {
       refuse(cause)
     }

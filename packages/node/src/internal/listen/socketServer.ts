@@ -12,9 +12,9 @@ import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import type * as SocketServer from "effect/socket/SocketServer"
 import type * as Net from "node:net"
-import * as NodeTcp from "../../NodeTcp.ts"
-import * as NodeUnix from "../../NodeUnix.ts"
 import { netSocketOf } from "../socket/netConnection.ts"
+import { tcpTransport } from "./tcp.ts"
+import { unixTransport } from "./unix.ts"
 
 /** Options of Node that a listener cannot honour; asked for, they fail the open by name. */
 const unsupported = ["signal", "exclusive", "highWaterMark", "blockList"] as const
@@ -29,7 +29,7 @@ export const transportOf = (options: Net.ServerOpts & Net.ListenOptions): Transp
   const asked = unsupported.find((name) => options[name] !== undefined && options[name] !== false)
   if (asked !== undefined) return notSupported(`the option "${asked}" of node:net`)
   if (options.path !== undefined) {
-    return NodeUnix.transport({
+    return unixTransport({
       path: options.path,
       backlog: options.backlog,
       // what Node's `writableAll` does to the mode a socket file has by default
@@ -37,7 +37,7 @@ export const transportOf = (options: Net.ServerOpts & Net.ListenOptions): Transp
     })
   }
   const initialDelay = options.keepAliveInitialDelay ?? 0
-  return NodeTcp.transport({
+  return tcpTransport({
     port: options.port ?? 0,
     host: options.host,
     backlog: options.backlog,

@@ -50,13 +50,15 @@ export const tcpBinding: (
   const connection = connect(common)
   return {
     server: keepAlive,
-    listen: {
-      port,
-      // without a host Node takes "::" where there is IPv6, and "0.0.0.0" elsewhere
-      ...(host === undefined ? {} : { host }),
-      ipv6Only: options.ipv6Only ?? false,
-      reusePort: options.reusePort ?? false
-    },
+    listen: (server) =>
+      server.listen({
+        port,
+        // without a host Node takes "::" where there is IPv6, and "0.0.0.0" elsewhere
+        ...(host === undefined ? {} : { host }),
+        ipv6Only: options.ipv6Only ?? false,
+        reusePort: options.reusePort ?? false,
+        backlog
+      }),
     backlog,
     lingerTimer: common.lingerTimer,
     bindError: (cause) => bindError(cause, { address: formatAddress(host ?? "::", port), parameter: "host" }),

@@ -4,6 +4,7 @@
  */
 import { TransportBindError } from "@effect-listener/core/Transport"
 import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import { randomBytes } from "node:crypto"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
@@ -14,46 +15,85 @@ import { bindError, errorCode } from "./errno.ts"
 export const longestPath = (process.platform === "linux" ? 108 : 104) - 1
 
 /**
- * A name beside `path` that nobody knows. No longer than the system allows,
- * for which `path` itself leaves room.
+ * A place beside `path` that other users cannot enter, for a socket to be bound
+ * at until clients may connect to it. A directory and not a name that is hard
+ * to guess: names can be listed, and a socket can be connected to from its bind
+ * on. A umask would be the whole process', and a worker thread has none to set.
  */
-export const privatePath = (path: string): string => {
-  const directory = Path.dirname(path)
-  const room = longestPath - Buffer.byteLength(Path.join(directory, "x")) + 1
-  return Path.join(directory, `.${randomBytes(8).toString("hex")}`.slice(-room))
+export const hiddenBeside = (path: string): Effect.Effect<HiddenSocket, TransportBindError, Scope.Scope> =>
+  Effect.acquireRelease(
+    onDisk(path, () => new HiddenSocket(path)),
+    (hidden) => hidden.remove
+  )
+
+export class HiddenSocket {
+  /** What bind(2) is given: another name of `file` where that is too long. */
+  readonly bindAt: string
+  readonly file: string
+  private readonly directory: string
+  private descriptor: number | undefined
+
+  constructor(path: string) {
+    this.directory = Fs.mkdtempSync(`${Path.dirname(path)}/.`)
+    // libuv removes the name it has bound when the server closes, long after this one is gone: none that comes again
+    this.file = Path.join(this.directory, "s")
+    this.bindAt = this.file
+    if (Buffer.byteLength(this.file) <= longestPath) return
+    if (process.platform !== "linux") {
+      this.removeNow()
+      throw Object.assign(new Error(`no room beside a path of ${Buffer.byteLength(path)} bytes`), {
+        code: "ENAMETOOLONG"
+      })
+    }
+    this.file = Path.join(this.directory, randomBytes(8).toString("hex"))
+    this.descriptor = Fs.openSync(this.directory, Fs.constants.O_RDONLY | Fs.constants.O_DIRECTORY)
+    this.bindAt = `/proc/self/fd/${this.descriptor}/${Path.basename(this.file)}`
+  }
+
+  /** Idempotent. What is left behind of it harms nobody. */
+  readonly remove: Effect.Effect<void> = Effect.ignore(Effect.try(() => this.removeNow()), {
+    log: "Warn",
+    message: "cannot remove the directory in which a socket was bound"
+  })
+
+  private removeNow(): void {
+    const { descriptor } = this
+    this.descriptor = undefined
+    if (descriptor !== undefined) Fs.closeSync(descriptor)
+    Fs.rmSync(this.directory, { recursive: true, force: true })
+  }
 }
 
 /**
- * Lets the socket that listens at `from` be found at `path`, with `mode` as
- * its permissions, and returns how to take that away again.
+ * Lets the socket that listens hidden be found at `path`, with `mode` as its
+ * permissions, and returns how to take that away again.
  *
  * Bound under its own name, a socket could be connected to before its
  * permissions are set, and libuv would in the end remove whatever is found
- * there, also when it is somebody else's by then. So it is bound under a name
- * of its own and linked: a link replaces nothing, and is there all at once.
+ * there, also when it is somebody else's by then. So it is bound elsewhere and
+ * linked: a link replaces nothing, and is there all at once.
  */
 export const publish = (
-  from: string,
+  hidden: HiddenSocket,
   path: string,
   mode: number | undefined
 ): Effect.Effect<Effect.Effect<void>, TransportBindError> =>
   Effect.gen(function*() {
-    if (mode !== undefined) yield* onDisk(path, () => Fs.chmodSync(from, mode))
-    const own = yield* onDisk(path, () => Fs.lstatSync(from))
-    const link = onDisk(path, () => tryLink(from, path))
+    const { file } = hidden
+    if (mode !== undefined) yield* onDisk(path, () => Fs.chmodSync(file, mode))
+    const own = yield* onDisk(path, () => Fs.lstatSync(file))
+    const link = onDisk(path, () => tryLink(file, path))
     if (!(yield* link)) {
       yield* removeStale(path)
       if (!(yield* link)) return yield* inUse(path)
     }
     // the working directory may be another one by then
     const absolute = Path.resolve(path)
-    const withdraw = Effect.ignore(Effect.try(() => removeIf(absolute, own)), {
+    return Effect.ignore(Effect.try(() => removeIf(absolute, own)), {
       log: "Warn",
       message: `cannot remove the socket file ${absolute}`
     })
-    yield* Effect.onError(onDisk(path, () => Fs.unlinkSync(from)), () => withdraw)
-    return withdraw
-  })
+  }).pipe(Effect.ensuring(hidden.remove))
 
 const onDisk = <A>(path: string, run: () => A): Effect.Effect<A, TransportBindError> =>
   Effect.try({ try: run, catch: (cause) => bindError(cause, { address: path, parameter: "path" }) })

@@ -1,0 +1,84 @@
+/**
+ * Listening at the path of a Unix socket; on Windows, on a named pipe.
+ */
+import { type Transport, TransportBindError } from "@effect-listener/core/Transport"
+import * as Effect from "effect/Effect"
+import * as NetAddress from "effect/net/NetAddress"
+import type * as Scope from "effect/Scope"
+import type * as Net from "node:net"
+import type { TransportOptions } from "../../NodeUnix.ts"
+import { LingerTimer } from "../socket/lingerTimer.ts"
+import { NetConnection } from "../socket/netConnection.ts"
+import { PollPhase } from "../socket/pollPhase.ts"
+import { checkBacklog, checkInteger, checkText, defaultBacklog, invalid } from "./checks.ts"
+import { bindError } from "./errno.ts"
+import { bind, type NetBinding } from "./netListener.ts"
+import { hiddenBeside, longestPath, publish } from "./unixPath.ts"
+
+export const unixTransport = (options: TransportOptions): Transport => ({
+  name: "unix",
+  bind: Effect.flatMap(
+    Effect.suspend(() => process.platform === "win32" ? pipeBinding(options) : socketBinding(options)),
+    bind
+  )
+})
+
+const socketBinding: (options: TransportOptions) => Effect.Effect<NetBinding, TransportBindError, Scope.Scope> = Effect
+  .fnUntraced(function*({ mode, ...options }) {
+    const common = yield* commonBinding(options)
+    const { path } = options
+    const bytes = Buffer.byteLength(path)
+    if (bytes > longestPath) return yield* invalid("path", `expected at most ${longestPath} bytes, got ${bytes}`)
+    if (mode !== undefined) yield* checkInteger("mode", mode, 0, 0o777)
+    const hidden = yield* hiddenBeside(path)
+    return {
+      ...common,
+      listen: (server) => server.listen({ path: hidden.bindAt, exclusive: true, backlog: common.backlog }),
+      publish: () =>
+        Effect.map(publish(hidden, path, mode), (withdraw) => ({ address: NetAddress.unixPathAddress(path), withdraw }))
+    }
+  })
+
+const pipeBinding: (options: TransportOptions) => Effect.Effect<NetBinding, TransportBindError> = Effect.fnUntraced(
+  function*(options) {
+    const common = yield* commonBinding(options)
+    const { mode, path } = options
+    if (!/^\\\\[.?]\\pipe\\/.test(path)) return yield* invalid("path", "expected a name that begins with \\\\.\\pipe\\")
+    if (mode !== undefined) return yield* Effect.fail(TransportBindError.NotSupported({ feature: "mode on Windows" }))
+    return {
+      ...common,
+      listen: (server) => server.listen({ path, exclusive: true, backlog: common.backlog }),
+      publish: () => Effect.succeed({ address: NetAddress.unixPathAddress(path), withdraw: Effect.void })
+    }
+  }
+)
+
+const unnamed = NetAddress.unixPathAddress("")
+
+const commonBinding: (
+  options: TransportOptions
+) => Effect.Effect<Omit<NetBinding, "listen" | "publish">, TransportBindError> = Effect.fnUntraced(function*(options) {
+  const { backlog = defaultBacklog, path } = options
+  yield* checkText("path", path)
+  yield* checkBacklog(backlog)
+  const local = NetAddress.unixPathAddress(path)
+  const connectionOptions = {
+    protocol: "unix",
+    halfOpen: true,
+    noDelay: false,
+    remote: () => unnamed,
+    local: () => local,
+    reset: (socket: Net.Socket) => {
+      socket.destroy()
+    },
+    pollPhase: new PollPhase(),
+    lingerTimer: new LingerTimer()
+  }
+  return {
+    server: {},
+    backlog,
+    lingerTimer: connectionOptions.lingerTimer,
+    bindError: (cause) => bindError(cause, { address: path, parameter: "path" }),
+    connect: (socket) => new NetConnection(socket, connectionOptions)
+  }
+})
