@@ -28,7 +28,7 @@ import { ChosenWebSockets } from "./internal/http/app.ts"
 import { connectionOf, upgradedOf } from "./internal/http/nodeHttpServers.ts"
 import * as HttpOptions from "./internal/http/options.ts"
 import * as HttpListening from "./internal/http/server.ts"
-import { patientWriter, PingingServer, settings, socketApp } from "./internal/http/webSocket.ts"
+import { backpressuredWriter, PingingServer, settings, socketApp } from "./internal/http/websockets/webSocket.ts"
 import type * as NodeHttp from "./NodeHttp.ts"
 
 /**
@@ -90,7 +90,7 @@ export const upgrade = (
     const upgraded = upgradedOf(source.socket)
     return Socket.make({
       reader: Effect.provideService(socket.reader, ChosenWebSockets, webSockets),
-      writer: Effect.map(socket.writer, (writer) => patientWriter(writer, () => upgraded?.webSocket))
+      writer: Effect.map(socket.writer, (writer) => backpressuredWriter(writer, () => upgraded?.webSocket))
     })
   })
 

@@ -14,7 +14,7 @@ import type { HttpServerResponse } from "effect/http/HttpServerResponse"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { type App, connectionOf, upgradedOf } from "./nodeHttpServers.ts"
-import { watchedRequest } from "./upgraded.ts"
+import { watchedRequest } from "./protocols/upgraded.ts"
 
 /** What an HTTP server is given to serve. */
 export type HttpApp = Effect.Effect<HttpServerResponse, unknown, HttpServerRequest | Scope.Scope>
@@ -50,7 +50,7 @@ const requestOf = (context: Context.Context<never>): HttpServerRequest => Contex
 /** Lets the connection of a request know the fiber that serves it. */
 const tracked = <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.withFiber((fiber) => {
-    connectionOf(NodeHttpServerRequest.toIncomingMessage(requestOf(fiber.context)))?.serving(fiber)
+    connectionOf(NodeHttpServerRequest.toIncomingMessage(requestOf(fiber.context)))?.trackFiber(fiber)
     return work
   })
 

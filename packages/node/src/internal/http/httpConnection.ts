@@ -11,43 +11,7 @@ import type * as Http2 from "node:http2"
 import type * as Net from "node:net"
 import { endOurSide, LingeringClose } from "../socket/lingeringClose.ts"
 import type { LingerTimer } from "../socket/lingerTimer.ts"
-
-/** Something in flight. */
-export interface InFlight {
-  readonly label: string
-  /** Milliseconds of `performance.now()`. */
-  readonly since: number
-}
-
-/** Something that began and is to be told to the listener when it ends. */
-export interface Begun {
-  /** Milliseconds of `performance.now()`. */
-  readonly since: number
-  readonly span: Tracer.Span | undefined
-}
-
-/** Why a socket is gone: we ended it, the peer did, or we broke off in the middle of something. */
-export type Ending = "normal" | "byPeer" | "failed"
-
-/** What is spoken on a connection. Times are milliseconds of `performance.now()`. */
-export interface Protocol {
-  readonly name: string
-  readonly busy: () => boolean
-  /** When the socket is gone: what the handlers that still run have been asked for. */
-  readonly exchanges: () => ReadonlyArray<InFlight>
-  /** When the connection was last used, while it is idle: its grace begins there. */
-  readonly lastActive: () => number
-  /** The listener goes away. Called once, and on a protocol that begins later at its beginning. */
-  readonly drainNotified: () => void
-  /** Nothing is in flight: say the last word, and end. */
-  readonly goodbye: () => void
-  readonly phase: () => ConnectionPhase | undefined
-  readonly bytesPending: () => number
-  /** Another protocol comes after it. */
-  readonly over?: (() => void) | undefined
-  /** The socket is gone, and what was in flight has ended; answers why, as far as no last word explains it. */
-  readonly closed: () => Ending
-}
+import type { Ending, InFlight, Protocol } from "./protocol.ts"
 
 const nobody: ReadonlyArray<never> = []
 
@@ -66,7 +30,7 @@ export const endOnce: Net.Socket["end"] = function(this: Net.Socket, ...args: [n
 }
 
 /** What the connections of a server have in common. */
-export interface HttpHost {
+export interface HttpContext {
   readonly lingerTimer: LingerTimer
   /** The socket of a connection is gone. */
   readonly onClosed: () => void
@@ -93,7 +57,7 @@ export class HttpConnection implements ProtocolDriver {
   readonly connection: Connection
   /** The socket as it was accepted; under TLS, `Protocol`s speak over another one. */
   readonly raw: Net.Socket
-  speaks: Protocol
+  current: Protocol
   /** Draining, a lame duck included, has reached the connection. */
   draining = false
   private readonly events: ProtocolEvents
@@ -102,8 +66,8 @@ export class HttpConnection implements ProtocolDriver {
   /** Others that serve it, until they end. */
   private watched: Set<Fiber.Fiber<unknown, unknown>> | undefined
   /** The end was ours: a last word was said, or a time-out passed. */
-  private parting = false
-  private readonly host: HttpHost
+  private saidGoodbye = false
+  private readonly context: HttpContext
   /** From the last word on. */
   private closing: LingeringClose | undefined
   private gone: Ending | undefined
@@ -112,22 +76,22 @@ export class HttpConnection implements ProtocolDriver {
     connection: Connection,
     raw: Net.Socket,
     events: ProtocolEvents,
-    host: HttpHost,
-    speaks: Protocol
+    context: HttpContext,
+    current: Protocol
   ) {
     this.connection = connection
     this.raw = raw
     this.events = events
-    this.host = host
-    this.own(raw)
-    this.speaks = speaks
+    this.context = context
+    this.claim(raw)
+    this.current = current
     if (raw.closed) queueMicrotask(() => this.closed())
     // one function for all, because idle connections are many
     else raw.on("close", onClose)
   }
 
   /** The socket or session above the raw one belongs to the connection, too. */
-  own(owned: Net.Socket | Http2.Http2Session): void {
+  claim(owned: Net.Socket | Http2.Http2Session): void {
     // the symbol is known here only
     const own = owned as Owned
     own[httpConnection] = this
@@ -136,9 +100,9 @@ export class HttpConnection implements ProtocolDriver {
   // --- what is spoken --------------------------------------------------------------------------------------------
 
   /** Another protocol from now on. */
-  speak<P extends Protocol>(protocol: P): P {
-    this.speaks.over?.()
-    this.speaks = protocol
+  switchProtocol<P extends Protocol>(protocol: P): P {
+    this.current.replaced?.()
+    this.current = protocol
     if (this.draining) protocol.drainNotified()
     this.recheck()
     return protocol
@@ -170,14 +134,14 @@ export class HttpConnection implements ProtocolDriver {
   }
 
   /** A fiber serves the connection until it ends. */
-  serving(fiber: Fiber.Fiber<unknown, unknown>): void {
+  trackFiber(fiber: Fiber.Fiber<unknown, unknown>): void {
     if (this.fiber === fiber) return
     if (this.gone === undefined && (this.fiber === undefined || ended(this.fiber))) this.fiber = fiber
     else this.watch(fiber)
   }
 
   /** What a fiber was there for is answered: without work, a connection keeps no fiber. */
-  rest(): void {
+  releaseFiber(): void {
     const { fiber } = this
     if (fiber === undefined) return
     this.fiber = undefined
@@ -208,32 +172,32 @@ export class HttpConnection implements ProtocolDriver {
    * unread input makes the kernel send a reset, which destroys the answer in
    * the peer's kernel.
    */
-  part(socket: Net.Socket): void {
-    this.partWith(socket)
+  close(socket: Net.Socket): void {
+    this.watchClose(socket)
     if (!socket.destroyed && !socket.writableEnded) endOurSide(socket)
   }
 
   /** The same for a socket that its protocol ends by itself. */
-  partWith(socket: Net.Socket): void {
-    if (this.parting) return
-    this.parting = true
+  watchClose(socket: Net.Socket): void {
+    if (this.saidGoodbye) return
+    this.saidGoodbye = true
     if (socket.destroyed) return
-    this.closing = new LingeringClose(socket, this.events.linger(), this.host.lingerTimer, untold, this.raw)
+    this.closing = new LingeringClose(socket, this.events.linger(), this.context.lingerTimer, untold, this.raw)
     this.closing.watch()
   }
 
   /** Ends a connection that has nothing to say, or nobody to say it to. */
   drop(): void {
-    this.parting = true
+    this.saidGoodbye = true
     this.raw.destroy()
   }
 
   closed(): void {
     this.closing?.closed()
-    const ending = this.speaks.closed()
-    this.gone = this.parting ? "normal" : ending
-    this.rest()
-    this.host.onClosed()
+    const ending = this.current.closed()
+    this.gone = this.saidGoodbye ? "normal" : ending
+    this.releaseFiber()
+    this.context.onClosed()
     this.endIfGone()
   }
 
@@ -246,25 +210,25 @@ export class HttpConnection implements ProtocolDriver {
 
   busy(): boolean {
     // without a socket it is there only for a handler that still runs
-    return this.gone !== undefined || this.speaks.busy()
+    return this.gone !== undefined || this.current.busy()
   }
 
   exchanges(): ReadonlyArray<InFlight> {
     const shift = this.events.now() - performance.now()
-    return this.speaks.exchanges().map(({ label, since }) => ({ label, since: since + shift }))
+    return this.current.exchanges().map(({ label, since }) => ({ label, since: since + shift }))
   }
 
   lastActive(): number {
-    return this.speaks.lastActive() + this.events.now() - performance.now()
+    return this.current.lastActive() + this.events.now() - performance.now()
   }
 
   drainNotified(): void {
     this.draining = true
-    this.speaks.drainNotified()
+    this.current.drainNotified()
   }
 
   goodbye(): void {
-    if (this.gone === undefined && !this.parting) this.speaks.goodbye()
+    if (this.gone === undefined && !this.saidGoodbye) this.current.goodbye()
   }
 
   cut(): void {
@@ -280,18 +244,18 @@ export class HttpConnection implements ProtocolDriver {
   }
 
   protocol(): string {
-    return this.speaks.name
+    return this.current.name
   }
 
   bytesPending(): number {
-    return this.speaks.bytesPending()
+    return this.current.bytesPending()
   }
 
   phase(): ConnectionPhase | undefined {
     return this.closing?.socket.writableFinished === true
       ? "Lingering"
-      : this.parting
+      : this.saidGoodbye
       ? "Flushing"
-      : this.speaks.phase()
+      : this.current.phase()
   }
 }

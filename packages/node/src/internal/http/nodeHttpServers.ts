@@ -10,12 +10,12 @@ import type * as Net from "node:net"
 import * as Tls from "node:tls"
 import { LingerTimer } from "../socket/lingerTimer.ts"
 import { netSocketOf } from "../socket/netConnection.ts"
-import { Http1Protocol } from "./http1.ts"
-import { Http2Protocol, type SessionLimits } from "./http2.ts"
-import { HttpConnection, httpConnectionOf, type HttpHost } from "./httpConnection.ts"
-import { FirstBytes, Handshake, unspoken } from "./protocolDetection.ts"
-import { Tunnel } from "./tunnel.ts"
-import { Upgraded } from "./upgraded.ts"
+import { HttpConnection, httpConnectionOf, type HttpContext } from "./httpConnection.ts"
+import { Http1Protocol } from "./protocols/http1.ts"
+import { Http2Protocol, type SessionLimits } from "./protocols/http2.ts"
+import { FirstBytes, Handshake, unspoken } from "./protocols/protocolDetection.ts"
+import { Tunnel } from "./protocols/tunnel.ts"
+import { Upgraded } from "./protocols/upgraded.ts"
 
 /** A server of Node's. */
 export type NodeServer = Http.Server | Http2.Http2Server | Http2.Http2SecureServer
@@ -35,7 +35,7 @@ export interface OpeningLimits {
   readonly firstByte: number
 }
 
-export interface NodeServersOptions {
+export interface NodeHttpServersOptions {
   /** Serves everybody, or everybody who does not speak HTTP/2. One that does TLS itself gets sockets in the clear. */
   readonly server: NodeServer
   /** Serves who speaks HTTP/2, by ALPN or from the first byte; without it nobody looks whether one does. */
@@ -59,7 +59,7 @@ export const connectionOf = (request: object): HttpConnection | undefined => {
 
 /** The connection of an upgraded socket. */
 export const upgradedOf = (socket: object): Upgraded | undefined => {
-  const protocol = httpConnectionOf(socket)?.speaks
+  const protocol = httpConnectionOf(socket)?.current
   return protocol instanceof Upgraded ? protocol : undefined
 }
 
@@ -68,10 +68,10 @@ export const socketOf = ({ transport }: Connection): Net.Socket | undefined => n
 
 const unavailable = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
-export class NodeServers implements HttpHost {
+export class NodeHttpServers implements HttpContext {
   /** What runs requests, while somebody serves. */
   app: App | undefined
-  private readonly options: NodeServersOptions
+  private readonly options: NodeHttpServersOptions
   /** The server does TLS itself: nothing can be said to a client before its handshake. */
   readonly secure: boolean
   /** The connection whose handshake runs: how it is found when it is done. */
@@ -82,7 +82,7 @@ export class NodeServers implements HttpHost {
   private open = 0
   private closing = false
 
-  constructor(options: NodeServersOptions) {
+  constructor(options: NodeHttpServersOptions) {
     this.options = options
     const { halfOpen, http2, server } = options
     this.secure = server instanceof Tls.Server
@@ -114,7 +114,7 @@ export class NodeServers implements HttpHost {
   private followTunnels(server: Http.Server): void {
     const onTunnel = (request: Http.IncomingMessage, socket: Net.Socket): void => {
       const http = httpConnectionOf(socket)
-      http?.speak(new Tunnel(http, request, socket))
+      http?.switchProtocol(new Tunnel(http, request, socket))
     }
     const follow = (event: string | symbol): void => {
       if (event !== "connect" || server.listeners(event).includes(onTunnel)) return
@@ -126,7 +126,7 @@ export class NodeServers implements HttpHost {
   }
 
   /** No more requests for this one. */
-  leave(app: App): void {
+  detachApp(app: App): void {
     if (this.app === app) this.app = undefined
   }
 
@@ -157,7 +157,7 @@ export class NodeServers implements HttpHost {
     else if (http2 === undefined) this.give(http, server)
     else if (raw instanceof Tls.TLSSocket) this.give(http, raw.alpnProtocol === "h2" ? http2 : server)
     else {
-      http.speak(new FirstBytes(http)).begin(
+      http.switchProtocol(new FirstBytes(http)).begin(
         opening.firstByte,
         (spoken) => this.give(http, spoken === "h2" ? http2 : server)
       )
@@ -172,7 +172,7 @@ export class NodeServers implements HttpHost {
 
   /** The server shakes hands, and makes a TLS socket of the raw one. */
   private shakeHands(http: HttpConnection): void {
-    http.speak(new Handshake(http, this.options.opening.handshake))
+    http.switchProtocol(new Handshake(http, this.options.opening.handshake))
     // the TLS socket inherits it: a client that ends in the middle of its handshake is gone
     http.raw.allowHalfOpen = false
     this.handshaking.run(http, () => this.options.server.emit("connection", http.raw))
@@ -185,33 +185,33 @@ export class NodeServers implements HttpHost {
     raw.read(0)
     this.arriving = { http, socket: raw }
     server.emit("connection", raw)
-    if (http.speaks instanceof Http2Protocol) return
-    http.speak(new Http1Protocol(http, raw, this.options.opening.firstByte))
+    if (http.current instanceof Http2Protocol) return
+    http.switchProtocol(new Http1Protocol(http, raw, this.options.opening.firstByte))
     raw.resume()
   }
 
   private onSecure(socket: Tls.TLSSocket): void {
     const http = this.handshaking.getStore()
     if (http === undefined) return
-    http.own(socket)
+    http.claim(socket)
     socket.allowHalfOpen = true
     // the server's own listener comes next: it makes the session
     if (socket.alpnProtocol === "h2") this.arriving = { http, socket }
-    else http.speak(new Http1Protocol(http, socket, this.options.opening.firstByte))
+    else http.switchProtocol(new Http1Protocol(http, socket, this.options.opening.firstByte))
   }
 
   private onSession(session: Http2.ServerHttp2Session): void {
     if (this.arriving === undefined) return
     const { http, socket } = this.arriving
     this.arriving = undefined
-    http.own(session)
-    http.speak(new Http2Protocol(http, socket, session, this.options.session))
+    http.claim(session)
+    http.switchProtocol(new Http2Protocol(http, socket, session, this.options.session))
   }
 
   // --- requests --------------------------------------------------------------------------------------------------
 
   private onRequest(request: NodeRequest, response: Parameters<App["request"]>[1], expectsContinue: boolean): void {
-    const protocol = connectionOf(request)?.speaks
+    const protocol = connectionOf(request)?.current
     if (protocol instanceof Http1Protocol) {
       // a request and its response are of one version
       const [request1, response1] = [request as Http.IncomingMessage, response as Http.ServerResponse]
@@ -230,11 +230,11 @@ export class NodeServers implements HttpHost {
   private onUpgrade(request: Http.IncomingMessage, socket: Net.Socket, head: Buffer): void {
     const http = httpConnectionOf(socket)
     if (http === undefined) return this.app?.upgrade(request, socket, head)
-    if (http.speaks instanceof Http1Protocol && http.speaks.saidLast) {
+    if (http.current instanceof Http1Protocol && http.current.saidLast) {
       http.refused()
       return void socket.resume()
     }
-    const upgraded = http.speak(new Upgraded(http, request, socket))
+    const upgraded = http.switchProtocol(new Upgraded(http, request, socket))
     if (this.app !== undefined && !(http.draining && upgraded.isWebSocket)) {
       return this.app.upgrade(request, socket, head)
     }

@@ -12,8 +12,8 @@ import * as Http from "node:http"
 import * as Http2 from "node:http2"
 import type { Options, ServerOptions, TimeoutOptions } from "../../NodeHttp.ts"
 import { tcpTransport } from "../listen/tcp.ts"
-import { Response } from "./http1.ts"
-import type { NodeServer, NodeServersOptions } from "./nodeHttpServers.ts"
+import type { NodeHttpServersOptions, NodeServer } from "./nodeHttpServers.ts"
+import { Response } from "./protocols/http1.ts"
 import type { HttpServerOptions } from "./server.ts"
 
 /** Milliseconds; `Infinity` where there is no limit, `undefined` where nothing was said. */
@@ -85,7 +85,7 @@ const readLimits = (options: TimeoutOptions | undefined): CheckedLimits => {
 }
 
 /** A server an application made: what was set on it stays, but for what our options say. */
-const givenServer = (server: NodeServer, options: Options, limits: Limits): NodeServersOptions => {
+const givenServer = (server: NodeServer, options: Options, limits: Limits): NodeHttpServersOptions => {
   setLimits(server, limits)
   return {
     server,
@@ -104,7 +104,7 @@ const givenServer = (server: NodeServer, options: Options, limits: Limits): Node
 }
 
 /** Servers of our own making. */
-const madeServers = (options: ServerOptions, limits: Limits): NodeServersOptions => {
+const madeServers = (options: ServerOptions, limits: Limits): NodeHttpServersOptions => {
   const { http1, http2 = true } = options
   const server = Http.createServer({
     // requests without a body need no stream to read it from

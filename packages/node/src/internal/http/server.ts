@@ -17,13 +17,13 @@ import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import { type HttpApp, makeApp } from "./app.ts"
-import { type App, NodeServers, type NodeServersOptions, socketOf } from "./nodeHttpServers.ts"
-import { UpgradingServer } from "./webSocketServer.ts"
+import { type App, NodeHttpServers, type NodeHttpServersOptions, socketOf } from "./nodeHttpServers.ts"
+import { UpgradingServer } from "./websockets/webSocketServer.ts"
 
 export interface HttpServerOptions {
   readonly transport: Transport
   readonly listener: Listener.ListenerOptions
-  readonly servers: NodeServersOptions
+  readonly servers: NodeHttpServersOptions
   readonly webSockets: NodeWS.ServerOptions | undefined
 }
 
@@ -31,7 +31,7 @@ export interface HttpServerOptions {
 export interface HttpListener {
   readonly listener: Listener.Listener
   readonly address: NetAddress.SocketAddress
-  readonly servers: NodeServers
+  readonly servers: NodeHttpServers
   readonly webSockets: NodeWS.WebSocketServer
 }
 
@@ -46,7 +46,7 @@ export const acquireServers = (
       (server) => Effect.sync(() => server.close())
     ),
     servers: Effect.acquireRelease(
-      Effect.sync(() => new NodeServers(options.servers)),
+      Effect.sync(() => new NodeHttpServers(options.servers)),
       (servers) => Effect.sync(() => servers.close())
     )
   })
@@ -61,7 +61,7 @@ export const open: (options: HttpServerOptions) => Effect.Effect<HttpListener, L
 
 /** Speaks HTTP in the handler of a connection, whose socket must be one of Node's. */
 export const serveConnection = (
-  servers: NodeServers,
+  servers: NodeHttpServers,
   connection: Connection
 ): Effect.Effect<void, Socket.SocketError | NotSupported> =>
   socketOf(connection) === undefined
@@ -112,7 +112,7 @@ export const httpServer = (http: HttpListener, stayOpen: boolean): HttpServer.Ht
         scope,
         Effect.andThen(
           stayOpen ? endHandlers(handlers) : drain(http.listener),
-          Effect.sync(() => http.servers.leave(app))
+          Effect.sync(() => http.servers.detachApp(app))
         )
       )
     })

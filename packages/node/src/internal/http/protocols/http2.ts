@@ -6,8 +6,9 @@
 import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
 import * as Http2 from "node:http2"
 import type * as Net from "node:net"
+import type { HttpConnection } from "../httpConnection.ts"
+import type { Begun, Ending, InFlight, Protocol } from "../protocol.ts"
 import { label } from "./http1.ts"
-import type { Begun, Ending, HttpConnection, InFlight, Protocol } from "./httpConnection.ts"
 
 /** Milliseconds; `Infinity` where there is no limit. */
 export interface SessionLimits {
@@ -113,8 +114,8 @@ export class Http2Protocol implements Protocol {
     this.takeOut(exchange.at)
     this.activeAt = performance.now()
     if (this.streams.length > 0) return
-    this.owner.rest()
-    if (this.session.closed) this.owner.partWith(this.socket)
+    this.owner.releaseFiber()
+    if (this.session.closed) this.owner.watchClose(this.socket)
     else this.checkBy(this.activeAt + this.limits.inactivity)
     this.owner.recheck()
   }
@@ -210,7 +211,7 @@ export class Http2Protocol implements Protocol {
   goodbye(): void {
     if (this.session.closed) return
     clearTimeout(this.timer)
-    if (this.streams.length === 0) this.owner.partWith(this.socket)
+    if (this.streams.length === 0) this.owner.watchClose(this.socket)
     this.session.close()
   }
 

@@ -11,8 +11,9 @@ import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as Socket from "effect/socket/Socket"
 import type * as Http from "node:http"
 import type * as Net from "node:net"
+import type { HttpConnection } from "../httpConnection.ts"
+import type { Begun, Ending, InFlight, Protocol } from "../protocol.ts"
 import { label } from "./http1.ts"
-import type { Begun, Ending, HttpConnection, InFlight, Protocol } from "./httpConnection.ts"
 
 /** When a connection has nothing in flight, as of `Listener.serve`. */
 export type IdleMode = NonNullable<ServeOptions["idle"]>
@@ -49,7 +50,7 @@ export class Upgraded implements Protocol {
     this.label = label(request.method, request.url)
     this.span = this.exchangeBegan()
     this.isWebSocket = request.headers.upgrade?.toLowerCase() === "websocket"
-    socket.destroySoon = () => owner.part(socket)
+    socket.destroySoon = () => owner.close(socket)
     socket.once("finish", () => this.answered())
   }
 
@@ -69,7 +70,7 @@ export class Upgraded implements Protocol {
   /** Our side has ended: the answer of a handler that did not upgrade is out, or an upgraded protocol is over. */
   private answered(): void {
     this.askingEnded()
-    this.owner.partWith(this.socket)
+    this.owner.watchClose(this.socket)
     // nobody else reads what a client may still send
     if (this.webSocket === undefined && this.readers === 0) this.socket.resume()
     this.owner.recheck()
@@ -151,8 +152,8 @@ export class Upgraded implements Protocol {
   goodbye(): void {
     if (this.saidGoodbye) return
     this.saidGoodbye = true
-    if (this.webSocket === undefined) return this.owner.part(this.socket)
-    this.owner.partWith(this.socket)
+    if (this.webSocket === undefined) return this.owner.close(this.socket)
+    this.owner.watchClose(this.socket)
     this.webSocket.close(1001, "going away")
     // it is asked for an answer when it has had the question: what was written before may take its time
     const asked = () => {

@@ -1,5 +1,5 @@
 import * as NodeWS from "@effect/platform-node/NodeWS"
-import { upgradedOf } from "./nodeHttpServers.ts"
+import { upgradedOf } from "../nodeHttpServers.ts"
 
 /** A WebSocket server of `ws` that tells a connection what it has become. */
 export class UpgradingServer extends NodeWS.WebSocketServer {

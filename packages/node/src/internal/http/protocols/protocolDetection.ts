@@ -3,7 +3,8 @@
  * or the first bytes in the clear.
  */
 import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
-import type { Ending, HttpConnection, InFlight, Protocol } from "./httpConnection.ts"
+import type { HttpConnection } from "../httpConnection.ts"
+import type { Ending, InFlight, Protocol } from "../protocol.ts"
 
 /** What every connection speaks until it is known what it does, which for most is at once. */
 export const unspoken: Protocol = {
@@ -34,7 +35,7 @@ class Opening {
   }
 
   /** It is known now what is spoken. */
-  over(): void {
+  replaced(): void {
     clearTimeout(this.timer)
   }
 
@@ -59,7 +60,7 @@ class Opening {
   }
 
   closed(): Ending {
-    this.over()
+    this.replaced()
     return "byPeer"
   }
 }
@@ -102,8 +103,8 @@ export class FirstBytes extends Opening implements Protocol {
     this.owner.raw.on("end", this.ended)
   }
 
-  override over(): void {
-    super.over()
+  override replaced(): void {
+    super.replaced()
     this.owner.raw.off("readable", this.look)
     this.owner.raw.off("end", this.ended)
   }
@@ -116,21 +117,21 @@ export class FirstBytes extends Opening implements Protocol {
     const length = Math.min(this.held.length, preface.length)
     const same = this.held.compare(preface, 0, length, 0, length) === 0
     if (same && length < preface.length) return
-    this.over()
+    this.replaced()
     raw.unshift(this.held)
     this.known?.(same ? "h2" : "http/1.1")
   }
 
   private readonly ended = (): void => {
-    this.over()
-    this.owner.part(this.owner.raw)
+    this.replaced()
+    this.owner.close(this.owner.raw)
   }
 
   goodbye(): void {
-    this.over()
+    this.replaced()
     const { raw } = this.owner
     raw.once("data", () => this.owner.refused())
-    this.owner.part(raw)
+    this.owner.close(raw)
     raw.resume()
   }
 

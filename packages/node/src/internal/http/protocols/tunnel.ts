@@ -5,8 +5,9 @@
  */
 import type * as Http from "node:http"
 import type * as Net from "node:net"
+import type { HttpConnection } from "../httpConnection.ts"
+import type { Begun, Ending, InFlight, Protocol } from "../protocol.ts"
 import { label } from "./http1.ts"
-import type { Begun, Ending, HttpConnection, InFlight, Protocol } from "./httpConnection.ts"
 
 export class Tunnel implements Protocol {
   readonly name = "tunnel"

@@ -15,9 +15,9 @@ import * as Formatter from "effect/Formatter"
 import * as Option from "effect/Option"
 import * as Socket from "effect/socket/Socket"
 import type * as Http from "node:http"
-import type { Options } from "../../NodeWebSocket.ts"
-import { type App, connectionOf, upgradedOf } from "./nodeHttpServers.ts"
-import type { IdleMode } from "./upgraded.ts"
+import type { Options } from "../../../NodeWebSocket.ts"
+import { type App, connectionOf, upgradedOf } from "../nodeHttpServers.ts"
+import type { IdleMode } from "../protocols/upgraded.ts"
 import { UpgradingServer } from "./webSocketServer.ts"
 
 /** A mebibyte: more than most messages, and less than what a few clients could fill a memory with. */
@@ -90,7 +90,10 @@ const keepAsking = (webSocket: NodeWS.WebSocket, interval: number): void => {
 }
 
 /** A writer that waits when its peer does not take what was written. */
-export const patientWriter = (writer: Socket.Writer, webSocket: () => NodeWS.WebSocket | undefined): Socket.Writer => {
+export const backpressuredWriter = (
+  writer: Socket.Writer,
+  webSocket: () => NodeWS.WebSocket | undefined
+): Socket.Writer => {
   const send = (socket: NodeWS.WebSocket, chunk: Uint8Array | string): Effect.Effect<void, Socket.SocketError> => {
     if (socket.readyState !== socket.OPEN) return Effect.fail(writeError(new Error("the WebSocket is closed")))
     return socket.bufferedAmount < highWaterMark
@@ -178,15 +181,15 @@ const run = (
   )
   const program = Socket.fromWebSocket(Effect.succeed(webSocket)).pipe(
     Effect.flatMap((socket) => {
-      const patient = Socket.make({
+      const backpressured = Socket.make({
         reader: socket.reader,
-        writer: Effect.map(socket.writer, (writer) => patientWriter(writer, () => webSocket))
+        writer: Effect.map(socket.writer, (writer) => backpressuredWriter(writer, () => webSocket))
       })
-      return handler(upgraded === undefined ? patient : upgraded.watch(patient, idle))
+      return handler(upgraded === undefined ? backpressured : upgraded.watch(backpressured, idle))
     }),
     Effect.onExit(close),
     Effect.catchIf(Socket.isSocketError, () => Effect.void),
     Effect.ignoreCause({ log: "Unhandled", message: "Unhandled error in SocketServer" })
   )
-  http?.serving(Effect.runForkWith(own)(program))
+  http?.trackFiber(Effect.runForkWith(own)(program))
 }

@@ -5,15 +5,8 @@
 import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
 import * as Http from "node:http"
 import * as Net from "node:net"
-import {
-  type Begun,
-  type Ending,
-  endOnce,
-  type HttpConnection,
-  httpConnectionOf,
-  type InFlight,
-  type Protocol
-} from "./httpConnection.ts"
+import { endOnce, type HttpConnection, httpConnectionOf } from "../httpConnection.ts"
+import type { Begun, Ending, InFlight, Protocol } from "../protocol.ts"
 
 /** What is discarded of a request body nobody read, to keep the connection; Effect's own limit, in bytes. */
 const maxDiscarded = 256 * 1024
@@ -142,7 +135,7 @@ export class Http1Protocol implements Protocol {
     const newest = response === this.newest
     if (newest ? this.withBody : hasBody(response.req)) this.wholeUntil = this.owner.raw.bytesRead
     if (newest && !this.owner.draining && response.writableFinished) this.newest = undefined
-    this.owner.rest()
+    this.owner.releaseFiber()
   }
 
   private exchangeBegan({ method, url }: Http.IncomingMessage): void {
@@ -166,7 +159,7 @@ export class Http1Protocol implements Protocol {
   }
 
   /** What is not answered now ends without an answer. */
-  over(): void {
+  replaced(): void {
     this.stopTimer()
     if (this.unanswered > 0) this.answeredAt = performance.now()
     while (this.unanswered > 0) this.oldestExchangeEnded()
@@ -190,7 +183,7 @@ export class Http1Protocol implements Protocol {
   end(): void {
     if (this.ended) return
     this.ended = true
-    this.owner.part(this.socket)
+    this.owner.close(this.socket)
   }
 
   // --- asked and told --------------------------------------------------------------------------------------------
@@ -229,7 +222,7 @@ export class Http1Protocol implements Protocol {
   }
 
   closed(): Ending {
-    this.over()
+    this.replaced()
     if (this.socket.readableEnded || this.socket.errored !== null) return "byPeer"
     return this.newest !== undefined && !this.newest.writableFinished ? "failed" : "normal"
   }
@@ -239,7 +232,7 @@ export class Http1Protocol implements Protocol {
 
 /** The HTTP/1 that is spoken on a socket. */
 const spokenOn = (socket: Net.Socket): Http1Protocol | undefined => {
-  const protocol = httpConnectionOf(socket)?.speaks
+  const protocol = httpConnectionOf(socket)?.current
   return protocol instanceof Http1Protocol ? protocol : undefined
 }
 

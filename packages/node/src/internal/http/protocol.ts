@@ -1,0 +1,43 @@
+/**
+ * What is spoken on a connection of an HTTP server: a handshake, HTTP/1, HTTP/2,
+ * a WebSocket, a tunnel.
+ */
+import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
+import type * as Tracer from "effect/Tracer"
+
+/** Something in flight. */
+export interface InFlight {
+  readonly label: string
+  /** Milliseconds of `performance.now()`. */
+  readonly since: number
+}
+
+/** Something that began and is to be told to the listener when it ends. */
+export interface Begun {
+  /** Milliseconds of `performance.now()`. */
+  readonly since: number
+  readonly span: Tracer.Span | undefined
+}
+
+/** Why a socket is gone: we ended it, the peer did, or we broke off in the middle of something. */
+export type Ending = "normal" | "byPeer" | "failed"
+
+/** What is spoken on a connection. Times are milliseconds of `performance.now()`. */
+export interface Protocol {
+  readonly name: string
+  readonly busy: () => boolean
+  /** When the socket is gone: what the handlers that still run have been asked for. */
+  readonly exchanges: () => ReadonlyArray<InFlight>
+  /** When the connection was last used, while it is idle: its grace begins there. */
+  readonly lastActive: () => number
+  /** The listener goes away. Called once, and on a protocol that begins later at its beginning. */
+  readonly drainNotified: () => void
+  /** Nothing is in flight: say the last word, and end. */
+  readonly goodbye: () => void
+  readonly phase: () => ConnectionPhase | undefined
+  readonly bytesPending: () => number
+  /** Another protocol comes after it. */
+  readonly replaced?: (() => void) | undefined
+  /** The socket is gone, and what was in flight has ended; answers why, as far as no last word explains it. */
+  readonly closed: () => Ending
+}
