@@ -7,6 +7,8 @@ import type { BoundTransport, TransportAcceptError, TransportConnection } from "
 const knownTransient: ReadonlySet<string> = new Set([
   "ECONNABORTED",
   "ECONNRESET",
+  // an answer to what a datagram socket had sent before
+  "ECONNREFUSED",
   "EPROTO",
   "EINTR",
   "EAGAIN",
@@ -42,8 +44,8 @@ const afterError = (error: TransportAcceptError, unknownInRow: number): "retry" 
 const backOff = () => Schedule.min([Schedule.exponential("5 millis"), Schedule.spaced("1 second")])
 
 /** What the accept loop tells its listener. */
-export interface PumpHost {
-  readonly arrive: (connection: TransportConnection) => void
+export interface PumpHost<A> {
+  readonly arrive: (arrived: A) => void
   /** An accept failed: to be counted and logged. */
   readonly onError: (error: TransportAcceptError) => Effect.Effect<void>
   /** Completes when a back-off is not worth waiting for: the listener closes. */
@@ -55,21 +57,39 @@ export interface PumpHost {
  * retries what is worth retrying, and fails with the error that means the
  * listening socket is gone.
  */
-export const pump = (bound: BoundTransport, host: PumpHost): Effect.Effect<never, TransportAcceptError> =>
-  Effect.gen(function*() {
-    let unknownInRow = 0
-    const arrive = (connection: TransportConnection) => {
-      unknownInRow = 0
-      host.arrive(connection)
-    }
+export const pump = (
+  bound: BoundTransport,
+  host: PumpHost<TransportConnection>
+): Effect.Effect<never, TransportAcceptError> =>
+  takeEach(host, (arrive) => {
     const acceptOne = takingOver(bound, arrive)
     const { fast } = bound
-    // what belongs to another came along in a copy, whose accept it would pass by
-    const acceptAll: Effect.Effect<never, TransportAcceptError> = fast?.owner === bound
-      ? fast.acceptAll(arrive)
-      : Effect.forever(acceptOne, { disableYield: true })
+    return {
+      one: acceptOne,
+      // what belongs to another came along in a copy, whose accept it would pass by
+      all: fast?.owner === bound ? fast.acceptAll(arrive) : Effect.forever(acceptOne, { disableYield: true })
+    }
+  })
+
+/** How to take what comes: the next one, or all until it fails. */
+export interface Source {
+  readonly one: Effect.Effect<void, TransportAcceptError>
+  readonly all: Effect.Effect<never, TransportAcceptError>
+}
+
+/** Takes all that comes, with retries, whatever it is. */
+export const takeEach = <A>(
+  host: PumpHost<A>,
+  source: (arrive: (arrived: A) => void) => Source
+): Effect.Effect<never, TransportAcceptError> =>
+  Effect.gen(function*() {
+    let unknownInRow = 0
+    const { all, one } = source((arrived) => {
+      unknownInRow = 0
+      host.arrive(arrived)
+    })
     while (true) {
-      let error = yield* Effect.flip(acceptAll)
+      let error = yield* Effect.flip(all)
       yield* host.onError(error)
       while (true) {
         const next = afterError(error, unknownInRow)
@@ -80,7 +100,7 @@ export const pump = (bound: BoundTransport, host: PumpHost): Effect.Effect<never
           yield* Effect.yieldNow
           break
         }
-        const again = yield* Effect.result(backingOff(acceptOne, error, host))
+        const again = yield* Effect.result(backingOff(one, error, host))
         if (Result.isSuccess(again)) break
         error = again.failure
       }
@@ -106,7 +126,7 @@ const takingOver = (
 const backingOff = (
   acceptOne: Effect.Effect<void, TransportAcceptError>,
   error: TransportAcceptError,
-  host: PumpHost
+  host: Pick<PumpHost<never>, "onError" | "hurry">
 ): Effect.Effect<void, TransportAcceptError> => {
   let first = true
   const attempt = Effect.suspend(() => {

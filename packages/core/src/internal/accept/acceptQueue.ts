@@ -1,53 +1,59 @@
 import type { ListenerFaulted, OperationAborted } from "../../ListenerError.ts"
 import type { ConnectionImpl } from "../connection/connection.ts"
-import type { Connections } from "../connection/connections.ts"
-import { LinkedList } from "../util/linkedList.ts"
+import { type Linked, LinkedList } from "../util/linkedList.ts"
 import type { Timers } from "../util/timers.ts"
 import type { RefusalReason } from "./admission.ts"
+import type { Candidate } from "./candidate.ts"
 import type { Limits } from "./limits.ts"
 
 /**
  * Somebody who wants connections: a fiber waiting in `accept` takes one, the
  * handler of a `serve` takes all it can get.
  */
-export interface Taker {
+export interface Taker<C = ConnectionImpl> {
   readonly once: boolean
   /** Takes a connection. Called with the connection already out of the queue and registered. */
-  readonly take: (connection: ConnectionImpl) => void
+  readonly take: (connection: C) => void
   /** Told when nothing will come any more; only who waits in `accept`. */
   readonly fail?: ((error: OperationAborted | ListenerFaulted) => void) | undefined
   /** How this taker turns away what admission does not let in. */
-  readonly refuse?: ((connection: ConnectionImpl) => void) | undefined
+  readonly refuse?: ((connection: C) => void) | undefined
 }
 
 /** What the queue tells its listener. */
-export interface QueueHost {
+export interface QueueHost<C = ConnectionImpl> {
   /** A connection is let in or held; told before anybody can take it. */
-  readonly admitted: (connection: ConnectionImpl) => void
-  readonly refuse: (connection: ConnectionImpl, reason: RefusalReason) => void
+  readonly admitted: (connection: C) => void
+  readonly refuse: (connection: C, reason: RefusalReason) => void
+}
+
+/** Where what was taken is open. */
+export interface Open<C> {
+  readonly open: number
+  readonly add: (connection: C) => void
 }
 
 /**
  * Where connections that the transport handed over wait for somebody to take
  * them, first come first served on both sides, within the limits of admission.
  */
-export class AcceptQueue {
-  private readonly queued = new LinkedList<ConnectionImpl>()
-  private readonly takers = new Set<Taker>()
-  private readonly connections: Connections
+export class AcceptQueue<C extends Candidate & Linked<C> = ConnectionImpl> {
+  private readonly queued = new LinkedList<C>()
+  private readonly takers = new Set<Taker<C>>()
+  private readonly connections: Open<C>
   private readonly limits: Limits
   private readonly timers: Timers
-  private readonly host: QueueHost
+  private readonly host: QueueHost<C>
   private matching = false
   /** Matches again when the rate lets the next one in. */
   private wakeAt: number | undefined
   private cancelWake: (() => void) | undefined
 
   constructor(
-    connections: Connections,
+    connections: Open<C>,
     limits: Limits,
     timers: Timers,
-    host: QueueHost
+    host: QueueHost<C>
   ) {
     this.connections = connections
     this.limits = limits
@@ -60,7 +66,7 @@ export class AcceptQueue {
   }
 
   /** A connection the transport handed over. */
-  arrive(connection: ConnectionImpl): void {
+  arrive(connection: C): void {
     const reason = this.limits.refuses(connection, {
       open: this.connections.open,
       queued: this.queued.size,
@@ -73,41 +79,41 @@ export class AcceptQueue {
   }
 
   /** A connection whose accept was interrupted: it is the next to be taken. */
-  giveBack(connection: ConnectionImpl): void {
+  giveBack(connection: C): void {
     this.queued.addFirst(connection)
     this.match()
   }
 
-  add(taker: Taker): void {
+  add(taker: Taker<C>): void {
     this.takers.add(taker)
     this.match()
   }
 
-  remove(taker: Taker): void {
+  remove(taker: Taker<C>): void {
     this.takers.delete(taker)
   }
 
   /** Takes out everybody who waits for one connection, first come first. */
-  removeWaiting(): Array<Taker> {
+  removeWaiting(): Array<Taker<C>> {
     const waiting = Array.from(this.takers).filter((taker) => taker.once)
     for (const taker of waiting) this.takers.delete(taker)
     return waiting
   }
 
   /** Takes out every connection nobody has taken. */
-  removeQueued(): Array<ConnectionImpl> {
+  removeQueued(): Array<C> {
     const left = this.queued.toArray()
     for (const connection of left) this.queued.delete(connection)
     return left
   }
 
   /** The connections nobody has taken, oldest first. */
-  snapshot(): Array<ConnectionImpl> {
+  snapshot(): Array<C> {
     return this.queued.toArray()
   }
 
   /** Who turns connections away: the first who serves. */
-  refuser(): Taker | undefined {
+  refuser(): Taker<C> | undefined {
     for (const taker of this.takers) if (taker.refuse !== undefined) return taker
     return undefined
   }
@@ -127,7 +133,7 @@ export class AcceptQueue {
         const waits = this.limits.waits(connection, this.connections.open)
         if (waits !== undefined) return this.matchAt(waits)
         this.limits.take(connection)
-        const taker: Taker = this.takers.values().next().value!
+        const taker: Taker<C> = this.takers.values().next().value!
         this.queued.delete(connection)
         // in turn, where there are several
         if (taker.once || this.takers.size > 1) {

@@ -1,7 +1,7 @@
-import type { ConnectionImpl } from "../connection/connection.ts"
 import type { Timers } from "../util/timers.ts"
 import { AcceptRate } from "./acceptRate.ts"
 import { refusal, type RefusalReason, type ResolvedAdmission } from "./admission.ts"
+import type { Candidate } from "./candidate.ts"
 import { EventLoopLag } from "./eventLoopLag.ts"
 import { Remotes } from "./perRemote.ts"
 
@@ -30,7 +30,7 @@ export class Limits {
   }
 
   /** Other limits from now on. Who is there stays, and counts. */
-  change(limits: ResolvedAdmission, present: ReadonlyArray<ConnectionImpl>): void {
+  change(limits: ResolvedAdmission, present: ReadonlyArray<Candidate>): void {
     this.current = limits
     this.rate.change(limits.acceptRate.limit, limits.acceptRate.interval)
     for (const connection of present) this.enter(connection)
@@ -51,7 +51,7 @@ export class Limits {
 
   /** The limit for which a connection that arrives is refused. */
   refuses(
-    connection: ConnectionImpl,
+    connection: Candidate,
     { open, queued, taker }: { readonly open: number; readonly queued: number; readonly taker: boolean }
   ): RefusalReason | undefined {
     return refusal(this.current, {
@@ -65,16 +65,16 @@ export class Limits {
   }
 
   /** A connection that is let in or held: it counts for its remote until it leaves. */
-  enter(connection: ConnectionImpl): void {
+  enter(connection: Candidate): void {
     if (this.current.maxPerRemote !== Infinity && !connection.counted) this.remotes.add(connection)
   }
 
-  leave(connection: ConnectionImpl): void {
+  leave(connection: Candidate): void {
     if (connection.counted) this.remotes.remove(connection)
   }
 
   /** Until when the next in line has to wait, if it has to; `Infinity` where one has to end first. */
-  waits(connection: ConnectionImpl, open: number): number | undefined {
+  waits(connection: Candidate, open: number): number | undefined {
     if (open >= this.current.maxConnections) return Infinity
     if (!this.rated || connection.admitted) return undefined
     const now = this.now()
@@ -83,7 +83,7 @@ export class Limits {
   }
 
   /** A connection is taken; one that comes back and is taken again counts once. */
-  take(connection: ConnectionImpl): void {
+  take(connection: Candidate): void {
     if (this.rated && !connection.admitted) this.rate.admitted(this.now())
     connection.admitted = true
   }

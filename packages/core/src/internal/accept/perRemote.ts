@@ -1,5 +1,5 @@
 import * as NetAddress from "effect/net/NetAddress"
-import type { ConnectionImpl } from "../connection/connection.ts"
+import type { Candidate } from "./candidate.ts"
 
 /**
  * How many connections each remote address has. A count goes with the last
@@ -9,19 +9,19 @@ export class Remotes {
   private readonly counts = new Map<string, number>()
 
   /** How many the remote of this connection has. One without an address of its own, as on a Unix socket, has none. */
-  of(connection: ConnectionImpl): number {
+  of(connection: Candidate): number {
     const remote = keyOf(connection)
     return remote === undefined ? 0 : this.counts.get(remote) ?? 0
   }
 
-  add(connection: ConnectionImpl): void {
+  add(connection: Candidate): void {
     const remote = keyOf(connection)
     if (remote === undefined) return
     connection.counted = true
     this.counts.set(remote, (this.counts.get(remote) ?? 0) + 1)
   }
 
-  remove(connection: ConnectionImpl): void {
+  remove(connection: Candidate): void {
     const remote = connection.remoteKey
     if (!connection.counted || remote === undefined) return
     connection.counted = false
@@ -36,7 +36,7 @@ export class Remotes {
   }
 }
 
-const keyOf = (connection: ConnectionImpl): string | undefined => connection.remoteKey ??= formatIp(connection.remote)
+const keyOf = (connection: Candidate): string | undefined => connection.remoteKey ??= formatIp(connection.remote)
 
 const formatIp = (remote: NetAddress.SocketAddress): string | undefined =>
   NetAddress.isInetAddress(remote) ? NetAddress.formatIp(remote.address) : undefined

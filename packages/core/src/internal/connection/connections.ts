@@ -1,5 +1,5 @@
 import type { ConnectionCounts, EndReason } from "../../DrainReport.ts"
-import { LinkedList } from "../util/linkedList.ts"
+import { type Linked, LinkedList } from "../util/linkedList.ts"
 import type { ConnectionImpl } from "./connection.ts"
 
 /** How connections ended since counting began. */
@@ -36,12 +36,12 @@ export class Tally {
  * The open connections of one life, oldest first. Adding, removing and counting
  * cost the same however many there are.
  */
-export class Connections {
-  private readonly members = new LinkedList<ConnectionImpl>()
+export class Connections<C extends Linked<C> = ConnectionImpl> {
+  private readonly members = new LinkedList<C>()
   /** Connections whose handlers closed the listener: nobody waits for them. */
-  readonly closers = new LinkedList<ConnectionImpl>()
+  readonly closers = new LinkedList<C>()
   /** Connections admission turned away that are still being told so. */
-  readonly refusing = new LinkedList<ConnectionImpl>()
+  readonly refusing = new LinkedList<C>()
   /** Present while a close, or the abort before it, counts how connections end. */
   tally: Tally | undefined
 
@@ -60,40 +60,40 @@ export class Connections {
     return this.members.size
   }
 
-  add(connection: ConnectionImpl): void {
+  add(connection: C): void {
     this.members.add(connection)
   }
 
   /** Takes a connection out for the one reason it ended for, and says which that was. */
-  end(connection: ConnectionImpl, reason: EndReason): EndReason {
+  end(connection: C, reason: EndReason): EndReason {
     if (!this.members.delete(connection)) return this.closers.delete(connection) ? "closer" : reason
     this.tally?.add(reason)
     return reason
   }
 
   /** Takes a connection out that has not ended: it goes back to the queue. */
-  remove(connection: ConnectionImpl): boolean {
+  remove(connection: C): boolean {
     return this.members.delete(connection)
   }
 
   /** Sets a connection aside whose own handler asked for the close. */
-  excuse(connection: ConnectionImpl): void {
+  excuse(connection: C): void {
     if (!this.members.delete(connection)) return
     this.tally?.add("closer")
     this.closers.add(connection)
   }
 
-  oldest(): ConnectionImpl | undefined {
+  oldest(): C | undefined {
     return this.members.first
   }
 
   /** Those of which it is true, oldest first. Goes over all of them once: there may be thousands. */
-  filter(which: (connection: ConnectionImpl) => boolean): Array<ConnectionImpl> {
+  filter(which: (connection: C) => boolean): Array<C> {
     return this.members.filter(which)
   }
 
   /** A copy, oldest first: what is done with one may change them. */
-  snapshot(): Array<ConnectionImpl> {
+  snapshot(): Array<C> {
     return this.members.toArray()
   }
 }

@@ -126,13 +126,26 @@ export class Binding<B extends Bound> {
     this.bound === undefined || this.released !== undefined ? Effect.void : this.bound.stop
   )
 
+  /** Ends the accept loop, and the listening socket unless what is open answers through it. */
+  readonly endAccepting: Effect.Effect<void> = Effect.suspend(() =>
+    this.bound?.answersThroughSocket === true ? this.endLoop : this.release
+  )
+
+  get isReleased(): boolean {
+    return this.released !== undefined
+  }
+
+  private get endLoop(): Effect.Effect<void> {
+    return this.loop === undefined ? Effect.void : Fiber.interrupt(this.loop)
+  }
+
   /** Ends the accept loop and the listening socket; a second release waits for the first. */
   readonly release: Effect.Effect<void> = Effect.suspend(() => {
     if (this.scope === undefined) return Effect.void
     if (this.released !== undefined) return Deferred.await(this.released)
     const released = this.released = Deferred.makeUnsafe<void>()
     return Effect.uninterruptible(Effect.andThen(
-      this.loop === undefined ? Effect.void : Fiber.interrupt(this.loop),
+      this.endLoop,
       Effect.onExit(
         this.closeScope(this.scope),
         () => Effect.sync(() => Deferred.doneUnsafe(released, Exit.void))

@@ -124,7 +124,7 @@ export class Lifecycle<M extends Manager, B extends Bound> implements Counted {
   }
 
   protected at(operation: Operation | "address") {
-    return { operation, listener: this.name, trail: [] }
+    return { operation: operation === "accept" ? this.kind.taking : operation, listener: this.name, trail: [] }
   }
   protected invalidOperation(operation: Operation | "address"): InvalidOperation {
     return new InvalidOperation({ ...this.at(operation), state: this.current })
@@ -216,7 +216,7 @@ export class Lifecycle<M extends Manager, B extends Bound> implements Counted {
     lifetime.manager.stopAccepting()
     this.log("Error", "fault", formatError(reason), { code: reason.code ?? "unknown" })
     this.stopServing(lifetime, this.faulted("accept"))
-    this.runFork(binding.release)
+    this.runFork(binding.endAccepting)
     lifetime.manager.signal.notify()
   }
 
@@ -305,7 +305,8 @@ export class Lifecycle<M extends Manager, B extends Bound> implements Counted {
       closing: () => this.step("close"),
       isOpen: () => this.current === "Open",
       stop: binding === undefined ? Effect.void : binding.stop,
-      release: binding === undefined ? Effect.void : binding.release,
+      endAccepting: binding === undefined ? Effect.void : binding.endAccepting,
+      release: binding === undefined ? Effect.void : this.releaseAfter(lifetime, binding),
       failWaiting: () => {
         const waiting = lifetime.manager.removeWaiting()
         if (waiting.length === 0) return
@@ -320,6 +321,16 @@ export class Lifecycle<M extends Manager, B extends Bound> implements Counted {
       },
       finished: (close, report) => Effect.sync(() => this.closeEnded(lifetime, close, report))
     }
+  }
+
+  /** The caller of a close may be a handler that has still to answer through the socket: the next open waits for that. */
+  private releaseAfter({ manager }: Lifetime<M>, binding: Binding<B>): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (binding.isReleased || manager.closersCount === 0) return binding.release
+      this.releasing = Effect.andThen(manager.signal.until(() => manager.closersCount === 0), binding.release)
+      this.runFork(this.releasing)
+      return Effect.void
+    })
   }
 
   private closeEnded(lifetime: Lifetime<M>, close: ListenerClose, report: DrainReport): void {
@@ -442,6 +453,7 @@ export class Lifecycle<M extends Manager, B extends Bound> implements Counted {
     const { manager } = this
     return this.shutdown("scope closed", { limit: Infinity, received: false }).pipe(
       Effect.tap(() => manager.signal.until(() => manager.closersCount === 0)),
+      Effect.tap(() => this.releasing),
       Effect.andThen(Effect.sync(() => {
         this.stateChanges.end()
         this.drainProgress.end()

@@ -208,6 +208,7 @@ const settle = (
 }
 
 const connectionKind = (transport: Transport, options: LifeOptions): Kind<Life, BoundTransport> => ({
+  taking: "accept",
   transport,
   // changed limits outlive the lifetime they were changed in
   makeManager: (before) => new Life(before === undefined ? options : { ...options, admission: before.limits.resolved }),

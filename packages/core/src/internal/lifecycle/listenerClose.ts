@@ -22,7 +22,9 @@ export interface ListenerCloseContext {
   readonly isOpen: () => boolean
   /** Sweeps the accept queue and stops listening; nothing where nothing listens any more. */
   readonly stop: Effect.Effect<void>
-  /** Ends the accept loop and releases the listening socket. */
+  /** Ends the accept loop, and releases the listening socket unless what is open answers through it. */
+  readonly endAccepting: Effect.Effect<void>
+  /** Releases the listening socket, unless the fiber that closes is still to answer through it. */
   readonly release: Effect.Effect<void>
   /** Fails the fibers that still wait for an arrival. */
   readonly failWaiting: () => void
@@ -134,6 +136,7 @@ export class ListenerClose {
         this.manager.cutAll()
         yield* this.untilHandlersEnd()
       }
+      yield* this.context.release
       ticker.interruptUnsafe()
       yield* this.close(ended === "drained" ? "Drained" : ended === "deadline" ? "DeadlineExceeded" : "Aborted")
     })
@@ -179,7 +182,7 @@ export class ListenerClose {
       this.sweepCut = !stopped
       this.manager.sweeping = false
       this.manager.stopAccepting()
-      yield* this.context.release
+      yield* this.context.endAccepting
       this.context.failWaiting()
       this.manager.refuseQueued()
     })

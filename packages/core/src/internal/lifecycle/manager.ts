@@ -24,6 +24,8 @@ export interface Bound {
   readonly address: NetAddress.SocketAddress
   /** Sweeps what the kernel had queued, then stops listening. */
   readonly stop: Effect.Effect<void>
+  /** What is open answers through the socket itself, which is released only after it. */
+  readonly answersThroughSocket?: boolean | undefined
 }
 
 /** Why accepting ended: an error of the transport, or anything it threw. */
@@ -49,6 +51,8 @@ export interface LifecycleOptions {
 
 /** What differs between kinds of listeners. Methods, so that a listener of one kind is a listener. */
 export interface Kind<M extends Manager, B extends Bound> {
+  /** What errors call taking an arrival. */
+  readonly taking: "accept" | "receive"
   readonly transport: Bindable<B>
   /** The manager of the next lifetime; `before` is that of the one that ended. */
   makeManager(before: M | undefined): M
