@@ -19,6 +19,7 @@ import { takeAtomically } from "../socket/takeAtomically.ts"
 import { Wakers } from "../socket/wakers.ts"
 import { AcceptBatch } from "./acceptBatch.ts"
 import { acceptError } from "./errno.ts"
+import { untilQuiet } from "./untilQuiet.ts"
 
 /** How a kind of socket listens. */
 export interface NetBinding {
@@ -59,25 +60,6 @@ export const bind = (binding: NetBinding): Effect.Effect<BoundTransport, Transpo
 
 /** How long a peer that nobody accepted may take to notice its FIN: closed at once, it would be reset. */
 const briefLinger = { idle: Duration.millis(250), total: Duration.millis(500), bytes: 1 << 20 }
-
-/** Turns without news after which none is expected. Of two in a row at least one had a whole poll phase. */
-const quietTurns = 2
-
-/** Turns the event loop until a number does not change any more, or is what was waited for. */
-const untilQuiet = (look: () => number, over: (seen: number) => boolean): Effect.Effect<void> =>
-  Effect.callback<void>((resume) => {
-    let before = look()
-    let quiet = 0
-    const turn = () => {
-      const seen = look()
-      quiet = seen === before ? quiet + 1 : 0
-      before = seen
-      if (quiet >= quietTurns || over(seen)) return resume(Effect.void)
-      immediate = setImmediate(turn)
-    }
-    let immediate = setImmediate(turn)
-    return Effect.sync(() => clearImmediate(immediate))
-  })
 
 const closedError = (): TransportAcceptError =>
   new TransportAcceptError({ class: "fatal", code: "EBADF", cause: new Error("the listening socket is closed") })

@@ -1,0 +1,20 @@
+import * as Effect from "effect/Effect"
+
+/** Turns without news after which none is expected. Of two in a row at least one had a whole poll phase. */
+const quietTurns = 2
+
+/** Turns the event loop until a number does not change any more, or is what was waited for. */
+export const untilQuiet = (look: () => number, over: (seen: number) => boolean): Effect.Effect<void> =>
+  Effect.callback<void>((resume) => {
+    let before = look()
+    let quiet = 0
+    const turn = () => {
+      const seen = look()
+      quiet = seen === before ? quiet + 1 : 0
+      before = seen
+      if (quiet >= quietTurns || over(seen)) return resume(Effect.void)
+      immediate = setImmediate(turn)
+    }
+    let immediate = setImmediate(turn)
+    return Effect.sync(() => clearImmediate(immediate))
+  })
