@@ -3,7 +3,7 @@ import { assert, describe, it, vi } from "@effect/vitest"
 import { Duration, Effect } from "effect"
 import { LingeringClose } from "../src/internal/socket/lingeringClose.ts"
 import { LingerTimer } from "../src/internal/socket/lingerTimer.ts"
-import { netSocketOf } from "../src/internal/socket/netConnection.ts"
+import { netSocketOf } from "../src/internal/socket/nodeSocket.ts"
 import { connect } from "./support/peer.ts"
 import { eventually, timers, turns } from "./support/resources.ts"
 

@@ -12,7 +12,7 @@ import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import type * as SocketServer from "effect/socket/SocketServer"
 import type * as Net from "node:net"
-import { netSocketOf } from "../socket/netConnection.ts"
+import { netSocketOf } from "../socket/nodeSocket.ts"
 import { tcpTransport } from "./tcp.ts"
 import { unixTransport } from "./unix.ts"
 

@@ -2,29 +2,21 @@
  * A `net.Socket` as a `TransportConnection`: reader, writer, endReading,
  * settled, bytes, goodbye and destroy.
  */
-import {
-  type FastConnection,
-  type ImmediateEffect,
-  ImmediateTypeId,
-  type LingerOptions,
-  type PullWatcher,
-  type Receiver,
-  type Receiving,
-  type ReceivingReader,
-  type TransportConnection,
-  unwrap
-} from "@effect-listener/core/Transport"
+import type { FastConnection, LingerOptions, PullWatcher, TransportConnection } from "@effect-listener/core/Transport"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Effectable from "effect/Effectable"
 import type * as NetAddress from "effect/net/NetAddress"
 import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import type * as Net from "node:net"
 import { endOurSide, goodbye, lingerAndClose, LingeringClose } from "./lingeringClose.ts"
 import type { LingerTimer } from "./lingerTimer.ts"
+import { type Input, NetReader, type Waiting } from "./netReader.ts"
+import { NetWriter, type Output } from "./netWriter.ts"
+import { nodeSocket } from "./nodeSocket.ts"
 import type { PollPhase } from "./pollPhase.ts"
-import { takeAtomically } from "./takeAtomically.ts"
+import { closeError, endedByPeer, notOpen, readError } from "./socketErrors.ts"
+import { Wakers } from "./wakers.ts"
 
 /** What the connections of one listening socket have in common. */
 export interface NetConnectionOptions {
@@ -40,49 +32,6 @@ export interface NetConnectionOptions {
   readonly pollPhase: PollPhase
   readonly lingerTimer: LingerTimer
 }
-
-/** Where the connections of this package's transports have their `net.Socket`. */
-export const nodeSocket: unique symbol = Symbol("@effect-listener/node/nodeSocket")
-
-/** The `net.Socket` of a connection that a transport of this package handed over; that of TLS, once its handshake is done. */
-export const netSocketOf = (connection: TransportConnection): Net.Socket | undefined =>
-  netSocketIn(unwrap(connection, "transparent"))
-
-const netSocketIn = (
-  connection: TransportConnection & { readonly [nodeSocket]?: Net.Socket | undefined }
-): Net.Socket | undefined => connection[nodeSocket]
-
-/** Releases a TCP socket with a reset. `writer` is the stream that was written to, where it is another one on top of it. */
-export const resetTcp = (socket: Net.Socket, writer: Net.Socket = socket): void => {
-  // Between the call of shutdown(2) and its completion libuv refuses a reset, and Node then forgets the handle without
-  // closing it. The kernel has every byte and the FIN by then: there is nothing left to drop.
-  const shuttingDown = writer.writableEnded && writer.writableLength === 0 && !writer.writableFinished
-  if (shuttingDown) socket.destroy()
-  else socket.resetAndDestroy()
-}
-
-export const closeError = (code: number, closeReason?: string): Socket.SocketError =>
-  new Socket.SocketError({ reason: new Socket.SocketCloseError({ code, closeReason }) })
-
-export const readError = (cause: Error): Socket.SocketError =>
-  new Socket.SocketError({ reason: new Socket.SocketReadError({ cause }) })
-
-const writeError = (cause: unknown): Socket.SocketError =>
-  new Socket.SocketError({ reason: new Socket.SocketWriteError({ cause }) })
-
-const once = <A>(make: () => A): () => A => {
-  let made: A | undefined
-  return () => made ??= make()
-}
-
-/**
- * The two ends that need no words of their own, made once: an Error takes
- * longer to make than a connection to accept, and all of that is for the stack
- * of an event handler. Not before they are needed: the first of them takes as
- * long as to load ten modules.
- */
-const endedByPeer = once(() => closeError(1000))
-const notOpen = once(() => closeError(1006))
 
 /** A reader or a writer that somebody has acquired. */
 interface Acquired {
@@ -120,21 +69,10 @@ function onEnd(this: OwnedSocket): void {
   this[connectionOf]?.peerEnded()
 }
 function onRoom(this: OwnedSocket): void {
-  this[connectionOf]?.room()
+  this[connectionOf]?.roomMade()
 }
 function onFinish(this: OwnedSocket): void {
   this[connectionOf]?.finished()
-}
-
-/** A pull or a receiver that waits. */
-interface Waiting {
-  readonly reader: NetReader
-  /** Takes a chunk that has come, and answers whether it did. */
-  readonly take: (chunk: Uint8Array) => boolean
-  /** Takes what is buffered, unless another was faster. */
-  readonly takeBuffered: () => void
-  /** There may be nothing to wait for any more. */
-  readonly look: () => void
 }
 
 /**
@@ -148,26 +86,25 @@ interface Waiting {
  * a pull has emptied that: so there is one place where input is, whose end and
  * limit are Node's.
  *
- * Everybody who waits is woken to look again. So each decision is made in one
+ * All that wait are woken to look again. So each decision is made in one
  * place, from the socket's state, and being woken for nothing does no harm.
  */
-export class NetConnection implements TransportConnection, FastConnection {
+export class NetConnection implements TransportConnection, FastConnection, Input, Output {
   readonly netSocket: Net.Socket
   private readonly options: NetConnectionOptions
   /** With which error every pull fails from now on. */
   readError: Socket.SocketError | undefined
   private reading = false
-  /** Who waits, in line: one field, because there is hardly ever a second. */
+  /** The waits in line: one field for the first, because there is hardly ever a second. */
   private first: Waiting | undefined
   private later: Array<Waiting> | undefined
   private watcher: PullWatcher | undefined
-  /** A chunk on its way from the socket to the pull that is being woken for it. */
   arrived: Uint8Array | undefined
   /** The socket gives a chunk to `take`. */
   private taking = false
   /** Told what the socket tells while it ends. */
   private closing: LingeringClose | undefined
-  private writes: Set<() => void> | undefined
+  private lazyRoom: Wakers | undefined
   private ending = false
   private written = false
   /** The kernel may hold back a small write until the peer has acknowledged the one before it. */
@@ -189,7 +126,7 @@ export class NetConnection implements TransportConnection, FastConnection {
   get protocol(): string {
     return this.options.protocol
   }
-  /** Who asks for it writes to it. */
+  /** The caller will write to it directly, so that TCP_NODELAY must be on. */
   get [nodeSocket](): Net.Socket {
     this.sendAtOnce()
     return this.netSocket
@@ -256,7 +193,6 @@ export class NetConnection implements TransportConnection, FastConnection {
 
   // --- reading ---------------------------------------------------------------------------------------------------
 
-  /** Why a pull must fail now. */
   get failure(): Socket.SocketError | undefined {
     const { destroyed, errored } = this.netSocket
     return this.readError ?? (errored !== null ? readError(errored) : destroyed ? notOpen() : undefined)
@@ -373,22 +309,16 @@ export class NetConnection implements TransportConnection, FastConnection {
     this.netSocket.setNoDelay(true)
   }
 
-  /** Calls `again` when the peer has taken so much that there is room, and when there will never be. */
-  waitForRoom(again: () => void): void {
-    if (this.writes === undefined) {
-      this.writes = new Set()
+  get room(): Wakers {
+    if (this.lazyRoom === undefined) {
+      this.lazyRoom = new Wakers()
       this.netSocket.on("drain", onRoom)
       // after `end` there is no more `drain`
       this.netSocket.on("finish", onRoom)
     }
-    this.writes.add(again)
+    return this.lazyRoom
   }
 
-  stopWaitingForRoom(again: () => void): void {
-    this.writes?.delete(again)
-  }
-
-  /** Whether it takes more bytes: no longer once our side is to end, which may take a turn. */
   get writable(): boolean {
     return !this.ending && this.netSocket.writable
   }
@@ -419,7 +349,7 @@ export class NetConnection implements TransportConnection, FastConnection {
       this.told()
       if (waiting.take(chunk)) return
     }
-    // nobody took it
+    // no pull took it
     this.netSocket.pause()
     this.netSocket.unshift(chunk)
   }
@@ -446,13 +376,13 @@ export class NetConnection implements TransportConnection, FastConnection {
 
   broken(cause: Error): void {
     this.failReads(readError(cause))
-    this.room()
+    this.roomMade()
   }
 
   released(): void {
-    // a pull finds that the socket is destroyed; who does not pull needs no error
+    // a pull finds that the socket is destroyed; without one no error is needed
     this.wakePulls()
-    this.room()
+    this.roomMade()
     this.closing?.closed()
   }
 
@@ -460,11 +390,8 @@ export class NetConnection implements TransportConnection, FastConnection {
     this.closing?.finished()
   }
 
-  room(): void {
-    const writes = this.writes
-    if (writes === undefined || writes.size === 0) return
-    this.writes = new Set()
-    for (const again of writes) again()
+  roomMade(): void {
+    this.lazyRoom?.wake()
   }
 
   // --- the end ---------------------------------------------------------------------------------------------------
@@ -508,216 +435,5 @@ export class NetConnection implements TransportConnection, FastConnection {
 
   private reset(): void {
     if (!this.netSocket.destroyed) this.options.reset(this.netSocket)
-  }
-}
-
-/**
- * One acquisition of a connection's reader. Closing it fails its pulls and
- * touches nothing else: what was not taken is there for the next reader, and
- * the writer goes on.
- */
-class NetReader implements ReceivingReader {
-  readonly pull: Socket.Reader["pull"]
-  readonly upgrade: Socket.Reader["upgrade"] = Socket.SocketUpgradeError.unsupported
-  closed = false
-  readonly connection: NetConnection
-
-  /** `pull` when there is something to take. */
-  readonly take: Socket.Reader["pull"]
-
-  constructor(connection: NetConnection) {
-    this.connection = connection
-    this.take = takeAtomically(() => {
-      const chunk = connection.take()
-      return chunk === undefined ? undefined : [chunk] as const
-    }, () => this.pull)
-    this.pull = Effect.callback((resume) => {
-      const { failure } = this
-      if (failure !== undefined) return resume(Effect.fail(failure))
-      const waiting = new NetPull(this, resume)
-      connection.waitForInput(waiting)
-      return Effect.sync(() => connection.stopWaiting(waiting))
-    })
-  }
-
-  /** Why a pull must fail now. */
-  get failure(): Socket.SocketError | undefined {
-    if (this.closed) return notOpen()
-    // it may find that the peer has ended
-    this.connection.startReading()
-    return this.connection.failure
-  }
-
-  receive(receiver: Receiver): Receiving {
-    const receiving = new NetReceiving(this, receiver)
-    receiving.next()
-    return receiving
-  }
-
-  release(): void {
-    this.closed = true
-    this.connection.wakeReader(this)
-  }
-}
-
-class NetPull implements Waiting {
-  readonly reader: NetReader
-  private readonly resume: (pull: Socket.Reader["pull"]) => void
-
-  constructor(reader: NetReader, resume: (pull: Socket.Reader["pull"]) => void) {
-    this.reader = reader
-    this.resume = resume
-  }
-
-  take(chunk: Uint8Array): boolean {
-    const { connection } = this.reader
-    connection.arrived = chunk
-    this.takeBuffered()
-    const taken = connection.arrived === undefined
-    connection.arrived = undefined
-    return taken
-  }
-  takeBuffered(): void {
-    this.resume(this.reader.take)
-  }
-  look(): void {
-    this.resume(this.reader.pull)
-  }
-}
-
-class NetReceiving implements Waiting, Receiving {
-  readonly reader: NetReader
-  private readonly receiver: Receiver
-  private stopped = false
-
-  constructor(reader: NetReader, receiver: Receiver) {
-    this.reader = reader
-    this.receiver = receiver
-  }
-
-  take(chunk: Uint8Array): boolean {
-    const { reader } = this
-    if (this.receiver.chunk(chunk) && !this.stopped) {
-      // whatever else has ended it meanwhile is an event to come
-      if (reader.connection.readError === undefined && !reader.closed) reader.connection.waitForInput(this)
-      else this.look()
-    }
-    return true
-  }
-  takeBuffered(): void {
-    const chunk = this.reader.connection.take()
-    if (chunk === undefined || this.receiver.chunk(chunk)) this.next()
-  }
-  look(): void {
-    const { failure } = this.reader
-    if (failure === undefined) return this.reader.connection.waitForInput(this)
-    this.stopped = true
-    this.receiver.end(failure)
-  }
-
-  next(): void {
-    if (!this.stopped) this.look()
-  }
-  stop(): void {
-    this.stopped = true
-    this.reader.connection.stopWaiting(this)
-  }
-}
-
-/** One acquisition of a connection's writer. Releasing it ends the writing side. */
-class NetWriter implements Socket.Writer {
-  readonly write: Socket.Writer["write"] = (chunk) => new NetWrite(this, chunk)
-  readonly writeAll: Socket.Writer["writeAll"] = (chunks) =>
-    Effect.suspend(() => chunks.length === 1 ? this.send(chunks[0]) : this.sendAll(chunks))
-  private readonly connection: NetConnection
-
-  constructor(connection: NetConnection) {
-    this.connection = connection
-  }
-
-  release(): void {
-    this.connection.endWriting()
-  }
-
-  send(chunk: Uint8Array | string): Effect.Effect<void, Socket.SocketError> {
-    const socket = this.connection.netSocket
-    if (!this.connection.writable) return this.failed
-    this.connection.beforeWrite()
-    try {
-      return socket.write(chunk) ? Effect.void : this.room
-    } catch (cause) {
-      return Effect.fail(writeError(cause))
-    }
-  }
-
-  private sendAll(chunks: ReadonlyArray<Uint8Array | string>): Effect.Effect<void, Socket.SocketError> {
-    const socket = this.connection.netSocket
-    if (!this.connection.writable) return this.failed
-    this.connection.beforeWrite()
-    socket.cork()
-    try {
-      for (const chunk of chunks) socket.write(chunk)
-      return this.room
-    } catch (cause) {
-      return Effect.fail(writeError(cause))
-    } finally {
-      socket.uncork()
-    }
-  }
-
-  close(event: Socket.CloseEvent): Effect.Effect<void> {
-    this.connection.closeWith(event)
-    return Effect.void
-  }
-
-  /**
-   * Node destroys a socket that is written to after its end: this says what
-   * Node would say, without it.
-   */
-  private get failed(): Effect.Effect<never, Socket.SocketError> {
-    const socket = this.connection.netSocket
-    const state = socket.destroyed ? "closed" : "ended"
-    return Effect.fail(writeError(socket.errored ?? new Error(`the socket is ${state}: it takes no more bytes`)))
-  }
-
-  /** Completes when the peer has taken so much that there is room again. */
-  private get room(): Effect.Effect<void, Socket.SocketError> {
-    return Effect.suspend(() => {
-      const socket = this.connection.netSocket
-      if (socket.destroyed || socket.errored !== null) return this.failed
-      return socket.writableNeedDrain ? this.waitForRoom : Effect.void
-    })
-  }
-
-  private get waitForRoom(): Effect.Effect<void, Socket.SocketError> {
-    return Effect.callback((resume) => {
-      const again = () => resume(this.room)
-      this.connection.waitForRoom(again)
-      return Effect.sync(() => this.connection.stopWaitingForRoom(again))
-    })
-  }
-}
-
-/** A write writes when it begins. What is left is to wait for room, where there is none. */
-class NetWrite extends Effectable.Class<void, Socket.SocketError> implements ImmediateEffect<void, Socket.SocketError> {
-  private readonly writer: NetWriter
-  private readonly chunk: Uint8Array | string | Socket.CloseEvent
-
-  constructor(writer: NetWriter, chunk: Uint8Array | string | Socket.CloseEvent) {
-    super()
-    this.writer = writer
-    this.chunk = chunk
-  }
-
-  get [ImmediateTypeId](): typeof ImmediateTypeId {
-    return ImmediateTypeId
-  }
-  begin(): Effect.Effect<void, Socket.SocketError> {
-    const { chunk, writer } = this
-    // a Uint8Array is slow to ask whether it has a property
-    return chunk instanceof Uint8Array || !Socket.isCloseEvent(chunk) ? writer.send(chunk) : writer.close(chunk)
-  }
-  asEffect(): Effect.Effect<void, Socket.SocketError> {
-    return this.begin()
   }
 }

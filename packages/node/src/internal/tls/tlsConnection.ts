@@ -18,14 +18,9 @@ import type * as Net from "node:net"
 import type * as Tls from "node:tls"
 import type { TlsInfo } from "../../NodeTls.ts"
 import { goodbye, lingerAndClose } from "../socket/lingeringClose.ts"
-import {
-  closeError,
-  NetConnection,
-  type NetConnectionOptions,
-  nodeSocket,
-  readError,
-  resetTcp
-} from "../socket/netConnection.ts"
+import { NetConnection, type NetConnectionOptions } from "../socket/netConnection.ts"
+import { nodeSocket, resetTcp } from "../socket/nodeSocket.ts"
+import { notOpen, openError, readError } from "../socket/socketErrors.ts"
 import { Wakers } from "../socket/wakers.ts"
 
 /** What the connections of one listening socket have in common. */
@@ -208,7 +203,7 @@ export class TlsConnection implements TransportConnection, FastConnection {
   released(): void {
     this.cancelLookUp?.()
     // where there is a TLS socket it has the last word, and knows why
-    if (!this.begun) this.fail(closeError(1006))
+    if (!this.begun) this.fail(notOpen())
   }
 
   // --- reading and writing ---------------------------------------------------------------------------------------
@@ -218,9 +213,9 @@ export class TlsConnection implements TransportConnection, FastConnection {
     if (this.inner !== undefined) return this.inner.socket
     const secure = Effect.map(this.ready, () => this.inner!.socket)
     return this.lazySocket ??= Socket.make({
-      reader: Effect.flatMap(Effect.mapError(secure, openError), (socket) => socket.reader),
+      reader: Effect.flatMap(Effect.mapError(secure, unusable), (socket) => socket.reader),
       writer: Effect.matchEffect(secure, {
-        onFailure: (failure) => Effect.succeed(brokenWriter(openError(failure))),
+        onFailure: (failure) => Effect.succeed(brokenWriter(unusable(failure))),
         onSuccess: (socket) => socket.writer
       })
     })
@@ -246,7 +241,7 @@ export class TlsConnection implements TransportConnection, FastConnection {
   goodbye(linger: LingerOptions | "none"): Effect.Effect<void> {
     return Effect.suspend(() => {
       if (this.inner !== undefined) return this.inner.goodbye(linger)
-      this.fail(closeError(1006))
+      this.fail(notOpen())
       // In the middle of a handshake nothing has been said that could be lost, and TLS has no words for a goodbye yet.
       if (this.begun) this.tcp.destroy()
       return goodbye(this.tcp, linger, this.options.lingerTimer, () => resetTcp(this.tcp))
@@ -255,7 +250,7 @@ export class TlsConnection implements TransportConnection, FastConnection {
 
   goodbyeDetached(linger: LingerOptions | "none", done: () => void): void {
     if (this.inner !== undefined) return this.inner.goodbyeDetached(linger, done)
-    this.fail(closeError(1006))
+    this.fail(notOpen())
     if (this.begun) this.tcp.destroy()
     lingerAndClose(this.tcp, linger, this.options.lingerTimer, done)
   }
@@ -263,7 +258,7 @@ export class TlsConnection implements TransportConnection, FastConnection {
   get destroy(): Effect.Effect<void> {
     return Effect.suspend(() => {
       if (this.inner !== undefined) return this.inner.destroy
-      this.fail(closeError(1006))
+      this.fail(notOpen())
       if (!this.tcp.destroyed) resetTcp(this.tcp)
       return Effect.void
     })
@@ -295,10 +290,8 @@ const handshakeFailure = (
 export const securityFailure = (operation: string, detail: string): SecurityFailure =>
   new SecurityFailure({ operation, listener: "tls", trail: [], detail })
 
-const openError = (cause: SecurityFailure | Socket.SocketError): Socket.SocketError =>
-  Socket.isSocketError(cause)
-    ? cause
-    : new Socket.SocketError({ reason: new Socket.SocketOpenError({ kind: "Unknown", cause }) })
+const unusable = (cause: SecurityFailure | Socket.SocketError): Socket.SocketError =>
+  Socket.isSocketError(cause) ? cause : openError(cause)
 
 const brokenWriter = (error: Socket.SocketError): Socket.Writer => ({
   write: () => Effect.fail(error),

@@ -1,0 +1,25 @@
+/**
+ * The `net.Socket` under a connection, and how it is reset.
+ */
+import { type TransportConnection, unwrap } from "@effect-listener/core/Transport"
+import type * as Net from "node:net"
+
+/** Where the connections of this package's transports have their `net.Socket`. */
+export const nodeSocket: unique symbol = Symbol("@effect-listener/node/nodeSocket")
+
+/** The `net.Socket` of a connection that a transport of this package handed over; that of TLS, once its handshake is done. */
+export const netSocketOf = (connection: TransportConnection): Net.Socket | undefined =>
+  netSocketIn(unwrap(connection, "transparent"))
+
+const netSocketIn = (
+  connection: TransportConnection & { readonly [nodeSocket]?: Net.Socket | undefined }
+): Net.Socket | undefined => connection[nodeSocket]
+
+/** Releases a TCP socket with a reset. `writer` is the stream that was written to, where it is another one on top of it. */
+export const resetTcp = (socket: Net.Socket, writer: Net.Socket = socket): void => {
+  // Between the call of shutdown(2) and its completion libuv refuses a reset, and Node then forgets the handle without
+  // closing it. The kernel has every byte and the FIN by then: there is nothing left to drop.
+  const shuttingDown = writer.writableEnded && writer.writableLength === 0 && !writer.writableFinished
+  if (shuttingDown) socket.destroy()
+  else socket.resetAndDestroy()
+}
