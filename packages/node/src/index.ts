@@ -1,5 +1,6 @@
 export * as ListenerInspector from "./ListenerInspector.ts"
 export * as NodeHttp from "./NodeHttp.ts"
+export * as NodeInherit from "./NodeInherit.ts"
 export * as NodeMain from "./NodeMain.ts"
 export * as NodeTcp from "./NodeTcp.ts"
 export * as NodeTls from "./NodeTls.ts"
