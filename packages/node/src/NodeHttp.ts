@@ -45,6 +45,7 @@ import { makeApp } from "./internal/http/app.ts"
 import { connectionOf, type NodeServer } from "./internal/http/nodeHttpServers.ts"
 import * as HttpOptions from "./internal/http/options.ts"
 import * as internal from "./internal/http/server.ts"
+import type { Inherit } from "./NodeInherit.ts"
 import type * as NodeTls from "./NodeTls.ts"
 
 /**
@@ -94,6 +95,8 @@ export interface TimeoutOptions extends ListenerTimeoutOptions {
  * - `tracing`: spans of connections and of exchanges, as for any listener.
  *   Effect's own span of a request is made as it always is.
  * - `maskRemote`: reports, logs and spans of the listener show no remote address.
+ * - `inherit`: the inherited socket to listen on, where there is one of that
+ *   name; see `NodeInherit`.
  *
  * @stability experimental
  * @category options
@@ -107,6 +110,7 @@ export interface Options extends NodeHttpServer.Options {
   readonly halfOpen?: boolean | undefined
   readonly tracing?: TracingOptions | undefined
   readonly maskRemote?: boolean | undefined
+  readonly inherit?: Inherit | undefined
 }
 
 /**

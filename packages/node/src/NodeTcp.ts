@@ -16,6 +16,7 @@ import type * as SocketServer from "effect/socket/SocketServer"
 import type * as Net from "node:net"
 import * as socketServer from "./internal/listen/socketServer.ts"
 import { tcpTransport } from "./internal/listen/tcp.ts"
+import type { Inherit } from "./NodeInherit.ts"
 
 /**
  * Where and how to listen.
@@ -38,7 +39,7 @@ export interface TransportOptions {
    * How many connections may wait to be accepted, at least 1: so many in the
    * kernel, where `net.core.somaxconn` bounds it too, and so many again in the
    * queue that `accept` takes from. Those beyond are ended with a FIN.
-   * Default: 511.
+   * Default: 511; of an inherited socket 4096.
    */
   readonly backlog?: number | undefined
   /** Whether an IPv6 socket refuses IPv4 clients. Default: `false`, so `"::"` serves both. */
@@ -61,6 +62,12 @@ export interface TransportOptions {
   readonly halfOpen?: boolean | undefined
   /** Whether other sockets may listen on the same port and share its clients (`SO_REUSEPORT`). Default: `false`. */
   readonly reusePort?: boolean | undefined
+  /**
+   * The inherited socket to listen on in place of binding one, when this process
+   * was started with one of that name; see `NodeInherit`. The other options say
+   * what it has to be. `reusePort` is then what the one who bound it has chosen.
+   */
+  readonly inherit?: Inherit | undefined
 }
 
 /**

@@ -6,6 +6,7 @@
  */
 import type { Transport } from "@effect-listener/core/Transport"
 import { unixTransport } from "./internal/listen/unix.ts"
+import type { Inherit } from "./NodeInherit.ts"
 
 /**
  * Where to listen, and who may connect.
@@ -35,9 +36,15 @@ export interface TransportOptions {
    * How many connections may wait to be accepted, at least 1: so many in the
    * kernel, where `net.core.somaxconn` bounds it too, and so many again in the
    * queue that `accept` takes from. Those beyond are ended with a FIN.
-   * Default: 511.
+   * Default: 511; of an inherited socket 4096.
    */
   readonly backlog?: number | undefined
+  /**
+   * The inherited socket to listen on in place of binding one, when this process
+   * was started with one of that name; see `NodeInherit`. Its file, and the
+   * file's `mode`, are then the business of the one who bound it.
+   */
+  readonly inherit?: Inherit | undefined
 }
 
 /**
@@ -54,6 +61,7 @@ export interface TransportOptions {
  *   can enter, gets its `mode`, and is then linked to `path`: no client can
  *   connect before. Outside Linux that directory takes 10 bytes of the length
  *   the path of a socket may have, instead of the name.
+ * - An inherited socket keeps its file, which belongs to the one who holds it.
  * - Stopping removes the file first, if it is still the same one, so that no
  *   client can come any more, and then sweeps the accept queue.
  * - A peer has no address: `remote` is a `UnixPathAddress` with an empty path.

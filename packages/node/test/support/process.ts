@@ -45,14 +45,25 @@ export const start = (
     readonly env?: Record<string, string> | undefined
     /** How many files and sockets it may have open. Default: as many as this process. */
     readonly descriptors?: number | undefined
+    /** Descriptors of this process that it gets as 3, 4 and so on; in text, what `spawn` makes of it. */
+    readonly passed?: ReadonlyArray<number | "pipe" | "ignore"> | undefined
+    /** A shell command that runs `"$0" "$@"`, in place of running the program itself. */
+    readonly shell?: string | undefined
   } = {}
 ): Effect.Effect<Program, never, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(
       Effect.sync(() =>
         launch(
-          [...limit(options.descriptors), process.execPath, fileURLToPath(file), ...options.args ?? []],
-          options.env ?? {}
+          [
+            ...through(options.shell),
+            ...limit(options.descriptors),
+            process.execPath,
+            fileURLToPath(file),
+            ...options.args ?? []
+          ],
+          options.env ?? {},
+          options.passed ?? []
         )
       ),
       ({ child, exit }) =>
@@ -68,13 +79,21 @@ export const start = (
 const limit = (descriptors: number | undefined): ReadonlyArray<string> =>
   descriptors === undefined ? [] : ["/bin/sh", "-c", `ulimit -n ${descriptors} && exec "$0" "$@"`]
 
-const launch = ([executable = "", ...args]: ReadonlyArray<string>, env: Record<string, string>) => {
+const through = (shell: string | undefined): ReadonlyArray<string> =>
+  shell === undefined ? [] : ["/bin/sh", "-c", shell]
+
+const launch = (
+  [executable = "", ...args]: ReadonlyArray<string>,
+  env: Record<string, string>,
+  passed: ReadonlyArray<number | "pipe" | "ignore">
+) => {
   const child = spawn(executable, args, {
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: ["ignore", "pipe", "pipe", ...passed],
     env: { ...process.env, ...env }
   })
-  const stdout = new Lines(child.stdout)
-  const stderr = new Lines(child.stderr)
+  // both are pipes
+  const stdout = new Lines(child.stdout!)
+  const stderr = new Lines(child.stderr!)
   const ended = Deferred.makeUnsafe<Exit>()
   // "close" comes after the last byte of stdout and stderr
   child.once("close", (code, signal) => {

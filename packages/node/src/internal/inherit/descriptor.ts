@@ -22,7 +22,11 @@ export const inspectDescriptor = (fd: number): Result.Result<Descriptor, string>
   } catch {
     return Result.fail("is closed")
   }
-  if (!stats.isSocket()) return Result.fail(`is ${kindOfFile(stats)}, not a socket`)
+  if (!stats.isSocket()) {
+    const kind = kindOfFile(stats)
+    // Node opens files of its own before any program runs, and the system gives it the lowest numbers that are free
+    return Result.fail(kind === undefined ? "is closed: the number is Node's own by now" : `is ${kind}, not a socket`)
+  }
   const unix = unixSocket(stats.ino)
   if (unix !== undefined) return unix
   let opened: Net.Socket
@@ -43,7 +47,7 @@ export const inspectDescriptor = (fd: number): Result.Result<Descriptor, string>
     : Result.succeed({ kind: "unix", path: undefined })
 }
 
-const kindOfFile = (stats: Fs.Stats): string =>
+const kindOfFile = (stats: Fs.Stats): string | undefined =>
   stats.isFile()
     ? "a file"
     : stats.isFIFO()
@@ -52,7 +56,7 @@ const kindOfFile = (stats: Fs.Stats): string =>
     ? "a directory"
     : stats.isCharacterDevice()
     ? "a device"
-    : "something else"
+    : undefined
 
 /** The line of /proc/net/unix that has the inode: flags, type (1 is a stream), state (1 is not connected), path. */
 const unixLine = /^\S+ \S+ \S+ (\S+) (\S+) (\S+) +(\d+)(?: (.*))?$/
@@ -65,7 +69,9 @@ const unixSocket = (inode: number): Result.Result<Descriptor, string> | undefine
     if (Number(number) !== inode) continue
     if (type !== "0001") return Result.fail("is a Unix socket for datagrams, which cannot listen")
     if (state !== "01" || path === undefined) {
-      return Result.fail(`is a ${state === "01" ? "Unix socket without a name" : "connected Unix socket"}, so it cannot listen`)
+      return Result.fail(
+        `is a ${state === "01" ? "Unix socket without a name" : "connected Unix socket"}, so it cannot listen`
+      )
     }
     return Result.succeed({ kind: "unix", path })
   }

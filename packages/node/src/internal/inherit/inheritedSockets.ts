@@ -85,12 +85,16 @@ export class InheritedSockets {
     }
     if (unsupported !== undefined) return Result.fail(TransportBindError.NotSupported({ feature: unsupported }))
     if (index === undefined && named.length > 1) {
-      return bad(`${named.length} sockets have the name ${JSON.stringify(name)} (${
-        named.map(({ fd }) => `descriptor ${fd}`).join(", ")
-      }): say which by index`)
+      return bad(
+        `${named.length} sockets have the name ${JSON.stringify(name)} (${
+          named.map(({ fd }) => `descriptor ${fd}`).join(", ")
+        }): say which by index`
+      )
     }
     if (chosen.state === "taken") {
-      return Result.fail(TransportBindError.AddressInUse({ address: `inherited socket ${describe(chosen)}, taken twice` }))
+      return Result.fail(
+        TransportBindError.AddressInUse({ address: `inherited socket ${describe(chosen)}, taken twice` })
+      )
     }
     const mismatch = differs(chosen, wanted)
     if (mismatch !== undefined) return bad(`inherited socket ${describe(chosen)} ${mismatch}`)
@@ -154,7 +158,9 @@ const differs = ({ boundTo, descriptor }: Inherited, wanted: Wanted): string | u
   const has = format(descriptor.host, descriptor.port)
   const port = wanted.port === 0 ? descriptor.port : wanted.port
   const host = wanted.host ?? descriptor.host
-  if (port !== descriptor.port || !sameHost(host, descriptor.host)) return `is bound to ${has}, not to ${format(host, port)}`
+  if (port !== descriptor.port || !sameHost(host, descriptor.host)) {
+    return `is bound to ${has}, not to ${format(host, port)}`
+  }
   if (wanted.ipv6Only && !Net.isIPv6(descriptor.host)) return `is bound to ${has}, and ipv6Only asks for IPv6`
   return undefined
 }

@@ -24,7 +24,10 @@ export const readListenFds = (
   const { LISTEN_FDNAMES: names, LISTEN_FDS: count, LISTEN_PID: meant } = env
   if (count === undefined || count === "") return Result.succeed([])
   if (!/^\d{1,6}$/.test(count)) {
-    return Result.fail({ parameter: "LISTEN_FDS", detail: `expected a number of sockets, got ${JSON.stringify(count)}` })
+    return Result.fail({
+      parameter: "LISTEN_FDS",
+      detail: `expected a number of sockets, got ${JSON.stringify(count)}`
+    })
   }
   if (meant !== undefined && meant !== "" && meant !== String(pid)) {
     return Result.fail({

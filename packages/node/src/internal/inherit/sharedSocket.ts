@@ -9,8 +9,8 @@ import type * as Scope from "effect/Scope"
 import * as Fs from "node:fs"
 import type * as Net from "node:net"
 import type { Gate } from "./gate.ts"
-import type { BadVariable } from "./listenFds.ts"
 import type { Choice, Wanted } from "./inheritedSockets.ts"
+import type { BadVariable } from "./listenFds.ts"
 
 /** How a transport names the inherited socket it takes. */
 export type Inherit = string | {
@@ -24,7 +24,7 @@ export interface SharedSocket {
   /** What `net.Server.listen` takes for it. */
   readonly handle: unknown
   /** Where a TCP socket is bound. */
-  readonly address: { readonly host: string; readonly port: number } | undefined
+  readonly address: { readonly address: string; readonly port: number } | undefined
   /** Who removes the file of a Unix socket. */
   readonly ownsFile: boolean
   /** Listening waits for it. */
@@ -38,7 +38,7 @@ export interface SharedSocket {
  * The inherited socket a transport asks for, until the scope closes; undefined
  * where there is none and it need not be.
  */
-export const acquireInherited = (
+export const acquireShared = (
   inherit: Inherit | undefined,
   wanted: Wanted
 ): Effect.Effect<SharedSocket | undefined, TransportBindError, Scope.Scope> =>
@@ -56,7 +56,7 @@ export const acquireInherited = (
         return {
           fd,
           handle: descriptor.kind === "tcp" ? descriptor.opened : { fd },
-          address: descriptor.kind === "tcp" ? descriptor : undefined,
+          address: descriptor.kind === "tcp" ? { address: descriptor.host, port: descriptor.port } : undefined,
           ownsFile: boundTo?.kind === "unix" && boundTo.ownsFile,
           gate: sockets.gate,
           listens: () => {

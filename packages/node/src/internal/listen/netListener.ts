@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import type * as NetAddress from "effect/net/NetAddress"
 import type * as Scope from "effect/Scope"
 import * as Net from "node:net"
+import type { SharedSocket } from "../inherit/sharedSocket.ts"
 import { lingerAndClose } from "../socket/lingeringClose.ts"
 import type { LingerTimer } from "../socket/lingerTimer.ts"
 import { takeAtomically } from "../socket/takeAtomically.ts"
@@ -26,11 +27,13 @@ export interface NetBinding {
   readonly server: Net.ServerOpts
   /** Makes the server listen, now. How it went is told by its events, or by a throw. */
   readonly listen: (server: Net.Server) => void
+  /** The socket it listens on, where that is bound already and other processes may have it, too. */
+  readonly shared?: SharedSocket | undefined
   /** How many connections may wait to be accepted: in the kernel, and as many again in our queue. */
   readonly backlog: number
   /** Why listening failed. */
   readonly bindError: (cause: unknown) => TransportBindError
-  /** Lets clients reach the server, which listens. Runs uninterruptibly. */
+  /** Lets clients reach the server, which listens, or will when its gate opens. Runs uninterruptibly. */
   readonly publish: (server: Net.Server) => Effect.Effect<Published, TransportBindError>
   /** For the sockets that are on their way out. */
   readonly lingerTimer: LingerTimer
@@ -69,6 +72,8 @@ class NetListener {
   private readonly server: Net.Server
   private listening = false
   private published: Published | undefined
+  /** Stops waiting for the gate of a shared socket. */
+  private leaveGate: () => void = () => {}
   /** Connections accepted and not yet handed over, oldest first. */
   private readonly queue: Array<TransportConnection> = []
   private readonly accepts = new Wakers()
@@ -117,19 +122,40 @@ class NetListener {
     )
   }
 
-  private readonly listen: Effect.Effect<void, TransportBindError> = Effect.callback((resume) => {
+  private get listen(): Effect.Effect<void, TransportBindError> {
+    const { shared } = this.binding
+    return shared === undefined || shared.gate.isOpen ? this.listenNow : Effect.sync(() => this.listenAtGate(shared))
+  }
+
+  private readonly listenNow: Effect.Effect<void, TransportBindError> = Effect.callback((resume) => {
     const refuse = (cause: unknown) => resume(Effect.fail(this.binding.bindError(cause)))
+    this.beginListening(() => resume(Effect.void), refuse)
+  })
+
+  /** Others accept from this socket: it is bound, and accepted from when the gate opens. */
+  private listenAtGate(shared: SharedSocket): void {
+    this.leaveGate = shared.gate.whenOpen(() => {
+      this.beginListening(() => {}, (cause) => {
+        shared.fails(cause)
+        this.onAcceptError(Object.assign(new Error("cannot listen", { cause }), { code: "EBADF" }))
+      })
+    })
+  }
+
+  private beginListening(listening: () => void, refuse: (cause: unknown) => void): void {
+    const { listen, shared } = this.binding
     this.server.on("error", (cause) => this.listening ? this.onAcceptError(cause) : refuse(cause))
     this.server.on("listening", () => {
       this.listening = true
-      resume(Effect.void)
+      shared?.listens()
+      listening()
     })
     try {
-      this.binding.listen(this.server)
+      listen(this.server)
     } catch (cause) {
       refuse(cause)
     }
-  })
+  }
 
   // --- accept ----------------------------------------------------------------------------------------------------
 
@@ -241,7 +267,13 @@ class NetListener {
   }
 
   private get unlisten(): Effect.Effect<void> {
-    return Effect.andThen(this.withdraw, Effect.sync(() => this.server.close()))
+    return Effect.andThen(
+      this.withdraw,
+      Effect.sync(() => {
+        this.leaveGate()
+        this.server.close()
+      })
+    )
   }
 
   /**

@@ -5,13 +5,15 @@ import { type Transport, TransportBindError } from "@effect-listener/core/Transp
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
 import type * as Net from "node:net"
 import type { TransportOptions } from "../../NodeTcp.ts"
+import { acquireShared, listenOn } from "../inherit/sharedSocket.ts"
 import { LingerTimer } from "../socket/lingerTimer.ts"
 import { NetConnection, type NetConnectionOptions } from "../socket/netConnection.ts"
 import { resetTcp } from "../socket/nodeSocket.ts"
 import { PollPhase } from "../socket/pollPhase.ts"
-import { checkBacklog, checkInteger, checkText, defaultBacklog, invalid } from "./checks.ts"
+import { checkBacklog, checkInteger, checkText, defaultBacklog, inheritedBacklog, invalid } from "./checks.ts"
 import { bindError } from "./errno.ts"
 import { bind, type NetBinding } from "./netListener.ts"
 import { nativeAddress, socketAddress } from "./socketAddress.ts"
@@ -33,50 +35,54 @@ const connectTcp: Connect = (common) => {
 export const tcpBinding: (
   options: TransportOptions,
   connect?: Connect
-) => Effect.Effect<NetBinding, TransportBindError> = Effect.fnUntraced(function*(options, connect = connectTcp) {
-  const { host, port } = options
-  const backlog = options.backlog ?? defaultBacklog
-  yield* checkInteger("port", port, 0, 65_535)
-  if (host !== undefined) yield* checkText("host", host)
-  yield* checkBacklog(backlog)
-  const keepAlive = yield* keepAliveOptions(options.keepAlive ?? false)
-  const common = {
-    halfOpen: options.halfOpen ?? true,
-    noDelay: options.noDelay ?? true,
-    remote: (socket: Net.Socket) => socketAddress(socket.remoteAddress, socket.remotePort),
-    local: (socket: Net.Socket) => socketAddress(socket.localAddress, socket.localPort),
-    pollPhase: new PollPhase(),
-    lingerTimer: new LingerTimer()
-  }
-  const connection = connect(common)
-  return {
-    server: keepAlive,
-    listen: (server) =>
-      server.listen({
-        port,
-        // without a host Node takes "::" where there is IPv6, and "0.0.0.0" elsewhere
-        ...(host === undefined ? {} : { host }),
-        ipv6Only: options.ipv6Only ?? false,
-        reusePort: options.reusePort ?? false,
-        backlog
-      }),
-    backlog,
-    lingerTimer: common.lingerTimer,
-    bindError: (cause) => bindError(cause, { address: formatAddress(host ?? "::", port), parameter: "host" }),
-    publish: (server) =>
-      Effect.suspend(() => {
-        const address = server.address()
-        return address === null || typeof address === "string"
-          ? Effect.fail(TransportBindError.TransportFailure({ cause: new Error(`no TCP address: ${address}`) }))
-          : Effect.succeed({ address: nativeAddress(address.address, address.port), withdraw: Effect.void })
-      }),
-    connect: (socket) => {
-      // Node remembers the peer's name from the first time it is asked on, also when the peer is gone
-      void socket.remoteAddress
-      return connection(socket)
+) => Effect.Effect<NetBinding, TransportBindError, Scope.Scope> = Effect.fnUntraced(
+  function*(options, connect = connectTcp) {
+    const { host, ipv6Only = false, port } = options
+    yield* checkInteger("port", port, 0, 65_535)
+    if (host !== undefined) yield* checkText("host", host)
+    yield* checkBacklog(options.backlog ?? defaultBacklog)
+    const keepAlive = yield* keepAliveOptions(options.keepAlive ?? false)
+    const common = {
+      halfOpen: options.halfOpen ?? true,
+      noDelay: options.noDelay ?? true,
+      remote: (socket: Net.Socket) => socketAddress(socket.remoteAddress, socket.remotePort),
+      local: (socket: Net.Socket) => socketAddress(socket.localAddress, socket.localPort),
+      pollPhase: new PollPhase(),
+      lingerTimer: new LingerTimer()
+    }
+    const connection = connect(common)
+    const shared = yield* acquireShared(options.inherit, { kind: "tcp", port, host, ipv6Only })
+    const backlog = options.backlog ?? (shared === undefined ? defaultBacklog : inheritedBacklog)
+    return {
+      server: keepAlive,
+      shared,
+      listen: (server) =>
+        shared !== undefined ? listenOn(server, shared, backlog) : server.listen({
+          port,
+          // without a host Node takes "::" where there is IPv6, and "0.0.0.0" elsewhere
+          ...(host === undefined ? {} : { host }),
+          ipv6Only,
+          reusePort: options.reusePort ?? false,
+          backlog
+        }),
+      backlog,
+      lingerTimer: common.lingerTimer,
+      bindError: (cause) => bindError(cause, { address: formatAddress(host ?? "::", port), parameter: "host" }),
+      publish: (server) =>
+        Effect.suspend(() => {
+          const address = shared?.address ?? server.address()
+          return address === null || typeof address === "string"
+            ? Effect.fail(TransportBindError.TransportFailure({ cause: new Error(`no TCP address: ${address}`) }))
+            : Effect.succeed({ address: nativeAddress(address.address, address.port), withdraw: Effect.void })
+        }),
+      connect: (socket) => {
+        // Node remembers the peer's name from the first time it is asked on, also when the peer is gone
+        void socket.remoteAddress
+        return connection(socket)
+      }
     }
   }
-})
+)
 
 const formatAddress = (host: string, port: number): string => `${host.includes(":") ? `[${host}]` : host}:${port}`
 

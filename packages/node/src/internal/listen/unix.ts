@@ -7,13 +7,14 @@ import * as NetAddress from "effect/net/NetAddress"
 import type * as Scope from "effect/Scope"
 import type * as Net from "node:net"
 import type { TransportOptions } from "../../NodeUnix.ts"
+import { acquireShared, listenOn, type SharedSocket } from "../inherit/sharedSocket.ts"
 import { LingerTimer } from "../socket/lingerTimer.ts"
 import { NetConnection } from "../socket/netConnection.ts"
 import { PollPhase } from "../socket/pollPhase.ts"
-import { checkBacklog, checkInteger, checkText, defaultBacklog, invalid } from "./checks.ts"
+import { checkBacklog, checkInteger, checkText, defaultBacklog, inheritedBacklog, invalid } from "./checks.ts"
 import { bindError } from "./errno.ts"
 import { bind, type NetBinding } from "./netListener.ts"
-import { hiddenBeside, longestPath, publish } from "./unixPath.ts"
+import { adopt, hiddenBeside, longestPath, publish } from "./unixPath.ts"
 
 export const unixTransport = (options: TransportOptions): Transport => ({
   name: "unix",
@@ -30,6 +31,8 @@ const socketBinding: (options: TransportOptions) => Effect.Effect<NetBinding, Tr
     const bytes = Buffer.byteLength(path)
     if (bytes > longestPath) return yield* invalid("path", `expected at most ${longestPath} bytes, got ${bytes}`)
     if (mode !== undefined) yield* checkInteger("mode", mode, 0, 0o777)
+    const shared = yield* acquireShared(options.inherit, { kind: "unix", path })
+    if (shared !== undefined) return inheritedBinding(common, options, shared)
     const hidden = yield* hiddenBeside(path)
     return {
       ...common,
@@ -39,19 +42,41 @@ const socketBinding: (options: TransportOptions) => Effect.Effect<NetBinding, Tr
     }
   })
 
-const pipeBinding: (options: TransportOptions) => Effect.Effect<NetBinding, TransportBindError> = Effect.fnUntraced(
-  function*(options) {
-    const common = yield* commonBinding(options)
-    const { mode, path } = options
-    if (!/^\\\\[.?]\\pipe\\/.test(path)) return yield* invalid("path", "expected a name that begins with \\\\.\\pipe\\")
-    if (mode !== undefined) return yield* Effect.fail(TransportBindError.NotSupported({ feature: "mode on Windows" }))
-    return {
-      ...common,
-      listen: (server) => server.listen({ path, exclusive: true, backlog: common.backlog }),
-      publish: () => Effect.succeed({ address: NetAddress.unixPathAddress(path), withdraw: Effect.void })
+/** Its file is there, and stays when this process goes, unless it was left to it. */
+const inheritedBinding = (
+  common: Omit<NetBinding, "listen" | "publish">,
+  { backlog = inheritedBacklog, path }: TransportOptions,
+  shared: SharedSocket
+): NetBinding => ({
+  ...common,
+  backlog,
+  shared,
+  listen: (server) => listenOn(server, shared, backlog),
+  publish: () =>
+    Effect.map(shared.ownsFile ? adopt(path) : Effect.succeed(Effect.void), (withdraw) => ({
+      address: NetAddress.unixPathAddress(path),
+      withdraw
+    }))
+})
+
+const pipeBinding: (options: TransportOptions) => Effect.Effect<NetBinding, TransportBindError, Scope.Scope> = Effect
+  .fnUntraced(
+    function*(options) {
+      const common = yield* commonBinding(options)
+      const { mode, path } = options
+      if (!/^\\\\[.?]\\pipe\\/.test(path)) {
+        return yield* invalid("path", "expected a name that begins with \\\\.\\pipe\\")
+      }
+      if (mode !== undefined) return yield* Effect.fail(TransportBindError.NotSupported({ feature: "mode on Windows" }))
+      // where there is one it is not supported either
+      yield* acquireShared(options.inherit, { kind: "unix", path })
+      return {
+        ...common,
+        listen: (server) => server.listen({ path, exclusive: true, backlog: common.backlog }),
+        publish: () => Effect.succeed({ address: NetAddress.unixPathAddress(path), withdraw: Effect.void })
+      }
     }
-  }
-)
+  )
 
 const unnamed = NetAddress.unixPathAddress("")
 

@@ -81,19 +81,28 @@ export const publish = (
   Effect.gen(function*() {
     const { file } = hidden
     if (mode !== undefined) yield* onDisk(path, () => Fs.chmodSync(file, mode))
-    const own = yield* onDisk(path, () => Fs.lstatSync(file))
+    const withdraw = yield* adopt(path, file)
     const link = onDisk(path, () => tryLink(file, path))
     if (!(yield* link)) {
       yield* removeStale(path)
       if (!(yield* link)) return yield* inUse(path)
     }
+    return withdraw
+  }).pipe(Effect.ensuring(hidden.remove))
+
+/** How to take the socket file at `path` away again, when it still is the one that is now at `at`. */
+export const adopt = (
+  path: string,
+  at: string = path
+): Effect.Effect<Effect.Effect<void>, TransportBindError> =>
+  Effect.map(onDisk(path, () => Fs.lstatSync(at)), (own) => {
     // the working directory may be another one by then
     const absolute = Path.resolve(path)
     return Effect.ignore(Effect.try(() => removeIf(absolute, own)), {
       log: "Warn",
       message: `cannot remove the socket file ${absolute}`
     })
-  }).pipe(Effect.ensuring(hidden.remove))
+  })
 
 const onDisk = <A>(path: string, run: () => A): Effect.Effect<A, TransportBindError> =>
   Effect.try({ try: run, catch: (cause) => bindError(cause, { address: path, parameter: "path" }) })

@@ -1,0 +1,69 @@
+/**
+ * Listens as `LISTENERS` says, an array of `{ kind, …options }` in JSON, and
+ * echoes one read of each connection. For each it prints a JSON line: `open` with
+ * the address, or `failed` with the error; then `sockets`, and what a child
+ * sees of the variables.
+ */
+import * as Listener from "@effect-listener/core/Listener"
+import * as NodeHttp from "@effect-listener/node/NodeHttp"
+import * as NodeInherit from "@effect-listener/node/NodeInherit"
+import * as NodeMain from "@effect-listener/node/NodeMain"
+import * as NodeTcp from "@effect-listener/node/NodeTcp"
+import * as NodeTls from "@effect-listener/node/NodeTls"
+import * as NodeUnix from "@effect-listener/node/NodeUnix"
+import * as Effect from "effect/Effect"
+import * as Logger from "effect/Logger"
+import * as NetAddress from "effect/net/NetAddress"
+import * as Result from "effect/Result"
+import { spawnSync } from "node:child_process"
+import * as Fs from "node:fs"
+import { selfSigned } from "../support/certificates.ts"
+
+const print = (event: object) => Effect.sync(() => Fs.writeSync(1, `${JSON.stringify(event)}\n`))
+
+const listen = Effect.fnUntraced(function*({ kind, ...options }: { readonly kind: string }) {
+  // the test gives what the transport of that kind takes
+  const given = options as never
+  if (kind === "http") {
+    yield* NodeHttp.make(given)
+    yield* print({ event: "open", kind })
+    return
+  }
+  const transport = kind === "unix"
+    ? NodeUnix.transport(given)
+    : kind === "tls"
+    ? NodeTls.transport(Object.assign(options, selfSigned()) as never)
+    : NodeTcp.transport(given)
+  const listener = yield* Listener.listen(transport)
+  yield* print({ event: "open", kind, address: NetAddress.formatSocketAddress(yield* listener.address) })
+  yield* Effect.forkChild(
+    Listener.serve(listener, (connection) =>
+      Effect.gen(function*() {
+        const { pull } = yield* connection.socket.reader
+        const { writeAll } = yield* connection.socket.writer
+        yield* writeAll(yield* pull)
+      }), { idle: "pull" })
+  )
+})
+
+const program = Effect.gen(function*() {
+  const listeners: ReadonlyArray<{ readonly kind: string }> = JSON.parse(process.env["LISTENERS"] ?? "[]")
+  for (const options of listeners) {
+    yield* Effect.catch(listen(options), (error) => {
+      // NodeHttp wraps it
+      const { cause } = error as { readonly cause?: object }
+      return print({ event: "failed", ...(error._tag === "ServeError" ? cause : error) })
+    })
+  }
+  const sockets = yield* Effect.result(NodeInherit.sockets)
+  yield* print(
+    Result.isSuccess(sockets)
+      ? { event: "sockets", success: sockets.success }
+      : { event: "sockets", failure: sockets.failure }
+  )
+  const seen = spawnSync("sh", ["-c", "env | grep -c -e LISTEN_ -e EFFECT_LISTENER_"], { encoding: "utf8" })
+  yield* print({ event: "child", variables: Number(seen.stdout) })
+  yield* Effect.never
+})
+
+NodeMain.runMain(Effect.provideService(Effect.scoped(program), Logger.LogToStderr, true))
