@@ -6,7 +6,7 @@ import type { Docstring, Export, ModuleDoc } from "./read.ts"
 
 export interface DocumentedModule extends PublicModule, ModuleDoc {}
 
-const generated = "<!-- Generated from the docstrings by `pnpm docs`. -->"
+const generated = "<!-- Generated from the docstrings by `pnpm reference`. -->"
 
 export const renderModule = (module: DocumentedModule): string =>
   blocks([

@@ -8,7 +8,7 @@ import { renderModule } from "../apiReference/render.ts"
 const root = Path.resolve(import.meta.dirname, "../..")
 
 describe("docs/api", () => {
-  it("says what the docstrings say: otherwise run `pnpm docs`", () => {
+  it("says what the docstrings say: otherwise run `pnpm reference`", () => {
     const folder = Path.join(root, "docs/api")
     const pages = generate(root)
     const read = (page: string) => Fs.readFileSync(Path.join(folder, page), "utf8")
