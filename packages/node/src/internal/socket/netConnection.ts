@@ -15,6 +15,7 @@ import { type Input, NetReader, type Waiting } from "./netReader.ts"
 import { NetWriter, type Output } from "./netWriter.ts"
 import { nodeSocket } from "./nodeSocket.ts"
 import type { PollPhase } from "./pollPhase.ts"
+import { readBuffered } from "./readBuffered.ts"
 import { closeError, endedByPeer, notOpen, readError } from "./socketErrors.ts"
 import { Wakers } from "./wakers.ts"
 
@@ -210,7 +211,7 @@ export class NetConnection implements TransportConnection, FastConnection, Input
     }
     // Node emits what is read as `data`, too
     this.taking = true
-    const chunk: Uint8Array | null = this.netSocket.read()
+    const chunk = readBuffered(this.netSocket)
     this.taking = false
     return chunk ?? undefined
   }

@@ -3,6 +3,7 @@
  * or the first bytes in the clear.
  */
 import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
+import { readBuffered } from "../../socket/readBuffered.ts"
 import type { HttpConnection } from "../httpConnection.ts"
 import type { Ending, InFlight, Protocol } from "../protocol.ts"
 
@@ -111,7 +112,7 @@ export class FirstBytes extends Opening implements Protocol {
 
   private readonly look = (): void => {
     const { raw } = this.owner
-    const chunk: Buffer | null = raw.read()
+    const chunk = readBuffered(raw)
     if (chunk === null) return
     this.held = this.held === undefined ? chunk : Buffer.concat([this.held, chunk])
     const length = Math.min(this.held.length, preface.length)
