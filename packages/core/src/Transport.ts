@@ -332,15 +332,17 @@ export const TransportBindError = Data.taggedEnum<TransportBindError>()
  *
  * `transient` errors concern one client and are retried at once; `exhausted`
  * ones (no descriptors, no memory) are retried with a back-off; `fatal` means
- * that the listening socket is gone, and faults the listener. `code` is the
- * system's name of the error, such as `EMFILE`.
+ * that the listening socket is gone, and faults the listener; `closed` means
+ * that the process has closed it past the listener, which closes then as well:
+ * it drains, within its own deadline. `code` is the system's name of the error,
+ * such as `EMFILE`.
  *
  * @stability experimental
  * @category errors
  * @since 0.1.0
  */
 export class TransportAcceptError extends Data.TaggedError("TransportAcceptError")<{
-  readonly class: "transient" | "exhausted" | "fatal"
+  readonly class: "transient" | "exhausted" | "fatal" | "closed"
   readonly code?: string | undefined
   readonly cause: unknown
 }> {

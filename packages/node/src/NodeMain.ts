@@ -24,6 +24,7 @@ import * as References from "effect/References"
 import * as Result from "effect/Result"
 import * as Runtime from "effect/Runtime"
 import { inspect } from "node:util"
+import { onClusterDisconnect } from "./internal/main/clusterWorker.ts"
 import { afterSignal, exitCode } from "./internal/main/exitCode.ts"
 import * as ProgressLine from "./internal/main/progressLine.ts"
 import { closeMembers, watchedRegistry } from "./internal/main/shutdown.ts"
@@ -140,13 +141,9 @@ export const runMain: {
     }
 
     const start = Runtime.makeRunMain(({ fiber, teardown }) => {
-      const removeHandlers = onSignal((signal) => {
-        if (closing !== undefined) {
-          display.clear()
-          process.exit(forcedExitCode[signal])
-        }
+      const stop = (reason: string): void => {
         const close = closeMembers(registry, {
-          reason: signal,
+          reason,
           deadline: Result.getOrUndefined(deadline),
           display,
           onReport
@@ -154,7 +151,21 @@ export const runMain: {
         // a close may end the program there and then, and it has to be known by then
         closing = Effect.runFork(Effect.andThen(Effect.yieldNow, close))
         closing.addObserver(() => interruptGently(fiber))
+      }
+      const removeSignals = onSignal((signal) => {
+        if (closing !== undefined) {
+          display.clear()
+          process.exit(forcedExitCode[signal])
+        }
+        stop(signal)
       })
+      const removeDisconnect = onClusterDisconnect(() => {
+        if (closing === undefined) stop("cluster disconnect")
+      })
+      const removeHandlers = (): void => {
+        removeSignals()
+        removeDisconnect()
+      }
       fiber.addObserver((own) => {
         const end = (closed?: Exit.Exit<void>): void => {
           removeHandlers()

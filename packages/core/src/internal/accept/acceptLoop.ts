@@ -31,14 +31,14 @@ const isKnown = (error: TransportAcceptError): boolean => error.code !== undefin
  * How to go on after an accept error, from the error and how many unknown ones
  * came in a row before it.
  */
-const afterError = (error: TransportAcceptError, unknownInRow: number): "retry" | "backOff" | "fault" =>
+const afterError = (error: TransportAcceptError, unknownInRow: number): "retry" | "backOff" | "end" =>
   error.class === "exhausted"
     ? "backOff"
-    : error.class === "fatal"
-    ? "fault"
+    : error.class === "fatal" || error.class === "closed"
+    ? "end"
     : isKnown(error) || unknownInRow + 1 < unknownLimit
     ? "retry"
-    : "fault"
+    : "end"
 
 /** 5 ms doubling to 1 s; begun anew after every success. */
 const backOff = () => Schedule.min([Schedule.exponential("5 millis"), Schedule.spaced("1 second")])
@@ -90,10 +90,12 @@ export const takeEach = <A>(
     })
     while (true) {
       let error = yield* Effect.flip(all)
+      // no accept has failed
+      if (error.class === "closed") return yield* error
       yield* host.onError(error)
       while (true) {
         const next = afterError(error, unknownInRow)
-        if (next === "fault") return yield* error
+        if (next === "end") return yield* error
         if (next === "retry") {
           unknownInRow = isKnown(error) ? 0 : unknownInRow + 1
           // a transport that fails synchronously must not keep other fibers from running

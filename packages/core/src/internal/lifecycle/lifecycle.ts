@@ -211,6 +211,10 @@ export class Lifecycle<M extends Manager, B extends Bound> implements Counted {
       this.runFork(binding.release)
       return
     }
+    if (failure.class === "closed") {
+      this.log("Info", "socketClosed", `the process has closed the socket of listener "${this.name}", which drains`, {})
+      return this.beginShutdown({ ...this.drainOptions, lameDuck: defaults.lameDuck }, "socket closed by the process")
+    }
     this.faultReason = reason
     this.step("fault")
     lifetime.manager.stopAccepting()

@@ -7,7 +7,7 @@ import type * as Scope from "effect/Scope"
 import type { DryRun } from "../../Drain.ts"
 import type { ConnectionInfo, DrainReport } from "../../DrainReport.ts"
 import type { ListenerFaulted, OperationAborted } from "../../ListenerError.ts"
-import type { TransportBindError } from "../../Transport.ts"
+import type { TransportAcceptError, TransportBindError } from "../../Transport.ts"
 import type { BadOption, ResolvedDrain } from "../options/drain.ts"
 import type { Counts } from "../telemetry/counts.ts"
 import type { Tracing } from "../telemetry/tracing.ts"
@@ -32,6 +32,8 @@ export interface Bound {
 export interface AcceptFailure {
   readonly code?: string | undefined
   readonly cause: unknown
+  /** `closed`: the process closed the socket, and wants the listener to end. */
+  readonly class?: TransportAcceptError["class"] | undefined
 }
 
 /** What every kind of listener is made with. */

@@ -67,9 +67,37 @@ const briefLinger = { idle: Duration.millis(250), total: Duration.millis(500), b
 const closedError = (): TransportAcceptError =>
   new TransportAcceptError({ class: "fatal", code: "EBADF", cause: new Error("the listening socket is closed") })
 
+const closedPastError = (): TransportAcceptError =>
+  new TransportAcceptError({ class: "closed", cause: new Error("the process has closed the listening socket") })
+
+/** Whether the error is that of every accept to come. */
+const isFinal = (error: TransportAcceptError | undefined): boolean =>
+  error?.class === "fatal" || error?.class === "closed"
+
+/** Says when the process closes it past its listener, as `node:cluster` does with a worker that is to disconnect. */
+class OwnedServer extends Net.Server {
+  private readonly closedPast: () => void
+
+  constructor(options: Net.ServerOpts, closedPast: () => void) {
+    super(options)
+    this.closedPast = closedPast
+  }
+
+  override close(callback?: (error?: Error) => void): this {
+    const { listening } = this
+    super.close(callback)
+    if (listening) this.closedPast()
+    return this
+  }
+
+  closeByListener(): void {
+    super.close()
+  }
+}
+
 class NetListener {
   private readonly binding: NetBinding
-  private readonly server: Net.Server
+  private readonly server: OwnedServer
   private listening = false
   private published: Published | undefined
   /** Stops waiting for the gate of a shared socket. */
@@ -94,7 +122,10 @@ class NetListener {
     this.binding = binding
     this.batch = new AcceptBatch(binding.backlog, () => this.wakeAll())
     // allowHalfOpen: a peer's FIN ends reading, and never writing behind the handler's back
-    this.server = Net.createServer({ ...binding.server, allowHalfOpen: true, pauseOnConnect: true })
+    this.server = new OwnedServer(
+      { ...binding.server, allowHalfOpen: true, pauseOnConnect: true },
+      () => this.fail(closedPastError())
+    )
     this.server.on("connection", (socket) => this.onConnection(socket))
   }
 
@@ -163,7 +194,7 @@ class NetListener {
     if (this.queue.length > 0) return this.next
     const failure = this.failure
     if (failure === undefined) return this.arrival
-    if (failure.class !== "fatal") this.failure = undefined
+    if (!isFinal(failure)) this.failure = undefined
     return Effect.fail(failure)
   })
 
@@ -195,7 +226,7 @@ class NetListener {
           return
         }
         over = true
-        if (failure.class !== "fatal") this.failure = undefined
+        if (!isFinal(failure)) this.failure = undefined
         resume(Effect.fail(failure))
       }
       let over = false
@@ -231,8 +262,12 @@ class NetListener {
   }
 
   private onAcceptError(cause: unknown): void {
-    if (this.failure?.class === "fatal") return
-    this.failure = acceptError(cause)
+    this.fail(acceptError(cause))
+  }
+
+  private fail(error: TransportAcceptError): void {
+    if (isFinal(this.failure)) return
+    this.failure = error
     this.wakeNext()
   }
 
@@ -271,7 +306,7 @@ class NetListener {
       this.withdraw,
       Effect.sync(() => {
         this.leaveGate()
-        this.server.close()
+        this.server.closeByListener()
       })
     )
   }
