@@ -394,14 +394,16 @@ describe.each([["http", false], ["https", true]] as const)("examples/http-server
       yield* server.exits(0)
     }))
 
-  it.live("a second SIGTERM exits at once, with 143", () =>
+  it.live("a later SIGTERM exits at once, with 143", () =>
     Effect.gen(function*() {
       const server = yield* start()
       const peer = yield* connect(server)
       yield* peer.send(HttpPeer.get("/never"))
       yield* used(server)
       yield* server.sigterm
-      yield* server.stderr((line) => line.startsWith("draining ") ? line : undefined)
+      let lines = 0
+      // the second line: no copy of the first signal is to be expected any more
+      yield* server.stderr((line) => line.includes("draining 1 of 1") && ++lines === 2 ? line : undefined)
       yield* server.sigterm
       const exit = yield* server.exit
       assert.strictEqual(exit.code, 143)

@@ -24,6 +24,7 @@ export const tools: ReadonlyArray<Tool> = [
   },
   { name: "curl", description: "an HTTP/1 and HTTP/2 client", executables: ["curl"] },
   { name: "go", description: "the Go compiler, for peers in Go", executables: ["go"] },
+  { name: "script", description: "a terminal for a program, of util-linux", executables: ["script"] },
   { name: "wrk", description: "an HTTP load generator", executables: ["wrk"] }
 ]
 

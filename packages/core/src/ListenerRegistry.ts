@@ -27,6 +27,9 @@ import type { Listener } from "./Listener.ts"
  *   and the given one. The reports, one a listener, say what happened.
  * - `progress` is the close as it runs.
  * - `listener` is the listener itself; a host of several has none.
+ * - `listeners` are those that are in it: what they have in flight is named when
+ *   the process ends without waiting for it.
+ * - `context` is what it was made with: a main program logs with its loggers.
  *
  * @stability experimental
  * @category models
@@ -40,6 +43,8 @@ export interface Member {
   }) => Effect.Effect<ReadonlyArray<DrainReport>>
   readonly progress: Stream.Stream<DrainProgress>
   readonly listener?: Listener | undefined
+  readonly listeners?: Effect.Effect<ReadonlyArray<Pick<Listener, "name" | "connections">>> | undefined
+  readonly context?: Context.Context<never> | undefined
 }
 
 /**

@@ -1,14 +1,18 @@
 import type * as Connection from "@effect-listener/core/Connection"
+import type { DrainProgress } from "@effect-listener/core/Drain"
 import type { DrainReport } from "@effect-listener/core/DrainReport"
 import * as Listener from "@effect-listener/core/Listener"
 import * as ListenerRegistry from "@effect-listener/core/ListenerRegistry"
 import * as MemoryTransport from "@effect-listener/testing/MemoryTransport"
 import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
+import * as ProgressLine from "../src/internal/main/progressLine.ts"
 import { closeMembers, watchedRegistry } from "../src/internal/main/shutdown.ts"
 
 /** A registry, and what a program made with it shows when it is closed. */
@@ -16,17 +20,27 @@ const setup = (deadline?: number) => {
   const registry = watchedRegistry()
   const reports: Array<DrainReport> = []
   const lines: Array<string> = []
+  const failures: Array<string> = []
   return {
+    registry,
     reports,
     lines,
+    failures,
     join: Effect.provideService(ListenerRegistry.CurrentRegistry, Option.some(registry)),
     close: closeMembers(registry, {
       reason: "SIGTERM",
       deadline,
-      display: { interval: 1000, show: (line) => lines.push(line), clear: () => lines.push("cleared") },
-      onReport: (report) => reports.push(report)
+      interval: 1000,
+      onProgress: (closes) => lines.push(...line(closes)),
+      onReport: (report) => reports.push(report),
+      onFailure: (member, cause) => failures.push(`${member.name}: ${String(Cause.squash(cause))}`)
     })
   }
+}
+
+const line = (closes: ReadonlyArray<DrainProgress>): ReadonlyArray<string> => {
+  const summary = ProgressLine.summary(closes)
+  return summary === undefined ? [] : [ProgressLine.format(summary)]
 }
 
 /** A listener with one client whose exchange takes so long. */
@@ -117,7 +131,26 @@ describe("closing every listener of a program", () => {
       const { close, join, lines } = setup()
       yield* join(Listener.make(yield* MemoryTransport.make()))
       assert.strictEqual(yield* timed(close), 0)
-      assert.deepStrictEqual(lines, ["cleared"])
+      assert.deepStrictEqual(lines, [])
+    }))
+
+  it.effect.each([
+    {
+      how: "throws",
+      shutdown: (): never => {
+        throw new Error("no close")
+      }
+    },
+    { how: "dies", shutdown: () => Effect.die(new Error("no close")) }
+  ])("one whose close $how is named, and the others are closed", ({ shutdown }) =>
+    Effect.gen(function*() {
+      const { close, failures, join, lines, registry, reports } = setup()
+      yield* join(busy("other", 2500, {}))
+      registry.add({ name: "broken", shutdown, progress: Stream.die(new Error("no progress")) })
+      assert.strictEqual(yield* timed(close), 2500)
+      assert.deepStrictEqual(failures, ["broken: Error: no close"])
+      assert.deepStrictEqual(outcomes(reports), { other: "Drained" })
+      assert.strictEqual(lines.length, 2)
     }))
 
   it.effect("says once a second where it stands", () =>
@@ -126,9 +159,8 @@ describe("closing every listener of a program", () => {
       yield* join(busy("one", 2500, {}))
       yield* join(busy("two", 1500, {}))
       yield* timed(close)
-      assert.strictEqual(lines.length, 3)
+      assert.strictEqual(lines.length, 2)
       assert.match(lines[0]!, /^draining 2 of 2 · 1\d s left · oldest work \d s from /)
       assert.match(lines[1]!, /^draining 1 of 2 · 1\d s left · oldest work \d s from /)
-      assert.strictEqual(lines[2], "cleared")
     }))
 })

@@ -29,7 +29,13 @@ const names = (exit: Process.Exit) => events(exit).map(({ event }) => event)
 const text = (lines: ReadonlyArray<string>) => lines.join("\n")
 
 /** Waits until the server says that it is draining: then the first signal has been handled. */
-const draining = (program: Process.Program) => program.stderr((line) => line.startsWith("draining ") ? line : undefined)
+const draining = (program: Process.Program) => program.stderr((line) => /draining .*/.exec(line)?.[0])
+
+/** Waits until no copy of the first signal is to be expected any more. */
+const copiesOver = (program: Process.Program) => {
+  let lines = 0
+  return program.stderr((line) => line.includes("draining ") && ++lines === 2 ? line : undefined)
+}
 
 describe("NodeMain.runMain, in a process of its own", () => {
   it.live.each(["SIGTERM", "SIGINT"] as const)(
@@ -96,7 +102,7 @@ describe("NodeMain.runMain, in a process of its own", () => {
       const exit = yield* program.exit
       assert.strictEqual(exit.code, 124, text(exit.stderr))
       assert.match(text(exit.stderr), /deadline exceeded after [1-3]\.\d s \(SIGTERM\)/)
-      assert.match(text(exit.stderr), /^tcp: cut #\d+ 127\.0\.0\.1:\d+ tcp Active, sleep 60000 [1-3]\.\d s/m)
+      assert.match(text(exit.stderr), /WARN .*: tcp: cut #\d+ 127\.0\.0\.1:\d+ tcp Active, sleep 60000 [1-3]\.\d s/)
     }))
 
   it.live("says once a second on stderr where it stands", () =>
@@ -106,34 +112,78 @@ describe("NodeMain.runMain, in a process of its own", () => {
       yield* program.signal("SIGTERM")
       yield* client.rest
       const exit = yield* program.exit
-      const lines = exit.stderr.filter((line) => line.startsWith("draining "))
+      const lines = exit.stderr.flatMap((line) => /INFO .*: (draining .*)/.exec(line)?.[1] ?? [])
       assert.isAtLeast(lines.length, 2, text(exit.stderr))
       for (const line of lines) {
-        assert.match(line, /^draining 1 of 1 · 2\d s left · oldest sleep 2500 \d s from 127\.0\.0\.1:\d+$/)
+        assert.match(line, /^draining 1 of 1 · 2\d s left · oldest sleep 2500 \d s from 127\.0\.0\.1:\d+/)
       }
     }))
 
-  it.live.each([["SIGTERM", 143], ["SIGINT", 130]] as const)(
-    "a second signal, %s, ends it at once: %i",
+  it.live.each(
+    [["SIGTERM", 143], ["SIGINT", 130], ["SIGHUP", 129], ["SIGQUIT", 131]] as const
+  )(
+    "a later signal, %s, ends it at once: %i, and what it cuts is named",
     ([signal, code]) =>
       Effect.gen(function*() {
         const { client, program } = yield* startWithClient("serve")
+        yield* connect(yield* program.port)
         yield* client.send("sleep 60000\n")
         yield* program.signal("SIGTERM")
-        yield* draining(program)
+        yield* copiesOver(program)
         yield* program.signal(signal)
         const exit = yield* program.exit
         assert.strictEqual(exit.code, code, text(exit.stderr))
         assert.deepStrictEqual(names(exit), ["open", "exit"])
+        assert.deepStrictEqual(events(exit).at(-1), { event: "exit", handlers: 0 })
+        assert.include(text(exit.stderr), `${signal} again: ends at once, with 1 in flight`)
+        assert.match(text(exit.stderr), /tcp: cut #\d+ 127\.0\.0\.1:\d+ tcp Active, sleep 60000/)
       })
   )
 
-  it.live("a second signal also ends a finalizer that does not end", () =>
+  it.live.each([0, 5, 100, 800])(
+    "copies of a signal, whichever they are, within %i ms of it are the same stop",
+    (gap) =>
+      Effect.gen(function*() {
+        const { client, program } = yield* startWithClient("serve")
+        yield* client.send("sleep 1200\n")
+        for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGINT"] as const) {
+          yield* program.signal(signal)
+          yield* Effect.sleep(gap / 4)
+        }
+        assert.deepStrictEqual(yield* client.rest, { lines: ["sleep 1200"], end: "fin" })
+        assert.strictEqual((yield* program.exit).code, 0)
+      })
+  )
+
+  it.live("a copy that a busy process hears late is a copy all the same", () =>
+    Effect.gen(function*() {
+      const { client, program } = yield* startWithClient("serveHeld")
+      yield* client.send("sleep 3000\n")
+      yield* program.signal("SIGTERM")
+      // it is held from when it has heard the first one to long after the copy has come
+      yield* program.event("closing")
+      yield* program.signal("SIGTERM")
+      assert.deepStrictEqual(yield* client.rest, { lines: ["sleep 3000"], end: "fin" })
+      assert.strictEqual((yield* program.exit).code, 0)
+    }))
+
+  it.live("a signal that is not listened to does what it does without us, another one closes", () =>
+    Effect.gen(function*() {
+      const { program } = yield* startWithClient("serve", { signals: ["SIGUSR2"] })
+      const other = yield* startWithClient("serve", { signals: ["SIGUSR2"] })
+      yield* program.signal("SIGUSR2")
+      assert.strictEqual((yield* program.exit).code, 0)
+      yield* other.program.signal("SIGHUP")
+      assert.strictEqual((yield* other.program.exit).signal, "SIGHUP")
+    }))
+
+  it.live("a later signal also ends a finalizer that does not end", () =>
     Effect.gen(function*() {
       const program = yield* start("stuckFinalizer")
       yield* program.port
       yield* program.signal("SIGTERM")
       yield* program.event("finalizing")
+      yield* Effect.sleep(1200)
       yield* program.signal("SIGTERM")
       assert.strictEqual((yield* program.exit).code, 143)
     }))
@@ -244,14 +294,140 @@ describe("NodeMain.runMain, in a process of its own", () => {
       assert.match(text(exit.stderr), /cut #\d+ .* sleep 60000/)
     }))
 
-  it.live.each([-1, "soon", null])(
-    "a host deadline of %s is an InvalidArgument",
-    (hostDeadline) =>
+  it.live.each([
+    { options: { hostDeadline: -1 }, said: "hostDeadline is not a duration" },
+    { options: { hostDeadline: "soon" }, said: "hostDeadline is not a duration" },
+    { options: { hostDeadline: null }, said: "hostDeadline is not a duration" },
+    // JSON makes null of NaN
+    { options: { hostDeadline: { seconds: null } }, said: "hostDeadline is not a duration" },
+    { options: { hostDeadline: {} }, said: "hostDeadline is not a duration" },
+    { options: { signals: ["SIGKILL"] }, said: "signals has SIGKILL" },
+    { options: { signals: ["SIGNOTHING"] }, said: "signals has SIGNOTHING" },
+    { options: { progress: "loud" }, said: "progress is none of line, log, none" },
+    { options: { uncaught: "ignore" }, said: "uncaught is none of report, drain" }
+  ])(
+    "a bad option is an InvalidArgument, and nothing is opened: $options",
+    ({ options, said }) =>
       Effect.gen(function*() {
-        const exit = yield* (yield* start("serve", { hostDeadline })).exit
+        const exit = yield* (yield* start("serve", options)).exit
         assert.strictEqual(exit.code, 1)
-        assert.match(text(exit.stderr), /InvalidArgument.*hostDeadline is not a duration/)
+        assert.match(text(exit.stderr), /InvalidArgument: runMain on listener "all": /)
+        assert.include(text(exit.stderr), said)
+        assert.notInclude(text(exit.stderr), "    at ")
         assert.deepStrictEqual(names(exit), ["exit"])
       })
   )
 })
+
+describe("the host's deadline bounds what follows the close as well", () => {
+  const bounded = (name: string, hostDeadline: number) =>
+    Effect.gen(function*() {
+      const program = yield* start(name, { hostDeadline })
+      yield* program.event("open")
+      const began = performance.now()
+      yield* program.signal("SIGTERM")
+      const exit = yield* program.exit
+      assert.isBelow(performance.now() - began, hostDeadline + 2000 + 2000)
+      assert.strictEqual(exit.code, 124, text(exit.stderr))
+      return text(exit.stderr)
+    })
+
+  it.live("a finalizer that never ends is named", () =>
+    Effect.gen(function*() {
+      const said = yield* bounded("namedFinalizer", 1000)
+      assert.match(said, /still running 1\.\d s after SIGTERM, past the host's deadline: the program, in Pool\.close/)
+    }))
+
+  it.live("a program that never started, and cannot be interrupted", () =>
+    Effect.gen(function*() {
+      assert.include(yield* bounded("neverStarts", 700), "still running")
+    }))
+
+  it.live("a close that never ends: its listener is named", () =>
+    Effect.gen(function*() {
+      assert.match(yield* bounded("stuckClose", 500), /past the host's deadline: the close of stuck/)
+    }))
+
+  it.live("a close that fails: its cause is told, and the rest ends", () =>
+    Effect.gen(function*() {
+      const { client, program } = yield* startWithClient("brokenClose")
+      yield* client.send("sleep 500\n")
+      yield* program.signal("SIGTERM")
+      assert.deepStrictEqual((yield* client.rest).lines, ["sleep 500"])
+      const exit = yield* program.exit
+      assert.strictEqual(exit.code, 1)
+      assert.match(text(exit.stderr), /closing broken failed: Error: no close today/)
+    }))
+})
+
+describe("several main programs in one process", () => {
+  it.live("all drain, and the last to end exits", () =>
+    Effect.gen(function*() {
+      const { client, program } = yield* startWithClient("mains")
+      yield* client.send("sleep 1500\n")
+      yield* program.signal("SIGTERM")
+      assert.deepStrictEqual(yield* client.rest, { lines: ["sleep 1500"], end: "fin" })
+      const exit = yield* program.exit
+      assert.strictEqual(exit.code, 0, text(exit.stderr))
+      assert.deepStrictEqual(events(exit).at(-1), { event: "exit", handlers: 0 })
+    }))
+
+  it.live("one that has failed takes no other with it, and its code is the worst", () =>
+    Effect.gen(function*() {
+      const { client, program } = yield* startWithClient("mainsOneFails", { drain: { deadline: 500 } })
+      yield* program.stderr((line) => line.includes("boom") ? true : undefined)
+      yield* client.send("still there\n")
+      assert.strictEqual(yield* client.line, "still there")
+      yield* client.send("sleep 60000\n")
+      yield* program.signal("SIGTERM")
+      const exit = yield* program.exit
+      assert.strictEqual(exit.code, 1, text(exit.stderr))
+      assert.include(text(exit.stderr), "cut #")
+    }))
+})
+
+describe("an uncaught error", () => {
+  it.live.each([["throw", "Error: thrown"], ["reject", "Error: rejected"]] as const)(
+    "%s: ends the process as Node does, after what it cuts has been named",
+    ([how, error]) =>
+      Effect.gen(function*() {
+        const { client, program } = yield* startWithClient("serve")
+        const busy = yield* connect(yield* program.port)
+        yield* busy.send("sleep 60000\n")
+        yield* client.send(`${how}\n`)
+        const exit = yield* program.exit
+        assert.strictEqual(exit.code, 1)
+        const said = text(exit.stderr)
+        assert.match(said, /uncaught error; cut by it:[^]*tcp: cut #\d+ .* sleep 60000/)
+        assert.include(said, error)
+      })
+  )
+
+  it.live.each([["throw", "Error: thrown"], ["reject", "Error: rejected"]] as const)(
+    "%s, with uncaught: \"drain\": what is in flight is answered, and the code is 1",
+    ([how, error]) =>
+      Effect.gen(function*() {
+        const { client, program } = yield* startWithClient("serve", { uncaught: "drain" })
+        const busy = yield* connect(yield* program.port)
+        yield* busy.send("sleep 1500\n")
+        yield* client.send(`${how}\n`)
+        // the first signal of an orchestrator that has noticed: it forces nothing
+        yield* program.stderr((line) => line.includes("uncaught error; closing") ? true : undefined)
+        yield* program.signal("SIGTERM")
+        assert.deepStrictEqual(yield* busy.rest, { lines: ["sleep 1500"], end: "fin" })
+        const exit = yield* program.exit
+        assert.strictEqual(exit.code, 1)
+        assert.include(text(exit.stderr), error)
+        assert.deepStrictEqual(events(exit).at(-1), { event: "exit", handlers: 0 })
+      })
+  )
+})
+
+it.live("a worker thread says that it gets no signals", () =>
+  Effect.gen(function*() {
+    const program = yield* start("inWorker")
+    yield* program.port
+    yield* program.stderr((line) => line.includes("a worker thread gets no signals") ? true : undefined)
+    yield* program.signal("SIGTERM")
+    assert.strictEqual((yield* program.exit).signal, "SIGTERM")
+  }))

@@ -6,6 +6,7 @@
  */
 import type { Connection } from "@effect-listener/core/Connection"
 import * as Listener from "@effect-listener/core/Listener"
+import * as ListenerRegistry from "@effect-listener/core/ListenerRegistry"
 import * as NodeMain from "@effect-listener/node/NodeMain"
 import * as NodeTcp from "@effect-listener/node/NodeTcp"
 import * as Console from "effect/Console"
@@ -16,8 +17,11 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as NetAddress from "effect/net/NetAddress"
+import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import * as Socket from "effect/socket/Socket"
+import * as Stream from "effect/Stream"
+import { isMainThread, Worker } from "node:worker_threads"
 
 interface Options extends NodeMain.RunMainOptions {
   readonly drain?: Listener.ListenerOptions["drain"]
@@ -37,7 +41,13 @@ const handler = (failed: Deferred.Deferred<never, Error>) =>
       for (const line of (yield* pull).join("").split("\n")) {
         if (line === "") continue
         if (line === "fail") yield* Deferred.fail(failed, new Error("the program failed"))
-        const millis = Number(/^sleep (\d+)$/.exec(line)?.[1] ?? 0)
+        if (line === "throw") {
+          setTimeout(() => {
+            throw new Error("thrown")
+          })
+        }
+        if (line === "reject") void Promise.reject(new Error("rejected"))
+        const millis = Number(/^sleep (\d+)/.exec(line)?.[1] ?? 0)
         yield* connection.exchange(line, Effect.andThen(Effect.sleep(millis), write(`${line}\n`)))
       }
     }
@@ -62,6 +72,29 @@ const serve = Effect.gen(function*() {
   const listener = yield* listen
   yield* Effect.addFinalizer(() => Effect.flatMap(listener.state, (state) => print("dependent released", { state })))
   return yield* Effect.raceFirst(Listener.serve(listener, handler(failed), { idle: "pull" }), Deferred.await(failed))
+})
+
+/** A member whose close does something a listener's never would. */
+const member = (name: string, shutdown: () => Effect.Effect<never>) =>
+  Effect.flatMap(ListenerRegistry.CurrentRegistry, (registry) =>
+    Effect.sync(() => {
+      if (Option.isSome(registry)) registry.value.add({ name, shutdown, progress: Stream.empty })
+    }))
+
+/** Holds the process for so long as soon as its listener closes. */
+const heldAtClose = Effect.gen(function*() {
+  const listener = yield* listen
+  const failed = yield* Deferred.make<never, Error>()
+  yield* Effect.forkScoped(Stream.runForEach(listener.changes, (state) =>
+    state === "Closing"
+      ? Effect.andThen(
+        print("closing"),
+        Effect.sync(() => {
+          for (const end = performance.now() + 1500; performance.now() < end;);
+        })
+      )
+      : Effect.void))
+  return yield* Listener.serve(listener, handler(failed), { idle: "pull" })
 })
 
 class OwnCode extends Data.TaggedError("OwnCode") {
@@ -113,6 +146,31 @@ const programs: Record<string, Effect.Effect<unknown, unknown, never>> = {
     yield* Effect.addFinalizer(() => Effect.andThen(print("finalizing"), Effect.never))
     return yield* serve
   })),
+  serveHeld: Effect.scoped(heldAtClose),
+  // as the examples do it: what the close did is printed as soon as it is over
+  announcesClosed: Effect.scoped(Effect.gen(function*() {
+    const failed = yield* Deferred.make<never, Error>()
+    const listener = yield* listen
+    yield* Effect.forkDetach(Effect.flatMap(listener.closed, (report) => print("closed", { report })), {
+      startImmediately: true
+    })
+    return yield* Listener.serve(listener, handler(failed), { idle: "pull" })
+  })),
+  // more than a pipe holds, before anything else
+  chatty: Effect.andThen(
+    Effect.sync(() => process.stderr.write(`${"x".repeat(1 << 20)}\n`)),
+    Effect.scoped(serve)
+  ),
+  namedFinalizer: Effect.scoped(Effect.gen(function*() {
+    yield* Effect.addFinalizer(Effect.fn("Pool.close")(() => Effect.never))
+    return yield* serve
+  })),
+  neverStarts: Effect.uninterruptible(Effect.andThen(print("open"), Effect.never)),
+  stuckClose: Effect.andThen(Effect.andThen(member("stuck", () => Effect.never), print("open")), Effect.never),
+  brokenClose: Effect.andThen(
+    member("broken", () => Effect.die(new Error("no close today"))),
+    Effect.scoped(serve)
+  ),
   failingFinalizer: Effect.scoped(Effect.gen(function*() {
     yield* Effect.addFinalizer(() => Effect.die(new Error("the finalizer failed")))
     return yield* serve
@@ -129,11 +187,23 @@ const programs: Record<string, Effect.Effect<unknown, unknown, never>> = {
 process.on("exit", () => {
   console.log(JSON.stringify({
     event: "exit",
-    handlers: process.listenerCount("SIGTERM") + process.listenerCount("SIGINT")
+    handlers: ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "uncaughtException"]
+      .reduce((sum, event) => sum + process.listenerCount(event), 0)
   }))
 })
 
-NodeMain.runMain(
-  Effect.provideService(programs[name] ?? Effect.die(new Error(`no program "${name}"`)), Logger.LogToStderr, true),
-  options
-)
+const run = (program: Effect.Effect<unknown, unknown>): void =>
+  NodeMain.runMain(Effect.provideService(program, Logger.LogToStderr, true), options)
+
+const quietListener = Listener.listen(NodeTcp.transport({ host: "127.0.0.1", port: 0 }), { name: "quiet" })
+
+if (name === "mains" || name === "mainsOneFails") {
+  run(
+    name === "mains"
+      ? Effect.scoped(Effect.flatMap(quietListener, ({ closed }) => closed))
+      : Effect.fail(new Error("boom"))
+  )
+  run(Effect.scoped(serve))
+} else if (name === "inWorker" && isMainThread) {
+  new Worker(new URL(import.meta.url), { argv: process.argv.slice(2) })
+} else run(name === "inWorker" ? Effect.scoped(serve) : programs[name] ?? Effect.die(new Error(`no program "${name}"`)))

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { spawn } from "node:child_process"
 import { createInterface } from "node:readline"
-import type { Readable } from "node:stream"
+import { Readable } from "node:stream"
 import { fileURLToPath } from "node:url"
 
 export interface Exit {
@@ -17,6 +17,8 @@ export interface Exit {
   /** What it printed, whole, line by line. */
   readonly stdout: ReadonlyArray<string>
   readonly stderr: ReadonlyArray<string>
+  /** What it printed on stdout, as it came. */
+  readonly text: string
 }
 
 export interface Program {
@@ -32,6 +34,13 @@ export interface Program {
   readonly port: Effect.Effect<number, Error>
   /** Waits for the end of the process and of its output. */
   readonly exit: Effect.Effect<Exit>
+  /** Nobody reads this output any more. */
+  readonly stopReading: (output: "stdout" | "stderr") => Effect.Effect<void>
+  /** Reads no further: what is written fills the pipe, and then waits. */
+  readonly pauseReading: (output: "stdout" | "stderr") => Effect.Effect<void>
+  readonly resumeReading: Effect.Effect<void>
+  /** Types on its terminal. */
+  readonly type: (text: string) => Effect.Effect<void>
 }
 
 /**
@@ -49,21 +58,24 @@ export const start = (
     readonly passed?: ReadonlyArray<number | "pipe" | "ignore"> | undefined
     /** A shell command that runs `"$0" "$@"`, in place of running the program itself. */
     readonly shell?: string | undefined
+    /** The descriptor its stderr goes to, instead of being read here. */
+    readonly stderr?: number | undefined
+    /** On a terminal of its own, which takes stdout and stderr together: needs the tool `script`. */
+    readonly terminal?: boolean | undefined
   } = {}
 ): Effect.Effect<Program, never, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(
       Effect.sync(() =>
         launch(
-          [
+          onTerminal(options.terminal === true, [
             ...through(options.shell),
             ...limit(options.descriptors),
             process.execPath,
             fileURLToPath(file),
             ...options.args ?? []
-          ],
-          options.env ?? {},
-          options.passed ?? []
+          ]),
+          options
         )
       ),
       ({ child, exit }) =>
@@ -82,18 +94,32 @@ const limit = (descriptors: number | undefined): ReadonlyArray<string> =>
 const through = (shell: string | undefined): ReadonlyArray<string> =>
   shell === undefined ? [] : ["/bin/sh", "-c", shell]
 
+const onTerminal = (wanted: boolean, command: ReadonlyArray<string>): ReadonlyArray<string> =>
+  wanted
+    ? ["script", "-qefc", command.map((part) => `'${part.replaceAll("'", `'\\''`)}'`).join(" "), "/dev/null"]
+    : command
+
 const launch = (
   [executable = "", ...args]: ReadonlyArray<string>,
-  env: Record<string, string>,
-  passed: ReadonlyArray<number | "pipe" | "ignore">
+  options: {
+    readonly passed?: ReadonlyArray<number | "pipe" | "ignore"> | undefined
+    readonly stderr?: number | undefined
+    readonly terminal?: boolean | undefined
+    readonly env?: Record<string, string> | undefined
+  }
 ) => {
   const child = spawn(executable, args, {
-    stdio: ["ignore", "pipe", "pipe", ...passed],
-    env: { ...process.env, ...env }
+    stdio: [
+      options.terminal === true ? "pipe" : "ignore",
+      "pipe",
+      options.stderr ?? "pipe",
+      ...options.passed ?? []
+    ],
+    env: { ...process.env, ...options.env }
   })
-  // both are pipes
-  const stdout = new Lines(child.stdout!)
-  const stderr = new Lines(child.stderr!)
+  const outputs = { stdout: child.stdout ?? Readable.from([]), stderr: child.stderr ?? Readable.from([]) }
+  const stdout = new Lines(outputs.stdout)
+  const stderr = new Lines(outputs.stderr)
   const ended = Deferred.makeUnsafe<Exit>()
   // "close" comes after the last byte of stdout and stderr
   child.once("close", (code, signal) => {
@@ -101,7 +127,8 @@ const launch = (
       code: code ?? undefined,
       signal: signal ?? undefined,
       stdout: stdout.all,
-      stderr: stderr.all
+      stderr: stderr.all,
+      text: stdout.text
     }
     Deferred.doneUnsafe(ended, Effect.succeed(exit))
     const ending = `ended with ${exit.code ?? exit.signal}:\n${[...stdout.all, ...stderr.all].join("\n")}`
@@ -123,7 +150,14 @@ const launch = (
     stderr: (f) => stderr.find(f),
     event,
     port: Effect.map(event("open"), (open) => Number(open["port"])),
-    exit: Deferred.await(ended)
+    exit: Deferred.await(ended),
+    stopReading: (output) => Effect.sync(() => void outputs[output].destroy()),
+    pauseReading: (output) => Effect.sync(() => void outputs[output].pause()),
+    resumeReading: Effect.sync(() => {
+      outputs.stdout.resume()
+      outputs.stderr.resume()
+    }),
+    type: (text) => Effect.sync(() => void child.stdin?.write(text))
   }
   return { child, program, exit: Deferred.await(ended) }
 }
@@ -131,10 +165,14 @@ const launch = (
 /** The lines of an output, and who waits for one of them. */
 class Lines {
   readonly all: Array<string> = []
+  text = ""
   private readonly waiting = new Set<() => void>()
   private ended: string | undefined
 
   constructor(output: Readable) {
+    output.on("data", (chunk: Buffer) => {
+      this.text += chunk.toString("utf8")
+    })
     createInterface(output).on("line", (line) => {
       this.all.push(line)
       this.wake()

@@ -187,6 +187,8 @@ export class HostImpl implements ListenerHost {
     return {
       name: this.name,
       progress: this.progress,
+      listeners: this.listeners,
+      context: this.tracing.context,
       shutdown: ({ deadline, reason }) => {
         // a limit that is none does not lower the host's own
         const limit = deadline === undefined

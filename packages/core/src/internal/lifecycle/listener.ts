@@ -169,7 +169,7 @@ export const make = (
     const [kind, resolved] = settle(transport, options, context, clock)
     const listener = new ListenerImpl(kind, resolved)
     const registry = yield* CurrentRegistry
-    if (Option.isSome(registry)) listener.deregister = registry.value.add(memberOf(listener))
+    if (Option.isSome(registry)) listener.deregister = registry.value.add(memberOf(listener, context))
     yield* Effect.addFinalizer(() => listener.finish)
     return listener
   })
@@ -228,8 +228,10 @@ const connectionKind = (transport: Transport, options: LifeOptions): Kind<Life, 
 })
 
 /** How a main program and a host see a listener. */
-const memberOf = (listener: ListenerImpl): Member => ({
+const memberOf = (listener: ListenerImpl, context: Context.Context<never>): Member => ({
   listener,
+  listeners: Effect.succeed([listener]),
+  context,
   name: listener.name,
   shutdown: ({ deadline, reason }) => {
     // a limit that is none does not lower the listener's own

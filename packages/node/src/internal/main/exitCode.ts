@@ -4,7 +4,7 @@ import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 
 /** The exit code that `timeout(1)` gives what it had to cut. */
-const deadlinePassed = 124
+export const deadlinePassed = 124
 
 /** What the exit code of a program is decided by. */
 export interface Facts {
@@ -12,16 +12,34 @@ export interface Facts {
   readonly program: number
   /** The reports of the closes that a signal asked for. */
   readonly reports: Iterable<DrainReport>
+  /** An uncaught error, or a close that failed, ended the program. */
+  readonly failed?: boolean
+  /** The host's deadline passed while something still ran. */
+  readonly overdue?: boolean
 }
 
 /** A program's own failure says more than what was cut, so it wins. */
 export const exitCode = (facts: Facts): number => {
   if (facts.program !== 0) return facts.program
+  if (facts.failed === true) return 1
+  if (facts.overdue === true) return deadlinePassed
   for (const report of facts.reports) if (isIncomplete(report)) return deadlinePassed
   return 0
 }
 
-/** Whether somebody lost something in this close: a client, or a handler that was left behind. */
+/**
+ * The exit code of a process that ran several programs: the worst of theirs. A
+ * program's own failure is worse than a deadline, the first one than a later one.
+ */
+export const worst = (codes: Iterable<number>): number => {
+  let code = 0
+  for (const next of codes) if (badness(next) > badness(code)) code = next
+  return code
+}
+
+const badness = (code: number): number => code === 0 ? 0 : code === deadlinePassed ? 1 : 2
+
+/** Whether a close lost something: a client, or a handler that was left behind. */
 const isIncomplete = (report: DrainReport): boolean =>
   report.outcome !== "Drained" &&
   (report.cut.length > 0 || report.handlersLeftBehind.length > 0 || report.connections.neverAccepted > 0)

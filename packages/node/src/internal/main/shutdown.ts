@@ -2,14 +2,14 @@ import type { DrainProgress } from "@effect-listener/core/Drain"
 import type { DrainReport } from "@effect-listener/core/DrainReport"
 import * as ListenerRegistry from "@effect-listener/core/ListenerRegistry"
 import * as Array from "effect/Array"
+import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import * as ProgressLine from "./progressLine.ts"
 
-/** A registry that can tell of members who join later. */
+/** A registry that can tell of members that join later. */
 export interface WatchedRegistry extends ListenerRegistry.ListenerRegistry {
   readonly onJoin: (handle: (member: ListenerRegistry.Member) => void) => void
 }
@@ -30,19 +30,25 @@ export const watchedRegistry = (): WatchedRegistry => {
   }
 }
 
-/**
- * Closes every member of the registry at once, those who join meanwhile
- * included, and completes when all are closed. `deadline` (ms from now) lowers
- * every deadline of theirs.
- */
-export const closeMembers = (registry: WatchedRegistry, options: {
+export interface CloseMembersOptions {
   readonly reason: string
+  /** Milliseconds from now; lowers every deadline of theirs. */
   readonly deadline: number | undefined
-  readonly display: ProgressLine.Display
+  /** How often `onProgress` is called (ms). */
+  readonly interval: number
+  readonly onProgress: (closes: ReadonlyArray<DrainProgress>) => void
   readonly onReport: (report: DrainReport) => void
-}): Effect.Effect<void> =>
+  /** A close cannot fail; one that dies all the same holds up no other. */
+  readonly onFailure: (member: ListenerRegistry.Member, cause: Cause.Cause<unknown>) => void
+}
+
+/**
+ * Closes every member of the registry at once, those that join meanwhile
+ * included, and completes when all are closed. Never fails.
+ */
+export const closeMembers = (registry: WatchedRegistry, options: CloseMembersOptions): Effect.Effect<void> =>
   Effect.scoped(Effect.gen(function*() {
-    const { deadline, display, reason } = options
+    const { deadline, interval, reason } = options
     const clock = yield* Clock.Clock
     const now = (): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
     const began = now()
@@ -61,21 +67,30 @@ export const closeMembers = (registry: WatchedRegistry, options: {
     const run = yield* FiberSet.runtime(closes)()
     const close = (member: ListenerRegistry.Member): void => {
       closing.add(member)
-      run(Effect.map(shutdown(member), (reports) => reports.forEach(options.onReport)))
+      run(
+        Effect.suspend(() => shutdown(member)).pipe(
+          Effect.map((reports) => reports.forEach(options.onReport)),
+          Effect.catchCause((cause) => Effect.sync(() => options.onFailure(member, cause)))
+        )
+      )
     }
     registry.onJoin(close)
     for (const member of registry.members()) close(member)
 
     // a stream of progress begins with where the close stands now: asked anew each time, its times are right
     const current = (member: ListenerRegistry.Member): Effect.Effect<Option.Option<DrainProgress>> =>
-      Effect.map(Effect.timeoutOption(Stream.runHead(member.progress), display.interval), Option.flatten)
-    yield* Effect.forkScoped(Effect.forever(Effect.gen(function*() {
-      yield* Effect.sleep(display.interval)
+      Effect.suspend(() => Stream.runHead(member.progress)).pipe(
+        Effect.timeoutOption(interval),
+        Effect.map(Option.flatten),
+        // what cannot be said holds up nothing
+        Effect.catchCause(() => Effect.succeedNone)
+      )
+    const show = Effect.gen(function*() {
+      yield* Effect.sleep(interval)
       const progress = yield* Effect.forEach(closing, current, { concurrency: "unbounded" })
-      const line = ProgressLine.format(Array.getSomes(progress))
-      if (line !== undefined) display.show(line)
-    })))
+      options.onProgress(Array.getSomes(progress))
+    })
+    yield* Effect.forkScoped(Effect.forever(show))
 
-    // a close cannot fail; should one die, that is told rather than waited out
-    yield* Effect.raceFirst(FiberSet.awaitEmpty(closes), FiberSet.join(closes))
-  })).pipe(Effect.ensuring(Effect.sync(options.display.clear)))
+    yield* FiberSet.awaitEmpty(closes)
+  }))

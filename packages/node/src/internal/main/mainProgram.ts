@@ -1,0 +1,268 @@
+import { type DrainReport, formatConnection } from "@effect-listener/core/DrainReport"
+import * as Cause from "effect/Cause"
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import type * as Runtime from "effect/Runtime"
+import { inspect } from "node:util"
+import { isMainThread } from "node:worker_threads"
+import { onClusterDisconnect } from "./clusterWorker.ts"
+import * as Display from "./display.ts"
+import { afterSignal, exitCode } from "./exitCode.ts"
+import { describeFailure } from "./failure.ts"
+import { type Main, mains } from "./mains.ts"
+import type { Settings } from "./settings.ts"
+import { closeMembers, watchedRegistry } from "./shutdown.ts"
+import { forcedExitCode, onSignal } from "./signals.ts"
+import * as StopPolicy from "./stopPolicy.ts"
+
+/** What handlers that were cut at the host's deadline have for their end, and their listeners to report it. */
+const closeGrace = 1500
+
+/** What finalizers have at least, however late the listeners were closed. */
+const finalizerGrace = 500
+
+/** How many connections are named when a process ends without waiting for them. */
+const named = 1000
+
+/** One program under `runMain`: what it is told, how it closes, what bounds that, and its end. */
+export class MainProgram implements Main {
+  readonly registry = watchedRegistry()
+  private readonly settings: Settings
+  private readonly display: Display.Display
+  private readonly reports: Array<DrainReport> = []
+  private fiber: Fiber.Fiber<unknown, unknown> | undefined
+  private teardown: Runtime.Teardown | undefined
+  private phase: StopPolicy.StopPhase = "Running"
+  private closing: Fiber.Fiber<void> | undefined
+  private stop: { readonly reason: string; readonly at: number } | undefined
+  private failed = false
+  private overdue = false
+  private bound: NodeJS.Timeout | undefined
+  private copies: NodeJS.Timeout | undefined
+  private removeHandlers: () => void = () => {}
+
+  constructor(settings: Settings) {
+    this.settings = settings
+    this.display = Display.make(settings.progress, process.stderr.isTTY, () => this.context())
+  }
+
+  /** The program has been given its fiber, and is about to run. */
+  start(fiber: Fiber.Fiber<unknown, unknown>, teardown: Runtime.Teardown): void {
+    this.fiber = fiber
+    this.teardown = teardown
+    const { signals } = this.settings
+    const removeSignals = onSignal(signals, (signal) => this.step("Signal", signal))
+    const removeDisconnect = onClusterDisconnect(() => this.close("cluster disconnect"))
+    this.removeHandlers = () => {
+      removeSignals()
+      removeDisconnect()
+    }
+    if (!isMainThread && signals.length > 0) {
+      this.say("Warn", "signal", "a worker thread gets no signals: close the listeners of this program by a message")
+    }
+    mains.begin(this)
+    fiber.addObserver((exit) => {
+      // a program may end as soon as its listeners are closed, or fail before they are
+      if (this.closing === undefined) this.end(exit)
+      else this.closing.addObserver(() => this.end(afterSignal(exit)))
+    })
+  }
+
+  // --- what it is told -------------------------------------------------------------------------------------------
+
+  private step(event: StopPolicy.StopEvent, reason: string): void {
+    const before = this.phase
+    const { action, next } = StopPolicy.decide(before, event)
+    this.phase = next
+    if (next === "Asked" && before !== "Asked") this.awaitCopies()
+    if (action === "Close") this.beginClose(reason)
+    // only a signal forces, and then it is the reason
+    if (action === "Force") mains.force(reason, forcedExitCode(reason as NodeJS.Signals))
+  }
+
+  /** A copy that came in time counts although this process stood still: signals are read before the next turn's checks. */
+  private awaitCopies(): void {
+    this.copies = setTimeout(
+      () => setImmediate(() => this.step("CopiesOver", "")),
+      StopPolicy.copiesWithin
+    ).unref()
+  }
+
+  get drainsUncaught(): boolean {
+    return this.settings.uncaught === "drain"
+  }
+
+  onUncaught(error: unknown): void {
+    this.failed = true
+    this.say("Error", "uncaught", `uncaught error; closing: ${inspect(error)}`)
+    this.step("Other", "uncaught error")
+  }
+
+  close(reason: string): void {
+    this.step("Other", reason)
+  }
+
+  // --- its close -------------------------------------------------------------------------------------------------
+
+  private beginClose(reason: string): void {
+    this.stop = { reason, at: performance.now() }
+    mains.closes(reason)
+    const { hostDeadline } = this.settings
+    const close = closeMembers(this.registry, {
+      reason,
+      deadline: hostDeadline,
+      interval: this.display.interval,
+      onProgress: this.display.progress,
+      onReport: (report) => this.onReport(report),
+      onFailure: (member, cause) => {
+        this.failed = true
+        this.say("Error", "closeFailed", `closing ${member.name} failed: ${Cause.pretty(cause)}`, {
+          listener: member.name
+        })
+      }
+    })
+    this.boundBy(hostDeadline === undefined ? undefined : hostDeadline + closeGrace)
+    // a close may end the program there and then, and it has to be known by then
+    this.closing = Effect.runFork(Effect.andThen(Effect.yieldNow, close))
+    this.closing.addObserver(() => {
+      this.display.clear()
+      if (hostDeadline !== undefined) this.boundBy(Math.max(hostDeadline - this.elapsed(), finalizerGrace))
+      if (this.fiber !== undefined) interruptGently(this.fiber)
+    })
+  }
+
+  private onReport(report: DrainReport): void {
+    this.reports.push(report)
+    const { listener } = report
+    for (const info of report.cut) {
+      this.say("Warn", "cut", `${listener}: cut ${formatConnection(info)}`, { listener, remote: info.remote })
+    }
+    for (const info of report.handlersLeftBehind) {
+      const message = `${listener}: handler left behind ${formatConnection(info)}`
+      this.say("Warn", "handlerLeftBehind", message, { listener, remote: info.remote })
+    }
+    const { neverAccepted } = report.connections
+    if (neverAccepted > 0) {
+      this.say("Warn", "neverAccepted", `${listener}: connections that nothing took: ${neverAccepted}`, {
+        listener,
+        count: neverAccepted
+      })
+    }
+  }
+
+  // --- what bounds it --------------------------------------------------------------------------------------------
+
+  private elapsed(): number {
+    return this.stop === undefined ? 0 : performance.now() - this.stop.at
+  }
+
+  /** Whatever still runs after so many milliseconds is named, and not waited for. */
+  private boundBy(millis: number | undefined): void {
+    clearTimeout(this.bound)
+    if (millis !== undefined) this.bound = setTimeout(() => this.onOverdue(), Math.min(millis, longestTimer))
+  }
+
+  private onOverdue(): void {
+    this.overdue = true
+    const seconds = (this.elapsed() / 1000).toFixed(1)
+    const running = this.closing?.pollUnsafe() === undefined
+      ? `the close of ${this.registry.members().map(({ name }) => name).join(", ") || "its listeners"}`
+      : `the program${this.where()}: a finalizer, or what cannot be interrupted`
+    const message = `still running ${seconds} s after ${this.stop?.reason}, past the host's deadline: ${running}`
+    this.say("Error", "overdue", message, { hostDeadline: this.settings.hostDeadline })
+    for (const line of this.inFlight()) this.say("Warn", "cut", line)
+    this.end(Exit.void)
+  }
+
+  /** The innermost operation with a name that the program is in. */
+  private where(): string {
+    const name = this.fiber?.cache.stackFrame?.name
+    return name === undefined ? "" : `, in ${name}`
+  }
+
+  inFlight(): ReadonlyArray<string> {
+    const lines: Array<string> = []
+    let more = 0
+    for (const { listeners } of this.registry.members()) {
+      if (listeners === undefined) continue
+      for (const listener of Effect.runSync(listeners)) {
+        for (const info of Effect.runSync(listener.connections)) {
+          if (info.phase === "Idle") continue
+          if (lines.length < named) lines.push(`${listener.name}: cut ${formatConnection(info)}`)
+          else more++
+        }
+      }
+    }
+    if (more > 0) lines.push(`and ${more} more`)
+    return lines
+  }
+
+  onForce(reason: string): void {
+    this.phase = "Ending"
+    this.display.clear()
+    const lines = this.inFlight()
+    this.say("Warn", "forced", `${reason} again: ends at once, with ${lines.length} in flight`, { cut: lines.length })
+    for (const line of lines) this.say("Warn", "cut", line)
+  }
+
+  // --- its end ---------------------------------------------------------------------------------------------------
+
+  private end(exit: Exit.Exit<unknown, unknown>): void {
+    if (this.phase === "Ending") return
+    this.step("Ended", "")
+    clearTimeout(this.bound)
+    clearTimeout(this.copies)
+    this.display.clear()
+    const failure = this.settings.disableErrorReporting ? undefined : describeFailure(exit)
+    if (failure !== undefined) this.logFailure(failure)
+    let known = false
+    this.teardown?.(exit, (program) => {
+      if (known) return
+      known = true
+      const { failed, overdue, reports } = this
+      mains.end(this, exitCode({ program, reports, failed, overdue }))
+    })
+  }
+
+  /** With the default loggers, as `Runtime.makeRunMain` does it: the program's own may be released by now. */
+  private logFailure(failure: unknown): void {
+    Display.log(undefined, "Error", failure, {})
+  }
+
+  release(): void {
+    this.removeHandlers()
+  }
+
+  // --- what it says ----------------------------------------------------------------------------------------------
+
+  private say(
+    level: Display.Entry["level"],
+    event: string,
+    message: string,
+    annotations: Record<string, unknown> = {}
+  ): void {
+    this.display.say({ level, message, annotations: { event, ...annotations } })
+  }
+
+  /** What its listeners log with. */
+  private context(): Context.Context<never> | undefined {
+    return this.registry.members().find(({ context }) => context !== undefined)?.context
+  }
+}
+
+/** setTimeout counts milliseconds in 31 bits; a longer time fires at once. */
+const longestTimer = 2 ** 31 - 1
+
+/**
+ * Interrupts a program, but not while it runs finalizers: an interruption that
+ * waits for their end takes the place of the failure they run for.
+ */
+const interruptGently = (fiber: Fiber.Fiber<unknown, unknown>): void => {
+  // not in the interface of fibers, but all of them have it; without it, the interruption waits inside the fiber
+  const { interruptible } = fiber as { readonly interruptible?: boolean }
+  if (interruptible !== false) return fiber.interruptUnsafe(fiber.id)
+  const retry = setTimeout(() => interruptGently(fiber), 10)
+  fiber.addObserver(() => clearTimeout(retry))
+}
