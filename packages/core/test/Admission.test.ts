@@ -3,7 +3,7 @@ import type * as Duration from "effect/Duration"
 import * as Result from "effect/Result"
 import type { AdmissionOptions, TimeoutOptions } from "../src/Admission.ts"
 import * as Admission from "../src/internal/accept/admission.ts"
-import type { BadOption } from "../src/internal/options/drain.ts"
+import type { BadOption } from "../src/internal/options/time.ts"
 
 // what a program written without types, or with a number from its environment, may pass
 const untyped = <A>(value: unknown): A => value as A // the cast is the point: the types forbid these
@@ -86,14 +86,14 @@ describe("Admission options", () => {
     [{ interval: 1000 }, "admission.acceptRate.limit is not a whole number of at least 1 (NaN)"],
     [{ limit: 5 }, "admission.acceptRate.interval is not a duration (undefined)"],
     [{ limit: 5, interval: -1 }, "admission.acceptRate.interval is negative (-1)"],
-    [{ limit: 5, interval: 0 }, "admission.acceptRate.interval is no time at all (0 ms)"],
+    [{ limit: 5, interval: 0 }, "admission.acceptRate.interval is no time at all (0)"],
     [{ limit: 5, interval: Infinity }, "admission.acceptRate.interval is infinite (Infinity)"]
   ])("acceptRate %o", (input, said) => {
     assert.strictEqual(resolve({ acceptRate: untyped(input) }), said)
   })
 
   it.each<[unknown, string]>([
-    [0, "admission.maxEventLoopLag is no time at all (0 ms)"],
+    [0, "admission.maxEventLoopLag is no time at all (0)"],
     [-1, "admission.maxEventLoopLag is negative (-1)"],
     ["late", `admission.maxEventLoopLag is not a duration ("late")`]
   ])("maxEventLoopLag %o", (input, said) => {

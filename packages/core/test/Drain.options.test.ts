@@ -3,13 +3,14 @@ import * as Duration from "effect/Duration"
 import * as Formatter from "effect/Formatter"
 import * as Result from "effect/Result"
 import type { DrainOptions, LingerInput } from "../src/Drain.ts"
+import type * as DurationOption from "../src/DurationOption.ts"
 import * as Drain from "../src/internal/options/drain.ts"
 
 // what a program written without types, or with a number from its environment, may pass
 const untyped = <A>(value: unknown): A => value as A // the cast is the point: the types forbid these
 
 /** `parameter detail` of what is refused, else the value. */
-const said = <A>(result: Result.Result<A, Drain.BadOption>): A | string =>
+const said = <A>(result: Result.Result<A, DurationOption.BadOption>): A | string =>
   Result.match(result, { onSuccess: (a) => a, onFailure: ({ detail, parameter }) => `${parameter} ${detail}` })
 
 const resolve = (options: DrainOptions | undefined) => said(Drain.resolve(options, Drain.defaults))

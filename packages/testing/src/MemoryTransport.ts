@@ -16,6 +16,7 @@
  * @stability experimental
  * @since 0.1.0
  */
+import * as DurationOption from "@effect-listener/core/DurationOption"
 import type { SecurityFailure } from "@effect-listener/core/ListenerError"
 import type { Transport, TransportAcceptError } from "@effect-listener/core/Transport"
 import { TransportBindError } from "@effect-listener/core/Transport"
@@ -26,6 +27,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as NetAddress from "effect/net/NetAddress"
+import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import * as memoryClient from "./internal/memory/client.ts"
@@ -304,8 +306,14 @@ export const make: (options?: Options) => Effect.Effect<MemoryTransport> = Effec
     const network = options.network ?? (yield* makeNetwork)
     const address = options.address ?? NetAddress.inetAddressUnsafe(NetAddress.ipv4Loopback, network.nextPort())
     const key = NetAddress.formatSocketAddress(address)
-    const latency = Duration.fromInputUnsafe(options.latency ?? 0)
-    const bindLatency = Duration.fromInputUnsafe(options.bindLatency ?? 0)
+    const times = Result.all([
+      DurationOption.millis("latency", options.latency ?? 0),
+      DurationOption.millis("bindLatency", options.bindLatency ?? 0)
+    ])
+    const [latency, bindLatency] = Result.match(times, {
+      onFailure: () => [Duration.zero, Duration.zero] as const,
+      onSuccess: ([latency, bindLatency]) => [Duration.millis(latency), Duration.millis(bindLatency)] as const
+    })
     const capacity = options.bufferSize ?? 64 * 1024
     // With less than a byte between them nothing would ever move, without an error anywhere
     if (!(capacity >= 1)) return yield* Effect.die(new RangeError(`bufferSize is less than 1 (${capacity})`))
@@ -372,6 +380,7 @@ export const make: (options?: Options) => Effect.Effect<MemoryTransport> = Effec
     }
 
     const bind: Transport["bind"] = Effect.gen(function*() {
+      if (Result.isFailure(times)) return yield* Effect.fail(TransportBindError.InvalidArgument(times.failure))
       yield* pass(bindLatency)
       const { listener, refuse } = yield* Effect.acquireRelease(
         Effect.suspend(() => {

@@ -2,11 +2,10 @@
  * What the options of admission and of timeouts mean, and the decision about
  * one connection that arrives.
  */
-import type * as Duration from "effect/Duration"
 import * as Formatter from "effect/Formatter"
 import * as Result from "effect/Result"
 import type { AdmissionOptions, TimeoutOptions } from "../../Admission.ts"
-import { type BadOption, millis } from "../options/drain.ts"
+import { type BadOption, millis } from "../options/time.ts"
 
 export interface ResolvedAdmission {
   readonly maxConnections: number
@@ -72,7 +71,7 @@ export const resolveAdmission = (
       acceptRate: options?.acceptRate === undefined ? base.acceptRate : yield* resolveRate(options.acceptRate),
       maxEventLoopLag: options?.maxEventLoopLag === undefined
         ? base.maxEventLoopLag
-        : yield* more("admission.maxEventLoopLag", options.maxEventLoopLag, { infinite: true })
+        : yield* millis("admission.maxEventLoopLag", options.maxEventLoopLag, { infinite: true, positive: true })
     }
   })
 
@@ -83,20 +82,9 @@ const resolveRate = (
     return {
       // left out by a caller without types, it is no number
       limit: yield* count("admission.acceptRate.limit", limit ?? Number.NaN, Number.NaN, 1),
-      interval: yield* more("admission.acceptRate.interval", interval)
+      interval: yield* millis("admission.acceptRate.interval", interval, { positive: true })
     }
   })
-
-/** A time that is not zero. */
-const more = (
-  parameter: string,
-  input: Duration.Input,
-  options?: { readonly infinite?: boolean }
-): Result.Result<number, BadOption> =>
-  Result.flatMap(
-    millis(parameter, input, options),
-    (ms) => ms > 0 ? Result.succeed(ms) : Result.fail({ parameter, detail: "is no time at all (0 ms)" })
-  )
 
 export const resolveTimeouts = (options: TimeoutOptions | undefined): Result.Result<ResolvedTimeouts, BadOption> =>
   Result.gen(function*() {

@@ -4,10 +4,10 @@
  */
 import * as Duration from "effect/Duration"
 import * as Formatter from "effect/Formatter"
-import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type { DrainOptions, LameDuck } from "../../Drain.ts"
 import type { LingerOptions } from "../../Transport.ts"
+import { type BadOption, longestTimer, millis } from "./time.ts"
 
 /**
  * Drain options with every default filled in; times in milliseconds.
@@ -26,40 +26,6 @@ export const defaults: ResolvedDrain = {
   idleGrace: 250,
   abortGrace: 1000,
   linger: { idle: 500, total: undefined, bytes: 64 * 1024 * 1024 }
-}
-
-/**
- * An option that is out of range: its name and what is wrong with it.
- */
-export type BadOption = { readonly parameter: string; readonly detail: string }
-
-/**
- * A time option in milliseconds: readable, not negative, finite unless allowed.
- */
-export const millis = (
-  parameter: string,
-  input: Duration.Input,
-  options?: { readonly infinite?: boolean }
-): Result.Result<number, BadOption> => {
-  const bad = (what: string) => Result.fail({ parameter, detail: `${what} (${Formatter.format(input)})` })
-  const duration = isComplete(input) ? Duration.fromInput(input) : Option.none()
-  if (Option.isNone(duration)) return bad("is not a duration")
-  const ms = Duration.toMillis(duration.value)
-  if (ms < 0) return bad("is negative")
-  if (ms === Infinity && options?.infinite !== true) return bad("is infinite")
-  return Result.succeed(ms)
-}
-
-const units = ["weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds", "nanoseconds"] as const
-
-// Duration reads NaN, and an object without a unit it knows, as zero. To a caller both are mistakes, such as
-// `{ seconds: Number(process.env.DEADLINE) }`, and a deadline of zero would cut everybody
-const isComplete = (input: Duration.Input): boolean => {
-  if (typeof input === "number") return !Number.isNaN(input)
-  if (typeof input !== "object" || input === null || Duration.isDuration(input)) return true
-  const parts = Array.isArray(input) ? input : units.map((unit) => (input as Duration.DurationObject)[unit])
-  const given = parts.filter((part) => part !== undefined)
-  return given.length > 0 && given.every((part) => typeof part === "number" && !Number.isNaN(part))
 }
 
 /**
@@ -121,9 +87,6 @@ const wholeBytes = (parameter: string, bytes: number): Result.Result<number, Bad
   Number.isSafeInteger(bytes) && bytes >= 0
     ? Result.succeed(bytes)
     : Result.fail({ parameter, detail: `is not a whole number of bytes (${Formatter.format(bytes)})` })
-
-// a longer timer fires at once (setTimeout counts milliseconds in 31 bits)
-const longestTimer = 2 ** 31 - 1
 
 /**
  * The linger of a goodbye said now: its total is what is left of the deadline

@@ -2,12 +2,11 @@
  * What the options of an HTTP server mean: for its listener, its transport, and
  * Node's servers.
  */
+import * as DurationOption from "@effect-listener/core/DurationOption"
 import { type Transport, TransportBindError } from "@effect-listener/core/Transport"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Formatter from "effect/Formatter"
 import type { LazyArg } from "effect/Function"
-import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import * as Http from "node:http"
 import * as Http2 from "node:http2"
 import type { Options, ServerOptions, TimeoutOptions } from "../../NodeHttp.ts"
@@ -30,9 +29,6 @@ const defaults = { handshake: 15_000, firstByte: 60_000, head: 60_000, request: 
 
 /** How often Node looks for requests that are late, in milliseconds; its own 30 s would make every limit longer. */
 const checkingInterval = 500
-
-/** What a timer takes: 24.8 days are as good as no limit. */
-const longestTimeout = 2_147_483_647
 
 /** Everything a server is opened with. */
 export const httpServer = (
@@ -66,12 +62,10 @@ const readLimits = (options: TimeoutOptions | undefined): CheckedLimits => {
   const limit = (name: keyof Limits): number | undefined => {
     const input = options?.[name]
     if (input === undefined) return undefined
-    const millis = Option.map(Duration.fromInput(input), Duration.toMillis)
-    if (Option.isSome(millis) && millis.value > 0) return millis.value > longestTimeout ? Infinity : millis.value
-    bad ??= TransportBindError.InvalidArgument({
-      parameter: `timeouts.${name}`,
-      detail: `expected a duration of more than zero, got ${Formatter.format(input)}`
-    })
+    const millis = DurationOption.millis(`timeouts.${name}`, input, { infinite: true, positive: true })
+    // a timer's longest time, 24.8 days, is as good as no limit
+    if (Result.isSuccess(millis)) return millis.success > DurationOption.longestTimer ? Infinity : millis.success
+    bad ??= TransportBindError.InvalidArgument(millis.failure)
     return undefined
   }
   return {

@@ -1,10 +1,11 @@
 /**
  * Listening for TCP, also for the protocols on top of it.
  */
+import * as DurationOption from "@effect-listener/core/DurationOption"
 import { type Transport, TransportBindError } from "@effect-listener/core/Transport"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import type * as Net from "node:net"
 import type { TransportOptions } from "../../NodeTcp.ts"
@@ -91,9 +92,9 @@ const keepAliveOptions = (
   keepAlive: boolean | Duration.Input
 ): Effect.Effect<Pick<Net.ServerOpts, "keepAlive" | "keepAliveInitialDelay">, TransportBindError> => {
   if (typeof keepAlive === "boolean") return Effect.succeed({ keepAlive })
-  const delay = Option.map(Duration.fromInput(keepAlive), Duration.toMillis)
-  return Option.isSome(delay) && delay.value >= 1000 && delay.value <= longestDelay
-    ? Effect.succeed({ keepAlive: true, keepAliveInitialDelay: delay.value })
+  const delay = Result.getOrElse(DurationOption.millis("keepAlive", keepAlive), () => 0)
+  return delay >= 1000 && delay <= longestDelay
+    ? Effect.succeed({ keepAlive: true, keepAliveInitialDelay: delay })
     : invalid("keepAlive", "expected a boolean, or a duration from 1 second to 32767 seconds")
 }
 

@@ -1,6 +1,6 @@
 /** What the options of `runMain` mean, and what is wrong with them. */
-import * as Duration from "effect/Duration"
-import * as Option from "effect/Option"
+import * as DurationOption from "@effect-listener/core/DurationOption"
+import type * as Duration from "effect/Duration"
 import * as Result from "effect/Result"
 import { inspect } from "node:util"
 import type { RunMainOptions } from "../../NodeMain.ts"
@@ -59,19 +59,8 @@ export const defaults: Settings = {
 }
 
 /** Milliseconds; undefined where the host sets none. */
-const hostDeadline = (input: Duration.Input | undefined): Result.Result<number | undefined, BadSetting> => {
-  if (input === undefined) return Result.succeed(undefined)
-  const millis = isComplete(input) ? Option.map(Duration.fromInput(input), Duration.toMillis) : Option.none()
-  return Option.isSome(millis) && millis.value >= 0
-    ? Result.succeed(millis.value === Infinity ? undefined : millis.value)
-    : Result.fail({ parameter: "hostDeadline", detail: `is not a duration of zero or more (${inspect(input)})` })
-}
-
-// Duration reads NaN, and an object without a unit it knows, as zero: `{ seconds: Number(process.env.GRACE) }` without
-// that variable would cut every client at the first signal
-const isComplete = (input: Duration.Input): boolean => {
-  if (typeof input === "number") return !Number.isNaN(input)
-  if (typeof input !== "object" || input === null || Duration.isDuration(input)) return true
-  const parts: ReadonlyArray<unknown> = Object.values(input)
-  return parts.length > 0 && parts.every((part) => typeof part === "number" && !Number.isNaN(part))
-}
+const hostDeadline = (input: Duration.Input | undefined): Result.Result<number | undefined, BadSetting> =>
+  input === undefined ? Result.succeed(undefined) : Result.map(
+    DurationOption.millis("hostDeadline", input, { infinite: true }),
+    (millis) => millis === Infinity ? undefined : millis
+  )

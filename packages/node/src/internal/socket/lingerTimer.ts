@@ -1,16 +1,14 @@
 /**
  * One timer for all sockets of a server that wait for their peers to end.
  */
+import { longestTimer } from "@effect-listener/core/DurationOption"
 import type { LingerOptions } from "@effect-listener/core/Transport"
 import * as Duration from "effect/Duration"
 
 /** How often the sockets are looked at, in milliseconds: a silence can outlast its bound by so much. */
 export const lookEvery = 100
 
-/** setTimeout takes no more: 2^31 - 1 ms, 24.8 days. */
-const longestTimeout = 2_147_483_647
-
-const toMillis = (duration: Duration.Duration): number => Math.min(Duration.toMillis(duration), longestTimeout)
+const toMillis = (duration: Duration.Duration): number => Math.min(Duration.toMillis(duration), longestTimer)
 
 /** `LingerOptions` in milliseconds. */
 export interface LingerBounds {

@@ -3,6 +3,7 @@
  * waits for its peer.
  */
 import { CurrentConnection } from "@effect-listener/core/Connection"
+import * as DurationOption from "@effect-listener/core/DurationOption"
 import { TransportBindError } from "@effect-listener/core/Transport"
 import * as NodeSocketServer from "@effect/platform-node/NodeSocketServer"
 import type * as NodeWS from "@effect/platform-node/NodeWS"
@@ -13,6 +14,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Formatter from "effect/Formatter"
 import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import * as Socket from "effect/socket/Socket"
 import type * as Http from "node:http"
 import type { Options } from "../../../NodeWebSocket.ts"
@@ -39,9 +41,8 @@ export interface WebSocketSettings {
 
 export const settings = (options: Options | undefined): WebSocketSettings => {
   const { compression = false, maxMessageSize = defaultMaxMessageSize } = options ?? {}
-  const ping = Option.map(Duration.fromInput(options?.ping ?? defaultPing), Duration.toMillis)
+  const ping = DurationOption.millis("ping", options?.ping ?? defaultPing, { infinite: true, positive: true })
   const whole = Number.isSafeInteger(maxMessageSize) && maxMessageSize >= 1
-  const positive = Option.isSome(ping) && ping.value > 0
   const bad = (parameter: keyof Options, detail: string) =>
     TransportBindError.InvalidArgument({
       parameter,
@@ -49,12 +50,12 @@ export const settings = (options: Options | undefined): WebSocketSettings => {
     })
   return {
     maxPayload: whole ? maxMessageSize : defaultMaxMessageSize,
-    ping: positive ? ping.value : Infinity,
+    ping: Result.getOrElse(ping, () => Infinity),
     compression,
     bad: !whole
       ? bad("maxMessageSize", "expected a whole number of bytes, at least 1")
-      : !positive
-      ? bad("ping", "expected a duration of more than zero")
+      : Result.isFailure(ping)
+      ? TransportBindError.InvalidArgument(ping.failure)
       : undefined
   }
 }
@@ -69,11 +70,9 @@ export class PingingServer extends UpgradingServer {
   }
 
   protected override opened(webSocket: NodeWS.WebSocket): void {
-    if (this.interval < longestTimeout) keepAsking(webSocket, this.interval)
+    if (this.interval < DurationOption.longestTimer) keepAsking(webSocket, this.interval)
   }
 }
-
-const longestTimeout = 2_147_483_647
 
 /** A client that does not answer by the next ping has gone, unless it is us who do not listen. */
 const keepAsking = (webSocket: NodeWS.WebSocket, interval: number): void => {
