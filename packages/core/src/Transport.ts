@@ -111,6 +111,10 @@ declare abstract class NotInCopies {
  *
  * **Details**
  *
+ * - `introduced`: where a proxy is the peer, completes when it has named its
+ *   client: `remote` and `local` are then those of the client's connection to the
+ *   proxy, and `via` is the peer. Read once, before admission. Left out, the peer
+ *   is the client.
  * - `socket`: the connection as Effect's socket, a pull-based reader and a scoped
  *   writer.
  * - `bytesPending`: bytes written but not yet taken by the kernel.
@@ -142,6 +146,8 @@ export interface TransportConnection extends NotInCopies {
   readonly remote: NetAddress.SocketAddress
   readonly local: NetAddress.SocketAddress
   readonly protocol: string
+  readonly via?: NetAddress.SocketAddress | undefined
+  readonly introduced?: Effect.Effect<void, SecurityFailure | Socket.SocketError> | undefined
   readonly socket: Socket.Socket
   readonly bytesPending: () => number
   readonly ready: Effect.Effect<void, SecurityFailure | Socket.SocketError>

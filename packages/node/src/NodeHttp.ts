@@ -46,6 +46,7 @@ import { connectionOf, type NodeServer } from "./internal/http/nodeHttpServers.t
 import * as HttpOptions from "./internal/http/options.ts"
 import * as internal from "./internal/http/server.ts"
 import type { Inherit } from "./NodeInherit.ts"
+import type { ProxyProtocolOptions } from "./NodeProxyProtocol.ts"
 import type * as NodeTls from "./NodeTls.ts"
 
 /**
@@ -97,6 +98,8 @@ export interface TimeoutOptions extends ListenerTimeoutOptions {
  * - `maskRemote`: reports, logs and spans of the listener show no remote address.
  * - `inherit`: the inherited socket to listen on, where there is one of that
  *   name; see `NodeInherit`.
+ * - `proxyProtocol`: reads the header that a proxy in front sends first; see
+ *   `NodeProxyProtocol`. The client's address is then that of every request.
  *
  * @stability experimental
  * @category options
@@ -111,6 +114,7 @@ export interface Options extends NodeHttpServer.Options {
   readonly tracing?: TracingOptions | undefined
   readonly maskRemote?: boolean | undefined
   readonly inherit?: Inherit | undefined
+  readonly proxyProtocol?: ProxyProtocolOptions | undefined
 }
 
 /**

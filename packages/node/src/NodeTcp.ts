@@ -17,6 +17,7 @@ import type * as Net from "node:net"
 import * as socketServer from "./internal/listen/socketServer.ts"
 import { tcpTransport } from "./internal/listen/tcp.ts"
 import type { Inherit } from "./NodeInherit.ts"
+import type { ProxyProtocolOptions } from "./NodeProxyProtocol.ts"
 
 /**
  * Where and how to listen.
@@ -62,6 +63,8 @@ export interface TransportOptions {
   readonly halfOpen?: boolean | undefined
   /** Whether other sockets may listen on the same port and share its clients (`SO_REUSEPORT`). Default: `false`. */
   readonly reusePort?: boolean | undefined
+  /** Reads the header that a proxy in front sends first: `connection.remote` is then its client. Default: none is read. */
+  readonly proxyProtocol?: ProxyProtocolOptions | undefined
   /**
    * The inherited socket to listen on in place of binding one, when this process
    * was started with one of that name; see `NodeInherit`. The other options say

@@ -7,6 +7,7 @@
 import type { Transport } from "@effect-listener/core/Transport"
 import { unixTransport } from "./internal/listen/unix.ts"
 import type { Inherit } from "./NodeInherit.ts"
+import type { ProxyProtocolOptions } from "./NodeProxyProtocol.ts"
 
 /**
  * Where to listen, and who may connect.
@@ -45,6 +46,8 @@ export interface TransportOptions {
    * file's `mode`, are then the business of the one who bound it.
    */
   readonly inherit?: Inherit | undefined
+  /** Reads the header that a proxy in front sends first, as `NodeTcp` does; `from` has no meaning here. Default: none is read. */
+  readonly proxyProtocol?: ProxyProtocolOptions | undefined
 }
 
 /**

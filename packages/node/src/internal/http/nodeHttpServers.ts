@@ -8,6 +8,7 @@ import * as Http from "node:http"
 import * as Http2 from "node:http2"
 import type * as Net from "node:net"
 import * as Tls from "node:tls"
+import { inheritIntroduction } from "../proxyProtocol/introduction.ts"
 import { LingerTimer } from "../socket/lingerTimer.ts"
 import { netSocketOf } from "../socket/nodeSocket.ts"
 import { HttpConnection, httpConnectionOf, type HttpContext } from "./httpConnection.ts"
@@ -194,6 +195,7 @@ export class NodeHttpServers implements HttpContext {
     const http = this.handshaking.getStore()
     if (http === undefined) return
     http.claim(socket)
+    inheritIntroduction(socket, http.raw)
     socket.allowHalfOpen = true
     // the server's own listener comes next: it makes the session
     if (socket.alpnProtocol === "h2") this.arriving = { http, socket }

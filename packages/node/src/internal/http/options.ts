@@ -143,19 +143,32 @@ const nodeLimit = (millis: number): number => millis === Infinity ? 0 : millis
 const transport = (options: ServerOptions, bad: TransportBindError | undefined): Transport => {
   if (bad !== undefined) return cannotBind(bad)
   if (options.exclusive === true) return cannotBind(TransportBindError.NotSupported({ feature: "exclusive" }))
-  const { backlog, host, http2, inherit, ipv6Only, path, port, readableAll, reusePort, tls, writableAll } = options
+  const {
+    backlog,
+    host,
+    http2,
+    inherit,
+    ipv6Only,
+    path,
+    port,
+    proxyProtocol,
+    readableAll,
+    reusePort,
+    tls,
+    writableAll
+  } = options
   if (options.transport !== undefined) return options.transport
   if (path !== undefined && tls !== undefined) {
     return cannotBind(TransportBindError.NotSupported({ feature: "tls on a Unix socket" }))
   }
   if (path !== undefined) {
-    const unix = { path, backlog, inherit, mode: mode(readableAll, writableAll) }
+    const unix = { path, backlog, inherit, proxyProtocol, mode: mode(readableAll, writableAll) }
     return loaded("unix", () => import("../listen/unix.ts").then(({ unixTransport }) => unixTransport(unix)))
   }
   if (port === undefined) {
     return cannotBind(TransportBindError.InvalidArgument({ parameter: "port", detail: "expected a port or a path" }))
   }
-  const tcp = { port, host, backlog, inherit, ipv6Only, reusePort }
+  const tcp = { port, host, backlog, inherit, ipv6Only, proxyProtocol, reusePort }
   if (tls === undefined) return tcpTransport(tcp)
   const secure = { ...tcp, ...tls, alpnProtocols: http2 === false ? ["http/1.1"] : ["h2", "http/1.1"] }
   return loaded("tls", () => import("../../NodeTls.ts").then((NodeTls) => NodeTls.transport(secure)))

@@ -1,4 +1,5 @@
 import * as NetAddress from "effect/net/NetAddress"
+import type * as Net from "node:net"
 import * as Os from "node:os"
 
 /**
@@ -11,6 +12,14 @@ export const socketAddress = (host: string | undefined, port: number | undefined
   host === undefined || port === undefined
     ? NetAddress.inetAddressUnsafe(NetAddress.ipv4Unspecified, 0)
     : NetAddress.toCanonical(nativeAddress(host, port))
+
+/** The address of a socket's peer. */
+export const remoteAddress = (socket: Net.Socket): NetAddress.InetAddress =>
+  socketAddress(socket.remoteAddress, socket.remotePort)
+
+/** The address that a socket's peer has connected to. */
+export const localAddress = (socket: Net.Socket): NetAddress.InetAddress =>
+  socketAddress(socket.localAddress, socket.localPort)
 
 /** The address of a listening socket: not changed in any way. */
 export const nativeAddress = (host: string, port: number): NetAddress.InetAddress => {

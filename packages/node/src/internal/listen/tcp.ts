@@ -10,6 +10,7 @@ import type * as Scope from "effect/Scope"
 import type * as Net from "node:net"
 import type { TransportOptions } from "../../NodeTcp.ts"
 import { acquireShared, listenOn } from "../inherit/sharedSocket.ts"
+import { checkProxyProtocol } from "../proxyProtocol/options.ts"
 import { LingerTimer } from "../socket/lingerTimer.ts"
 import { NetConnection, type NetConnectionOptions } from "../socket/netConnection.ts"
 import { resetTcp } from "../socket/nodeSocket.ts"
@@ -17,7 +18,7 @@ import { PollPhase } from "../socket/pollPhase.ts"
 import { checkBacklog, checkInteger, checkText, defaultBacklog, inheritedBacklog, invalid } from "./checks.ts"
 import { bindError } from "./errno.ts"
 import { bind, type NetBinding } from "./netListener.ts"
-import { nativeAddress, socketAddress } from "./socketAddress.ts"
+import { localAddress, nativeAddress, remoteAddress } from "./socketAddress.ts"
 
 export const tcpTransport = (options: TransportOptions): Transport => ({
   name: "tcp",
@@ -43,13 +44,15 @@ export const tcpBinding: (
     if (host !== undefined) yield* checkText("host", host)
     yield* checkBacklog(options.backlog ?? defaultBacklog)
     const keepAlive = yield* keepAliveOptions(options.keepAlive ?? false)
+    const introduction = yield* checkProxyProtocol(options.proxyProtocol)
     const common = {
       halfOpen: options.halfOpen ?? true,
       noDelay: options.noDelay ?? true,
-      remote: (socket: Net.Socket) => socketAddress(socket.remoteAddress, socket.remotePort),
-      local: (socket: Net.Socket) => socketAddress(socket.localAddress, socket.localPort),
+      remote: remoteAddress,
+      local: localAddress,
       pollPhase: new PollPhase(),
-      lingerTimer: new LingerTimer()
+      lingerTimer: new LingerTimer(),
+      introduction
     }
     const connection = connect(common)
     const shared = yield* acquireShared(options.inherit, { kind: "tcp", port, host, ipv6Only })

@@ -8,12 +8,15 @@ import type * as Scope from "effect/Scope"
 import type * as Net from "node:net"
 import type { TransportOptions } from "../../NodeUnix.ts"
 import { acquireShared, listenOn, type SharedSocket } from "../inherit/sharedSocket.ts"
+import { introductionOf } from "../proxyProtocol/introduction.ts"
+import { checkProxyProtocol } from "../proxyProtocol/options.ts"
 import { LingerTimer } from "../socket/lingerTimer.ts"
 import { NetConnection } from "../socket/netConnection.ts"
 import { PollPhase } from "../socket/pollPhase.ts"
 import { checkBacklog, checkInteger, checkText, defaultBacklog, inheritedBacklog, invalid } from "./checks.ts"
 import { bindError } from "./errno.ts"
 import { bind, type NetBinding } from "./netListener.ts"
+import { localAddress, remoteAddress } from "./socketAddress.ts"
 import { adopt, hiddenBeside, longestPath, publish } from "./unixPath.ts"
 
 export const unixTransport = (options: TransportOptions): Transport => ({
@@ -86,18 +89,23 @@ const commonBinding: (
   const { backlog = defaultBacklog, path } = options
   yield* checkText("path", path)
   yield* checkBacklog(backlog)
+  const introduction = yield* checkProxyProtocol(options.proxyProtocol)
+  if (introduction?.from !== undefined) {
+    return yield* invalid("proxyProtocol.from", "the peers of a Unix socket have no address")
+  }
   const local = NetAddress.unixPathAddress(path)
   const connectionOptions = {
     protocol: "unix",
     halfOpen: true,
     noDelay: false,
-    remote: () => unnamed,
-    local: () => local,
+    remote: (socket: Net.Socket) => introductionOf(socket)?.proxied === undefined ? unnamed : remoteAddress(socket),
+    local: (socket: Net.Socket) => introductionOf(socket)?.proxied === undefined ? local : localAddress(socket),
     reset: (socket: Net.Socket) => {
       socket.destroy()
     },
     pollPhase: new PollPhase(),
-    lingerTimer: new LingerTimer()
+    lingerTimer: new LingerTimer(),
+    introduction
   }
   return {
     server: {},

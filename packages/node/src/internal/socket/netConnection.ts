@@ -9,11 +9,12 @@ import type * as NetAddress from "effect/net/NetAddress"
 import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import type * as Net from "node:net"
+import { introduce, introductionOf, type IntroductionOptions } from "../proxyProtocol/introduction.ts"
 import { endOurSide, goodbye, lingerAndClose, LingeringClose } from "./lingeringClose.ts"
 import type { LingerTimer } from "./lingerTimer.ts"
 import { type Input, NetReader, type Waiting } from "./netReader.ts"
 import { NetWriter, type Output } from "./netWriter.ts"
-import { nodeSocket } from "./nodeSocket.ts"
+import { acceptedSocket, nodeSocket } from "./nodeSocket.ts"
 import type { PollPhase } from "./pollPhase.ts"
 import { readBuffered } from "./readBuffered.ts"
 import { closeError, endedByPeer, notOpen, readError } from "./socketErrors.ts"
@@ -32,6 +33,8 @@ export interface NetConnectionOptions {
   readonly reset: (socket: Net.Socket) => void
   readonly pollPhase: PollPhase
   readonly lingerTimer: LingerTimer
+  /** How a proxy names its clients, where one is in front. */
+  readonly introduction: IntroductionOptions | undefined
 }
 
 /** A reader or a writer that somebody has acquired. */
@@ -137,6 +140,16 @@ export class NetConnection implements TransportConnection, FastConnection, Input
   }
   get local(): NetAddress.SocketAddress {
     return this.options.local(this.netSocket)
+  }
+  get via(): NetAddress.SocketAddress | undefined {
+    return this.options.introduction === undefined ? undefined : introductionOf(this.netSocket)?.via
+  }
+  get introduced(): TransportConnection["introduced"] {
+    const { introduction } = this.options
+    return introduction === undefined ? undefined : introduce(this.netSocket, this.remote, introduction)
+  }
+  get [acceptedSocket](): Net.Socket {
+    return this.netSocket
   }
   get ready(): TransportConnection["ready"] {
     return Effect.void

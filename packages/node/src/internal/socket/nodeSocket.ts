@@ -15,6 +15,17 @@ const netSocketIn = (
   connection: TransportConnection & { readonly [nodeSocket]?: Net.Socket | undefined }
 ): Net.Socket | undefined => connection[nodeSocket]
 
+/** Where the connections of this package's transports have the socket that was accepted, TLS or not. */
+export const acceptedSocket: unique symbol = Symbol("@effect-listener/node/acceptedSocket")
+
+/** The accepted `net.Socket` of a connection that a transport of this package handed over. */
+export const acceptedSocketOf = (connection: TransportConnection): Net.Socket | undefined =>
+  acceptedSocketIn(unwrap(connection, "transparent"))
+
+const acceptedSocketIn = (
+  connection: TransportConnection & { readonly [acceptedSocket]?: Net.Socket | undefined }
+): Net.Socket | undefined => connection[acceptedSocket]
+
 /** Releases a TCP socket with a reset. `writer` is the stream that was written to, where it is another one on top of it. */
 export const resetTcp = (socket: Net.Socket, writer: Net.Socket = socket): void => {
   // Between the call of shutdown(2) and its completion libuv refuses a reset, and Node then forgets the handle without

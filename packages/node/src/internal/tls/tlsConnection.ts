@@ -17,9 +17,10 @@ import * as Socket from "effect/socket/Socket"
 import type * as Net from "node:net"
 import type * as Tls from "node:tls"
 import type { TlsInfo } from "../../NodeTls.ts"
+import { inheritIntroduction, introduce, introductionOf } from "../proxyProtocol/introduction.ts"
 import { goodbye, lingerAndClose } from "../socket/lingeringClose.ts"
 import { NetConnection, type NetConnectionOptions } from "../socket/netConnection.ts"
-import { nodeSocket, resetTcp } from "../socket/nodeSocket.ts"
+import { acceptedSocket, nodeSocket, resetTcp } from "../socket/nodeSocket.ts"
 import { notOpen, openError, readError } from "../socket/socketErrors.ts"
 import { Wakers } from "../socket/wakers.ts"
 
@@ -41,6 +42,8 @@ export const secureOptions = (
   protocol: "tls",
   // the TCP socket has it
   noDelay: false,
+  // nor is it introduced a second time
+  introduction: undefined,
   reset: (socket) => ownerOf(socket)?.reset(socket)
 })
 
@@ -113,6 +116,16 @@ export class TlsConnection implements TransportConnection, FastConnection {
   get local(): NetAddress.SocketAddress {
     return this.options.local(this.tcp)
   }
+  get via(): NetAddress.SocketAddress | undefined {
+    return this.options.introduction === undefined ? undefined : introductionOf(this.tcp)?.via
+  }
+  get introduced(): TransportConnection["introduced"] {
+    const { introduction } = this.options
+    return introduction === undefined ? undefined : introduce(this.tcp, this.remote, introduction)
+  }
+  get [acceptedSocket](): Net.Socket {
+    return this.tcp
+  }
   get settled(): Effect.Effect<void> {
     return this.options.pollPhase.passed
   }
@@ -179,6 +192,7 @@ export class TlsConnection implements TransportConnection, FastConnection {
         ? Option.fromUndefinedOr(socket.getPeerX509Certificate())
         : Option.none()
     }
+    if (this.options.introduction !== undefined) inheritIntroduction(socket, this.tcp)
     this.inner = new NetConnection(socket, this.options.secure)
     if (this.watcher !== undefined) this.inner.watchPulls(this.watcher)
     this.waiting.wake()
