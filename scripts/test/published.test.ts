@@ -8,8 +8,9 @@ import * as Path from "node:path"
 import type { DocExample } from "../docExamples/extract.ts"
 import { fromMarkdown } from "../docExamples/extract.ts"
 import { check } from "../docExamples/run.ts"
+import { execute, packAll } from "../pack/packAll.ts"
 import { publicModules, publicPackages } from "../publicModules.ts"
-import { run } from "../verify/run.ts"
+import { starterSuite } from "./support/starterSuite.ts"
 
 const root = Path.resolve(import.meta.dirname, "../..")
 
@@ -17,20 +18,6 @@ const readJson = (file: string) => JSON.parse(Fs.readFileSync(file, "utf8"))
 
 const installedVersion = (name: string): string =>
   readJson(Path.join(root, "node_modules", name, "package.json")).version
-
-const execute = async (cwd: string, ...command: readonly [string, ...ReadonlyArray<string>]): Promise<string> => {
-  const outcome = await run({ name: command[0], commands: [command], timeout: 180_000 }, cwd)
-  if (outcome.failure !== undefined) throw new Error(`${outcome.failure}\n${outcome.output}`)
-  return outcome.output
-}
-
-/** Packs a package into `folder` and answers with the tarball's name. */
-const pack = async (name: string, folder: string): Promise<string> => {
-  await execute(Path.join(root, "packages", name), "pnpm", "pack", "--pack-destination", folder)
-  const tarball = Fs.readdirSync(folder).find((file) => file.startsWith(`effect-listener-${name}-`))
-  if (tarball === undefined) throw new Error(`pnpm pack made no tarball of ${name}`)
-  return tarball
-}
 
 const writeProject = (folder: string, tarballs: Record<string, string>): void => {
   const write = (file: string, content: unknown) => Fs.writeFileSync(Path.join(folder, file), JSON.stringify(content))
@@ -111,6 +98,16 @@ const examples = [
   ...Fs.existsSync(readme) ? fromMarkdown("README.md", Fs.readFileSync(readme, "utf8")) : []
 ]
 
+const packs = Fs.mkdtempSync(Path.join(Os.tmpdir(), "effect-listener-packs-"))
+afterAll(() => Fs.rmSync(packs, { recursive: true, force: true }))
+
+let packing: Promise<Record<string, string>> | undefined
+
+/** Packed once: two builds of one package at a time would be in each other's way. */
+const tarballs = () => packing ??= packAll(root, packs)
+
+starterSuite(tarballs)
+
 describe("the published packages", () => {
   const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "effect-listener-consumer-"))
   const manifest = (name: string) => readJson(Path.join(folder, "node_modules/@effect-listener", name, "package.json"))
@@ -118,11 +115,7 @@ describe("the published packages", () => {
   let problems: ReadonlyArray<string | undefined>
 
   beforeAll(async () => {
-    await execute(root, "tsc", "-b", ...publicPackages.map((name) => `packages/${name}/tsconfig.src.json`))
-    const tarballs = await Promise.all(
-      publicPackages.map(async (name) => [`@effect-listener/${name}`, `file:${await pack(name, folder)}`])
-    )
-    writeProject(folder, Object.fromEntries(tarballs))
+    writeProject(folder, await tarballs())
     await execute(folder, "pnpm", "install", "--prefer-offline", "--no-frozen-lockfile")
     const examplesFolder = Path.join(folder, "examples")
     Fs.mkdirSync(examplesFolder)

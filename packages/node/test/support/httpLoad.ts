@@ -21,23 +21,26 @@ export interface Options {
   /** Milliseconds between an answer and the next request. */
   readonly pause: () => number
   readonly tls?: boolean | undefined
+  /** What is asked for, and the body of its answer. Default: `/`, answered `ok`. */
+  readonly path?: string | undefined
+  readonly body?: string | undefined
 }
-
-const request = "GET / HTTP/1.1\r\nHost: test\r\n\r\n"
 
 class Client {
   private readonly port: number
   private readonly options: Options
   private readonly load: Load
   private readonly done: () => void
+  private readonly onAnswer: () => void
   private waiting = false
   private text = ""
 
-  constructor(port: number, options: Options, load: Load, done: () => void) {
+  constructor(port: number, options: Options, load: Load, done: () => void, onAnswer: () => void) {
     this.port = port
     this.options = options
     this.load = load
     this.done = done
+    this.onAnswer = onAnswer
     this.connect()
   }
 
@@ -61,11 +64,12 @@ class Client {
     socket.on(tls ? "secureConnect" : "connect", () => this.ask(socket))
     socket.on("data", (chunk) => {
       this.text += chunk.toString("latin1")
-      if (!this.text.endsWith("\r\n\r\nok")) return
+      if (!this.text.endsWith(`\r\n\r\n${this.options.body ?? "ok"}`)) return
       const close = this.text.includes("\r\nConnection: close\r\n")
       this.text = ""
       this.waiting = false
       this.load.answered++
+      this.onAnswer()
       if (close) return ended(true)
       const millis = pause()
       if (millis === 0) this.ask(socket)
@@ -80,28 +84,42 @@ class Client {
     if (socket.destroyed || !socket.writable) return
     this.waiting = true
     this.load.sent++
-    socket.write(request)
+    socket.write(`GET ${this.options.path ?? "/"} HTTP/1.1\r\nHost: test\r\n\r\n`)
   }
 }
 
-/** So many clients; `refused` completes when the server is gone for all of them. */
+/** So many clients. `answered` completes at so many answers, `refused` when the server is gone for all of them. */
 export const start = (
   port: number,
   options: Options
-): Effect.Effect<{ readonly load: Load; readonly refused: Effect.Effect<void> }, never, Scope.Scope> =>
+): Effect.Effect<
+  {
+    readonly load: Load
+    readonly answered: (count: number) => Effect.Effect<void>
+    readonly refused: Effect.Effect<void>
+  },
+  never,
+  Scope.Scope
+> =>
   Effect.sync(() => {
     const load: Load = { sent: 0, answered: 0, lost: 0, cut: 0 }
     let left = options.clients
     let resume = () => {}
+    let look = () => {}
     for (let client = 0; client < options.clients; client++) {
       new Client(port, options, load, () => {
         left--
         if (left === 0) resume()
-      })
+      }, () => look())
     }
+    const answered = (count: number) =>
+      Effect.callback<void>((done) => {
+        look = () => load.answered >= count && done(Effect.void)
+        look()
+      })
     const refused = Effect.callback<void>((done) => {
       resume = () => done(Effect.void)
       if (left === 0) resume()
     })
-    return { load, refused }
+    return { load, answered, refused }
   })
