@@ -1,5 +1,5 @@
 import { Effect } from "effect"
-import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
+import { HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
 
 const greeting = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {
   const name = new URL(request.url, "http://localhost").searchParams.get("name") ?? "world"
