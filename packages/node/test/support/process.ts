@@ -87,6 +87,16 @@ export const start = (
     ({ program }) => program
   )
 
+/** A line that is a JSON object; a program may log to stdout as well. */
+const parse = (line: string): Record<string, unknown> | undefined => {
+  try {
+    const json: unknown = JSON.parse(line)
+    return typeof json === "object" && json !== null ? { ...json } : undefined
+  } catch {
+    return undefined
+  }
+}
+
 /** Runs the command that follows with a limit, which only a shell can set. */
 const limit = (descriptors: number | undefined): ReadonlyArray<string> =>
   descriptors === undefined ? [] : ["/bin/sh", "-c", `ulimit -n ${descriptors} && exec "$0" "$@"`]
@@ -137,8 +147,8 @@ const launch = (
   })
   const event = (name: string) =>
     stdout.find((line) => {
-      const json: Record<string, unknown> = JSON.parse(line)
-      return json["event"] === name ? json : undefined
+      const json = parse(line)
+      return json?.["event"] === name ? json : undefined
     })
   const program: Program = {
     pid: child.pid ?? -1,
