@@ -157,6 +157,60 @@ export type ConnectionCounts = typeof ConnectionCounts.Type
 export type EndReason = Exclude<keyof ConnectionCounts, "total">
 
 /**
+ * Schema of `DatagramCounts`.
+ *
+ * @stability experimental
+ * @category schemas
+ * @since 0.1.0
+ */
+export const DatagramCounts = Schema.Struct({
+  received: Schema.Int,
+  answered: Schema.Int,
+  failed: Schema.Int,
+  cut: Schema.Int,
+  closer: Schema.Int,
+  dropped: Schema.Struct({
+    maxExchanges: Schema.Int,
+    maxPerRemote: Schema.Int,
+    receiveRate: Schema.Int,
+    maxQueued: Schema.Int,
+    maxEventLoopLag: Schema.Int,
+    neverReceived: Schema.Int,
+    transport: Schema.Int
+  })
+})
+
+/**
+ * What became of the datagrams of a listener since it was opened. `received` is
+ * all of them, and once the listener is closed the other fields add up to it.
+ *
+ * **Details**
+ *
+ * - `answered`: their handlers have ended.
+ * - `failed`: their handlers have failed or died, or an answer could not be sent.
+ * - `cut`: their handlers were interrupted by the deadline or by an abort.
+ * - `closer`: their handlers asked for the close, which did not wait for them.
+ * - `dropped`: nothing handled them, each for one reason: the limit of admission
+ *   that they met; `neverReceived`, queued and taken by nothing before the close;
+ *   `transport`, dropped by the transport for want of room, or because they came
+ *   after it had stopped. What the kernel drops is not known.
+ *
+ * @stability experimental
+ * @category models
+ * @since 0.1.0
+ */
+export type DatagramCounts = typeof DatagramCounts.Type
+
+/**
+ * Why a datagram was dropped.
+ *
+ * @stability experimental
+ * @category models
+ * @since 0.1.0
+ */
+export type DropReason = keyof DatagramCounts["dropped"]
+
+/**
  * Schema of how a close ended.
  *
  * @stability experimental
@@ -192,7 +246,8 @@ export const DrainReport = Schema.Struct({
   refused: Schema.Int,
   connections: ConnectionCounts,
   cut: Schema.Array(ConnectionInfo),
-  handlersLeftBehind: Schema.Array(ConnectionInfo)
+  handlersLeftBehind: Schema.Array(ConnectionInfo),
+  datagrams: Schema.optionalKey(DatagramCounts)
 })
 
 /**
@@ -208,6 +263,8 @@ export const DrainReport = Schema.Struct({
  *   goodbye; not part of `connections.total`.
  * - `cut`: each connection that was destroyed, as it stood at that moment.
  * - `handlersLeftBehind`: handlers that did not end within the abort grace.
+ * - `datagrams`: what became of all datagrams, where the listener is one of
+ *   datagrams. Its `connections` are exchanges then, one a datagram.
  *
  * @stability experimental
  * @category models

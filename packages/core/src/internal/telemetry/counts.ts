@@ -1,4 +1,4 @@
-import type { EndReason, Outcome } from "../../DrainReport.ts"
+import type { DatagramCounts, DropReason, EndReason, Outcome } from "../../DrainReport.ts"
 import type { RefusalReason } from "../accept/admission.ts"
 
 /** Upper bounds of the durations that are told apart, in milliseconds. */
@@ -41,6 +41,28 @@ export class Durations {
   }
 }
 
+/** How the exchange of a datagram ends. */
+export type ExchangeEnd = "answered" | "failed" | "cut" | "closer"
+
+/** What became of datagrams. */
+export class DatagramTally {
+  received = 0
+  readonly ends: Record<ExchangeEnd, number> = { answered: 0, failed: 0, cut: 0, closer: 0 }
+  readonly dropped: Record<DropReason, number> = {
+    maxExchanges: 0,
+    maxPerRemote: 0,
+    receiveRate: 0,
+    maxQueued: 0,
+    maxEventLoopLag: 0,
+    neverReceived: 0,
+    transport: 0
+  }
+
+  get counts(): DatagramCounts {
+    return { received: this.received, ...this.ends, dropped: { ...this.dropped } }
+  }
+}
+
 /**
  * What has happened on the listeners of one name since the program began. Plain
  * numbers, because they change with every connection and every exchange; metrics
@@ -68,6 +90,8 @@ export class Counts {
     maxEventLoopLag: 0
   }
   requestsRefused = 0
+  /** Present once one of the listeners is one of datagrams. */
+  datagrams: DatagramTally | undefined
   /** Exchanges that have begun; those that have ended are the count of their durations. */
   exchanges = 0
   readonly exchangeTime = new Durations()

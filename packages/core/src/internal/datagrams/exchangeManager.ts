@@ -1,0 +1,331 @@
+import type * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import type { BoundDatagramTransport, TransportDatagram } from "../../DatagramTransport.ts"
+import type { DryRun } from "../../Drain.ts"
+import type { ConnectionInfo, DropReason } from "../../DrainReport.ts"
+import { AcceptQueue, type QueueHost, type Taker } from "../accept/acceptQueue.ts"
+import type { RefusalReason, ResolvedAdmission } from "../accept/admission.ts"
+import { Limits } from "../accept/limits.ts"
+import { Connections, Tally } from "../connection/connections.ts"
+import type { ManagedReport, Manager } from "../lifecycle/manager.ts"
+import type { ResolvedDrain } from "../options/drain.ts"
+import { type Counts, DatagramTally, type ExchangeEnd } from "../telemetry/counts.ts"
+import { type ConnectionTracing, endSpan, startSpan } from "../telemetry/tracing.ts"
+import { Signal } from "../util/condition.ts"
+import { monotonicMillis, Timers } from "../util/timers.ts"
+import { dropReason } from "./admission.ts"
+import { Exchange, type ExchangeContext } from "./exchange.ts"
+
+/** What all lifetimes of a datagram listener share. */
+export interface ExchangeOptions {
+  readonly name: string
+  readonly protocol: string
+  readonly clock: Clock.Clock
+  /** The context `make` was called in. */
+  readonly context: Context.Context<never>
+  readonly drain: ResolvedDrain
+  readonly admission: ResolvedAdmission
+  /** What is counted over all lifetimes. */
+  readonly counts: Counts
+  readonly totals: DatagramTally
+  readonly tracing: ConnectionTracing
+  /** Remote addresses are not shown. */
+  readonly maskRemote: boolean
+}
+
+/**
+ * The exchanges of one lifetime, from `Created` to `Closed`, and the queue before
+ * them. An exchange ends with its handler, so a drain has nothing to tell it: to
+ * close is to receive no more, and to wait.
+ */
+export class ExchangeManager implements Manager, ExchangeContext, QueueHost<Exchange> {
+  readonly name: string
+  readonly protocol: string
+  readonly clock: Clock.Clock
+  readonly context: Context.Context<never>
+  readonly maskRemote: boolean
+  readonly counts: Counts
+  readonly tracing: ConnectionTracing
+  readonly timers: Timers
+  readonly limits: Limits
+  readonly queue: AcceptQueue<Exchange>
+  readonly exchanges = new Connections<Exchange>()
+  readonly signal = new Signal()
+  readonly runFork: <A, E>(effect: Effect.Effect<A, E>, options?: Effect.RunOptions) => Fiber.Fiber<A, E>
+
+  drain: ResolvedDrain
+  deadlineAt: number | undefined
+  sweeping = false
+  lastArrival: number
+  /** Datagrams may still be queued: open, or sweeping. */
+  accepting = true
+  private swept = 0
+  private readonly tally = new DatagramTally()
+  private readonly totals: DatagramTally
+  private readonly cut: Array<ConnectionInfo> = []
+  /** The handlers of cut exchanges that still run, as they stood when they were cut. */
+  private readonly leaving = new Map<Exchange, ConnectionInfo>()
+  /** Fibers that wait for this lifetime to be closed: their own exchanges are not waited for. */
+  private readonly waiting = new Set<Fiber.Fiber<unknown, unknown>>()
+  private bound: BoundDatagramTransport | undefined
+  /** How many of those that the transport has dropped are counted. */
+  private transportDropped = 0
+  private ids = 0
+
+  constructor(options: ExchangeOptions) {
+    this.name = options.name
+    this.protocol = options.protocol
+    this.clock = options.clock
+    this.context = options.context
+    this.drain = options.drain
+    this.counts = options.counts
+    this.totals = options.totals
+    this.tracing = options.tracing
+    this.maskRemote = options.maskRemote
+    this.timers = new Timers(options.clock, options.context)
+    this.runFork = Effect.runForkWith(options.context)
+    this.lastArrival = this.now()
+    this.limits = new Limits(options.admission, this.timers, this.now)
+    this.queue = new AcceptQueue(this.exchanges, this.limits, this.timers, this)
+  }
+
+  readonly now = (): number => monotonicMillis(this.clock)
+
+  // --- what arrives ----------------------------------------------------------------------------------------------
+
+  /** Datagrams come from here. */
+  receiveFrom(bound: BoundDatagramTransport): void {
+    this.bound = bound
+  }
+
+  readonly arrive = (datagram: TransportDatagram): void => {
+    this.tally.received++
+    this.totals.received++
+    if (this.sweeping) {
+      this.swept++
+      this.counts.swept++
+    }
+    this.lastArrival = this.now()
+    this.queue.arrive(new Exchange(++this.ids, datagram, this, this.lastArrival))
+  }
+
+  readonly admitted = (exchange: Exchange): void => this.limits.enter(exchange)
+
+  /** A sender whose datagram is dropped is told nothing. */
+  readonly refuse = (exchange: Exchange, reason: RefusalReason): void => {
+    exchange.step = "Ended"
+    this.drop(dropReason[reason], 1)
+  }
+
+  private drop(reason: DropReason, count: number): void {
+    this.tally.dropped[reason] += count
+    this.totals.dropped[reason] += count
+    const { tally } = this.exchanges
+    if (tally !== undefined && reason !== "neverReceived") tally.refused += count
+  }
+
+  /** What the transport has dropped by itself since it was asked last. */
+  private countTransport(): void {
+    const more = (this.bound?.dropped() ?? 0) - this.transportDropped
+    if (!(more > 0)) return
+    this.transportDropped += more
+    this.tally.received += more
+    this.totals.received += more
+    this.drop("transport", more)
+  }
+
+  // --- exchanges -------------------------------------------------------------------------------------------------
+
+  /** An exchange begins to be handled. */
+  begin(exchange: Exchange): void {
+    if (exchange.step === "Ended") return
+    exchange.step = "Active"
+    this.counts.exchanges++
+    if (this.tracing.exchanges) exchange.span = this.startSpan(exchange)
+  }
+
+  private startSpan(exchange: Exchange) {
+    const attributes = {
+      listener: this.name,
+      exchange: exchange.id,
+      label: exchange.label,
+      protocol: this.protocol,
+      remote: exchange.shownRemote
+    }
+    return startSpan(this.tracing, "Listener.exchange", { root: true, kind: "server", attributes })
+  }
+
+  /** The handler of an exchange has ended, or the scope that it was received in. */
+  handled(exchange: Exchange, exit: Exit.Exit<unknown, unknown>): void {
+    if (exchange.step === "Ended") {
+      if (this.leaving.delete(exchange)) this.signal.notify()
+      return
+    }
+    this.end(exchange, Exit.isSuccess(exit) ? "answered" : "failed", exit)
+    this.queue.match()
+    this.notifyIfDrained()
+  }
+
+  private end(exchange: Exchange, how: ExchangeEnd, exit: Exit.Exit<unknown, unknown>): void {
+    if (exchange.step === "Active") this.counts.exchangeEnded(this.now() - exchange.since)
+    exchange.step = "Ended"
+    if (exchange.span !== undefined) endSpan(this.tracing, exchange.span, exit)
+    const reason = this.exchanges.end(exchange, how === "answered" ? "drained" : how)
+    const counted = reason === "closer" ? "closer" : how
+    this.tally.ends[counted]++
+    this.totals.ends[counted]++
+    this.limits.leave(exchange)
+    if (reason === "closer") this.signal.notify()
+  }
+
+  /** Takes back what was given to a fiber that was interrupted: the next in line gets it. */
+  giveBack(exchange: Exchange): void {
+    if (exchange.step !== "Queued" || !this.exchanges.remove(exchange)) return
+    if (this.accepting) return this.queue.giveBack(exchange)
+    this.neverReceived(exchange)
+    this.notifyIfDrained()
+  }
+
+  private neverReceived(exchange: Exchange): void {
+    exchange.step = "Ended"
+    this.exchanges.tally?.add("neverAccepted")
+    this.drop("neverReceived", 1)
+    this.limits.leave(exchange)
+  }
+
+  private notifyIfDrained(): void {
+    if (this.exchanges.remaining === 0) this.signal.notify()
+  }
+
+  /** Those that are open, oldest first, and those that wait. */
+  everyExchange(): Array<Exchange> {
+    const { exchanges, queue } = this
+    return exchanges.snapshot().concat(exchanges.closers.toArray(), queue.snapshot())
+  }
+
+  // --- a close ---------------------------------------------------------------------------------------------------
+
+  get queued(): number {
+    return this.queue.size
+  }
+
+  get remaining(): number {
+    return this.exchanges.remaining
+  }
+
+  get total(): number {
+    return this.exchanges.tally?.total(this.exchanges.counted) ?? 0
+  }
+
+  get oldest(): ConnectionInfo | undefined {
+    return this.exchanges.oldest()?.describe()
+  }
+
+  get cutCount(): number {
+    return this.cut.length
+  }
+
+  get runningCount(): number {
+    return this.leaving.size
+  }
+
+  get closersCount(): number {
+    return this.exchanges.closers.size
+  }
+
+  readonly dryRun = (): DryRun => ({
+    active: this.exchanges.counted,
+    idle: 0,
+    queued: this.queue.size,
+    waitingFor: this.exchanges.snapshot().map((exchange) => exchange.describe())
+  })
+
+  beginClose(options: ResolvedDrain): void {
+    this.drain = options
+    this.exchanges.tally ??= new Tally()
+    for (const fiber of this.waiting) this.excuse(fiber)
+  }
+
+  notifyDraining(): Effect.Effect<void> {
+    return Effect.void
+  }
+
+  beginDrain(): Effect.Effect<void> {
+    return Effect.void
+  }
+
+  stopAccepting(): void {
+    this.accepting = false
+    this.limits.stopWatching()
+  }
+
+  removeWaiting(): ReadonlyArray<Taker<Exchange>> {
+    return this.queue.removeWaiting()
+  }
+
+  refuseQueued(): void {
+    for (const exchange of this.queue.removeQueued()) this.neverReceived(exchange)
+  }
+
+  cutAll(): void {
+    this.exchanges.tally ??= new Tally()
+    this.refuseQueued()
+    const victims = this.exchanges.snapshot()
+    for (const exchange of victims) {
+      const info = exchange.describe()
+      this.cut.push(info)
+      exchange.cut = true
+      if (exchange.handled) this.leaving.set(exchange, info)
+      this.end(exchange, "cut", Exit.interrupt())
+    }
+    // recorded; only now may other fibers run
+    for (const exchange of victims) exchange.interrupt()
+    this.notifyIfDrained()
+  }
+
+  cutClosers(): void {
+    const closers = this.exchanges.closers.toArray()
+    for (const exchange of closers) {
+      exchange.cut = true
+      this.end(exchange, "closer", Exit.interrupt())
+    }
+    for (const exchange of closers) exchange.interrupt()
+  }
+
+  report(): ManagedReport {
+    this.countTransport()
+    const { counted, tally } = this.exchanges
+    return {
+      swept: this.swept,
+      refused: tally?.refused ?? 0,
+      connections: (tally ?? new Tally()).counts(counted),
+      cut: this.cut,
+      handlersLeftBehind: Array.from(this.leaving.values()),
+      datagrams: this.tally.counts
+    }
+  }
+
+  clearTimers(): void {
+    this.timers.clear()
+  }
+
+  wait(fiber: Fiber.Fiber<unknown, unknown>, closing: boolean): void {
+    this.waiting.add(fiber)
+    if (closing) this.excuse(fiber)
+  }
+
+  stopWaiting(fiber: Fiber.Fiber<unknown, unknown>): void {
+    this.waiting.delete(fiber)
+  }
+
+  /** Does not wait for the exchanges of this fiber: it asked for the close. */
+  private excuse(fiber: Fiber.Fiber<unknown, unknown>): void {
+    for (const exchange of this.exchanges.filter((exchange) => exchange.fiber === fiber)) {
+      this.exchanges.excuse(exchange)
+    }
+    this.notifyIfDrained()
+  }
+}
