@@ -22,8 +22,10 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import type { DatagramListener } from "./DatagramListener.ts"
 import type { CloseOptions, DrainOptions, DrainProgress } from "./Drain.ts"
 import { ConnectionCounts, DrainReport, format as formatReport, Outcome } from "./DrainReport.ts"
+import type { DatagramListenerImpl } from "./internal/datagrams/datagramListener.ts"
 import * as internal from "./internal/host/host.ts"
 import { merge } from "./internal/host/hostPolicy.ts"
 import type { ListenerImpl } from "./internal/lifecycle/listener.ts"
@@ -104,6 +106,7 @@ export type HostReport = typeof HostReport.Type
  * **Details**
  *
  * - `listeners`: those that belong to it, the main ones first.
+ * - `datagramListeners`: the same of those of datagrams.
  * - `readiness`: whether new work should be sent here, for `/readyz`: every
  *   main listener is open, there is at least one, and no close has begun.
  * - `liveness`: whether the process is worth keeping, for `/livez`: no listener
@@ -129,6 +132,7 @@ export interface ListenerHost {
   readonly [TypeId]: typeof TypeId
   readonly name: string
   readonly listeners: Effect.Effect<ReadonlyArray<Listener>>
+  readonly datagramListeners: Effect.Effect<ReadonlyArray<DatagramListener>>
   readonly readiness: Effect.Effect<boolean>
   readonly liveness: Effect.Effect<boolean>
   readonly close: (options?: CloseOptions) => Effect.Effect<HostReport, CloseError>
@@ -219,16 +223,17 @@ export interface HostOptions {
  * @since 0.1.0
  */
 export const make = (
-  listeners: ReadonlyArray<Listener>,
-  options?: HostOptions & { readonly admin?: ReadonlyArray<Listener> | undefined }
+  listeners: ReadonlyArray<Listener | DatagramListener>,
+  options?: HostOptions & { readonly admin?: ReadonlyArray<Listener | DatagramListener> | undefined }
 ): Effect.Effect<ListenerHost, OpenError, Scope.Scope> =>
   internal.make(listeners.map(implementation), {
     ...options,
     admin: options?.admin?.map(implementation)
   })
 
-/** `Listener.make` is the only constructor of listeners. */
-const implementation = (listener: Listener): ListenerImpl => listener as ListenerImpl
+/** `Listener.make` and `DatagramListener.make` are the only constructors of listeners. */
+const implementation = (listener: Listener | DatagramListener): ListenerImpl | DatagramListenerImpl =>
+  listener as ListenerImpl | DatagramListenerImpl
 
 /**
  * The options of a host whose listeners are made by layers: `admin` names those

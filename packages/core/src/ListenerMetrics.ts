@@ -158,6 +158,45 @@ export const exchangeDuration: Metric.Histogram<number> = Metric.histogram("list
 })
 
 /**
+ * Datagrams that have come, those included that were dropped.
+ *
+ * @stability experimental
+ * @category metrics
+ * @since 0.2.0
+ */
+export const datagramsReceived: Metric.Counter<number> = Metric.counter("listener_datagrams_received_total", {
+  description: "Datagrams that have come",
+  incremental: true
+})
+
+/**
+ * Datagrams whose exchange has ended, by the attribute `reason`: `answered`,
+ * `failed`, `cut` or `closer`, as in `DrainReport.DatagramCounts`.
+ *
+ * @stability experimental
+ * @category metrics
+ * @since 0.2.0
+ */
+export const datagramsHandled: Metric.Counter<number> = Metric.counter("listener_datagrams_handled_total", {
+  description: "Datagrams whose exchange has ended",
+  incremental: true
+})
+
+/**
+ * Datagrams that nothing has handled, by the attribute `reason`: one of
+ * `DrainReport.DropReason`. Those that the transport drops by itself are counted
+ * when a close ends.
+ *
+ * @stability experimental
+ * @category metrics
+ * @since 0.2.0
+ */
+export const datagramsDropped: Metric.Counter<number> = Metric.counter("listener_datagrams_dropped_total", {
+  description: "Datagrams that nothing has handled",
+  incremental: true
+})
+
+/**
  * Connections that the kernel had accepted before a close and the sweep still
  * took.
  *

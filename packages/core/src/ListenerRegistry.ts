@@ -13,6 +13,7 @@ import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Stream from "effect/Stream"
+import type { DatagramListener } from "./DatagramListener.ts"
 import type { DrainProgress } from "./Drain.ts"
 import type { DrainReport } from "./DrainReport.ts"
 import type { Listener } from "./Listener.ts"
@@ -42,7 +43,7 @@ export interface Member {
     readonly deadline?: Duration.Input | undefined
   }) => Effect.Effect<ReadonlyArray<DrainReport>>
   readonly progress: Stream.Stream<DrainProgress>
-  readonly listener?: Listener | undefined
+  readonly listener?: Listener | DatagramListener | undefined
   readonly listeners?: Effect.Effect<ReadonlyArray<Pick<Listener, "name" | "connections">>> | undefined
   readonly context?: Context.Context<never> | undefined
 }

@@ -1,5 +1,6 @@
 export * as Admission from "./Admission.ts"
 export * as Connection from "./Connection.ts"
+export * as DatagramListener from "./DatagramListener.ts"
 export * as DatagramTransport from "./DatagramTransport.ts"
 export * as Drain from "./Drain.ts"
 export * as DrainReport from "./DrainReport.ts"

@@ -289,6 +289,16 @@ export class Life implements ConnectionHost {
     return this.connections.closers.size
   }
 
+  /** Those that are open, oldest first, and those that wait. */
+  everyConnection(): Array<ConnectionImpl> {
+    const { connections, queue } = this
+    return connections.snapshot().concat(connections.closers.toArray(), queue.snapshot())
+  }
+
+  describeAll(): ReadonlyArray<ConnectionInfo> {
+    return this.everyConnection().map((connection) => connection.describe())
+  }
+
   readonly dryRun = (): DryRun => {
     const active = this.connections.filter((connection) => !connection.idle)
     return {

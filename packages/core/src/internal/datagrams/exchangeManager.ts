@@ -206,6 +206,10 @@ export class ExchangeManager implements Manager, ExchangeContext, QueueHost<Exch
     return exchanges.snapshot().concat(exchanges.closers.toArray(), queue.snapshot())
   }
 
+  describeAll(): ReadonlyArray<ConnectionInfo> {
+    return this.everyExchange().map((exchange) => exchange.describe())
+  }
+
   // --- a close ---------------------------------------------------------------------------------------------------
 
   get queued(): number {
@@ -304,7 +308,8 @@ export class ExchangeManager implements Manager, ExchangeContext, QueueHost<Exch
       connections: (tally ?? new Tally()).counts(counted),
       cut: this.cut,
       handlersLeftBehind: Array.from(this.leaving.values()),
-      datagrams: this.tally.counts
+      // those of the fibers that close end only after the report
+      datagrams: { ...this.tally.counts, closer: this.tally.ends.closer + this.closersCount }
     }
   }
 

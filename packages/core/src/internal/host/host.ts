@@ -9,6 +9,7 @@ import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
+import type { DatagramListener } from "../../DatagramListener.ts"
 import type { CloseOptions, DrainOptions, DrainProgress } from "../../Drain.ts"
 import { format } from "../../DrainReport.ts"
 import type { Listener } from "../../Listener.ts"
@@ -23,6 +24,7 @@ import {
 } from "../../ListenerError.ts"
 import type { HostOptions, HostReport, ListenerHost } from "../../ListenerHost.ts"
 import { CurrentRegistry, type ListenerRegistry, type Member } from "../../ListenerRegistry.ts"
+import { DatagramListenerImpl } from "../datagrams/datagramListener.ts"
 import { Lifecycle } from "../lifecycle/lifecycle.ts"
 import { ListenerImpl } from "../lifecycle/listener.ts"
 import { defaults, resolve, type ResolvedDrain } from "../options/drain.ts"
@@ -107,6 +109,10 @@ export class HostImpl implements ListenerHost {
     this.every().filter((listener) => listener instanceof ListenerImpl)
   )
 
+  readonly datagramListeners: Effect.Effect<ReadonlyArray<DatagramListener>> = Effect.sync(() =>
+    this.every().filter((listener) => listener instanceof DatagramListenerImpl)
+  )
+
   private every(): Array<HostedListener> {
     return [...this.main, ...this.admin]
   }
@@ -188,7 +194,9 @@ export class HostImpl implements ListenerHost {
     return {
       name: this.name,
       progress: this.progress,
-      listeners: this.listeners,
+      listeners: Effect.sync(() =>
+        this.every().map((listener) => ({ name: listener.name, connections: listener.inFlight }))
+      ),
       context: this.tracing.context,
       shutdown: ({ deadline, reason }) => {
         // a limit that is none does not lower the host's own

@@ -9,7 +9,7 @@ import * as Result from "effect/Result"
 import type * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import type { CloseOptions, DrainProgress, DryRun } from "../../Drain.ts"
-import type { DrainReport } from "../../DrainReport.ts"
+import type { ConnectionInfo, DrainReport } from "../../DrainReport.ts"
 import {
   type CloseError,
   format as formatError,
@@ -475,6 +475,9 @@ export class Lifecycle<M extends Manager, B extends Bound> implements Counted {
       complete: this.current === "Closed"
     }))
   }
+
+  /** All that is open or queued: connections, or exchanges. */
+  readonly inFlight: Effect.Effect<ReadonlyArray<ConnectionInfo>> = Effect.sync(() => this.manager.describeAll())
 
   readonly dryRun: Effect.Effect<DryRun> = Effect.sync(() => this.manager.dryRun())
 }

@@ -11,27 +11,25 @@ import type { AdmissionOptions } from "../../Admission.ts"
 import type { Connection } from "../../Connection.ts"
 import type { ConnectionInfo, DrainReport } from "../../DrainReport.ts"
 import type { Listener, ListenerOptions } from "../../Listener.ts"
-import { type AcceptError, InvalidArgument, type ListenerFaulted, OperationAborted } from "../../ListenerError.ts"
-import { CurrentRegistry, type Member } from "../../ListenerRegistry.ts"
+import { type AcceptError, InvalidArgument, type ListenerFaulted } from "../../ListenerError.ts"
 import type { BoundTransport, Transport } from "../../Transport.ts"
 import { pump } from "../accept/acceptLoop.ts"
-import type { Taker } from "../accept/acceptQueue.ts"
 import { admissionDefaults, resolveAdmission, resolveTimeouts, timeoutDefaults } from "../accept/admission.ts"
 import type { ConnectionImpl } from "../connection/connection.ts"
 import { Life, type LifeOptions } from "../connection/connectionManager.ts"
 import { finish, type Registration, registrationTaker } from "../connection/handler.ts"
 import { handshake, isReady } from "../connection/handshake.ts"
 import { defaults, resolve } from "../options/drain.ts"
-import { millis } from "../options/time.ts"
 import { publish } from "../telemetry/metrics.ts"
-import { Lifecycle } from "./lifecycle.ts"
 import type { Kind, LifecycleOptions } from "./manager.ts"
+import { join } from "./member.ts"
+import { TakingLifecycle } from "./takingLifecycle.ts"
 
 /** Here and not in the public module, which could not be evaluated before this one. */
 export const TypeId = "~@effect-listener/core/Listener"
 
 /** A listener of connections: the lifetime, and what takes a connection in it. */
-export class ListenerImpl extends Lifecycle<Life, BoundTransport> implements Listener {
+export class ListenerImpl extends TakingLifecycle<ConnectionImpl, Life, BoundTransport> implements Listener {
   readonly [TypeId]: typeof TypeId = TypeId
 
   // --- accept ----------------------------------------------------------------------------------------------------
@@ -40,39 +38,10 @@ export class ListenerImpl extends Lifecycle<Life, BoundTransport> implements Lis
     Effect.withFiber((fiber) =>
       Effect.suspend((): Effect.Effect<Connection, AcceptError, Scope.Scope> => {
         const life = this.manager
-        let given: ConnectionImpl | undefined
-        const wait = Effect.callback<ConnectionImpl, AcceptError>((resume) => {
-          const refused = this.refuseAccept()
-          if (refused !== undefined) return resume(Effect.fail(refused))
-          const taker: Taker = {
-            once: true,
-            take: (connection) => {
-              given = connection
-              resume(Effect.succeed(connection))
-            },
-            fail: (error) => resume(Effect.fail(error))
-          }
-          life.queue.add(taker)
-          return Effect.sync(() => life.queue.remove(taker))
-        })
-        // whatever lies between being given a connection and owning it, none is lost
-        const taken = Effect.onExit(restore(wait), (exit) =>
-          Effect.sync(() => {
-            if (Exit.isFailure(exit) && given !== undefined) life.giveBack(given)
-          }))
-        return Effect.flatMap(taken, (connection) => this.own(life, connection, fiber, restore))
+        return Effect.flatMap(this.takeNext(restore), (connection) => this.own(life, connection, fiber, restore))
       })
     )
   )
-
-  /** What an accept is refused with now, if it is. */
-  private refuseAccept(): AcceptError | undefined {
-    // while the queue is swept, an accept is served by it
-    if (this.stateNow === "Closing" && this.manager.sweeping) return undefined
-    const step = this.step("accept")
-    if (Result.isSuccess(step)) return undefined
-    return step.failure === "ListenerFaulted" ? this.faulted("accept") : this.invalidOperation("accept")
-  }
 
   /** An accepted connection lives in the caller's scope, once its handshake is done. */
   private own(
@@ -93,41 +62,11 @@ export class ListenerImpl extends Lifecycle<Life, BoundTransport> implements Lis
       // a client that fails its handshake is no reason to fail an accept
       return Cause.hasInterrupts(exit.cause)
         ? Effect.andThen(ended, Effect.interrupt)
-        : Effect.andThen(ended, Effect.suspend(() => life.accepting ? this.accept : this.lateAccept))
+        : Effect.andThen(ended, Effect.suspend(() => life.accepting ? this.accept : this.takenTooLate))
     })
   }
-
-  /** What an accept ends with that was pending when accepting ended. */
-  private readonly lateAccept: Effect.Effect<never, AcceptError> = Effect.suspend(() =>
-    Effect.fail(this.stateNow === "Faulted" ? this.faulted("accept") : new OperationAborted(this.at("accept")))
-  )
 
   // --- serve -----------------------------------------------------------------------------------------------------
-
-  /** Gives connections to a taker from now on; the result takes it back. */
-  register(taker: (life: Life) => Taker): () => void {
-    const life = this.manager
-    const member = taker(life)
-    life.queue.add(member)
-    return () => life.queue.remove(member)
-  }
-
-  serve(taker: (life: Life) => Taker): Effect.Effect<DrainReport, ListenerFaulted> {
-    return Effect.suspend((): Effect.Effect<DrainReport, ListenerFaulted> => {
-      switch (this.stateNow) {
-        case "Faulted":
-          return Effect.fail(this.faulted("accept"))
-        case "Closing":
-        case "Closed":
-          return this.closed
-        default: {
-          const { lifetime } = this
-          const unregister = this.register(taker)
-          return Effect.onExit(lifetime.awaitServed, () => Effect.sync(unregister))
-        }
-      }
-    })
-  }
 
   serveHandler(registration: Registration): Effect.Effect<DrainReport, ListenerFaulted> {
     return this.serve((life) => registrationTaker(life, registration))
@@ -135,14 +74,7 @@ export class ListenerImpl extends Lifecycle<Life, BoundTransport> implements Lis
 
   // --- what can be seen and changed ------------------------------------------------------------------------------
 
-  readonly connections: Effect.Effect<ReadonlyArray<ConnectionInfo>> = Effect.sync(() =>
-    this.everyConnection().map((connection) => connection.describe())
-  )
-
-  private everyConnection(): Array<ConnectionImpl> {
-    const { connections, queue } = this.manager
-    return connections.snapshot().concat(connections.closers.toArray(), queue.snapshot())
-  }
+  readonly connections: Effect.Effect<ReadonlyArray<ConnectionInfo>> = this.inFlight
 
   readonly setAdmission = (options: AdmissionOptions): Effect.Effect<void, InvalidArgument> =>
     Effect.suspend(() => {
@@ -153,7 +85,7 @@ export class ListenerImpl extends Lifecycle<Life, BoundTransport> implements Lis
           new InvalidArgument({ operation: "setAdmission", listener: this.name, trail: [], ...resolved.failure })
         )
       }
-      limits.change(resolved.success, this.everyConnection())
+      limits.change(resolved.success, this.manager.everyConnection())
       queue.match()
       return Effect.void
     })
@@ -169,9 +101,7 @@ export const make = (
     const clock = yield* Clock.Clock
     const [kind, resolved] = settle(transport, options, context, clock)
     const listener = new ListenerImpl(kind, resolved)
-    const registry = yield* CurrentRegistry
-    if (Option.isSome(registry)) listener.deregister = registry.value.add(memberOf(listener, context))
-    yield* Effect.addFinalizer(() => listener.finish)
+    yield* join(listener, context)
     return listener
   })
 
@@ -226,23 +156,4 @@ const connectionKind = (transport: Transport, options: LifeOptions): Kind<Life, 
       },
       hurry: life.signal.until(() => life.sweeping)
     })
-})
-
-/** How a main program and a host see a listener. */
-const memberOf = (listener: ListenerImpl, context: Context.Context<never>): Member => ({
-  listener,
-  listeners: Effect.succeed([listener]),
-  context,
-  name: listener.name,
-  shutdown: ({ deadline, reason }) => {
-    // a limit that is none does not lower the listener's own
-    const limit = deadline === undefined
-      ? Result.succeed(Infinity)
-      : millis("deadline", deadline, { infinite: true })
-    return Effect.map(
-      listener.shutdown(reason, { limit: Result.getOrElse(limit, () => Infinity), received: true }),
-      (report) => [report]
-    )
-  },
-  progress: listener.progress
 })

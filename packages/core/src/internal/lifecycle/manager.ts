@@ -104,6 +104,8 @@ export interface Manager {
   /** What is open longest. */
   readonly oldest: ConnectionInfo | undefined
   readonly dryRun: () => DryRun
+  /** All that is open or queued, as it stands. */
+  readonly describeAll: () => ReadonlyArray<ConnectionInfo>
 
   /** From now on ends are counted for a report, and the fibers that wait for this close are exempt from it. */
   readonly beginClose: (options: ResolvedDrain) => void

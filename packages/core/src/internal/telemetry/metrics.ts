@@ -5,7 +5,7 @@
 import * as Context from "effect/Context"
 import * as Metric from "effect/Metric"
 import * as ListenerMetrics from "../../ListenerMetrics.ts"
-import { type Counted, Counts, type Durations, durations } from "./counts.ts"
+import { type Counted, Counts, DatagramTally, type Durations, durations } from "./counts.ts"
 
 /**
  * The counts of all listeners of one name in each registry. They are part of the
@@ -28,25 +28,47 @@ export const publish = (context: Context.Context<never>, listener: string): Coun
   return counts
 }
 
+/** What a datagram listener of this name counts into besides, published there, too. */
+export const publishDatagrams = (counts: Counts, context: Context.Context<never>, listener: string): DatagramTally => {
+  if (counts.datagrams !== undefined) return counts.datagrams
+  const tally = counts.datagrams = new DatagramTally()
+  const counter = counterOf(context, listener)
+  counter(ListenerMetrics.datagramsReceived, () => tally.received)
+  for (const reason of keys(tally.ends)) {
+    counter(ListenerMetrics.datagramsHandled, () => tally.ends[reason], { reason })
+  }
+  for (const reason of keys(tally.dropped)) {
+    counter(ListenerMetrics.datagramsDropped, () => tally.dropped[reason], { reason })
+  }
+  return tally
+}
+
 const nothing = () => {}
 
+type Attributes = { readonly [name: string]: string }
+
+const seriesOf = (context: Context.Context<never>, listener: string) =>
+<State>(
+  metric: Metric.Metric<number, State>,
+  get: () => State,
+  attributes: Attributes = {}
+): void => {
+  Metric.registerUnsafe(Metric.withAttributes(metric, { listener, ...attributes }), context, {
+    get,
+    update: nothing,
+    modify: nothing
+  })
+}
+
+const counterOf = (context: Context.Context<never>, listener: string) => {
+  const series = seriesOf(context, listener)
+  return (metric: Metric.Counter<number>, get: () => number, attributes?: Attributes): void =>
+    series(metric, () => ({ count: get(), incremental: true }), attributes)
+}
+
 const register = (counts: Counts, context: Context.Context<never>, listener: string): void => {
-  const series = <State>(
-    metric: Metric.Metric<number, State>,
-    get: () => State,
-    attributes: { readonly [name: string]: string } = {}
-  ): void => {
-    Metric.registerUnsafe(Metric.withAttributes(metric, { listener, ...attributes }), context, {
-      get,
-      update: nothing,
-      modify: nothing
-    })
-  }
-  const counter = (
-    metric: Metric.Counter<number>,
-    get: () => number,
-    attributes?: { readonly [name: string]: string }
-  ): void => series(metric, () => ({ count: get(), incremental: true }), attributes)
+  const series = seriesOf(context, listener)
+  const counter = counterOf(context, listener)
   const gauge = (metric: Metric.Gauge<number>, get: () => number): void => series(metric, () => ({ value: get() }))
   const sum = (of: (listener: Counted) => number) => (): number => {
     let sum = 0
