@@ -12,6 +12,7 @@
  */
 import { parseArgs } from "node:util"
 import { close, growth, idle, stall } from "./connections.ts"
+import { datagram } from "./datagrams.ts"
 import { http, http2, tls } from "./http.ts"
 import { cores, latency, restart, start } from "./programs.ts"
 import type { Benchmark } from "./support/benchmark.ts"
@@ -28,6 +29,7 @@ const benchmarks: ReadonlyArray<Benchmark> = [
   http2,
   upload,
   download,
+  datagram,
   idle,
   close,
   stall,

@@ -64,6 +64,19 @@ export const requests = (
 export const messages = (server: Asked, seconds: number): Promise<Load> =>
   measured(server, () => driven("messages.ts", [server.port, 64, 64, seconds * 1000]))
 
+/** Datagrams there and back, 64 on their way at any time. */
+export const datagrams = (
+  server: Asked,
+  { bytes, seconds }: { readonly bytes: number; readonly seconds: number }
+): Promise<Load> => measured(server, () => driven("datagrams.ts", [server.port, 64, bytes, seconds * 1000]))
+
+/** Datagrams at a rate, and how many were answered. */
+export const datagramsAtRate = async (
+  server: Pick<Server, "port">,
+  { bytes, rate, seconds }: { readonly bytes: number; readonly rate: number; readonly seconds: number }
+): Promise<{ readonly sent: number; readonly answered: number }> =>
+  await output("datagramRate.ts", [server.port, rate, bytes, seconds * 1000])
+
 /** New TLS connections, 16 at a time. */
 export const handshakes = (server: Asked, seconds: number): Promise<Load> =>
   measured(server, () => driven("handshakes.ts", [server.port, 16, seconds * 1000]))

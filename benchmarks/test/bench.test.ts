@@ -17,7 +17,8 @@ describe("the benchmarks", () => {
         timeout: 180_000
       })
       const run = stdout.matchAll(/^(\w+): .*\n  .* ratio to .*\n.* [\d.,]+ –/gm)
-      const names = "accept echo http tls http2 upload download idle close stall restart latency start cores growth"
+      const names =
+        "accept echo http tls http2 upload download datagrams idle close stall restart latency start cores growth"
       assert.deepStrictEqual(new Set(Array.from(run, ([, name]) => name)), new Set(names.split(" ")))
     } finally {
       Fs.rmSync(cache, { recursive: true })
