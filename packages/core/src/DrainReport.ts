@@ -357,14 +357,25 @@ export const format = (report: DrainReport): string => {
     ...report.sweepCut ? ["sweep cut short"] : [],
     ...report.refused > 0 ? [`${report.refused} refused`] : []
   ]
+  const what = report.datagrams === undefined ? "connection" : "exchange"
   return [
     oneLine(`${report.listener}: ${outcomes[report.outcome]} ${span(report.duration)} (${report.reason})`),
-    `  ${total} connection${total === 1 ? "" : "s"}${ended.length === 0 ? "" : `: ${ended.join(", ")}`}${
+    `  ${total} ${what}${total === 1 ? "" : "s"}${ended.length === 0 ? "" : `: ${ended.join(", ")}`}${
       notes.length === 0 ? "" : `; ${notes.join(", ")}`
     }`,
+    ...report.datagrams === undefined ? [] : [`  ${formatDatagrams(report.datagrams)}`],
     ...report.cut.map((info) => `  cut ${formatConnection(info)}`),
     ...report.handlersLeftBehind.map((info) => `  handler left behind ${formatConnection(info)}`)
   ].join("\n")
+}
+
+const formatDatagrams = ({ dropped, received, ...ends }: DatagramCounts): string => {
+  const drops = Object.entries(dropped).filter(([, count]) => count > 0)
+  const parts = [
+    ...Object.entries(ends).flatMap(([end, count]) => count > 0 ? [`${count} ${end}`] : []),
+    ...drops.map(([reason, count]) => `${count} dropped (${reason})`)
+  ]
+  return `${received} datagram${received === 1 ? "" : "s"} in all${parts.length === 0 ? "" : `: ${parts.join(", ")}`}`
 }
 
 const outcomes: Record<Outcome, string> = {

@@ -11,6 +11,7 @@
  * @stability experimental
  * @since 0.1.0
  */
+import type { DatagramListener } from "@effect-listener/core/DatagramListener"
 import { ConnectionInfo, ConnectionPhase } from "@effect-listener/core/DrainReport"
 import type { Listener } from "@effect-listener/core/Listener"
 import { ListenerHost } from "@effect-listener/core/ListenerHost"
@@ -77,7 +78,7 @@ export const ListenerInspection = Schema.Struct({
  * - `address`: where it listens; `null` where it is not open.
  * - `counts`: of all its connections, and how many of them stand in each phase.
  * - `drain`: its close, while one runs.
- * - `connections`: those with the oldest work in flight first, then those that are
+ * - `connections`, of a datagram listener exchanges, one a datagram: those with the oldest work in flight first, then those that are
  *   open longest; not more than the limit.
  *
  * @stability experimental
@@ -124,7 +125,7 @@ export type Inspection = typeof Inspection.Type
  * @category models
  * @since 0.1.0
  */
-export type Source = ListenerHost | ReadonlyArray<Listener>
+export type Source = ListenerHost | ReadonlyArray<Listener | DatagramListener>
 
 /**
  * The options of `routes`.

@@ -6,7 +6,7 @@ import * as Result from "effect/Result"
 import type { DatagramAdmissionOptions } from "../../DatagramListener.ts"
 import type { DropReason } from "../../DrainReport.ts"
 import { admissionDefaults, type RefusalReason, resolveAdmission, type ResolvedAdmission } from "../accept/admission.ts"
-import type { BadOption } from "../options/drain.ts"
+import type { BadOption } from "../options/time.ts"
 
 export const datagramDefaults: ResolvedAdmission = { ...admissionDefaults, overflow: "reject" }
 

@@ -1,8 +1,9 @@
 /** Listeners as they stand, as plain data. */
+import { type DatagramListener, isDatagramListener } from "@effect-listener/core/DatagramListener"
 import type { DrainProgress } from "@effect-listener/core/Drain"
 import type { ConnectionInfo, ConnectionPhase } from "@effect-listener/core/DrainReport"
 import type { Listener } from "@effect-listener/core/Listener"
-import { isListenerHost } from "@effect-listener/core/ListenerHost"
+import { isListenerHost, type ListenerHost } from "@effect-listener/core/ListenerHost"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as NetAddress from "effect/net/NetAddress"
@@ -14,19 +15,19 @@ export const isReady = (source: Source): Effect.Effect<boolean> =>
   isListenerHost(source)
     ? source.readiness
     : Effect.map(
-      Effect.forEach(source, ({ readiness }) => readiness),
+      Effect.forEach(source, (listener) => listener.readiness),
       (ready) => ready.length > 0 && !ready.includes(false)
     )
 
 export const isLive = (source: Source): Effect.Effect<boolean> =>
   isListenerHost(source)
     ? source.liveness
-    : Effect.map(Effect.forEach(source, ({ state }) => state), (states) => !states.includes("Faulted"))
+    : Effect.map(Effect.forEach(source, (listener) => listener.state), (states) => !states.includes("Faulted"))
 
 export const inspect = (source: Source, limit: number): Effect.Effect<Inspection> =>
   Effect.gen(function*() {
     const host = isListenerHost(source) ? source : undefined
-    const listeners = isListenerHost(source) ? yield* source.listeners : source
+    const listeners = isListenerHost(source) ? yield* listenersOf(source) : source
     return {
       host: host?.name ?? null,
       ready: yield* isReady(source),
@@ -36,9 +37,20 @@ export const inspect = (source: Source, limit: number): Effect.Effect<Inspection
     }
   })
 
-const inspectListener = (listener: Listener, limit: number): Effect.Effect<ListenerInspection> =>
+const listenersOf = (host: ListenerHost): Effect.Effect<ReadonlyArray<AnyListener>> =>
+  Effect.map(
+    Effect.all([host.listeners, host.datagramListeners]),
+    ([connections, datagrams]) => [...connections, ...datagrams]
+  )
+
+type AnyListener = Listener | DatagramListener
+
+const inFlight = (listener: AnyListener): Effect.Effect<ReadonlyArray<ConnectionInfo>> =>
+  isDatagramListener(listener) ? listener.exchanges : listener.connections
+
+const inspectListener = (listener: AnyListener, limit: number): Effect.Effect<ListenerInspection> =>
   Effect.gen(function*() {
-    const connections = yield* listener.connections
+    const connections = yield* inFlight(listener)
     return {
       name: listener.name,
       address: yield* Effect.match(listener.address, {
