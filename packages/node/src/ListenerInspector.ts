@@ -21,11 +21,13 @@ import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
-import * as PrometheusMetrics from "effect/observability/PrometheusMetrics"
+import type * as PrometheusMetrics from "effect/observability/PrometheusMetrics"
 import * as Schema from "effect/Schema"
 import { events } from "./internal/inspector/events.ts"
 import * as inspection from "./internal/inspector/inspect.ts"
 import * as page from "./internal/inspector/page.ts"
+import { WorkerInfo } from "./internal/workers/schemas.ts"
+import type { NodeWorkers } from "./NodeWorkers.ts"
 
 /**
  * Schema of `RunningDrain`.
@@ -88,6 +90,40 @@ export const ListenerInspection = Schema.Struct({
 export type ListenerInspection = typeof ListenerInspection.Type
 
 /**
+ * Schema of `WorkersInspection`.
+ *
+ * @stability experimental
+ * @category schemas
+ * @since 0.2.0
+ */
+export const WorkersInspection = Schema.Struct({
+  size: Schema.Int,
+  replacement: Schema.NullOr(Schema.Struct({ generation: Schema.Int, done: Schema.Int })),
+  workers: Schema.Array(Schema.Struct({
+    ...WorkerInfo.fields,
+    answers: Schema.Boolean,
+    listeners: Schema.Array(ListenerInspection)
+  }))
+})
+
+/**
+ * The workers of a supervisor as they stand.
+ *
+ * **Details**
+ *
+ * - `size`: how many there should be.
+ * - `replacement`: the one that runs, which generation it makes, and how many
+ *   workers of that generation accept.
+ * - `workers`: each process with its listeners; `answers` is `false` of one whose
+ *   event loop is held, or that does not run under `NodeMain.runMain`.
+ *
+ * @stability experimental
+ * @category models
+ * @since 0.2.0
+ */
+export type WorkersInspection = typeof WorkersInspection.Type
+
+/**
  * Schema of `Inspection`.
  *
  * @stability experimental
@@ -99,7 +135,8 @@ export const Inspection = Schema.Struct({
   ready: Schema.Boolean,
   live: Schema.Boolean,
   drain: Schema.NullOr(RunningDrain),
-  listeners: Schema.Array(ListenerInspection)
+  listeners: Schema.Array(ListenerInspection),
+  workers: Schema.optionalKey(WorkersInspection)
 })
 
 /**
@@ -110,6 +147,7 @@ export const Inspection = Schema.Struct({
  * - `host`: the name of their host; `null` where they have none.
  * - `ready`, `live`: what `/readyz` and `/livez` say.
  * - `drain`: the close of the host, while one runs.
+ * - `workers`: those of a supervisor, where it is one that was asked.
  *
  * @stability experimental
  * @category models
@@ -118,14 +156,15 @@ export const Inspection = Schema.Struct({
 export type Inspection = typeof Inspection.Type
 
 /**
- * What is inspected: the listeners of a host, or some listeners without one,
- * which are ready together when each of them is.
+ * What is inspected: the listeners of a host, some listeners without one, which
+ * are ready together when each of them is, or the workers of a supervisor, which
+ * are ready when one of them is.
  *
  * @stability experimental
  * @category models
  * @since 0.1.0
  */
-export type Source = ListenerHost | ReadonlyArray<Listener | DatagramListener>
+export type Source = ListenerHost | ReadonlyArray<Listener | DatagramListener> | NodeWorkers
 
 /**
  * The options of `routes`.
@@ -170,7 +209,7 @@ const defaultLimit = 500
  * |---|---|
  * | `/livez` | 200 while the process is worth keeping, also as it drains; 503 once a listener has failed |
  * | `/readyz` | 200 while new work should be sent here; 503, with the reason, from the moment a close begins |
- * | `/metrics` | every Effect metric of the program in Prometheus' text format |
+ * | `/metrics` | every Effect metric of the program in Prometheus' text format; of workers each with the label `worker` |
  * | `/listeners` | an `Inspection` as JSON |
  * | `/listeners/page` | the same as a page that stays up to date; it loads nothing else |
  * | `/listeners/events` | what the page is told, as server-sent events, each an `Inspection`; it ends when its own listener drains |
@@ -217,7 +256,7 @@ export const routes = (source: Source, options?: Options): Layer.Layer<never, ne
   const routes = [
     HttpRouter.route("GET", "/livez", probe(source, inspection.isLive, ({ state }) => state === "Faulted")),
     HttpRouter.route("GET", "/readyz", probe(source, inspection.isReady, ({ ready }) => !ready)),
-    HttpRouter.route("GET", "/metrics", Effect.map(PrometheusMetrics.format(metrics), prometheus)),
+    HttpRouter.route("GET", "/metrics", Effect.map(inspection.metricsOf(source, metrics), prometheus)),
     HttpRouter.route("GET", "/listeners", Effect.map(look, (seen) => fresh(HttpServerResponse.jsonUnsafe(seen)))),
     HttpRouter.route("GET", "/listeners/page", fresh(page.response)),
     HttpRouter.route("GET", "/listeners/events", Effect.map(events(look, interval), fresh))
@@ -267,8 +306,11 @@ const probe = (
 ): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
   Effect.gen(function*() {
     if (yield* good(source)) return fresh(HttpServerResponse.text("ok\n"))
-    const { listeners } = yield* inspection.inspect(source, 0)
-    const lines = listeners.filter(why).map(({ drain, name, state }) => `${name}: ${drain?.stage ?? state}\n`)
+    const { listeners, workers } = yield* inspection.inspect(source, 0)
+    const lines = [
+      ...listeners.filter(why).map(({ drain, name, state }) => `${name}: ${drain?.stage ?? state}\n`),
+      ...workers?.workers.map(({ slot, state }) => `worker ${slot}: ${state}\n`) ?? []
+    ]
     return fresh(HttpServerResponse.text(`no\n${lines.join("")}`, { status: 503 }))
   })
 

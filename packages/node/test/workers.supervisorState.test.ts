@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { type Action, type Event, initial, type State, step } from "../src/internal/workers/supervisorState.ts"
 
+const how = { pid: undefined, reason: "Exited", detail: "gone" } as const
+
 /** One word an event: `p0` worker 0 is prepared, `a0` accepts, `l0` leaves, `x0` exits, `d0` slot 0's restart is due. */
 const eventOf = (word: string, at: number): Event => {
   const number = Number(word.slice(1))
@@ -10,9 +12,9 @@ const eventOf = (word: string, at: number): Event => {
     case "a":
       return { _tag: "Accepting", id: number, at }
     case "l":
-      return { _tag: "Leaving", id: number, at }
+      return { _tag: "Leaving", id: number, at, how }
     case "x":
-      return { _tag: "Exited", id: number, at, detail: "gone" }
+      return { _tag: "Exited", id: number, at, how }
     case "d":
       return { _tag: "RestartDue", slot: number }
     case "g":
@@ -112,7 +114,7 @@ describe("what a supervisor decides", () => {
     ["the last slot given up is the end", 1, `${one} x0 g0`, [
       "tell GaveUp",
       "release",
-      "Closed: -1 every slot gave up"
+      "Closed: -1 the schedule of restarts has ended in every slot"
     ]],
     ["a slot given up is tried again by a replacement", 2, `${two} x1 g1 Replace`, [
       "spawn 2 in 1 of 1"

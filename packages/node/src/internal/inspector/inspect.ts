@@ -7,12 +7,18 @@ import { isListenerHost, type ListenerHost } from "@effect-listener/core/Listene
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as NetAddress from "effect/net/NetAddress"
+import * as PrometheusMetrics from "effect/observability/PrometheusMetrics"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import type { Inspection, ListenerInspection, RunningDrain, Source } from "../../ListenerInspector.ts"
+import type { NodeWorkers } from "../../NodeWorkers.ts"
+import { TypeId as WorkersTypeId } from "../workers/schemas.ts"
+
+const isWorkers = (source: Source): source is NodeWorkers => Predicate.hasProperty(source, WorkersTypeId)
 
 export const isReady = (source: Source): Effect.Effect<boolean> =>
-  isListenerHost(source)
+  isListenerHost(source) || isWorkers(source)
     ? source.readiness
     : Effect.map(
       Effect.forEach(source, (listener) => listener.readiness),
@@ -20,11 +26,20 @@ export const isReady = (source: Source): Effect.Effect<boolean> =>
     )
 
 export const isLive = (source: Source): Effect.Effect<boolean> =>
-  isListenerHost(source)
+  isListenerHost(source) || isWorkers(source)
     ? source.liveness
     : Effect.map(Effect.forEach(source, (listener) => listener.state), (states) => !states.includes("Faulted"))
 
+/** In Prometheus' text format; those of workers are added up as they are, with their own names. */
+export const metricsOf = (
+  source: Source,
+  options: PrometheusMetrics.FormatOptions | undefined
+): Effect.Effect<string> => isWorkers(source) ? source.metrics : PrometheusMetrics.format(options)
+
 export const inspect = (source: Source, limit: number): Effect.Effect<Inspection> =>
+  isWorkers(source) ? source.inspect({ limit }) : inspectAll(source, limit)
+
+const inspectAll = (source: Exclude<Source, NodeWorkers>, limit: number): Effect.Effect<Inspection> =>
   Effect.gen(function*() {
     const host = isListenerHost(source) ? source : undefined
     const listeners = isListenerHost(source) ? yield* listenersOf(source) : source
@@ -48,7 +63,8 @@ type AnyListener = Listener | DatagramListener
 const inFlight = (listener: AnyListener): Effect.Effect<ReadonlyArray<ConnectionInfo>> =>
   isDatagramListener(listener) ? listener.exchanges : listener.connections
 
-const inspectListener = (listener: AnyListener, limit: number): Effect.Effect<ListenerInspection> =>
+/** One listener, with the connections that are waited for most. */
+export const inspectListener = (listener: AnyListener, limit: number): Effect.Effect<ListenerInspection> =>
   Effect.gen(function*() {
     const connections = yield* inFlight(listener)
     return {

@@ -17,6 +17,7 @@ section { margin-top: 1.6rem }
 .tag { border: 1px solid; border-radius: 1rem; padding: 0 .6rem; font-size: .85rem }
 .good { color: var(--good) } .bad { color: var(--bad) } .busy { color: var(--busy) } .quiet { color: var(--quiet) }
 .drain { border-left: 4px solid var(--busy); padding: .3rem .8rem; margin: .6rem 0 }
+.worker { border-left: 3px solid var(--line); padding-left: 1rem } .worker section { margin-top: .8rem }
 progress { width: 100%; height: .7rem; accent-color: var(--busy) }
 table { border-collapse: collapse; width: 100%; margin-top: .5rem; font-variant-numeric: tabular-nums }
 th, td { text-align: left; padding: .2rem .8rem .2rem 0; border-bottom: 1px solid var(--line); vertical-align: top }
@@ -78,6 +79,20 @@ const listener = ({ name, address, state, ready, counts, drain: running, connect
   return section
 }
 
+const workerTones = { Accepting: "good", Starting: "busy", Draining: "busy" }
+const worker = ({ pid, slot, generation, state, since, restarts, answers, listeners }) =>
+  make("section", { class: "worker", "data-worker": slot, "data-generation": generation, "data-state": state },
+    make("div", { class: "head" }, make("h2", {}, "worker " + slot), tag(state, workerTones[state]),
+      make("span", {}, "generation " + generation),
+      make("span", { class: "quiet" }, ["process " + pid, state.toLowerCase() + " for " + span(Date.now() - since),
+        ...(restarts === 0 ? [] : [plural(restarts, "restart")]),
+        ...(answers || state === "Starting" ? [] : ["does not answer"])].join(" · "))),
+    ...listeners.map(listener))
+const replacement = ({ size, replacement: running }) =>
+  running === null ? "" : make("div", { class: "drain", "data-replacement": running.generation },
+    make("strong", {}, "replacing · generation " + running.generation + " has " + running.done + " of " + plural(size, "worker")),
+    make("progress", { max: size, value: running.done, "aria-label": "workers of the new generation that accept" }))
+
 const main = document.querySelector("main")
 const link = document.querySelector("#link")
 const show = (seen) => {
@@ -87,6 +102,7 @@ const show = (seen) => {
       tag(seen.ready ? "ready" : "not ready", seen.ready ? "good" : "bad"),
       tag(seen.live ? "live" : "not live", seen.live ? "good" : "bad")),
     ...(seen.drain === null ? [] : [drain(seen.drain)]),
+    ...(seen.workers ? [replacement(seen.workers), ...seen.workers.workers.map(worker)] : []),
     ...seen.listeners.map(listener))
 }
 const say = (state, text) => { link.dataset.state = state; link.textContent = text }

@@ -39,12 +39,18 @@ export interface Slot {
   readonly backOff: "None" | "Waiting" | "GivenUp"
 }
 
+/** How a process came to its end. */
+export interface How {
+  readonly pid: number | undefined
+  readonly reason: "Spawn" | "Exited" | "TimedOut" | "Refused" | "GaveUp"
+  readonly detail: string
+}
+
 /** Why a worker is not what it should be. */
-export interface Failure {
+export interface Failure extends How {
   readonly worker: number
   readonly slot: number
   readonly generation: number
-  readonly detail: string
 }
 
 export interface Replacement {
@@ -75,8 +81,8 @@ export type Event =
   | { readonly _tag: "Prepared"; readonly id: number }
   | { readonly _tag: "Accepting"; readonly id: number; readonly at: number }
   /** A worker has begun to close, asked or not. */
-  | { readonly _tag: "Leaving"; readonly id: number; readonly at: number }
-  | { readonly _tag: "Exited"; readonly id: number; readonly at: number; readonly detail: string }
+  | { readonly _tag: "Leaving"; readonly id: number; readonly at: number; readonly how: How }
+  | { readonly _tag: "Exited"; readonly id: number; readonly at: number; readonly how: How }
   | { readonly _tag: "RestartDue"; readonly slot: number }
   /** The schedule of restarts has come to its end. */
   | { readonly _tag: "ScheduleEnded"; readonly slot: number }
@@ -147,9 +153,9 @@ const apply = (draft: Draft, event: Event): void => {
     case "Accepting":
       return onAccepting(draft, event.id, event.at)
     case "Leaving":
-      return onLeaving(draft, event.id, event.at)
+      return onLeaving(draft, event.id, event.at, event.how)
     case "Exited":
-      return onExited(draft, event.id, event.at, event.detail)
+      return onExited(draft, event.id, event.at, event.how)
     case "RestartDue":
       if (draft.state.slots[event.slot]?.backOff === "Waiting") draft.setSlot(event.slot, { backOff: "None" })
       return
@@ -176,22 +182,22 @@ const onAccepting = (draft: Draft, id: number, at: number): void => {
 }
 
 /** A worker that closes unasked still drains, and its slot is empty from now on. */
-const onLeaving = (draft: Draft, id: number, at: number): void => {
+const onLeaving = (draft: Draft, id: number, at: number, how: How): void => {
   const worker = draft.worker(id)
   if (worker?.phase !== "Accepting" && worker?.phase !== "Listening") return
   draft.setWorker(id, { phase: "Draining" })
-  const failure = failureOf(worker, "closed by itself")
+  const failure = failureOf(worker, how)
   if (draft.state.stage === "Opening") return beginClose(draft, failure)
   draft.tell({ _tag: "Crashed", failure })
   restartLater(draft, worker, at)
 }
 
-const onExited = (draft: Draft, id: number, at: number, detail: string): void => {
+const onExited = (draft: Draft, id: number, at: number, how: How): void => {
   const worker = draft.worker(id)
   if (worker === undefined) return
   draft.remove(id)
   if (draft.state.stage === "Closing") return
-  const failure = failureOf(worker, detail)
+  const failure = failureOf(worker, how)
   const { replacement, scalingFrom, stage } = draft.state
   switch (worker.phase) {
     case "Killed":
@@ -297,13 +303,19 @@ const reconcileRunning = (draft: Draft): void => {
   reconcileScaling(draft)
   const { failure, slots, workers } = draft.state
   if (workers.length === 0 && slots.every(({ backOff }) => backOff === "GivenUp")) {
-    beginClose(
-      draft,
-      failure ?? { worker: -1, slot: 0, generation: draft.state.generation, detail: "every slot gave up" }
-    )
+    beginClose(draft, failure ?? givenUp(draft.state.generation))
     reconcileClosing(draft)
   }
 }
+
+const givenUp = (generation: number): Failure => ({
+  worker: -1,
+  slot: 0,
+  generation,
+  pid: undefined,
+  reason: "GaveUp",
+  detail: "the schedule of restarts has ended in every slot"
+})
 
 const goAhead = (draft: Draft): void => {
   for (const { id, phase } of draft.state.workers) {
@@ -369,9 +381,4 @@ const end = (draft: Draft, worker: Worker, successor: number | undefined): void 
   else if (isLive(worker)) draft.stop(worker, "leave", successor)
 }
 
-const failureOf = ({ generation, id, slot }: Worker, detail: string): Failure => ({
-  worker: id,
-  slot,
-  generation,
-  detail
-})
+const failureOf = ({ generation, id, slot }: Worker, how: How): Failure => ({ ...how, worker: id, slot, generation })

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { total, WorkerMetrics } from "../src/internal/workers/metrics.ts"
+import { total, WorkerMetrics } from "../src/internal/inspector/workerMetrics.ts"
 
 const exposition = (slot: number, accepted: number, open: number) => ({
   slot,

@@ -1,0 +1,110 @@
+/** The options of workers, checked, with every default filled in. */
+import * as ListenerError from "@effect-listener/core/ListenerError"
+import * as Duration from "effect/Duration"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
+import * as Os from "node:os"
+import { fileURLToPath } from "node:url"
+import { inspect } from "node:util"
+import type { Options, SocketOptions, WorkerFailed, WorkerPlace } from "../../NodeWorkers.ts"
+
+export interface Settings {
+  readonly program: string
+  readonly args: ReadonlyArray<string>
+  readonly execArgv: ReadonlyArray<string>
+  readonly cwd: string | undefined
+  readonly env: (worker: WorkerPlace) => Record<string, string>
+  readonly size: number
+  readonly sockets: Record<string, SocketOptions>
+  /** Milliseconds, like every time here. */
+  readonly readyWithin: number
+  readonly restart: Schedule.Schedule<unknown>
+  readonly concurrency: number
+  readonly deadline: number
+  readonly abortGrace: number
+  readonly sharedTickets: boolean
+  /** Makes the error, whose class is public. */
+  readonly failed: Failed
+}
+
+export type Failed = (fields: ConstructorParameters<typeof WorkerFailed>[0]) => WorkerFailed
+
+/** From 200 ms, twice as long each time, to 30 s. */
+const restart: Schedule.Schedule<unknown> = Schedule.min([
+  Schedule.exponential("200 millis"),
+  Schedule.spaced("30 seconds")
+])
+
+/** How long a worker is given that does not say how long it takes to start; Go's tableflip gives a minute. */
+const readyWithin = 30_000
+
+export const resolve = (options: Options, failed: Failed): Result.Result<Settings, ListenerError.InvalidArgument> =>
+  Result.gen(function*() {
+    const { sockets, workers = "cores" } = options
+    const size = workers === "cores" ? Os.availableParallelism() : workers
+    yield* check("workers", isCount(size), "is \"cores\" or a whole number of at least 1", workers)
+    const concurrency = options.replaceConcurrency ?? 1
+    yield* check("replaceConcurrency", isCount(concurrency), "is a whole number of at least 1", concurrency)
+    yield* check("sockets", Object.keys(sockets).length > 0, "names one socket at least", sockets)
+    for (const name of Object.keys(sockets)) {
+      yield* check("sockets", name !== "" && !name.includes(":"), "has names without colons", name)
+    }
+    return {
+      program: options.program instanceof URL ? fileURLToPath(options.program) : options.program,
+      args: options.args ?? [],
+      execArgv: options.execArgv ?? process.execArgv.filter((argument) => !isInspector(argument)),
+      cwd: options.cwd,
+      env: options.env ?? (() => ({})),
+      size,
+      sockets,
+      readyWithin: yield* millis("readyWithin", options.readyWithin ?? readyWithin),
+      restart: options.restart ?? restart,
+      concurrency,
+      deadline: yield* millis("drain.deadline", options.drain?.deadline ?? 20_000),
+      abortGrace: yield* millis("drain.abortGrace", options.drain?.abortGrace ?? 1000),
+      sharedTickets: options.sharedTickets ?? true,
+      failed
+    }
+  })
+
+export const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 1
+
+/** Its port is taken, by this process. */
+const isInspector = (argument: string): boolean => /^--(?:inspect|debug)(?:-|=|$)/.test(argument)
+
+/** Milliseconds of a time that is given; `Infinity` is for closes that have no deadline. */
+export const millis = (
+  parameter: string,
+  input: Duration.Input,
+  operation = "make"
+): Result.Result<number, ListenerError.InvalidArgument> => {
+  const duration = Number.isNaN(input) ? Option.none() : Option.map(Duration.fromInput(input), Duration.toMillis)
+  return Option.isSome(duration) && duration.value >= 0 && (duration.value < Infinity || operation === "close")
+    ? Result.succeed(duration.value)
+    : invalid(parameter, "is no duration of zero or more that ends", input, operation)
+}
+
+const check = (
+  parameter: string,
+  good: boolean,
+  expected: string,
+  value: unknown
+): Result.Result<void, ListenerError.InvalidArgument> =>
+  good ? Result.void : invalid(parameter, `should be what ${expected}`, value, "make")
+
+const invalid = (
+  parameter: string,
+  what: string,
+  value: unknown,
+  operation: string
+): Result.Result<never, ListenerError.InvalidArgument> =>
+  Result.fail(
+    new ListenerError.InvalidArgument({
+      operation,
+      listener: "workers",
+      trail: [],
+      parameter,
+      detail: `${what} (${inspect(value)})`
+    })
+  )
