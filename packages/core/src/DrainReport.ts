@@ -87,7 +87,8 @@ export const ConnectionInfo = Schema.Struct({
   age: Schema.Finite,
   bytesIn: Schema.Finite,
   bytesOut: Schema.Finite,
-  bytesPending: Schema.Finite
+  bytesPending: Schema.Finite,
+  phaseAge: Schema.optionalKey(Schema.Finite)
 })
 
 /**
@@ -96,7 +97,8 @@ export const ConnectionInfo = Schema.Struct({
  * **Details**
  *
  * `id` is unique within the listener, `remote` is the peer's address as text,
- * `age` is in milliseconds since the accept, the byte counts are payload of
+ * `age` is in milliseconds since the accept, `phaseAge` in milliseconds since it
+ * entered its phase (missing in reports of versions without it), the byte counts are payload of
  * the transport in bytes. `bytesPending` is what was written but not yet taken
  * by the kernel: a large number names a client that does not read.
  *
@@ -284,16 +286,20 @@ const bytes = (n: number): string =>
   n < 1024 ? `${n} B` : n < 1024 * 1024 ? `${Math.round(n / 1024)} KiB` : `${(n / 1024 / 1024).toFixed(1)} MiB`
 
 /**
- * Text with its control characters and line ends made visible: a label can hold
- * what a client sent, and must not forge a line of a log or drive a terminal.
+ * Text with its control characters, line ends and changes of direction made
+ * visible: a label can hold what a client sent, and must not forge a line of a log
+ * or drive a terminal.
  *
  * @internal
  */
 export const oneLine = (text: string): string =>
   text.replace(
-    /[\p{Cc}\p{Zl}\p{Zp}]/gu,
+    /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu,
     (c) => c === "\n" ? "\\n" : `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`
   )
+
+/** So many exchanges of one connection are named in a line. */
+const namedExchanges = 8
 
 /**
  * One line that names a connection: what it was doing, for how long, with
@@ -304,19 +310,22 @@ export const oneLine = (text: string): string =>
  * @since 0.1.0
  */
 export const formatConnection = (info: ConnectionInfo): string => {
-  const work = info.exchanges.map((exchange) => `${exchange.label} ${span(exchange.age)}`).join(", ")
-  const pending = info.bytesPending > 0 ? `, ${bytes(info.bytesPending)} unsent` : ""
-  return oneLine(
-    `#${info.id} ${info.remote} ${info.protocol} ${info.phase}, ${work === "" ? "" : `${work}, `}open ${
-      span(info.age)
-    }${pending}`
-  )
+  const { age, exchanges, phase, phaseAge = age } = info
+  const shown = exchanges.slice(0, namedExchanges).map((exchange) => `${exchange.label} ${span(exchange.age)}`)
+  const more = exchanges.length - shown.length
+  return oneLine([
+    `#${info.id} ${info.remote} ${info.protocol} ${phase}${phaseAge < age ? ` ${span(phaseAge)}` : ""}`,
+    ...shown,
+    ...more > 0 ? [`and ${more} more`] : [],
+    `open ${span(age)}`,
+    ...info.bytesPending > 0 ? [`${bytes(info.bytesPending)} unsent`] : []
+  ].join(", "))
 }
 
 /**
  * A report as a person would like to read it: one line for the outcome, one
  * for how the connections ended, one for each connection that was cut or left
- * behind.
+ * behind, up to 1000 of each.
  *
  * **Example** (Printing a report)
  *
@@ -364,9 +373,18 @@ export const format = (report: DrainReport): string => {
       notes.length === 0 ? "" : `; ${notes.join(", ")}`
     }`,
     ...report.datagrams === undefined ? [] : [`  ${formatDatagrams(report.datagrams)}`],
-    ...report.cut.map((info) => `  cut ${formatConnection(info)}`),
-    ...report.handlersLeftBehind.map((info) => `  handler left behind ${formatConnection(info)}`)
+    ...list("cut", report.cut),
+    ...list("handler left behind", report.handlersLeftBehind)
   ].join("\n")
+}
+
+/** So many connections are named in one text. */
+const namedConnections = 1000
+
+const list = (what: string, connections: ReadonlyArray<ConnectionInfo>): ReadonlyArray<string> => {
+  const lines = connections.slice(0, namedConnections).map((info) => `  ${what} ${formatConnection(info)}`)
+  const more = connections.length - lines.length
+  return more > 0 ? [...lines, `  and ${more} more ${what}`] : lines
 }
 
 const formatDatagrams = ({ dropped, received, ...ends }: DatagramCounts): string => {

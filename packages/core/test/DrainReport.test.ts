@@ -116,6 +116,14 @@ describe("DrainReport", () => {
       ])
     })
 
+    it("names 1000 of each, and says how many more there are", () => {
+      const cut = Array.from({ length: 1003 }, (_, id) => ({ ...info, id }))
+      const lines = DrainReport.format({ ...quiet, cut, handlersLeftBehind: cut }).split("\n")
+      assert.lengthOf(lines, 2 + 2 * 1001)
+      assert.strictEqual(lines[1002], "  and 3 more cut")
+      assert.strictEqual(lines.at(-1), "  and 3 more handler left behind")
+    })
+
     it("text from outside stays in its line", () => {
       const lines = DrainReport.format({ ...quiet, listener: "a\nb", reason: "c\u0007d\u2029" }).split("\n")
       assert.strictEqual(lines[0], String.raw`a\nb: drained in 0 ms (c\u0007d\u2029)`)
@@ -134,6 +142,17 @@ describe("DrainReport", () => {
       [
         { exchanges: [{ label: "a", age: 1 }, { label: "b", age: 1500 }] },
         "#3 10.0.0.7:50112 tcp Active, a 1 ms, b 1.5 s, open 45.0 s"
+      ],
+      [{ phase: "Lingering", phaseAge: 400 }, "#3 10.0.0.7:50112 tcp Lingering 400 ms, open 45.0 s"],
+      // the same as how long it is open
+      [{ phase: "Handshake", phaseAge: 45_000 }, "#3 10.0.0.7:50112 tcp Handshake, open 45.0 s"],
+      [
+        { exchanges: Array.from({ length: 10 }, (_, stream) => ({ label: `s${stream}`, age: 1 })) },
+        "#3 10.0.0.7:50112 tcp Active, s0 1 ms, s1 1 ms, s2 1 ms, s3 1 ms, s4 1 ms, s5 1 ms, s6 1 ms, s7 1 ms, and 2 more, open 45.0 s"
+      ],
+      [
+        { exchanges: [{ label: "GET /\u202egnp.exe", age: 1 }] },
+        String.raw`#3 10.0.0.7:50112 tcp Active, GET /\u202egnp.exe 1 ms, open 45.0 s`
       ],
       [{ bytesPending: 1 }, "#3 10.0.0.7:50112 tcp Active, open 45.0 s, 1 B unsent"],
       [

@@ -435,6 +435,28 @@ describe("draining", () => {
       assert.deepStrictEqual(phases, ["Active", "Idle", "Queued"])
     }))
 
+  it.effect("a phase has an age of its own", () =>
+    Effect.gen(function*() {
+      const transport = yield* MemoryTransport.make()
+      const listener = yield* listen(transport, { drain: { ...quick, linger: { idle: "5 seconds" } } })
+      yield* start(Listener.serve(listener, echo, { idle: "pull" }))
+      const client = yield* transport.connect
+      yield* TestClock.adjust("10 seconds")
+      yield* client.write("hi")
+      assert.strictEqual(yield* client.readText(6), "got hi")
+      const seen = Effect.map(listener.connections, ([info]) => [info?.phase, info?.phaseAge, info?.age] as const)
+      yield* TestClock.adjust("3 seconds")
+      assert.deepStrictEqual(yield* seen, ["Idle", 3000, 13_000])
+      const closing = yield* start(listener.close())
+      yield* TestClock.adjust("1 second")
+      const [phase, phaseAge, age] = yield* seen
+      assert.deepStrictEqual([phase, age], ["Lingering", 14_000])
+      // its goodbye is said in the turns that follow the close
+      assert.isAtMost(phaseAge ?? Infinity, 1000)
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual((yield* Fiber.join(closing)).connections.idle, 1)
+    }))
+
   describe("lame duck", () => {
     it.effect("not ready, still accepting, everybody told, nobody ended; then the drain", () =>
       Effect.gen(function*() {
@@ -452,6 +474,8 @@ describe("draining", () => {
         yield* TestClock.adjust("500 millis")
         assert.isFalse(yield* listener.readiness)
         assert.strictEqual(yield* listener.state, "Open")
+        const running = Option.getOrThrow(yield* Stream.runHead(listener.progress))
+        assert.strictEqual(running.timeLeft, 500 + 10_000)
         const late = yield* transport.connect
         yield* late.write("hi")
         assert.strictEqual(yield* late.readText(6), "got hi")

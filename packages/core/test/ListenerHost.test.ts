@@ -672,7 +672,7 @@ describe("who owns a host", () => {
       assert.deepStrictEqual(reports.map((report) => [report.reason, report.duration]), [["mine", 1000]])
     }))
 
-  it.effect("says one line at its end, a warning when nobody received an unclean report", () =>
+  it.effect("says one line at its end, a warning where the deadline cut something, received or not", () =>
     Effect.gen(function*() {
       const said = Effect.fnUntraced(function*(
         ask: (host: ListenerHost.ListenerHost) => Effect.Effect<unknown, unknown>
@@ -689,13 +689,45 @@ describe("who owns a host", () => {
         yield* Fiber.join(asking)
         return logged
       })
-      assert.deepStrictEqual(yield* said((host) => host.close()), ["Info service:"])
+      assert.deepStrictEqual(yield* said((host) => host.close()), ["Warn service:"])
       assert.deepStrictEqual(
         yield* said((host) => Effect.andThen(Effect.timeoutOption(host.close(), "1 millis"), host.closed)),
-        ["Info service:"]
+        ["Warn service:"]
       )
       assert.deepStrictEqual(yield* said((host) => Effect.timeout(host.close(), "1 millis")), ["Warn service:"])
     }))
+
+  it.effect("the time left falls while its lame duck runs", () =>
+    Effect.gen(function*() {
+      const one = yield* stuck("one")
+      const host = yield* hostOf([one.listener], { drain: { deadline: "2 seconds", lameDuck: "3 seconds" } })
+      yield* one.hold
+      yield* start(Effect.exit(host.close()))
+      const left = Effect.map(
+        Stream.runHead(host.progress),
+        Option.match({ onNone: () => undefined, onSome: ({ stage, timeLeft }) => [stage, timeLeft] })
+      )
+      assert.deepStrictEqual(yield* left, ["LameDuck", 5000])
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(yield* left, ["LameDuck", 4000])
+      yield* TestClock.adjust("2 seconds")
+      assert.deepStrictEqual(yield* left, ["Draining", 2000])
+      yield* TestClock.adjust("2 seconds")
+    }))
+
+  it.effect.each(["a\nb", "\u001b[31mred", "", "x".repeat(201)])(
+    "a name such as %j is an InvalidArgument",
+    (name) =>
+      Effect.gen(function*() {
+        const exit = yield* Effect.flip(hostOf([], { name }))
+        assert.strictEqual(exit._tag, "InvalidArgument")
+        const listener = yield* Listener.make(yield* MemoryTransport.make(), { name })
+        const error = yield* Effect.flip(listener.open)
+        assert.strictEqual(error._tag, "InvalidArgument")
+        assert.match(error.message, /name (is|has)/)
+        assert.notMatch(error.message, /\p{Cc}/u)
+      })
+  )
 
   it.effect("the owner scope closes it, in its order", () =>
     Effect.gen(function*() {

@@ -295,7 +295,7 @@ describe("NodeMain.runMain, in a process of its own", () => {
     }))
 
   it.live.each([
-    { options: { hostDeadline: -1 }, said: "hostDeadline is not a duration" },
+    { options: { hostDeadline: -1 }, said: "hostDeadline is negative" },
     { options: { hostDeadline: "soon" }, said: "hostDeadline is not a duration" },
     { options: { hostDeadline: null }, said: "hostDeadline is not a duration" },
     // JSON makes null of NaN

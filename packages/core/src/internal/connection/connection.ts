@@ -11,6 +11,7 @@ import type { FastConnection, LingerOptions, PullWatcher, TransportConnection } 
 import type { ResolvedTimeouts } from "../accept/admission.ts"
 import type { Counts } from "../telemetry/counts.ts"
 import { type ConnectionTracing, endSpan, startSpan } from "../telemetry/tracing.ts"
+import { clip } from "../util/clip.ts"
 import type { Linked, LinkedList } from "../util/linkedList.ts"
 import type { Timers } from "../util/timers.ts"
 import { type IdleMode, isIdle } from "./drainPolicy.ts"
@@ -324,6 +325,8 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
 
   /** Ends an idle connection: its handler's pull fails, or its protocol says its last word. */
   sayGoodbye(): void {
+    // its next phase begins
+    if (!this.saidGoodbye) this.lastActive = this.host.now()
     if (this.step === "Handshake") {
       this.saidGoodbye = true
       this.endHandshake?.("draining")
@@ -356,6 +359,7 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
       if (this.step === "Detached" || this.step === "Ended" || this.cut) return Effect.void
       this.release()
       this.step = "Detached"
+      this.lastActive = this.host.now()
       const linger = this.host.linger()
       this.host.letGo(this)
       return Scope.addFinalizerExit(
@@ -487,19 +491,33 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
     return this.host.maskRemote ? "masked" : NetAddress.formatSocketAddress(this.remote)
   }
 
+  /** When it entered its phase. */
+  private phaseSince(phase: ConnectionPhase): number {
+    switch (phase) {
+      case "Queued":
+      case "Handshake":
+      case "Active":
+        return this.since
+      default:
+        return Math.max(this.lastActive, this.driver?.lastActive() ?? 0)
+    }
+  }
+
   describe(): ConnectionInfo {
     const now = this.host.now()
+    const { phase } = this
     const exchanges = [...this.driver?.exchanges() ?? [], ...this.exchanges ?? []]
     return {
       id: this.id,
       remote: this.shownRemote,
       protocol: this.driver?.protocol?.() ?? this.protocol,
-      phase: this.phase,
-      exchanges: exchanges.map(({ label, since }) => ({ label, age: age(since, now) })),
+      phase,
+      exchanges: exchanges.map(({ label, since }) => ({ label: clip(label), age: age(since, now) })),
       age: age(this.since, now),
       bytesIn: finite(this.bytesIn),
       bytesOut: finite(this.bytesOut()),
-      bytesPending: finite(this.driver?.bytesPending?.() ?? this.transport.bytesPending())
+      bytesPending: finite(this.driver?.bytesPending?.() ?? this.transport.bytesPending()),
+      phaseAge: age(this.phaseSince(phase), now)
     }
   }
 

@@ -144,6 +144,7 @@ const beginGoodbye = (
   ending: Ending
 ): LingerOptions | "none" => {
   connection.step = "Goodbye"
+  connection.lastActive = life.now()
   connection.release()
   const clean = Exit.isSuccess(exit) || (ending !== "failed" && !Cause.hasInterrupts(exit.cause))
   return clean ? life.linger() : "none"

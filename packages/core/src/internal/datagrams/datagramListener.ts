@@ -22,6 +22,7 @@ import type { Bound, Kind, LifecycleOptions } from "../lifecycle/manager.ts"
 import { join } from "../lifecycle/member.ts"
 import { TakingLifecycle } from "../lifecycle/takingLifecycle.ts"
 import { defaults, resolve } from "../options/drain.ts"
+import { resolveName, shownName } from "../options/name.ts"
 import { publish, publishDatagrams } from "../telemetry/metrics.ts"
 import { datagramDefaults, resolveDatagramAdmission } from "./admission.ts"
 import type { Exchange } from "./exchange.ts"
@@ -103,7 +104,9 @@ const settle = (
   const drain = resolve(options.drain, defaults)
   const admission = resolveDatagramAdmission(options.admission, datagramDefaults)
   const timeouts = resolveTimeouts(options.timeouts)
-  const name = options.name ?? transport.name
+  const given = options.name ?? transport.name
+  const named = resolveName(given)
+  const name = Result.getOrElse(named, () => shownName(given))
   const counts = publish(context, name)
   const exchanges: ExchangeOptions = {
     name,
@@ -118,7 +121,12 @@ const settle = (
     maskRemote: options.maskRemote === true
   }
   const badOption = Option.getOrUndefined(
-    Option.firstSomeOf([Result.getFailure(drain), Result.getFailure(admission), Result.getFailure(timeouts)])
+    Option.firstSomeOf([
+      Result.getFailure(named),
+      Result.getFailure(drain),
+      Result.getFailure(admission),
+      Result.getFailure(timeouts)
+    ])
   )
   const openLimit = Result.getOrElse(timeouts, () => timeoutDefaults).open
   return [datagramKind(transport, exchanges), { ...exchanges, openLimit, badOption }]

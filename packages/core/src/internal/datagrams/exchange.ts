@@ -8,6 +8,7 @@ import type { Datagram, Reply } from "../../DatagramListener.ts"
 import type { TransportDatagram } from "../../DatagramTransport.ts"
 import type { ConnectionInfo } from "../../DrainReport.ts"
 import type { Candidate } from "../accept/candidate.ts"
+import { clip } from "../util/clip.ts"
 import type { Linked, LinkedList } from "../util/linkedList.ts"
 
 /** What an exchange needs of its manager. */
@@ -97,7 +98,7 @@ export class Exchange implements Linked<Exchange>, Candidate {
     const usual = `datagram of ${length} byte${length === 1 ? "" : "s"}`
     if (labelOf === undefined) return usual
     try {
-      return String(labelOf(datagram))
+      return clip(String(labelOf(datagram)))
     } catch {
       // a name that cannot be made must not keep a report from being made
       return usual

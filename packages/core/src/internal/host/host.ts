@@ -25,9 +25,11 @@ import {
 import type { HostOptions, HostReport, ListenerHost } from "../../ListenerHost.ts"
 import { CurrentRegistry, type ListenerRegistry, type Member } from "../../ListenerRegistry.ts"
 import { DatagramListenerImpl } from "../datagrams/datagramListener.ts"
+import { closeLevel } from "../lifecycle/closeOutcome.ts"
 import { Lifecycle } from "../lifecycle/lifecycle.ts"
 import { ListenerImpl } from "../lifecycle/listener.ts"
 import { defaults, resolve, type ResolvedDrain } from "../options/drain.ts"
+import { resolveName, shownName } from "../options/name.ts"
 import { type BadOption, millis } from "../options/time.ts"
 import { endSpan, startCloseSpan, type Tracing } from "../telemetry/tracing.ts"
 import { Broadcast } from "../util/broadcast.ts"
@@ -53,7 +55,8 @@ const resolveHost = (options: HostOptions): Result.Result<ResolvedHost, BadOptio
         detail: `is more than the deadline (${reserve} ms > ${drain.deadline} ms)`
       })
     }
-    return { name: options.name ?? "host", drain, reserve }
+    const name = options.name === undefined ? "host" : yield* resolveName(options.name)
+    return { name, drain, reserve }
   })
 
 /**
@@ -342,7 +345,7 @@ export class HostImpl implements ListenerHost {
     const { outcome } = report
     if (closing.span !== undefined) endSpan(this.tracing, closing.span, exit)
     const received = closing.waiters + this.closedWaiters > 0
-    const level = outcome !== "Drained" && !received ? "Warn" : "Info"
+    const level = closeLevel({ outcome, lost: report.totals.cut + report.totals.handlersLeftBehind, received })
     // the listeners have named what they cut
     const summary = format({ ...merge(report), cut: [], handlersLeftBehind: [] })
     this.runFork(Effect.annotateLogs(Effect.logWithLevel(level)(summary), {
@@ -442,7 +445,7 @@ const construct = (options: HostOptions, released: boolean): Effect.Effect<HostI
     const clock = yield* Clock.Clock
     const resolved = resolveHost(options)
     return Result.isFailure(resolved)
-      ? yield* invalid(options.name ?? "host", resolved.failure)
+      ? yield* invalid(shownName(options.name ?? "host"), resolved.failure)
       : new HostImpl(resolved.success, options, context, clock, released)
   })
 

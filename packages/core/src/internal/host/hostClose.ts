@@ -270,6 +270,13 @@ export class HostClose {
 
   // --- progress --------------------------------------------------------------------------------------------------
 
+  /** Milliseconds it may still take, a lame duck at its longest included. */
+  private get timeLeft(): number {
+    if (this.endsAt !== undefined) return Math.max(0, this.endsAt - this.now())
+    const lameDuck = this.phase === "LameDuck" ? this.startedAt + this.options.drain.lameDuck.max - this.now() : 0
+    return Math.max(0, lameDuck) + this.mainShare().total
+  }
+
   progress(): DrainProgress {
     const running = [...this.context.main, ...this.context.admin].flatMap((listener) => listener.closing ?? [])
     const ended = Array.from(this.reports.values()).flat()
@@ -277,7 +284,7 @@ export class HostClose {
       listener: this.context.name,
       stage: this.stage(running),
       remaining: running.reduce((sum, progress) => sum + progress.remaining, 0),
-      timeLeft: this.endsAt === undefined ? this.mainShare().total : Math.max(0, this.endsAt - this.now()),
+      timeLeft: this.timeLeft,
       connections: ended.reduce((sum, report) => sum + report.connections.total, 0) +
         running.reduce((sum, progress) => sum + progress.connections, 0),
       oldest: running.map((progress) => progress.oldest).reduce(older, Option.none())

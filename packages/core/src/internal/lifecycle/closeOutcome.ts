@@ -4,7 +4,7 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type * as LogLevel from "effect/LogLevel"
 import type { DrainProgress } from "../../Drain.ts"
-import { type DrainReport, format } from "../../DrainReport.ts"
+import { type DrainReport, format, type Outcome } from "../../DrainReport.ts"
 import { type CloseError, type ListenerFaulted, OperationAborted, OperationTimedOut } from "../../ListenerError.ts"
 import type { Counts } from "../telemetry/counts.ts"
 import { endSpan, type Tracing } from "../telemetry/tracing.ts"
@@ -106,12 +106,25 @@ export const countClose = (
   if (close.span !== undefined) endSpan(tracing, close.span, exit)
 }
 
-/** The log line of a close: a warning where something was lost and no fiber receives the report. */
+/**
+ * A warning where the deadline cut something, and where a close was not clean and no fiber receives its report. What an
+ * abort has cut was warned of by the abort.
+ */
+export const closeLevel = (
+  { lost, outcome, received }: { readonly outcome: Outcome; readonly lost: number; readonly received: boolean }
+): "Warn" | "Info" =>
+  (outcome === "DeadlineExceeded" && lost > 0) || (outcome !== "Drained" && !received) ? "Warn" : "Info"
+
+/** The log line of a close. */
 export const closeLine = (
   report: DrainReport,
   received: boolean
 ): { readonly level: LogLevel.Severity; readonly message: string; readonly annotations: Record<string, unknown> } => ({
-  level: report.outcome !== "Drained" && !received ? "Warn" : "Info",
+  level: closeLevel({
+    outcome: report.outcome,
+    lost: report.connections.cut + report.handlersLeftBehind.length,
+    received
+  }),
   message: format(report),
   annotations: { outcome: report.outcome, cut: report.connections.cut }
 })

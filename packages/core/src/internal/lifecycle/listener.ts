@@ -20,6 +20,7 @@ import { Life, type LifeOptions } from "../connection/connectionManager.ts"
 import { finish, type Registration, registrationTaker } from "../connection/handler.ts"
 import { handshake, isReady } from "../connection/handshake.ts"
 import { defaults, resolve } from "../options/drain.ts"
+import { resolveName, shownName } from "../options/name.ts"
 import { publish } from "../telemetry/metrics.ts"
 import type { Kind, LifecycleOptions } from "./manager.ts"
 import { join } from "./member.ts"
@@ -115,7 +116,9 @@ const settle = (
   const drain = resolve(options.drain, defaults)
   const admission = resolveAdmission(options.admission, admissionDefaults)
   const timeouts = resolveTimeouts(options.timeouts)
-  const name = options.name ?? transport.name
+  const given = options.name ?? transport.name
+  const named = resolveName(given)
+  const name = Result.getOrElse(named, () => shownName(given))
   const life: LifeOptions = {
     name,
     clock,
@@ -133,7 +136,12 @@ const settle = (
     maskRemote: options.maskRemote === true
   }
   const badOption = Option.getOrUndefined(
-    Option.firstSomeOf([Result.getFailure(drain), Result.getFailure(admission), Result.getFailure(timeouts)])
+    Option.firstSomeOf([
+      Result.getFailure(named),
+      Result.getFailure(drain),
+      Result.getFailure(admission),
+      Result.getFailure(timeouts)
+    ])
   )
   return [connectionKind(transport, life), { ...life, openLimit: life.timeouts.open, badOption }]
 }

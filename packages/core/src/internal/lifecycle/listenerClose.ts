@@ -105,13 +105,21 @@ export class ListenerClose {
     return { stage: stages.indexOf(this.stage) + 1, duration: this.duration, remaining: this.remaining }
   }
 
+  /** Milliseconds it may still take, a lame duck at its longest included. */
+  private get timeLeft(): number {
+    const { deadlineAt, now } = this.manager
+    if (deadlineAt !== undefined) return Math.max(0, deadlineAt - now())
+    const { deadline, lameDuck } = this.options
+    return this.stage === "LameDuck" ? Math.max(0, this.startedAt + lameDuck.max - now()) + deadline : deadline
+  }
+
   progress(): DrainProgress {
-    const { deadlineAt, now, oldest } = this.manager
+    const { oldest } = this.manager
     return {
       listener: this.manager.name,
       stage: this.stage,
       remaining: this.remaining,
-      timeLeft: deadlineAt === undefined ? this.options.deadline : Math.max(0, deadlineAt - now()),
+      timeLeft: this.timeLeft,
       connections: this.manager.total,
       oldest: Option.fromUndefinedOr(oldest)
     }

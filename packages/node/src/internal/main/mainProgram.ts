@@ -1,4 +1,5 @@
 import { type DrainReport, formatConnection } from "@effect-listener/core/DrainReport"
+import { longestTimer } from "@effect-listener/core/DurationOption"
 import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -251,9 +252,6 @@ export class MainProgram implements Main {
     return this.registry.members().find(({ context }) => context !== undefined)?.context
   }
 }
-
-/** setTimeout counts milliseconds in 31 bits; a longer time fires at once. */
-const longestTimer = 2 ** 31 - 1
 
 /**
  * Interrupts a program, but not while it runs finalizers: an interruption that

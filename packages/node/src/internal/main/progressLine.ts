@@ -42,7 +42,7 @@ export const format = ({ connections, oldest, remaining, timeLeft, words }: Summ
 const formatOldest = (info: ConnectionInfo): string => {
   const [first, ...others] = info.exchanges
   const work = others.reduce((a, b) => a === undefined || b.age > a.age ? b : a, first)
-  const [label, age] = work === undefined ? [info.phase, info.age] : [work.label, work.age]
+  const [label, age] = work === undefined ? [info.phase, info.phaseAge ?? info.age] : [work.label, work.age]
   // a label may hold what a client sent: it must not move the cursor
   return `${label.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "?")} ${Math.floor(age / 1000)} s from ${info.remote}`
 }

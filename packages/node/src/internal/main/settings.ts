@@ -16,12 +16,7 @@ export interface Settings {
   readonly uncaught: "report" | "drain"
 }
 
-export interface BadSetting {
-  readonly parameter: string
-  readonly detail: string
-}
-
-export const resolve = (options: RunMainOptions): Result.Result<Settings, BadSetting> =>
+export const resolve = (options: RunMainOptions): Result.Result<Settings, DurationOption.BadOption> =>
   Result.gen(function*() {
     return {
       disableErrorReporting: options.disableErrorReporting === true,
@@ -42,7 +37,7 @@ const oneOf = <A extends string>(
   input: A | undefined,
   all: ReadonlyArray<A>,
   otherwise: A
-): Result.Result<A, BadSetting> => {
+): Result.Result<A, DurationOption.BadOption> => {
   if (input === undefined) return Result.succeed(otherwise)
   return all.includes(input)
     ? Result.succeed(input)
@@ -59,8 +54,10 @@ export const defaults: Settings = {
 }
 
 /** Milliseconds; undefined where the host sets none. */
-const hostDeadline = (input: Duration.Input | undefined): Result.Result<number | undefined, BadSetting> =>
-  input === undefined ? Result.succeed(undefined) : Result.map(
-    DurationOption.millis("hostDeadline", input, { infinite: true }),
-    (millis) => millis === Infinity ? undefined : millis
-  )
+const hostDeadline = (input: Duration.Input | undefined): Result.Result<number | undefined, DurationOption.BadOption> =>
+  input === undefined
+    ? Result.succeed(undefined)
+    : Result.map(
+      DurationOption.millis("hostDeadline", input, { infinite: true }),
+      (millis) => millis === Infinity ? undefined : millis
+    )
