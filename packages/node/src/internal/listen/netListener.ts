@@ -137,11 +137,12 @@ class NetListener {
       Effect.andThen(restore(this.listen), Effect.suspend(() => this.binding.publish(this.server))).pipe(
         Effect.map((published) => {
           this.published = published
-          const { accept, acceptAll, stop } = this
+          const { accept, acceptAll, leave, stop } = this
           const bound: BoundTransport = {
             address: published.address,
             accept,
             stop,
+            leave,
             get fast() {
               return { owner: bound, acceptAll }
             }
@@ -291,6 +292,15 @@ class NetListener {
       Effect.ensuring(this.endSweep),
       Effect.andThen(this.untilTaken)
     )
+  }
+
+  /** The file stays, if there is one: it is how clients reach the process that goes on. */
+  private get leave(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.published = undefined
+      this.batch.stop()
+      return Effect.andThen(this.unlisten, this.untilTaken)
+    })
   }
 
   private get withdraw(): Effect.Effect<void> {
