@@ -261,7 +261,8 @@ export const DrainReport = Schema.Struct({
  * - `reason`: the text given to `close`, or who closed.
  * - `duration`: milliseconds from the call to the end.
  * - `swept`: connections the kernel had accepted and the sweep still served.
- * - `sweepCut`: the deadline passed before the sweep was finished.
+ * - `sweepCut`: a tenth of the deadline passed before the sweep was finished, or
+ *   an abort ended it: what the kernel still had in its queue was reset.
  * - `queue`: what became of the accept queue: it was swept, it was left to
  *   another process that has the same socket, or nothing listened any more.
  * - `refused`: connections refused by admission and requests read after a

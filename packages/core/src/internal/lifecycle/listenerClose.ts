@@ -14,6 +14,9 @@ import type { Manager } from "./manager.ts"
 
 const stages: ReadonlyArray<DrainStage> = ["LameDuck", "Sweeping", "Draining", "Aborting", "Closed"]
 
+/** How much of its deadline a close spends on the sweep: a loop that stays busy must not take all of it from the drain. */
+const sweepPart = 0.1
+
 /** What a close asks of its listener. */
 export interface ListenerCloseContext {
   readonly manager: Manager
@@ -191,7 +194,9 @@ export class ListenerClose {
       const stop = Effect.map(run, () => {
         stopped = true
       })
-      yield* Effect.raceFirst(stop, this.wait(() => this.aborted, () => this.manager.deadlineAt))
+      const sweepEnds = this.manager.now() + this.options.deadline * sweepPart
+      const latest = () => Math.min(sweepEnds, this.manager.deadlineAt ?? Infinity)
+      yield* Effect.raceFirst(stop, this.wait(() => this.aborted, latest))
       this.sweepCut = !stopped
       this.manager.sweeping = false
       this.manager.stopAccepting()
