@@ -10,7 +10,6 @@ const reportOf = (n: number, outcome: Outcome): DrainReport => ({
   outcome,
   swept: n,
   sweepCut: n === 2,
-  queue: "swept",
   refused: 10 * n
 })
 

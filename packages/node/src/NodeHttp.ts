@@ -96,6 +96,14 @@ export interface TimeoutOptions extends ListenerTimeoutOptions {
  * - `tracing`: spans of connections and of exchanges, as for any listener.
  *   Effect's own span of a request is made as it always is.
  * - `maskRemote`: reports, logs and spans of the listener show no remote address.
+ * - `maxPipelined`: how many requests of one HTTP/1 connection are executed
+ *   before the first of them is answered. While there are more, the connection
+ *   is not read. Default 64.
+ * - `upgrades`: the protocols besides `websocket` that requests may be upgraded
+ *   to, by `upgrade` or `upgradeWith` of a request. Other offers are ignored,
+ *   and their requests answered as if they were not there (RFC 9110, section
+ *   7.8). Default: none. A server of one's own asks its `shouldUpgradeCallback`
+ *   as well.
  * - `inherit`: the inherited socket to listen on, where there is one of that
  *   name; see `NodeInherit`.
  * - `proxyProtocol`: reads the header that a proxy in front sends first; see
@@ -113,6 +121,8 @@ export interface Options extends NodeHttpServer.Options {
   readonly halfOpen?: boolean | undefined
   readonly tracing?: TracingOptions | undefined
   readonly maskRemote?: boolean | undefined
+  readonly maxPipelined?: number | undefined
+  readonly upgrades?: ReadonlyArray<string> | undefined
   readonly inherit?: Inherit | undefined
   readonly proxyProtocol?: ProxyProtocolOptions | undefined
 }
@@ -380,7 +390,9 @@ export const layerTest: Layer.Layer<
  * @category options
  * @since 0.1.0
  */
-export interface HandlerOptions extends Pick<ServerOptions, "http1" | "http2" | "halfOpen" | "websocket"> {
+export interface HandlerOptions
+  extends Pick<ServerOptions, "http1" | "http2" | "halfOpen" | "websocket" | "maxPipelined" | "upgrades">
+{
   readonly timeouts?: Omit<TimeoutOptions, "open" | "handshake"> | undefined
 }
 

@@ -25,10 +25,10 @@ import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import * as SocketServer from "effect/socket/SocketServer"
 import { ChosenWebSockets } from "./internal/http/app.ts"
-import { connectionOf, upgradedOf } from "./internal/http/nodeHttpServers.ts"
+import { connectionOf } from "./internal/http/nodeHttpServers.ts"
 import * as HttpOptions from "./internal/http/options.ts"
 import * as HttpListening from "./internal/http/server.ts"
-import { backpressuredWriter, PingingServer, settings, socketApp } from "./internal/http/websockets/webSocket.ts"
+import { PingingServer, settings, socketApp } from "./internal/http/websockets/webSocket.ts"
 import type * as NodeHttp from "./NodeHttp.ts"
 
 /**
@@ -87,10 +87,9 @@ export const upgrade = (
     if (checked.bad !== undefined) return yield* fail("an option of NodeWebSocket cannot be used", checked.bad)
     const webSockets = Option.some(new PingingServer(checked))
     const socket = yield* Effect.provideService(request.upgrade, ChosenWebSockets, webSockets)
-    const upgraded = upgradedOf(source.socket)
     return Socket.make({
       reader: Effect.provideService(socket.reader, ChosenWebSockets, webSockets),
-      writer: Effect.map(socket.writer, (writer) => backpressuredWriter(writer, () => upgraded?.webSocket))
+      writer: socket.writer
     })
   })
 

@@ -131,10 +131,6 @@ const cases: Record<string, (port: number) => Effect.Effect<Transcript, Error, S
   "no host": asksToTheEnd("GET /text HTTP/1.1\r\n\r\n"),
   "an absolute target": asks("GET http://other.example/echo HTTP/1.1\r\nHost: test\r\n\r\n"),
   "what is no HTTP": asksToTheEnd("hello there\r\n\r\n"),
-  "an upgrade to what the application does not know": asksToTheEnd(
-    HttpPeer.get("/text", "Connection: Upgrade\r\nUpgrade: chat\r\n")
-  ),
-  "a WebSocket on a route that is none": asksToTheEnd(WebSocketClient.upgrade("/text")),
   "a WebSocket": (port) =>
     Effect.gen(function*() {
       const client = yield* WebSocketClient.connect(`ws://127.0.0.1:${port}/ws`)
@@ -149,7 +145,6 @@ const cases: Record<string, (port: number) => Effect.Effect<Transcript, Error, S
       yield* peer.send(WebSocketClient.upgrade("/ws"))
       return seen(yield* peer.response)
     }),
-  "a WebSocket that is no GET": asksToTheEnd(WebSocketClient.upgrade("/ws").replace("GET", "POST")),
   ...Object.fromEntries((["end", "destroy", "resetAndDestroy"] as const).map((leave) => [
     `a client that leaves by ${leave}`,
     (port: number) =>
@@ -246,6 +241,38 @@ describe("behaves as NodeHttpServer.layer", () => {
 
 describe("differs from NodeHttpServer.layer, because it is meant to", () => {
   const both = { theirs: effects, ours: NodeHttp.layer(Http.createServer, options) }
+
+  it.live.each([
+    HttpPeer.get("/text", "Connection: Upgrade\r\nUpgrade: chat\r\n"),
+    HttpPeer.get("/text", "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"),
+    post("/echo", "hello", "Connection: Upgrade\r\nUpgrade: chat\r\n"),
+    WebSocketClient.upgrade("/echo").replace("GET", "POST"),
+    WebSocketClient.upgrade("/text").replace("HTTP/1.1", "HTTP/1.0").replace("\r\n", "\r\nConnection: keep-alive\r\n"),
+    WebSocketClient.upgrade("/echo").replace("\r\n", "\r\nContent-Length: 2\r\n") + "hi"
+  ])("an offer of an upgrade that is not taken is as if it were not there: %j", (request) =>
+    Effect.gen(function*() {
+      const directory = yield* files
+      const peer = yield* HttpPeer.connect(yield* served(both.ours, directory))
+      for (let i = 0; i < 3; i++) {
+        yield* peer.send(request)
+        const { headers, status } = yield* peer.response
+        assert.deepStrictEqual([status, headers["connection"]], [200, "keep-alive"])
+      }
+    }).pipe(silent))
+
+  it.live("a WebSocket that is refused is told that its connection ends", () =>
+    Effect.gen(function*() {
+      const directory = yield* files
+      const connection = (server: Server) =>
+        Effect.gen(function*() {
+          const peer = yield* HttpPeer.connect(yield* served(server, directory))
+          yield* peer.send(WebSocketClient.upgrade("/nowhere"))
+          const { headers, status } = yield* peer.response
+          return [status, headers["connection"], (yield* peer.ending).how]
+        })
+      assert.deepStrictEqual(yield* connection(both.theirs), [404, "keep-alive", "fin"])
+      assert.deepStrictEqual(yield* connection(both.ours), [404, "close", "fin"])
+    }).pipe(silent))
 
   it.live("an early answer reaches a client that uploads for a second and reads afterwards", () =>
     Effect.gen(function*() {

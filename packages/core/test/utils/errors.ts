@@ -11,7 +11,6 @@ export const report: DrainReport = {
   duration: 20_512.25,
   swept: 3,
   sweepCut: true,
-  queue: "swept",
   refused: 2,
   connections: {
     total: 21,

@@ -146,6 +146,5 @@ export const emptyReport = (manager: Manager, reason: string): DrainReport => ({
   outcome: "Drained",
   duration: 0,
   sweepCut: false,
-  queue: "none",
   ...manager.report()
 })

@@ -39,7 +39,6 @@ export class TakingLifecycle<A extends Candidate & Linked<A>, M extends QueueMan
           fail: (error) => resume(Effect.fail(error))
         }
         manager.queue.add(taker)
-        this.served()
         return Effect.sync(() => manager.queue.remove(taker))
       })
       // whatever lies between being given an arrival and owning it, none is lost
@@ -69,7 +68,6 @@ export class TakingLifecycle<A extends Candidate & Linked<A>, M extends QueueMan
     const { manager } = this
     const member = taker(manager)
     manager.queue.add(member)
-    this.served()
     return () => manager.queue.remove(member)
   }
 

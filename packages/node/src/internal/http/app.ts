@@ -8,11 +8,13 @@ import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequ
 import type * as NodeWS from "@effect/platform-node/NodeWS"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import type { LazyArg } from "effect/Function"
 import type { HttpMiddleware } from "effect/http/HttpMiddleware"
 import { HttpServerRequest } from "effect/http/HttpServerRequest"
 import type { HttpServerResponse } from "effect/http/HttpServerResponse"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import type * as Http from "node:http"
 import { type App, connectionOf, upgradedOf } from "./nodeHttpServers.ts"
 import { watchedRequest } from "./protocols/upgraded.ts"
 
@@ -39,8 +41,8 @@ export const makeApp = (
     request: NodeHttpServer.makeHandler(inner, { scope, middleware: outer }),
     upgrade: NodeHttpServer.makeUpgradeHandler(
       Effect.map(ChosenWebSockets, Option.getOrElse(() => webSockets)),
-      watched(inner),
-      { scope, middleware: outer }
+      middleware === undefined ? closing(watched(inner)) : watched(inner),
+      { scope, middleware: middleware && ((handled: HttpApp): HttpApp => closing(tracked(middleware(handled)))) }
     )
   })
 }
@@ -51,6 +53,26 @@ const requestOf = (context: Context.Context<never>): HttpServerRequest => Contex
 const tracked = <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.withFiber((fiber) => {
     connectionOf(NodeHttpServerRequest.toIncomingMessage(requestOf(fiber.context)))?.trackFiber(fiber)
+    return work
+  })
+
+/** Effect's request of an upgrade: the response to one that is refused is made when it is needed. */
+interface UpgradeRequest {
+  response: LazyArg<Http.ServerResponse>
+}
+
+/** Lets the answer to an upgrade that is refused say that the connection ends: Effect's handler ends it. */
+const closing = <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.withFiber((fiber) => {
+    // its class is not exported, and has this member for `NodeHttpServerRequest.toServerResponse`
+    const request = requestOf(fiber.context) as unknown as UpgradeRequest
+    const { response } = request
+    if (typeof response !== "function") return work
+    request.response = () => {
+      const made = response()
+      made.shouldKeepAlive = false
+      return made
+    }
     return work
   })
 

@@ -5,33 +5,27 @@
  */
 import type { Connection, ProtocolDriver, ProtocolEvents } from "@effect-listener/core/Connection"
 import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
+import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
+import { ClientAbort } from "effect/http/HttpServerError"
 import type * as Tracer from "effect/Tracer"
+import type * as Http from "node:http"
 import type * as Http2 from "node:http2"
 import type * as Net from "node:net"
 import { endOurSide, LingeringClose } from "../socket/lingeringClose.ts"
 import type { LingerTimer } from "../socket/lingerTimer.ts"
 import type { Ending, InFlight, Protocol } from "./protocol.ts"
+import type { Unanswered } from "./protocols/http1Pipeline.ts"
 
 const nobody: ReadonlyArray<never> = []
 
 const ended = (fiber: Fiber.Fiber<unknown, unknown>): boolean => fiber.pollUnsafe() !== undefined
 
-/**
- * Node's server ends its side once more when the peer ends: an error that nobody sees, and takes 30 µs to make. For
- * sockets from their beginning on: with one member more at its end, a socket would be of a shape that none of Node's
- * functions has been compiled for.
- */
-export const endOnce: Net.Socket["end"] = function(this: Net.Socket, ...args: [never]) {
-  const { length }: ReadonlyArray<unknown> = args
-  const inherited: Net.Socket = Object.getPrototypeOf(this)
-  // the arguments are passed on as they came, whichever overload they are for
-  return length === 0 && this.writableEnded ? this : inherited.end.apply(this, args)
-}
-
 /** What the connections of a server have in common. */
 export interface HttpContext {
   readonly lingerTimer: LingerTimer
+  /** Gives a request that waited for others to the application. */
+  readonly execute: (request: Http.IncomingMessage, response: Http.ServerResponse, expectsContinue: boolean) => void
   /** The socket of a connection is gone. */
   readonly onClosed: () => void
 }
@@ -128,6 +122,11 @@ export class HttpConnection implements ProtocolDriver {
     this.events.exchangeEnded(now - since, span)
   }
 
+  /** A request that waited for others is executed. */
+  execute({ expectsContinue, request, response }: Unanswered): void {
+    this.context.execute(request, response, expectsContinue)
+  }
+
   /** A request was read after the last word, and not executed. */
   refused(): void {
     this.events.refused()
@@ -192,6 +191,11 @@ export class HttpConnection implements ProtocolDriver {
     this.raw.destroy()
   }
 
+  /** Breaks the connection off, with a reset where there is one. */
+  reset(): void {
+    Effect.runFork(this.connection.transport.destroy)
+  }
+
   closed(): void {
     this.closing?.closed()
     const ending = this.current.closed()
@@ -235,8 +239,13 @@ export class HttpConnection implements ProtocolDriver {
     for (const fiber of this.fibers) fiber.interruptUnsafe()
   }
 
+  /** The client has left those that work for it. */
+  interruptFibers(): void {
+    for (const fiber of this.fibers) fiber.interruptUnsafe(undefined, ClientAbort.annotation)
+  }
+
   running(): boolean {
-    return this.fibers.length > 0
+    return (this.fiber !== undefined && !ended(this.fiber)) || (this.watched !== undefined && this.watched.size > 0)
   }
 
   runs(fiber: Fiber.Fiber<unknown, unknown>): boolean {

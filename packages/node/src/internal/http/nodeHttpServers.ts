@@ -12,11 +12,12 @@ import { inheritIntroduction } from "../proxyProtocol/introduction.ts"
 import { LingerTimer } from "../socket/lingerTimer.ts"
 import { netSocketOf } from "../socket/nodeSocket.ts"
 import { HttpConnection, httpConnectionOf, type HttpContext } from "./httpConnection.ts"
-import { Http1Protocol } from "./protocols/http1.ts"
+import { type Http1Limits, Http1Protocol } from "./protocols/http1.ts"
 import { Http2Protocol, type SessionLimits } from "./protocols/http2.ts"
 import { FirstBytes, Handshake, unspoken } from "./protocols/protocolDetection.ts"
 import { Tunnel } from "./protocols/tunnel.ts"
 import { Upgraded } from "./protocols/upgraded.ts"
+import { hasCallbackForUpgrades, isDropped, ServerListeners } from "./serverListeners.ts"
 
 /** A server of Node's. */
 export type NodeServer = Http.Server | Http2.Http2Server | Http2.Http2SecureServer
@@ -37,13 +38,16 @@ export interface OpeningLimits {
 }
 
 export interface NodeHttpServersOptions {
-  /** Serves everybody, or everybody who does not speak HTTP/2. One that does TLS itself gets sockets in the clear. */
+  /** Serves all clients, or those that do not speak HTTP/2. One that does TLS itself gets sockets in the clear. */
   readonly server: NodeServer
-  /** Serves who speaks HTTP/2, by ALPN or from the first byte; without it nobody looks whether one does. */
+  /** Serves clients that speak HTTP/2, by ALPN or from the first byte; without it, none is looked for. */
   readonly http2?: Http2.Http2Server | undefined
   readonly opening: OpeningLimits
+  readonly http1: Http1Limits
   readonly session: SessionLimits
   readonly halfOpen: boolean
+  /** The protocols that requests may be upgraded to, in lower case. Other offers are ignored (RFC 9110, section 7.8). */
+  readonly upgrades: ReadonlySet<string>
 }
 
 type NodeRequest = Http.IncomingMessage | Http2.Http2ServerRequest
@@ -67,19 +71,28 @@ export const upgradedOf = (socket: object): Upgraded | undefined => {
 /** The socket of a connection, above TLS where the transport does TLS. */
 export const socketOf = ({ transport }: Connection): Net.Socket | undefined => netSocketOf(transport)
 
+/** Where a server has the listener that gives it sockets. */
+const serving: unique symbol = Symbol("@effect-listener/node/serving")
+
+/** Whether a listener gives sockets to this server: its events would come to another, too. */
+export const isServing = (server: NodeServer & { readonly [serving]?: boolean }): boolean => server[serving] === true
+
 const unavailable = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 export class NodeHttpServers implements HttpContext {
-  /** What runs requests, while somebody serves. */
+  /** What runs requests, while an application serves. */
   app: App | undefined
   private readonly options: NodeHttpServersOptions
   /** The server does TLS itself: nothing can be said to a client before its handshake. */
   readonly secure: boolean
+  private readonly listeners = new ServerListeners()
   /** The connection whose handshake runs: how it is found when it is done. */
   private readonly handshaking = new AsyncLocalStorage<HttpConnection>()
   /** The connection whose socket is being given to a server, and that socket: how its session finds them. */
   private arriving: { readonly http: HttpConnection; readonly socket: Net.Socket } | undefined
   readonly lingerTimer = new LingerTimer()
+  /** An HTTP/1.1 request without a host is answered 400 (RFC 9112, section 3.2). */
+  private readonly hostRequired: boolean
   private open = 0
   private closing = false
 
@@ -87,43 +100,70 @@ export class NodeHttpServers implements HttpContext {
     this.options = options
     const { halfOpen, http2, server } = options
     this.secure = server instanceof Tls.Server
+    this.listeners.mark(server, serving)
     this.listenTo(server)
     if (http2 !== undefined) this.listenTo(http2)
     // first of all listeners: the server's own one makes the session
     if (this.secure) {
-      ;(server as Tls.Server).prependListener("secureConnection", (socket) => this.onSecure(socket))
+      this.listeners.prepend(server, "secureConnection", (socket: Tls.TLSSocket) => this.onSecure(socket))
     }
-    if ("httpAllowHalfOpen" in server) server.httpAllowHalfOpen = halfOpen
+    // Node's own answer would not keep it from executing what comes after it
+    this.hostRequired = "requireHostHeader" in server && server.requireHostHeader !== false
+    this.listeners.set(server, "requireHostHeader", false)
+    this.listeners.set(server, "httpAllowHalfOpen", halfOpen)
+    if (hasCallbackForUpgrades(server)) {
+      const { shouldUpgradeCallback } = server
+      this.listeners.set(
+        server,
+        "shouldUpgradeCallback",
+        (request: Http.IncomingMessage) => this.mayUpgrade(request) && shouldUpgradeCallback.call(server, request)
+      )
+    }
     // Node arms its time-outs when a server begins to listen
     server.emit("listening")
   }
 
   private listenTo(server: NodeServer): void {
-    // the members used exist on every kind of server, with listener types that differ
-    const common = server as Http.Server
-    common.on("request", (request, response) => this.onRequest(request, response, false))
-    common.on("checkContinue", (request, response) => this.onRequest(request, response, true))
-    common.on("upgrade", (request, socket, head) => this.onUpgrade(request, socket as Net.Socket, head))
-    common.on("session", (session: Http2.ServerHttp2Session) => this.onSession(session))
-    this.followTunnels(common)
+    const { listeners } = this
+    listeners.on(
+      server,
+      "request",
+      (request: Http.IncomingMessage, response: Http.ServerResponse) => this.onRequest(request, response, false)
+    )
+    listeners.on(
+      server,
+      "checkContinue",
+      (request: Http.IncomingMessage, response: Http.ServerResponse) => this.onRequest(request, response, true)
+    )
+    listeners.on(
+      server,
+      "upgrade",
+      (request: Http.IncomingMessage, socket: Net.Socket, head: Buffer) => this.onUpgrade(request, socket, head)
+    )
+    listeners.on(server, "session", (session: Http2.ServerHttp2Session) => this.onSession(session))
+    // an application that listens itself decides itself
+    listeners.onUnlessOthers(server, "clientError", (error: Error, socket: Net.Socket) => onClientError(error, socket))
+    listeners.onUnlessOthers(server, "timeout", (timed: Net.Socket | Http2.Http2Session) => onTimeout(timed))
+    this.followTunnels(server)
   }
 
   /**
    * Notices tunnels that an application accepts itself. Only while it listens
    * for them: Node ends the connection of a CONNECT that nobody listens for.
    */
-  private followTunnels(server: Http.Server): void {
+  private followTunnels(server: NodeServer): void {
     const onTunnel = (request: Http.IncomingMessage, socket: Net.Socket): void => {
       const http = httpConnectionOf(socket)
       http?.switchProtocol(new Tunnel(http, request, socket))
     }
+    let followed = false
     const follow = (event: string | symbol): void => {
-      if (event !== "connect" || server.listeners(event).includes(onTunnel)) return
-      server.off("newListener", follow)
-      server.prependListener("connect", onTunnel)
+      if (event !== "connect" || followed) return
+      followed = true
+      this.listeners.prepend(server, "connect", onTunnel)
     }
     if (server.listenerCount("connect") > 0) follow("connect")
-    else server.on("newListener", follow)
+    else this.listeners.on(server, "newListener", follow)
   }
 
   /** No more requests for this one. */
@@ -142,6 +182,8 @@ export class NodeHttpServers implements HttpContext {
     if (!this.closing || this.open > 0) return
     // it never listened, which is all its callback has to say
     this.options.server.close(() => {})
+    // the server may have another life
+    this.listeners.remove()
   }
 
   // --- connections -----------------------------------------------------------------------------------------------
@@ -154,7 +196,8 @@ export class NodeHttpServers implements HttpContext {
     this.open++
     if (raw.destroyed) return http
     const { http2, opening, server } = this.options
-    if (this.secure) this.shakeHands(http)
+    if (isDropped(server, raw, this.open)) http.drop()
+    else if (this.secure) this.shakeHands(http)
     else if (http2 === undefined) this.give(http, server)
     else if (raw instanceof Tls.TLSSocket) this.give(http, raw.alpnProtocol === "h2" ? http2 : server)
     else {
@@ -187,7 +230,7 @@ export class NodeHttpServers implements HttpContext {
     this.arriving = { http, socket: raw }
     server.emit("connection", raw)
     if (http.current instanceof Http2Protocol) return
-    http.switchProtocol(new Http1Protocol(http, raw, this.options.opening.firstByte))
+    http.switchProtocol(new Http1Protocol(http, raw, this.options.http1))
     raw.resume()
   }
 
@@ -199,7 +242,7 @@ export class NodeHttpServers implements HttpContext {
     socket.allowHalfOpen = true
     // the server's own listener comes next: it makes the session
     if (socket.alpnProtocol === "h2") this.arriving = { http, socket }
-    else http.switchProtocol(new Http1Protocol(http, socket, this.options.opening.firstByte))
+    else http.switchProtocol(new Http1Protocol(http, socket, this.options.http1))
   }
 
   private onSession(session: Http2.ServerHttp2Session): void {
@@ -217,16 +260,44 @@ export class NodeHttpServers implements HttpContext {
     if (protocol instanceof Http1Protocol) {
       // a request and its response are of one version
       const [request1, response1] = [request as Http.IncomingMessage, response as Http.ServerResponse]
-      if (!protocol.request(request1, response1)) return
-      if (expectsContinue) protocol.continueOnRead(request1, response1)
-    } else if (protocol instanceof Http2Protocol) {
+      if (protocol.request(request1, response1, expectsContinue)) this.execute(request1, response1, expectsContinue)
+      return
+    }
+    if (protocol instanceof Http2Protocol) {
       protocol.request(request as Http2.Http2ServerRequest)
       if (expectsContinue) continueOnRead(request, response)
     }
+    this.run(request, response)
+  }
+
+  readonly execute: HttpContext["execute"] = (request, response, expectsContinue) => {
+    const protocol = connectionOf(request)?.current
+    if (this.hostRequired && request.headers.host === undefined && request.httpVersionMinor === 1) {
+      response.writeHead(400, { connection: "close" })
+      return void response.end()
+    }
+    if (expectsContinue && protocol instanceof Http1Protocol) protocol.continueOnRead(request, response)
+    this.run(request, response)
+  }
+
+  private run(request: NodeRequest, response: Parameters<App["request"]>[1]): void {
     if (this.app !== undefined) return this.app.request(request, response)
-    // who served is gone, and the connection has not gone with it
+    // the application is gone, and the connection has not gone with it
     response.statusCode = 503
     response.end()
+  }
+
+  /** Whether what a request offers is more than an offer that is ignored. */
+  private mayUpgrade(request: Http.IncomingMessage): boolean {
+    const protocol = connectionOf(request)?.current
+    const { headers, httpVersionMinor, method } = request
+    const offer = headers.upgrade?.toLowerCase() ?? ""
+    // a client of HTTP/1.0 cannot mean it; and what was asked before is answered before
+    if (httpVersionMinor === 0 || !this.options.upgrades.has(offer)) return false
+    if (protocol instanceof Http1Protocol && protocol.busy()) return false
+    // a handshake has no body (RFC 6455, section 4.1)
+    const { "content-length": length = "0", "transfer-encoding": encoding } = headers
+    return offer !== "websocket" || (method === "GET" && length === "0" && encoding === undefined)
   }
 
   private onUpgrade(request: Http.IncomingMessage, socket: Net.Socket, head: Buffer): void {
@@ -236,7 +307,7 @@ export class NodeHttpServers implements HttpContext {
       http.refused()
       return void socket.resume()
     }
-    const upgraded = http.switchProtocol(new Upgraded(http, request, socket))
+    const upgraded = http.switchProtocol(new Upgraded(http, request, socket, this.options.http1.request()))
     if (this.app !== undefined && !(http.draining && upgraded.isWebSocket)) {
       return this.app.upgrade(request, socket, head)
     }
@@ -247,7 +318,7 @@ export class NodeHttpServers implements HttpContext {
   }
 }
 
-/** The client waits for a word before it sends the body: it gets one when somebody reads. */
+/** The client waits for a word before it sends the body: it gets one when the body is read. */
 const continueOnRead = (request: NodeRequest, response: Parameters<App["request"]>[1]): void => {
   const read = request._read.bind(request)
   request._read = (size) => {
@@ -255,4 +326,17 @@ const continueOnRead = (request: NodeRequest, response: Parameters<App["request"
     if (!response.headersSent) response.writeContinue()
     read(size)
   }
+}
+
+/** Bad input, a request that is late, or a socket that failed. */
+const onClientError = (error: Error, socket: Net.Socket): void => {
+  const protocol = httpConnectionOf(socket)?.current
+  if (protocol instanceof Http1Protocol) protocol.failed(error)
+  else socket.destroy(error)
+}
+
+const onTimeout = (timed: Net.Socket | Http2.Http2Session): void => {
+  const protocol = httpConnectionOf(timed)?.current
+  if (protocol instanceof Http1Protocol) protocol.silent()
+  else timed.destroy()
 }

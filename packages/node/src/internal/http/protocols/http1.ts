@@ -3,13 +3,31 @@
  * connection remembers its newest response, and is busy while that is open.
  */
 import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
-import * as Http from "node:http"
-import * as Net from "node:net"
-import { endOnce, type HttpConnection, httpConnectionOf } from "../httpConnection.ts"
-import type { Begun, Ending, InFlight, Protocol } from "../protocol.ts"
+import type * as Http from "node:http"
+import type * as Net from "node:net"
+import type { HttpConnection } from "../httpConnection.ts"
+import type { Ending, InFlight, Protocol } from "../protocol.ts"
+import { afterReading } from "./afterReading.ts"
+import { answerTo, isBadInput, onBadInput } from "./badInput.ts"
+import { dismiss, hookResponse, hookSocket, isLast, onBodyHead, onPipelinedHead } from "./http1Hooks.ts"
+import { Pipeline, type Unanswered } from "./http1Pipeline.ts"
 
-/** What is discarded of a request body nobody read, to keep the connection; Effect's own limit, in bytes. */
+/** What is discarded of a request body that the application did not read, to keep the connection; Effect's own limit, in bytes. */
 const maxDiscarded = 256 * 1024
+
+/** How often a client that is not read is asked whether it is there, in milliseconds. */
+const probeEvery = 1000
+
+export interface Http1Limits {
+  /** Milliseconds until the first byte; `Infinity` where there is no limit. */
+  readonly firstByte: number
+  /** Milliseconds until a request has arrived whole, as Node's server has it at the time; 0 where there is no limit. */
+  readonly request: () => number
+  /** Milliseconds until its head has, likewise. */
+  readonly head: () => number
+  /** Unanswered requests that are executed side by side. */
+  readonly maxPipelined: number
+}
 
 /** What a request is called in reports: never with its query, which may be anybody's secret. */
 export const label = (method: string | undefined, url: string | undefined): string => {
@@ -21,10 +39,28 @@ export const label = (method: string | undefined, url: string | undefined): stri
 const hasBody = ({ headers }: Http.IncomingMessage): boolean =>
   headers["content-length"] !== undefined || headers["transfer-encoding"] !== undefined
 
+/**
+ * - `"Open"`: requests are executed as they come.
+ * - `"Held"`: more came than are executed side by side; reading pauses.
+ * - `"Failed"`: what came is no HTTP, or came too late; nothing more is taken.
+ */
+type Reading = "Open" | "Held" | "Failed"
+
+/**
+ * - `"KeepAlive"`: answers leave the connection open, as far as the client wants it.
+ * - `"Last"`: the newest answer tells the client to go, once its head is written.
+ * - `"Closed"`: our side is ended.
+ */
+type Writing = "KeepAlive" | "Last" | "Closed"
+
 export class Http1Protocol implements Protocol {
   readonly name = "http/1.1"
   private readonly owner: HttpConnection
   private readonly socket: Net.Socket
+  private readonly limits: Http1Limits
+  private reading: Reading = "Open"
+  private writing: Writing = "KeepAlive"
+  private readonly pipeline = new Pipeline()
   /** The response of the newest request; outside a drain only until it is answered, because idle connections are many. */
   private newest: Http.ServerResponse | undefined
   private method: string | undefined
@@ -33,41 +69,35 @@ export class Http1Protocol implements Protocol {
   private withBody = false
   private requestedAt = 0
   private answeredAt = performance.now()
-  /** How many requests have no answer yet; the oldest of them; and those pipelined behind it. */
-  private unanswered = 0
-  private oldestSince = 0
-  private oldestSpan: Begun["span"]
-  private pipelined: Array<Begun> | undefined
   /** The bytes on the wire when the last message was known to be whole. */
   private wholeUntil: number
   /** When it was first noticed that half a message had arrived. */
   private halfSince: number | undefined
-  /** The response that tells the client to go: the newest, whose head is not written yet. */
-  private last: Http.ServerResponse | undefined
-  private ended = false
-  /** Until the first request. */
+  /** Until the first request; while reading pauses; until a body has come that Node no longer waits for. */
   private timer: NodeJS.Timeout | undefined
+  /** What is answered to bad input, when all before it is answered. */
+  private errorCode: string | undefined
+  private brokenOff = false
 
-  /** `firstByte`: how many milliseconds the client may say nothing; `Infinity` where there is no limit. */
-  constructor(owner: HttpConnection, socket: Net.Socket, firstByte: number) {
+  constructor(owner: HttpConnection, socket: Net.Socket, limits: Http1Limits) {
     this.owner = owner
     this.socket = socket
+    this.limits = limits
     this.wholeUntil = owner.raw.bytesRead
+    const { firstByte } = limits
     if (firstByte !== Infinity && socket.bytesRead === 0) {
-      this.timer = setTimeout(() => {
-        if (socket.bytesRead === 0) owner.drop()
-      }, firstByte)
+      this.timer = setTimeout(() =>
+        afterReading(() => {
+          if (socket.bytesRead === 0) owner.drop()
+        }), firstByte)
     }
-    // Node's own destroys the socket as soon as all is flushed, which resets a client that is still sending
-    socket.destroySoon = onDestroySoon
-    socket.end = endOnce
-    socket.push = onPush
+    hookSocket(socket)
   }
 
   // --- requests --------------------------------------------------------------------------------------------------
 
-  /** A request's head is complete. Answers whether it may be executed. */
-  request(request: Http.IncomingMessage, response: Http.ServerResponse): boolean {
+  /** A request's head is complete. Answers whether it is to be executed now. */
+  request(request: Http.IncomingMessage, response: Http.ServerResponse, expectsContinue: boolean): boolean {
     if (this.saidLast) {
       this.owner.refused()
       // unread, its body would stop the reading, and the client would be reset
@@ -75,100 +105,203 @@ export class Http1Protocol implements Protocol {
       return false
     }
     if (this.timer !== undefined) this.stopTimer()
+    const before = this.newest
     this.newest = response
     this.method = request.method
     this.url = request.url
     this.requestedAt = performance.now()
-    this.exchangeBegan(request)
     this.wholeUntil = this.owner.raw.bytesRead
     this.halfSince = undefined
-    if (!(response instanceof Response)) response.detachSocket = onDetach
+    hookResponse(response)
     this.withBody = hasBody(request)
-    if (this.withBody) response.writeHead = onHead
+    if (this.withBody) response.writeHead = onBodyHead
+    // told to go on an older response, the client would not get the ones after it
+    if (before !== undefined && !before.headersSent) before.writeHead = onPipelinedHead
     if (this.owner.draining) {
-      this.announce(response)
+      this.announce(before, response)
       this.watch(response)
       this.owner.recheck()
     }
-    return true
+    const span = this.owner.exchangeBegan(this.owner.traced ? label(request.method, request.url) : undefined)
+    const one: Unanswered = { request, response, expectsContinue, since: this.requestedAt, span, next: undefined }
+    if (this.pipeline.push(one, this.sideBySide)) return true
+    this.hold()
+    return false
   }
 
   /** The client was told to go: what it still sends is not executed. */
   get saidLast(): boolean {
-    return this.ended || this.last?.headersSent === true
+    if (this.writing === "Closed" || this.reading === "Failed") return true
+    const { newest } = this
+    return newest !== undefined && newest.headersSent && isLast(newest)
   }
 
-  /** The client waits for a word before it sends the body: it gets one when somebody reads. */
+  /** The client waits for a word before it sends the body: it gets one when the body is read and has not come yet. */
   continueOnRead(request: Http.IncomingMessage, response: Http.ServerResponse): void {
-    const keepAlive = response.shouldKeepAlive
-    // answered without it, the client may or may not send the body: what follows cannot be told from a request
-    response.shouldKeepAlive = false
     const read = request._read.bind(request)
     request._read = (size) => {
       request._read = read
-      if (!response.headersSent) {
-        response.shouldKeepAlive = keepAlive
-        if (this.owner.draining && response === this.newest) this.announce(response)
-        response.writeContinue()
-      }
+      if (!response.headersSent && !request.complete) response.writeContinue()
       read(size)
     }
   }
 
   /** `Connection: close` goes on the newest response only: on an older one, Node would drop those after it. */
-  private announce(response: Http.ServerResponse): void {
-    if (this.last !== undefined && this.last !== response) this.last.shouldKeepAlive = true
-    this.last = undefined
+  private announce(before: Http.ServerResponse | undefined, response: Http.ServerResponse): void {
+    if (this.writing === "Closed") return
+    if (this.writing === "Last" && before !== undefined && before !== response) before.shouldKeepAlive = true
+    this.writing = "KeepAlive"
     if (response.headersSent || !response.shouldKeepAlive) return
     response.shouldKeepAlive = false
-    this.last = response
+    this.writing = "Last"
   }
 
   private watch(response: Http.ServerResponse): void {
     response.once("close", () => this.owner.recheck())
   }
 
+  /** The newest response, and no older one, is to tell the client to go. */
+  closeAfterNewest(): void {
+    if (this.newest !== undefined && !this.newest.headersSent) this.announce(undefined, this.newest)
+  }
+
   /** A response has been handed to the kernel, to its last byte. */
   answered(response: Http.ServerResponse): void {
+    const { newest, oldest } = this.pipeline
+    // others are Node's own, to what never came here
+    if (oldest === undefined || oldest.response !== response) return
     this.answeredAt = performance.now()
     this.oldestExchangeEnded()
-    const newest = response === this.newest
-    if (newest ? this.withBody : hasBody(response.req)) this.wholeUntil = this.owner.raw.bytesRead
-    if (newest && !this.owner.draining && response.writableFinished) this.newest = undefined
+    const isNewest = response === this.newest
+    if (isNewest ? this.withBody : hasBody(response.req)) this.wholeUntil = this.owner.raw.bytesRead
+    if (isNewest && !this.owner.draining && response.writableFinished) this.newest = undefined
     this.owner.releaseFiber()
+    if (oldest !== newest || this.reading !== "Open") this.goOn(isLast(response))
   }
 
-  private exchangeBegan({ method, url }: Http.IncomingMessage): void {
-    const span = this.owner.exchangeBegan(this.owner.traced ? label(method, url) : undefined)
-    if (this.unanswered++ > 0) {
-      ;(this.pipelined ??= []).push({ since: this.requestedAt, span })
-      return
-    }
-    this.oldestSince = this.requestedAt
-    this.oldestSpan = span
-  }
-
-  /** Answers go out in the order of their requests. */
   private oldestExchangeEnded(): void {
-    if (this.unanswered === 0) return
-    this.owner.exchangeEnded(this.oldestSince, this.oldestSpan, this.answeredAt)
-    this.unanswered--
-    const next = this.pipelined?.shift()
-    this.oldestSpan = next?.span
-    if (next !== undefined) this.oldestSince = next.since
+    const { oldest } = this.pipeline
+    if (oldest === undefined) return
+    this.pipeline.shift()
+    this.owner.exchangeEnded(oldest.since, oldest.span, this.answeredAt)
   }
 
-  /** What is not answered now ends without an answer. */
+  /** An answer is out: those that wait for it are executed, unless it was the last, and what is over ends. */
+  private goOn(last: boolean): void {
+    for (let next = this.next(); next !== undefined; next = this.next()) {
+      if (last) this.owner.refused()
+      else this.owner.execute(next)
+    }
+    if (this.reading === "Failed") this.endBadInput()
+    else if (this.reading === "Held" && !this.pipeline.full) this.takeUp()
+  }
+
+  private next(): Unanswered | undefined {
+    return this.pipeline.take(this.sideBySide)
+  }
+
+  /** Over HTTP/1.0 an answer without a length ends the connection: what comes after it is not begun before. */
+  private get sideBySide(): number {
+    return this.pipeline.oldest?.request.httpVersionMinor === 0 ? 1 : this.limits.maxPipelined
+  }
+
+  /** Another protocol takes over, or the socket is gone: what is not answered now ends without an answer. */
   replaced(): void {
     this.stopTimer()
-    if (this.unanswered > 0) this.answeredAt = performance.now()
-    while (this.unanswered > 0) this.oldestExchangeEnded()
+    if (this.pipeline.oldest === undefined) return
+    this.answeredAt = performance.now()
+    while (this.pipeline.oldest !== undefined) this.oldestExchangeEnded()
   }
 
   private stopTimer(): void {
     clearTimeout(this.timer)
     this.timer = undefined
   }
+
+  // --- too many at once ------------------------------------------------------------------------------------------
+
+  private hold(): void {
+    // what is read of a body of theirs begins the reading again, and each that comes by that ends it
+    this.socket.pause()
+    if (this.reading === "Open") this.reading = "Held"
+    if (this.timer === undefined) this.timer = setInterval(() => this.probe(), probeEvery)
+  }
+
+  /** Nothing is heard of a client that is not read: writing nothing finds out whether it has reset the connection. */
+  private probe(): void {
+    if (this.socket.writable && this.socket.writableLength === 0) this.socket.write("")
+  }
+
+  private takeUp(): void {
+    this.reading = "Open"
+    this.stopTimer()
+    this.socket.resume()
+  }
+
+  // --- bad input -------------------------------------------------------------------------------------------------
+
+  /** Node's parser or one of its time-outs has found something wrong, or the socket has failed. */
+  failed(error: NodeJS.ErrnoException): void {
+    if (!isBadInput(error.code)) return void this.socket.destroy(error)
+    if (this.reading === "Failed" || this.writing === "Closed") return
+    if (error.code !== "ERR_HTTP_REQUEST_TIMEOUT") return this.fail(error.code)
+    const late = this.incomplete === undefined ? "head" : "body"
+    const { requestedAt } = this
+    // what came in time is still to be read: Node looks at its clock first
+    afterReading(() => {
+      if (this.socket.destroyed || this.reading === "Failed") return
+      if (late === "head" ? this.requestedAt === requestedAt : this.incomplete !== undefined) {
+        return this.fail(error.code)
+      }
+      // Node no longer waits for the rest of a request whose head was late
+      if (late === "head" && this.incomplete !== undefined) this.limitBody()
+    })
+  }
+
+  private limitBody(): void {
+    const left = this.limits.request() - this.limits.head()
+    const { requestedAt } = this
+    if (left <= 0 || this.timer !== undefined) return
+    this.timer = setTimeout(() =>
+      afterReading(() => {
+        if (this.requestedAt === requestedAt && this.incomplete !== undefined) this.fail("ERR_HTTP_REQUEST_TIMEOUT")
+      }), left)
+  }
+
+  /** The newest request, where its body has not come whole. */
+  private get incomplete(): Unanswered | undefined {
+    const { newest } = this.pipeline
+    return newest === undefined || newest.request.complete ? undefined : newest
+  }
+
+  private fail(code: string | undefined): void {
+    this.reading = "Failed"
+    this.errorCode = code
+    this.endBadInput()
+  }
+
+  private endBadInput(): void {
+    if (this.writing === "Closed") return
+    const { incomplete } = this
+    const { newest, oldest } = this.pipeline
+    const action = onBadInput({
+      unanswered: oldest !== undefined,
+      incomplete: incomplete !== undefined,
+      alone: oldest === newest,
+      headSent: incomplete?.response.headersSent === true
+    })
+    if (action === "AfterAnswers") return
+    if (action === "BreakOff") return this.breakOff()
+    const answer = answerTo(this.errorCode)
+    if (answer !== undefined && this.socket.writable) this.socket.write(answer)
+    this.end()
+    if (incomplete === undefined) return
+    // its handler works for an answer that has been given
+    this.newest = undefined
+    dismiss(incomplete.response, this.socket)
+  }
+
+  // --- the end ---------------------------------------------------------------------------------------------------
 
   /** An early answer is out and the client still sends: it is let, because it may read only when it has sent all. */
   discard(request: Http.IncomingMessage): void {
@@ -181,9 +314,42 @@ export class Http1Protocol implements Protocol {
   }
 
   end(): void {
-    if (this.ended) return
-    this.ended = true
+    if (this.writing === "Closed") return
+    this.writing = "Closed"
+    this.stopTimer()
     this.owner.close(this.socket)
+    // what is not read is not discarded either
+    if (this.reading !== "Open") this.socket.resume()
+  }
+
+  /** The application ends our side. */
+  ended(): void {
+    if (this.writing === "Closed") return
+    this.writing = "Closed"
+    this.owner.watchClose(this.socket)
+  }
+
+  /** An answer whose end only the end of the connection tells has begun, and is not out. */
+  get closeDelimited(): boolean {
+    const response = this.pipeline.oldest?.response
+    return response !== undefined && response.headersSent && !response.chunkedEncoding && !response.writableFinished
+  }
+
+  /** What is out of an answer must not look whole: a reset, where there is one. Answers whether it is done. */
+  breakOff(): void {
+    if (this.brokenOff) return
+    this.brokenOff = true
+    this.owner.reset()
+  }
+
+  /** Nothing came for the time that an idle connection is kept. */
+  silent(): void {
+    const { bytesRead } = this.owner.raw
+    afterReading(() => {
+      if (this.socket.destroyed || this.owner.raw.bytesRead !== bytesRead) return
+      if (this.busy()) this.socket.destroy()
+      else this.end()
+    })
   }
 
   // --- asked and told --------------------------------------------------------------------------------------------
@@ -205,7 +371,7 @@ export class Http1Protocol implements Protocol {
 
   drainNotified(): void {
     if (this.newest === undefined || this.newest.closed) return
-    this.announce(this.newest)
+    this.announce(undefined, this.newest)
     this.watch(this.newest)
   }
 
@@ -226,59 +392,4 @@ export class Http1Protocol implements Protocol {
     if (this.socket.readableEnded || this.socket.errored !== null) return "byPeer"
     return this.newest !== undefined && !this.newest.writableFinished ? "failed" : "normal"
   }
-}
-
-// --- what the sockets and responses of all connections call --------------------------------------------------------
-
-/** The HTTP/1 that is spoken on a socket. */
-const spokenOn = (socket: Net.Socket): Http1Protocol | undefined => {
-  const protocol = httpConnectionOf(socket)?.current
-  return protocol instanceof Http1Protocol ? protocol : undefined
-}
-
-/** Both sides have ended: there is nothing to wait for, and nobody to tell of it. Tunnels have somebody. */
-function onPush(this: Net.Socket, chunk: unknown, encoding?: BufferEncoding): boolean {
-  if (chunk !== null || !this.writableFinished || spokenOn(this) === undefined) {
-    return Net.Socket.prototype.push.call(this, chunk, encoding)
-  }
-  this.destroy()
-  return false
-}
-
-function onDestroySoon(this: Net.Socket): void {
-  spokenOn(this)?.end()
-}
-
-/** The responses of servers of our own making: on those of others, each gets `onDetach`, which takes longer. */
-export class Response<Request extends Http.IncomingMessage = Http.IncomingMessage>
-  extends Http.ServerResponse<Request>
-{
-  override detachSocket(socket: Net.Socket): void {
-    spokenOn(socket)?.answered(this)
-    super.detachSocket(socket)
-  }
-}
-
-/** What a method of a response does on its class, which may be the application's own. */
-const inherited = (response: Http.ServerResponse): Http.ServerResponse => Object.getPrototypeOf(response)
-
-function onDetach(this: Http.ServerResponse, socket: Net.Socket): void {
-  spokenOn(socket)?.answered(this)
-  inherited(this).detachSocket.call(this, socket)
-}
-
-/** The head of an answer to a request with a body. */
-const onHead: Http.ServerResponse["writeHead"] = function(this: Http.ServerResponse, ...args: [never]) {
-  // before the listener of Effect's handler, which would destroy the socket half a second later
-  if (!this.req.complete) this.prependListener("finish", onEarlyAnswer)
-  // the arguments are passed on as they came, whichever overload they are for
-  return inherited(this).writeHead.apply(this, args)
-}
-
-function onEarlyAnswer(this: Http.ServerResponse): void {
-  const { req } = this
-  if (req.complete || req.destroyed) return
-  // the rest of the body is ours: Effect's handler leaves a complete request alone
-  req.complete = true
-  spokenOn(req.socket)?.discard(req)
 }

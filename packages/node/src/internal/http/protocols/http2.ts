@@ -1,21 +1,25 @@
 /**
  * HTTP/2 on one connection: each stream is in flight from its head to its end.
  * Node limits neither how long a session takes to its first stream, nor how
- * long it is idle, nor how long a request takes to arrive: this does.
+ * long it is idle, nor how long a head or a body takes to arrive: this does.
  */
 import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
 import * as Http2 from "node:http2"
 import type * as Net from "node:net"
-import type { HttpConnection } from "../httpConnection.ts"
+import { type HttpConnection, httpConnectionOf } from "../httpConnection.ts"
 import type { Begun, Ending, InFlight, Protocol } from "../protocol.ts"
+import { afterReading, afterWholeReading } from "./afterReading.ts"
+import { FrameBudget } from "./frameBudget.ts"
 import { label } from "./http1.ts"
 
 /** Milliseconds; `Infinity` where there is no limit. */
 export interface SessionLimits {
   /** Until the first request. */
   readonly first: number
-  /** Without a request in flight, and without a byte. */
+  /** Without a request in flight, and without a PING. */
   readonly inactivity: number
+  /** Until the head of a request that has begun has arrived whole. */
+  readonly head: number
   /** Until a request has arrived whole. */
   readonly request: number
 }
@@ -30,6 +34,20 @@ interface OwnedStream extends Http2.ServerHttp2Stream {
 
 function onClose(this: OwnedStream): void {
   this[exchangeOf]?.protocol.streamClosed(this)
+}
+
+/** The Http2Protocol that is spoken on a session. */
+const spokenOn = (session: Http2.Http2Session): Http2Protocol | undefined => {
+  const protocol = httpConnectionOf(session)?.current
+  return protocol instanceof Http2Protocol ? protocol : undefined
+}
+
+function onPing(this: Http2.Http2Session): void {
+  spokenOn(this)?.pinged()
+}
+
+function onSettings(this: Http2.Http2Session): void {
+  spokenOn(this)?.charge()
 }
 
 /** What was asked for on a stream; it does not keep the stream, because idle sessions are many. */
@@ -75,7 +93,12 @@ export class Http2Protocol implements Protocol {
   private everActive = false
   private newest: Exchange | undefined
   private activeAt = this.bornAt
-  private seenBytes = 0
+  /** No stream above it has been heard of. */
+  private newestStream = 0
+  /** When it was first noticed that a head has begun and not ended. */
+  private halfSince: number | undefined
+  private readonly budget = new FrameBudget()
+  private cutAt: number | undefined
   private timer: NodeJS.Timeout | undefined
   private checkAt = Infinity
 
@@ -91,6 +114,8 @@ export class Http2Protocol implements Protocol {
     this.limits = limits
     // an HTTP/2 client that ends its side has gone
     socket.allowHalfOpen = false
+    session.on("ping", onPing)
+    session.on("remoteSettings", onSettings)
     this.checkBy(this.bornAt + limits.first)
   }
 
@@ -102,8 +127,14 @@ export class Http2Protocol implements Protocol {
     this.newest = new Exchange(this, request, now, span, this.streams.push(stream) - 1)
     stream[exchangeOf] = this.newest
     stream.on("close", onClose)
-    this.checkBy(now + this.limits.request)
-    if (this.owner.draining) this.leave(stream)
+    if (stream.id !== undefined) this.newestStream = stream.id
+    this.halfSince = undefined
+    if (!stream.endAfterHeaders) {
+      stream.once("finish", onEarlyAnswer)
+      this.checkBy(now + this.limits.request)
+    }
+    this.checkBy(now + this.limits.head)
+    if (this.owner.draining) this.leave()
     this.owner.recheck()
   }
 
@@ -115,7 +146,7 @@ export class Http2Protocol implements Protocol {
     this.activeAt = performance.now()
     if (this.streams.length > 0) return
     this.owner.releaseFiber()
-    if (this.session.closed) this.owner.watchClose(this.socket)
+    if (this.session.closed) this.endSession()
     else this.checkBy(this.activeAt + this.limits.inactivity)
     this.owner.recheck()
   }
@@ -135,37 +166,56 @@ export class Http2Protocol implements Protocol {
     this.owner.exchangeEnded(exchange.since, exchange.span)
   }
 
-  /**
-   * The client is to go when this stream has ended. A read turn later, because
-   * what has arrived by now is not refused.
-   */
-  private leave(stream: Http2.ServerHttp2Stream): void {
-    if (!stream.endAfterHeaders) stream.once("finish", () => setImmediate(() => stopSending(stream)))
-    if (!this.session.closed) setImmediate(() => setImmediate(() => this.goodbye()))
+  /** The client is to open no more streams. A read turn later, because what has arrived by now is not refused. */
+  private leave(): void {
+    if (!this.session.closed) afterWholeReading(() => this.goodbye())
   }
 
-  // --- time-outs -------------------------------------------------------------------------------------------------
+  // --- limits ----------------------------------------------------------------------------------------------------
 
   /** Looks at the limits at this time at the latest; one timer, rarely moved. */
   private checkBy(at: number): void {
     if (at >= this.checkAt) return
     clearTimeout(this.timer)
     this.checkAt = at
-    this.timer = setTimeout(() => this.check(), Math.max(1, Math.ceil(at - performance.now())))
+    const look = () => this.check()
+    this.timer = setTimeout(() => afterReading(look), Math.max(1, Math.ceil(at - performance.now())))
   }
 
   private check(): void {
     this.checkAt = Infinity
-    if (this.session.closed) return
+    if (this.session.destroyed) return
     const now = performance.now()
-    if (this.streams.length > 0) return this.checkBy(this.endOverdue(now))
-    const read = this.owner.raw.bytesRead
-    // a ping keeps a session that was used before
-    if (read !== this.seenBytes && this.everActive) this.activeAt = now
-    this.seenBytes = read
-    const due = this.everActive ? this.activeAt + this.limits.inactivity : this.bornAt + this.limits.first
+    const half = this.halfHeadDue(now)
+    if (half <= now) return this.drop(Http2.constants.NGHTTP2_ENHANCE_YOUR_CALM)
+    if (this.streams.length > 0) return this.checkBy(Math.min(half, this.endOverdue(now), now + this.limits.head))
+    if (this.session.closed) return
+    const due = !this.everActive
+      ? this.bornAt + this.limits.first
+      : half < Infinity
+      ? half
+      : this.activeAt + this.limits.inactivity
     if (now >= due) this.goodbye()
     else this.checkBy(due)
+  }
+
+  /**
+   * When the head that has begun must have ended; `Infinity` where none has. Node tells only of whole heads, so one has
+   * begun where a stream is known to the session and not here; or was refused, and then an answer to a PING can come.
+   */
+  private halfHeadDue(now: number): number {
+    const { session } = this
+    const { lastProcStreamID: begun = 0 } = session.state
+    if (begun <= this.newestStream) return Infinity
+    if (this.halfSince === undefined) {
+      this.halfSince = now
+      session.ping((error) => {
+        if (error !== null) return
+        this.newestStream = Math.max(this.newestStream, begun)
+        this.halfSince = undefined
+      })
+    }
+    return this.halfSince + this.limits.head
   }
 
   /** Ends streams whose requests are late; answers when the next one will be. */
@@ -173,13 +223,30 @@ export class Http2Protocol implements Protocol {
     let next = Infinity
     // a copy: one that is ended may be taken out
     for (const stream of this.streams.slice()) {
-      if (stream.readableEnded || stream.closed) continue
+      if (stream.closed || hasArrived(stream)) continue
       const due = stream[exchangeOf]!.since + this.limits.request
       if (due > now) next = Math.min(next, due)
       else if (stream.headersSent) stream.close(Http2.constants.NGHTTP2_CANCEL)
       else stream.respond({ ":status": 408 }, { endStream: true })
     }
     return next
+  }
+
+  /** A PING keeps a session that was used before. */
+  pinged(): void {
+    if (this.everActive) this.activeAt = performance.now()
+    this.charge()
+  }
+
+  /** A frame came that asks for an answer and is part of no request. */
+  charge(): void {
+    if (!this.budget.take()) this.drop(Http2.constants.NGHTTP2_ENHANCE_YOUR_CALM)
+  }
+
+  /** Ends a session whose client keeps to no limits. */
+  private drop(code: number): void {
+    this.owner.watchClose(this.socket)
+    if (!this.session.destroyed) this.session.destroy(undefined, code)
   }
 
   // --- asked and told --------------------------------------------------------------------------------------------
@@ -204,15 +271,45 @@ export class Http2Protocol implements Protocol {
   }
 
   drainNotified(): void {
-    for (const stream of this.streams) this.leave(stream)
+    if (this.streams.length > 0) this.leave()
   }
 
   /** No more streams on this session; when the last has ended, the session ends the socket. */
   goodbye(): void {
     if (this.session.closed) return
-    clearTimeout(this.timer)
     if (this.streams.length === 0) this.owner.watchClose(this.socket)
     this.session.close()
+    if (this.streams.length === 0) this.endSession()
+  }
+
+  /** A session with half a head would not end by itself. */
+  private endSession(): void {
+    clearTimeout(this.timer)
+    this.owner.watchClose(this.socket)
+    setImmediate(() => {
+      if (!this.session.destroyed && this.streams.length === 0) this.session.destroy()
+    })
+  }
+
+  /** An answer that is cut must not look whole: each stream is reset, and the session ended when that is out. */
+  cut(): boolean {
+    if (this.streams.length === 0 || this.session.destroyed) return false
+    for (const stream of this.streams.slice()) stream.close(Http2.constants.NGHTTP2_INTERNAL_ERROR)
+    this.cutAt = performance.now()
+    setImmediate(() => this.destroyFlushed())
+    return true
+  }
+
+  private destroyFlushed(): void {
+    const { cutAt, owner, socket } = this
+    if (socket.destroyed || cutAt === undefined) return
+    if (this.bytesPending() > 0 && performance.now() - cutAt < flushLimit) {
+      this.timer = setTimeout(() => this.destroyFlushed(), 1)
+      return
+    }
+    // a reset could reach the client before the resets of its streams are read
+    if (this.bytesPending() > 0) owner.reset()
+    else socket.destroy()
   }
 
   phase(): ConnectionPhase | undefined {
@@ -231,7 +328,25 @@ export class Http2Protocol implements Protocol {
   }
 }
 
-/** The answer is out, and the client still sends what nobody reads: it is told to stop, or the stream would never end. */
+/** How long the resets of the streams that are cut may take to go out, in milliseconds. */
+const flushLimit = 100
+
+/** The request is whole, also where nobody has read it. */
+const hasArrived = (stream: Http2.ServerHttp2Stream): boolean =>
+  stream.endAfterHeaders || stream.readableEnded || stream.state.remoteClose === 1
+
+/**
+ * The answer is out, and the client still sends what nobody reads: it is told to stop, or the stream would never end. Not
+ * before the end of the answer, which Node sends in a turn of its own (RFC 9113, section 8.1).
+ */
+function onEarlyAnswer(this: Http2.ServerHttp2Stream): void {
+  if (this.readableEnded || this.destroyed) return
+  setImmediate(() => setImmediate(() => stopSending(this)))
+}
+
 const stopSending = (stream: Http2.ServerHttp2Stream): void => {
-  if (!stream.readableEnded && !stream.destroyed) stream.destroy()
+  if (stream.destroyed || hasArrived(stream)) return
+  if (!stream.closed) stream.close(Http2.constants.NGHTTP2_NO_ERROR)
+  // what is buffered of the request would keep it
+  setImmediate(() => stream.destroy())
 }

@@ -6,6 +6,7 @@ import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
 import { readBuffered } from "../../socket/readBuffered.ts"
 import type { HttpConnection } from "../httpConnection.ts"
 import type { Ending, InFlight, Protocol } from "../protocol.ts"
+import { afterReading } from "./afterReading.ts"
 
 /** What every connection speaks until it is known what it does, which for most is at once. */
 export const unspoken: Protocol = {
@@ -26,17 +27,23 @@ class Opening {
   private readonly acceptedAt = performance.now()
   private noticedAt: number | undefined
   private timer: NodeJS.Timeout | undefined
+  private known = false
 
   constructor(owner: HttpConnection) {
     this.owner = owner
   }
 
   protected limit(millis: number): void {
-    if (millis !== Infinity) this.timer = setTimeout(() => this.owner.drop(), millis)
+    if (millis === Infinity) return
+    this.timer = setTimeout(() =>
+      afterReading(() => {
+        if (!this.known) this.owner.drop()
+      }), millis)
   }
 
   /** It is known now what is spoken. */
   replaced(): void {
+    this.known = true
     clearTimeout(this.timer)
   }
 
@@ -94,12 +101,12 @@ export type Spoken = "http/1.1" | "h2"
 export class FirstBytes extends Opening implements Protocol {
   readonly name = "http"
   private held: Buffer | undefined
-  private known: ((spoken: Spoken) => void) | undefined
+  private tell: ((spoken: Spoken) => void) | undefined
 
-  /** Reads as much as tells, puts it back, and calls `known`; nothing where the client ends before. */
-  begin(millis: number, known: (spoken: Spoken) => void): void {
+  /** Reads as much as tells, puts it back, and calls `tell`; nothing where the client ends before. */
+  begin(millis: number, tell: (spoken: Spoken) => void): void {
     this.limit(millis)
-    this.known = known
+    this.tell = tell
     this.owner.raw.on("readable", this.look)
     this.owner.raw.on("end", this.ended)
   }
@@ -120,7 +127,7 @@ export class FirstBytes extends Opening implements Protocol {
     if (same && length < preface.length) return
     this.replaced()
     raw.unshift(this.held)
-    this.known?.(same ? "h2" : "http/1.1")
+    this.tell?.(same ? "h2" : "http/1.1")
   }
 
   private readonly ended = (): void => {

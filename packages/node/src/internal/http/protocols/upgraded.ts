@@ -13,6 +13,8 @@ import type * as Http from "node:http"
 import type * as Net from "node:net"
 import type { HttpConnection } from "../httpConnection.ts"
 import type { Begun, Ending, InFlight, Protocol } from "../protocol.ts"
+import { backpressuredWriter } from "../websockets/backpressuredWriter.ts"
+import { afterReading } from "./afterReading.ts"
 import { label } from "./http1.ts"
 
 /** When a connection has nothing in flight, as of `Listener.serve`. */
@@ -21,11 +23,16 @@ export type IdleMode = NonNullable<ServeOptions["idle"]>
 /** How long the peer of a WebSocket may take to answer its goodbye, in milliseconds. */
 const closeLimit = 2000
 
+/** How long a handler may go on with what it has taken when its client has left, in milliseconds. */
+const abandonedLimit = 30_000
+
 /** One who reads, and what it works on: one at a time, so that a message needs no memory of its own. */
 interface Reader {
   since: number
   span: Begun["span"]
 }
+
+const late = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 export class Upgraded implements Protocol {
   private readonly owner: HttpConnection
@@ -41,10 +48,14 @@ export class Upgraded implements Protocol {
   /** Readers whose handlers work on what they pulled. */
   private readonly working = new Set<Reader>()
   private readers = 0
+  /** Pulls that wait for a message. */
+  private pulling = 0
+  private everPulled = false
   private saidGoodbye = false
   private timer: NodeJS.Timeout | undefined
 
-  constructor(owner: HttpConnection, request: Http.IncomingMessage, socket: Net.Socket) {
+  /** `bodyLimit`: how many milliseconds the body of the request may take; 0 where there is no limit. */
+  constructor(owner: HttpConnection, request: Http.IncomingMessage, socket: Net.Socket, bodyLimit: number) {
     this.owner = owner
     this.socket = socket
     this.label = label(request.method, request.url)
@@ -52,6 +63,20 @@ export class Upgraded implements Protocol {
     this.isWebSocket = request.headers.upgrade?.toLowerCase() === "websocket"
     socket.destroySoon = () => owner.close(socket)
     socket.once("finish", () => this.answered())
+    const { "content-length": length = "0", "transfer-encoding": encoding } = request.headers
+    if (bodyLimit > 0 && (length !== "0" || encoding !== undefined)) this.limitBody(request, bodyLimit)
+  }
+
+  /** A body that has not come by then is not waited for. */
+  private limitBody(request: Http.IncomingMessage, millis: number): void {
+    const end = this.owner.raw.bytesRead + Number(request.headers["content-length"] ?? Infinity)
+    this.timer = setTimeout(() =>
+      afterReading(() => {
+        if (!this.asking || request.complete || this.owner.raw.bytesRead >= end) return
+        // a socket that is on its way out may be reset
+        this.socket.on("error", () => {})
+        this.socket.end(late)
+      }), millis)
   }
 
   get name(): string {
@@ -63,8 +88,17 @@ export class Upgraded implements Protocol {
   /** The handshake of a WebSocket is done. */
   opened(webSocket: NodeWS.WebSocket): void {
     this.webSocket = webSocket
+    webSocket.once("close", () => this.clientLeft())
     this.askingEnded()
     this.owner.recheck()
+  }
+
+  /** A handler that waits in a pull hears of it there. Others would write, or wait for something to write, for ever. */
+  private clientLeft(): void {
+    clearTimeout(this.timer)
+    if (this.pulling > 0) return
+    if (!this.everPulled) return this.owner.interruptFibers()
+    this.timer = setTimeout(() => this.owner.interruptFibers(), abandonedLimit)
   }
 
   /** Our side has ended: the answer of a handler that did not upgrade is out, or an upgraded protocol is over. */
@@ -90,9 +124,15 @@ export class Upgraded implements Protocol {
           this.rest(self)
         })
       )
+      const waiting = Effect.onExit(inner.pull, () => {
+        this.pulling--
+        return Effect.void
+      })
       const pull: Socket.Reader["pull"] = Effect.suspend(() => {
         if (idle === "pull") this.rest(self)
-        return Effect.flatMap(inner.pull, (messages) => {
+        this.everPulled = true
+        this.pulling++
+        return Effect.flatMap(waiting, (messages) => {
           // nobody could answer it any more
           if (this.saidGoodbye) {
             this.owner.refused()
@@ -104,7 +144,12 @@ export class Upgraded implements Protocol {
       })
       return { ...inner, pull }
     })
-    return Socket.make({ reader, writer: socket.writer })
+    return Socket.make({
+      reader,
+      writer: this.isWebSocket
+        ? Effect.map(socket.writer, (writer) => backpressuredWriter(writer, () => this.webSocket))
+        : socket.writer
+    })
   }
 
   private work(reader: Reader): void {
@@ -128,6 +173,7 @@ export class Upgraded implements Protocol {
   private askingEnded(): void {
     if (!this.asking) return
     this.asking = false
+    clearTimeout(this.timer)
     this.owner.exchangeEnded(this.since, this.span)
   }
 
@@ -172,7 +218,7 @@ export class Upgraded implements Protocol {
   }
 
   closed(): Ending {
-    clearTimeout(this.timer)
+    if (this.webSocket === undefined || this.saidGoodbye) clearTimeout(this.timer)
     this.askingEnded()
     for (const reader of Array.from(this.working)) this.rest(reader)
     return this.socket.readableEnded || this.socket.errored !== null || this.webSocket !== undefined

@@ -27,9 +27,6 @@ const defaultMaxMessageSize = 1 << 20
 
 const defaultPing = Duration.seconds(30)
 
-/** Bytes of a WebSocket that its peer has not taken, from which on writes wait. */
-const highWaterMark = 64 * 1024
-
 /** What options mean, and the first that cannot be used. */
 export interface WebSocketSettings {
   readonly maxPayload: number
@@ -87,39 +84,6 @@ const keepAsking = (webSocket: NodeWS.WebSocket, interval: number): void => {
   }, interval)
   webSocket.once("close", () => clearInterval(timer))
 }
-
-/** A writer that waits when its peer does not take what was written. */
-export const backpressuredWriter = (
-  writer: Socket.Writer,
-  webSocket: () => NodeWS.WebSocket | undefined
-): Socket.Writer => {
-  const send = (socket: NodeWS.WebSocket, chunk: Uint8Array | string): Effect.Effect<void, Socket.SocketError> => {
-    if (socket.readyState !== socket.OPEN) return Effect.fail(writeError(new Error("the WebSocket is closed")))
-    return socket.bufferedAmount < highWaterMark
-      ? Effect.sync(() => socket.send(chunk))
-      : Effect.callback((resume) => {
-        socket.send(chunk, (error) => resume(error ? Effect.fail(writeError(error)) : Effect.void))
-      })
-  }
-  return {
-    write: (chunk) =>
-      Effect.suspend(() => {
-        const socket = webSocket()
-        // Effect's own waits for the handshake, and closes
-        return socket === undefined || Socket.isCloseEvent(chunk) ? writer.write(chunk) : send(socket, chunk)
-      }),
-    writeAll: (chunks) =>
-      Effect.suspend(() => {
-        const socket = webSocket()
-        return socket === undefined
-          ? writer.writeAll(chunks)
-          : Effect.forEach(chunks, (chunk) => send(socket, chunk), { discard: true })
-      })
-  }
-}
-
-const writeError = (cause: unknown): Socket.SocketError =>
-  new Socket.SocketError({ reason: new Socket.SocketWriteError({ cause }) })
 
 /** The code a WebSocket is closed with by how its handler ended; that of a socket is an end like any other. */
 const closeCode = (exit: Exit.Exit<unknown, unknown>): number =>
@@ -180,11 +144,7 @@ const run = (
   )
   const program = Socket.fromWebSocket(Effect.succeed(webSocket)).pipe(
     Effect.flatMap((socket) => {
-      const backpressured = Socket.make({
-        reader: socket.reader,
-        writer: Effect.map(socket.writer, (writer) => backpressuredWriter(writer, () => webSocket))
-      })
-      return handler(upgraded === undefined ? backpressured : upgraded.watch(backpressured, idle))
+      return handler(upgraded === undefined ? socket : upgraded.watch(socket, idle))
     }),
     Effect.onExit(close),
     Effect.catchIf(Socket.isSocketError, () => Effect.void),

@@ -1,0 +1,149 @@
+/**
+ * What the sockets and responses of all HTTP/1 connections call in place of
+ * Node's own: one function each, not one a connection.
+ */
+import * as Http from "node:http"
+import * as Net from "node:net"
+import { httpConnectionOf } from "../httpConnection.ts"
+import { Http1Protocol } from "./http1.ts"
+
+// --- sockets -----------------------------------------------------------------------------------------------------
+
+export const hookSocket = (socket: Net.Socket): void => {
+  // Node's own destroys the socket as soon as all is flushed, which resets a client that is still sending
+  socket.destroySoon = onDestroySoon
+  socket.end = onEnd
+  socket.push = onPush
+  socket.destroy = onDestroy
+}
+
+/** The HTTP/1 that is spoken on a socket. */
+const spokenOn = (socket: Net.Socket): Http1Protocol | undefined => {
+  const protocol = httpConnectionOf(socket)?.current
+  return protocol instanceof Http1Protocol ? protocol : undefined
+}
+
+/** What a method of a socket or a response does on its class, which may be the application's own. */
+const inherited = <A extends object>(value: A): A => Object.getPrototypeOf(value)
+
+function onDestroySoon(this: Net.Socket): void {
+  spokenOn(this)?.end()
+}
+
+/**
+ * Node's server ends its side once more when the peer ends: an error that nobody sees, and takes 30 µs to make. It also
+ * ends it in the middle of an answer, and some answers would look whole.
+ */
+const onEnd: Net.Socket["end"] = function(this: Net.Socket, ...args: [never]) {
+  const { length }: ReadonlyArray<unknown> = args
+  if (length === 0 && this.writableEnded) return this
+  const protocol = spokenOn(this)
+  if (length === 0 && protocol?.closeDelimited === true) protocol.breakOff()
+  else {
+    if (!this.readableEnded) protocol?.ended()
+    // the arguments are passed on as they came, whichever overload they are for
+    inherited(this).end.apply(this, args)
+  }
+  return this
+}
+
+/** Both sides have ended: there is nothing to wait for, and nobody to tell of it. Tunnels have somebody. */
+function onPush(this: Net.Socket, chunk: unknown, encoding?: BufferEncoding): boolean {
+  if (chunk !== null || !this.writableFinished || spokenOn(this) === undefined) {
+    return Net.Socket.prototype.push.call(this, chunk, encoding)
+  }
+  this.destroy()
+  return false
+}
+
+/** A FIN in the middle of an answer without a length says that it is whole. */
+function onDestroy(this: Net.Socket, error?: Error): Net.Socket {
+  const protocol = spokenOn(this)
+  // the reset comes by here again
+  if (protocol?.closeDelimited === true) protocol.breakOff()
+  return inherited(this).destroy.call(this, error)
+}
+
+// --- responses ---------------------------------------------------------------------------------------------------
+
+export const hookResponse = (response: Http.ServerResponse): void => {
+  if (!(response instanceof Response)) response.detachSocket = onDetach
+}
+
+/** The responses of servers of our own making: on those of others, each gets `onDetach`, which takes longer. */
+export class Response<Request extends Http.IncomingMessage = Http.IncomingMessage>
+  extends Http.ServerResponse<Request>
+{
+  override detachSocket(socket: Net.Socket): void {
+    spokenOn(socket)?.answered(this)
+    super.detachSocket(socket)
+  }
+}
+
+function onDetach(this: Http.ServerResponse, socket: Net.Socket): void {
+  spokenOn(socket)?.answered(this)
+  inherited(this).detachSocket.call(this, socket)
+}
+
+/** The socket is answered by another hand: whoever works for this response is told that its client has gone. */
+export const dismiss = (response: Http.ServerResponse, socket: Net.Socket): void => {
+  response.detachSocket(socket)
+  response.destroy()
+  response.emit("close")
+}
+
+/** What Node's responses know of themselves: that they end the connection, that the client waits for a word before it sends a body. */
+interface Internals {
+  readonly _last: boolean
+  _expect_continue?: boolean
+}
+
+/** The connection ends after this response, whose head is written. */
+export const isLast = (response: Http.ServerResponse): boolean => (response as unknown as Internals)._last
+
+/** The head of an answer to a request with a body. */
+export const onBodyHead: Http.ServerResponse["writeHead"] = function(this: Http.ServerResponse, ...args: [never]) {
+  prepareHead(this)
+  // the arguments are passed on as they came, whichever overload they are for
+  return inherited(this).writeHead.apply(this, args)
+}
+
+const prepareHead = (response: Http.ServerResponse): void => {
+  // before the listener of Effect's handler, which would destroy the socket half a second later
+  if (!response.req.complete) response.prependListener("finish", onEarlyAnswer)
+  // Node would end the connection, because a client that was not told to send its body may or may not send it
+  else (response as unknown as Internals)._expect_continue = false
+}
+
+function onEarlyAnswer(this: Http.ServerResponse): void {
+  const { req } = this
+  if (req.complete || req.destroyed) return
+  // the rest of the body is ours: Effect's handler leaves a complete request alone
+  req.complete = true
+  spokenOn(req.socket)?.discard(req)
+}
+
+/** The head of an answer that others follow: it must not end the connection. */
+export const onPipelinedHead: Http.ServerResponse["writeHead"] = function(
+  this: Http.ServerResponse,
+  ...args: Array<unknown>
+) {
+  prepareHead(this)
+  const headers = args.at(-1)
+  const closing = closes(headers)
+  if (closing || !this.shouldKeepAlive) spokenOn(this.req.socket)?.closeAfterNewest()
+  this.shouldKeepAlive = true
+  const kept = closing ? [...args.slice(0, -1), withoutConnection(headers)] : args
+  // the arguments are passed on as they came, whichever overload they are for
+  return inherited(this).writeHead.apply(this, kept as [never])
+}
+
+const isConnection = (name: unknown): boolean => typeof name === "string" && name.toLowerCase() === "connection"
+
+/** Whether the headers given to `writeHead` say `Connection: close`. */
+const closes = (headers: unknown): headers is object =>
+  typeof headers === "object" && headers !== null && !Array.isArray(headers) &&
+  Object.entries(headers).some(([name, value]) => isConnection(name) && /\bclose\b/i.test(String(value)))
+
+const withoutConnection = (headers: object): object =>
+  Object.fromEntries(Object.entries(headers).filter(([name]) => !isConnection(name)))
