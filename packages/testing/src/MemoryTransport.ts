@@ -37,6 +37,7 @@ import * as endpoint from "./internal/memory/endpoint.ts"
 import { MemoryListener } from "./internal/memory/listener.ts"
 import type { Ending } from "./internal/memory/pipe.ts"
 
+export { make as datagrams } from "./MemoryDatagrams.ts"
 /**
  * A `Transport` in memory, and the test's side of it.
  *
