@@ -44,8 +44,19 @@ export interface Member {
   }) => Effect.Effect<ReadonlyArray<DrainReport>>
   readonly progress: Stream.Stream<DrainProgress>
   readonly listener?: Listener | DatagramListener | undefined
-  readonly listeners?: Effect.Effect<ReadonlyArray<Pick<Listener, "name" | "connections">>> | undefined
+  readonly listeners?: Effect.Effect<ReadonlyArray<MemberListener>> | undefined
   readonly context?: Context.Context<never> | undefined
+}
+
+/**
+ * A listener that is in a member, and what it has in flight.
+ *
+ * @stability experimental
+ * @category models
+ * @since 0.2.0
+ */
+export interface MemberListener extends Pick<Listener, "name" | "connections"> {
+  readonly listener: Listener | DatagramListener
 }
 
 /**

@@ -7,9 +7,9 @@ import {
   makeDecoder,
   type Message,
   passOn,
-  readInheritance,
-  variable
+  readInheritance
 } from "../src/internal/inherit/protocol.ts"
+import { variable } from "../src/internal/inherit/variable.ts"
 
 const tcp: BoundTo = { kind: "tcp", host: "127.0.0.1", port: 8080 }
 const unix: BoundTo = { kind: "unix", path: "/run/s", ownsFile: true }

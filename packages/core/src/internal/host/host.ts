@@ -198,7 +198,12 @@ export class HostImpl implements ListenerHost {
       name: this.name,
       progress: this.progress,
       listeners: Effect.sync(() =>
-        this.every().map((listener) => ({ name: listener.name, connections: listener.inFlight }))
+        this.every().flatMap((listener) =>
+          // those of a host are of one of these kinds
+          listener instanceof ListenerImpl || listener instanceof DatagramListenerImpl
+            ? [{ name: listener.name, connections: listener.inFlight, listener }]
+            : []
+        )
       ),
       context: this.tracing.context,
       shutdown: ({ deadline, reason }) => {

@@ -25,7 +25,7 @@ const memberOf = <M extends Manager, B extends Bound>(
   context: Context.Context<never>
 ): Member => ({
   listener,
-  listeners: Effect.succeed([{ name: listener.name, connections: listener.inFlight }]),
+  listeners: Effect.succeed([{ name: listener.name, connections: listener.inFlight, listener }]),
   context,
   name: listener.name,
   shutdown: ({ deadline, reason }) => {

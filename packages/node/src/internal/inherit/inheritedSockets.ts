@@ -9,7 +9,8 @@ import * as Path from "node:path"
 import { type Descriptor, inspectDescriptor } from "./descriptor.ts"
 import { Gate } from "./gate.ts"
 import { type BadVariable, listenVariables, readListenFds } from "./listenFds.ts"
-import { type BoundTo, type Inheritance, readInheritance, variable } from "./protocol.ts"
+import { type BoundTo, type Inheritance, readInheritance } from "./protocol.ts"
+import { variable } from "./variable.ts"
 
 /** What a transport wants to listen on. */
 export type Wanted =

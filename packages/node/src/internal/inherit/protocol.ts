@@ -15,7 +15,7 @@
  *  listens, proves that it accepts
  *  accepting ─────────────────────────────▶   counts as ready from here on
  *           ◀────────────────────────────── report, close, ask, as the holder needs
- *  report, answer ────────────────────────▶
+ *  closing, report, metrics, answer ──────▶
  * ```
  *
  * The end of the channel is the end of its other side.
@@ -25,9 +25,7 @@ import * as ListenerHost from "@effect-listener/core/ListenerHost"
 import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-
-/** The variable of the environment that holds an `Inheritance`. */
-export const variable = "EFFECT_LISTENER_INHERIT"
+import { variable } from "./variable.ts"
 
 /** The first descriptor after stdin, stdout and stderr; systemd begins there, too. */
 export const firstDescriptor = 3
@@ -82,8 +80,12 @@ export const Message = Schema.Union([
     deadline: Schema.optionalKey(Schema.Finite),
     queue: Schema.optionalKey(Schema.Literals(["sweep", "leave"]))
   }),
+  /** From the one that was started: it has begun to close, asked or not. */
+  Schema.Struct({ type: Schema.Literal("closing") }),
   /** From the one that has closed. */
   Schema.Struct({ type: Schema.Literal("report"), report: Report }),
+  /** The last of all: its metrics, in Prometheus' text format. */
+  Schema.Struct({ type: Schema.Literal("metrics"), text: Schema.String }),
   /** A question of either side, by a number of its own, and its answer. */
   Schema.Struct({ type: Schema.Literal("ask"), id: Schema.Int, about: Schema.String, body: Schema.Unknown }),
   Schema.Struct({ type: Schema.Literal("answer"), id: Schema.Int, body: Schema.Unknown })

@@ -12,6 +12,7 @@ import { onClusterDisconnect } from "./clusterWorker.ts"
 import * as Display from "./display.ts"
 import { afterSignal, exitCode } from "./exitCode.ts"
 import { describeFailure } from "./failure.ts"
+import { Holder, signalsOf, startedBy } from "./holder.ts"
 import { type Main, mains } from "./mains.ts"
 import type { Settings } from "./settings.ts"
 import { closeMembers, watchedRegistry } from "./shutdown.ts"
@@ -43,6 +44,10 @@ export class MainProgram implements Main {
   private bound: NodeJS.Timeout | undefined
   private copies: NodeJS.Timeout | undefined
   private removeHandlers: () => void = () => {}
+  /** The process that holds the sockets of this one. */
+  private holder: Holder | undefined
+  /** The deadline that one has set. */
+  private deadline: number | undefined
 
   constructor(settings: Settings) {
     this.settings = settings
@@ -54,7 +59,10 @@ export class MainProgram implements Main {
     this.fiber = fiber
     this.teardown = teardown
     const { signals } = this.settings
-    const removeSignals = onSignal(signals, (signal) => this.step("Signal", signal))
+    const { closing, heard } = signalsOf(signals)
+    const removeSignals = onSignal(heard, (signal) => {
+      if (closing.has(signal)) this.step("Signal", signal)
+    })
     const removeDisconnect = onClusterDisconnect(() => this.close("cluster disconnect"))
     this.removeHandlers = () => {
       removeSignals()
@@ -64,6 +72,16 @@ export class MainProgram implements Main {
       this.say("Warn", "signal", "a worker thread gets no signals: close the listeners of this program by a message")
     }
     mains.begin(this)
+    this.holder = startedBy === undefined ? undefined : new Holder(this.registry, {
+      close: ({ deadline, reason }) => {
+        this.deadline = deadline
+        this.close(reason)
+      },
+      fail: (detail) => {
+        this.failed = true
+        this.close(detail)
+      }
+    })
     fiber.addObserver((exit) => {
       // a program may end as soon as its listeners are closed, or fail before they are
       if (this.closing === undefined) this.end(exit)
@@ -110,7 +128,8 @@ export class MainProgram implements Main {
   private beginClose(reason: string): void {
     this.stop = { reason, at: performance.now() }
     mains.closes(reason)
-    const { hostDeadline } = this.settings
+    this.holder?.tell((successor) => successor.closing())
+    const { hostDeadline } = this
     const close = closeMembers(this.registry, {
       reason,
       deadline: hostDeadline,
@@ -136,6 +155,7 @@ export class MainProgram implements Main {
 
   private onReport(report: DrainReport): void {
     this.reports.push(report)
+    this.holder?.tell((successor) => successor.report(report))
     const { listener } = report
     for (const info of report.cut) {
       this.say("Warn", "cut", `${listener}: cut ${formatConnection(info)}`, { listener, remote: info.remote })
@@ -151,6 +171,12 @@ export class MainProgram implements Main {
         count: neverAccepted
       })
     }
+  }
+
+  /** What the host gives the program after its signal, or the holder of its sockets: the smaller one. */
+  private get hostDeadline(): number | undefined {
+    const { deadline, settings: { hostDeadline } } = this
+    return deadline === undefined ? hostDeadline : Math.min(deadline, hostDeadline ?? Infinity)
   }
 
   // --- what bounds it --------------------------------------------------------------------------------------------
@@ -172,7 +198,7 @@ export class MainProgram implements Main {
       ? `the close of ${this.registry.members().map(({ name }) => name).join(", ") || "its listeners"}`
       : `the program${this.where()}: a finalizer, or what cannot be interrupted`
     const message = `still running ${seconds} s after ${this.stop?.reason}, past the host's deadline: ${running}`
-    this.say("Error", "overdue", message, { hostDeadline: this.settings.hostDeadline })
+    this.say("Error", "overdue", message, { hostDeadline: this.hostDeadline })
     for (const line of this.inFlight()) this.say("Warn", "cut", line)
     this.end(Exit.void)
   }
@@ -223,7 +249,9 @@ export class MainProgram implements Main {
       if (known) return
       known = true
       const { failed, overdue, reports } = this
-      mains.end(this, exitCode({ program, reports, failed, overdue }))
+      const end = (): void => mains.end(this, exitCode({ program, reports, failed, overdue }))
+      if (this.holder === undefined) end()
+      else this.holder.finish(end)
     })
   }
 

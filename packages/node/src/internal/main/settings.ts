@@ -5,6 +5,7 @@ import * as Result from "effect/Result"
 import { inspect } from "node:util"
 import type { RunMainOptions } from "../../NodeMain.ts"
 import type { Progress } from "./display.ts"
+import { startedBy } from "./holder.ts"
 import * as Signals from "./signals.ts"
 
 /** The options of `runMain` with every default filled in; times in milliseconds. */
@@ -22,7 +23,8 @@ export const resolve = (options: RunMainOptions): Result.Result<Settings, Durati
       disableErrorReporting: options.disableErrorReporting === true,
       hostDeadline: yield* hostDeadline(options.hostDeadline),
       signals: yield* Result.mapError(Signals.check(options.signals), (detail) => ({ parameter: "signals", detail })),
-      progress: yield* oneOf(
+      // where a supervisor shows the close of all, one line of each worker is one too many
+      progress: startedBy === "supervisor" ? "none" : yield* oneOf(
         "progress",
         options.progress,
         ["line", "log", "none"],

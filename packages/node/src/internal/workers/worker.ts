@@ -173,21 +173,19 @@ export class Worker {
         this.questions.delete(message.id)
         return answer?.(message.body)
       }
+      case "closing":
+        this.stoppedAt ??= Date.now()
+        if (!this.asked) this.handlers.onLeaving(this.how("closed by itself"))
+        return
+      case "metrics":
+        this.exposition = message.text
+        return
       case "ask":
-        return this.tellOf(message.about, message.body)
       case "go":
       case "close":
         // a holder's words
         return
     }
-  }
-
-  /** What a worker says of itself unasked. */
-  private tellOf(about: string, body: unknown): void {
-    if (about === "metrics" && typeof body === "string") this.exposition = body
-    if (about !== "closing") return
-    this.stoppedAt ??= Date.now()
-    if (!this.asked) this.handlers.onLeaving(this.how("closed by itself"))
   }
 
   private end(fault: Pick<How, "reason" | "detail">): void {

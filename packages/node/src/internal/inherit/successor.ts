@@ -1,0 +1,141 @@
+/**
+ * The side of a process that was started by one that holds its sockets: it says
+ * how far it is, listens when it is told to, answers, and reports its close.
+ */
+import type { DrainReport } from "@effect-listener/core/DrainReport"
+import * as Result from "effect/Result"
+import * as Net from "node:net"
+import { describe, type InheritedSockets, inheritedSockets } from "./inheritedSockets.ts"
+import { encode, type Inheritance, makeDecoder, type Message } from "./protocol.ts"
+
+/** What the program of this process does for its holder. */
+export interface Program {
+  /** Closes, as at a signal. Milliseconds. */
+  readonly close: (options: {
+    readonly reason: string
+    readonly deadline?: number | undefined
+    readonly queue?: "sweep" | "leave" | undefined
+  }) => void
+  /** It cannot listen: it ends as one that failed. */
+  readonly fail: (detail: string) => void
+  /** Answers in plain data; `undefined` to what it does not know. */
+  readonly answer: (about: string) => Promise<unknown>
+}
+
+/** How long the last words may take to reach the holder (ms). */
+const patience = 1000
+
+export class Successor {
+  readonly holder: Inheritance
+  private readonly sockets: InheritedSockets
+  private readonly program: Program
+  private readonly channel: Net.Socket
+  private said: "nothing" | "prepared" | "accepting" = "nothing"
+  private waitsFor = ""
+  private gone = false
+  private failed = false
+
+  constructor(sockets: InheritedSockets, holder: Inheritance, program: Program) {
+    this.holder = holder
+    this.sockets = sockets
+    this.program = program
+    this.channel = new Net.Socket({ fd: holder.channel, readable: true, writable: true, allowHalfOpen: true })
+    const decode = makeDecoder()
+    this.channel.setEncoding("utf8")
+    this.channel.on("data", (text: string) => {
+      for (const message of decode(text)) if (Result.isSuccess(message)) this.hear(message.success)
+    })
+    // the end of the channel is the end of the holder, however it comes
+    this.channel.on("error", () => this.onGone())
+    this.channel.on("end", () => this.onGone())
+    // it keeps nobody alive: a program that has ended is not held by its supervisor
+    this.channel.unref()
+    sockets.onChange = () => this.look()
+    this.look()
+  }
+
+  /** It has begun to close. */
+  closing(): void {
+    this.say({ type: "closing" })
+  }
+
+  report(report: DrainReport): void {
+    this.say({ type: "report", report })
+  }
+
+  /** Says its last metrics, and calls back when the holder has all that was said, or will not. */
+  finish(metrics: string, done: () => void): void {
+    if (this.gone) return done()
+    let told = false
+    const once = (): void => {
+      if (told) return
+      told = true
+      clearTimeout(timer)
+      done()
+    }
+    const timer = setTimeout(once, patience)
+    this.channel.once("close", once)
+    this.channel.write(encode({ type: "metrics", text: metrics }), once)
+  }
+
+  /** How far it is, looked at anew whenever a socket has changed. */
+  private look(): void {
+    const { allListen, failure, gate, untaken } = this.sockets
+    if (failure !== undefined && !this.failed) {
+      this.failed = true
+      this.say({ type: "failed", detail: failure })
+      return this.program.fail(failure)
+    }
+    if (this.said === "nothing") {
+      if (untaken.length === 0) {
+        this.said = "prepared"
+        return this.say({ type: "prepared" })
+      }
+      const detail = `a listener that takes ${untaken.map(describe).join(", ")}`
+      if (detail !== this.waitsFor) this.say({ type: "waiting", detail: this.waitsFor = detail })
+      return
+    }
+    if (this.said === "prepared" && gate.isOpen && allListen) {
+      this.said = "accepting"
+      this.say({ type: "accepting", probes: 0 })
+    }
+  }
+
+  private hear(message: Message): void {
+    switch (message.type) {
+      case "go":
+        this.sockets.gate.open()
+        return this.look()
+      case "close":
+        return this.program.close(message)
+      case "ask":
+        void this.program.answer(message.about).then((body) => this.say({ type: "answer", id: message.id, body }))
+        return
+      default:
+        // a successor's own words
+        return
+    }
+  }
+
+  /** A supervisor that is gone takes its workers with it; where a predecessor is gone, nobody else serves. */
+  private onGone(): void {
+    if (this.gone) return
+    this.gone = true
+    this.channel.destroy()
+    if (this.holder.from === "supervisor") this.program.close({ reason: "the supervisor is gone" })
+    else this.sockets.gate.open()
+  }
+
+  private say(message: Message): void {
+    if (!this.gone) this.channel.write(encode(message))
+  }
+}
+
+/** Begins to talk to the holder of the sockets of this process, if there is one. */
+export const attach = (program: Program): Successor | undefined => {
+  const inherited = inheritedSockets()
+  // a variable that cannot be believed is an error of every transport that asks
+  if (Result.isFailure(inherited)) return undefined
+  const { holder } = inherited.success
+  return holder === undefined ? undefined : new Successor(inherited.success, holder, program)
+}

@@ -1,0 +1,89 @@
+/**
+ * A program whose sockets are held by the process that started it. What it
+ * takes to talk to that one is loaded only then.
+ */
+import * as Effect from "effect/Effect"
+import type { Program, Successor } from "../inherit/successor.ts"
+import { variable } from "../inherit/variable.ts"
+import type { WatchedRegistry } from "./shutdown.ts"
+
+/** What the environment said when this was loaded: whoever asks for the sockets unsets it. */
+const passed = process.env[variable]
+
+/** Who started this process with sockets, if anybody did. */
+export const startedBy: "supervisor" | "predecessor" | undefined = passed === undefined || passed === ""
+  ? undefined
+  : /"from":\s*"supervisor"/.test(passed)
+  ? "supervisor"
+  : "predecessor"
+
+/** Signals that reach a whole group of processes: in a worker they do nothing, its supervisor tells it what they mean. */
+const groupSignals: ReadonlyArray<NodeJS.Signals> = ["SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR2"]
+
+/** The signals that a program listens to, and those of them that close it. */
+export const signalsOf = (
+  signals: ReadonlyArray<NodeJS.Signals>
+): { readonly heard: ReadonlyArray<NodeJS.Signals>; readonly closing: ReadonlySet<NodeJS.Signals> } =>
+  startedBy === "supervisor"
+    ? {
+      heard: Array.from(new Set([...signals, ...groupSignals])),
+      closing: new Set(signals.filter((signal) => !groupSignals.includes(signal)))
+    }
+    : { heard: signals, closing: new Set(signals) }
+
+/** The holder, as the program has it that it started. */
+export class Holder {
+  private successor: Successor | undefined
+  private readonly registry: WatchedRegistry
+  private readonly before: Array<(successor: Successor) => void> = []
+  private readonly attached: Promise<void>
+
+  constructor(registry: WatchedRegistry, program: Pick<Program, "close" | "fail">) {
+    this.registry = registry
+    this.attached = import("../inherit/successor.ts").then(({ attach }) => {
+      this.successor = attach({ ...program, answer: (about) => Effect.runPromise(this.answer(about)) })
+      if (this.successor !== undefined) { for (const say of this.before) say(this.successor) }
+    })
+  }
+
+  /** Says something now, or as soon as it is there. */
+  tell(say: (successor: Successor) => void): void {
+    if (this.successor === undefined) this.before.push(say)
+    else say(this.successor)
+  }
+
+  /** Says the last, and calls back when that is out. */
+  finish(done: () => void): void {
+    void this.attached.then(async () => {
+      const text = await Effect.runPromise(metrics)
+      if (this.successor === undefined) done()
+      else this.successor.finish(text, done)
+    })
+  }
+
+  private answer(about: string): Effect.Effect<unknown> {
+    switch (about) {
+      case "listeners":
+        return listenersOf(this.registry)
+      case "metrics":
+        return metrics
+      default:
+        return Effect.undefined
+    }
+  }
+}
+
+const metrics: Effect.Effect<string> = Effect.flatMap(
+  Effect.promise(() => import("effect/observability/PrometheusMetrics")),
+  ({ format }) => format()
+)
+
+const listenersOf = (registry: WatchedRegistry): Effect.Effect<unknown> =>
+  Effect.gen(function*() {
+    const { inspectListener } = yield* Effect.promise(() => import("../inspector/inspect.ts"))
+    const all = yield* Effect.forEach(registry.members(), ({ listeners }) => listeners ?? Effect.succeed([]))
+    return yield* Effect.forEach(all.flat(), ({ listener }) => inspectListener(listener, limit))
+  })
+
+/** How many connections of each listener a holder is told of. */
+const limit = 500
