@@ -28,6 +28,7 @@ const sidebar: Array<DefaultTheme.SidebarItem> = [
     text: "Run",
     items: pages("operating", "kubernetes", "cluster", "troubleshooting", "errors")
   },
+  { text: "Errors", collapsed: true, items: folder("errors") },
   { text: "Extend", items: pages("transports") },
   { text: "API", collapsed: true, items: [{ text: "All modules", link: "/api/" }, ...folder("api")] },
   { text: "Decisions", collapsed: true, items: folder("decisions") }

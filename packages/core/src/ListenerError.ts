@@ -6,7 +6,9 @@
  * cross RPC and encode to JSON. Each carries the `listener`, the `operation`
  * and a `trail` of context lines, newest first, which `withTrail` extends while
  * the error travels up. `classOf` says whose mistake it is, `Hresult.of` gives
- * the Windows Web Services code, `format` prints it all for an operator.
+ * the Windows Web Services code, `format` prints it all for an operator. A
+ * message has two sentences: what happened, and what to do, which ends with the
+ * name of a page of the documentation.
  *
  * @stability experimental
  * @since 0.1.0
@@ -17,6 +19,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { DrainReport, format as formatReport, oneLine } from "./DrainReport.ts"
 import * as Hresult from "./Hresult.ts"
+import { withPage } from "./internal/util/errorPage.ts"
 import { ListenerState } from "./ListenerState.ts"
 
 const common = {
@@ -25,8 +28,11 @@ const common = {
   trail: Schema.Array(Schema.String)
 }
 
-const subject = (error: { readonly operation: string; readonly listener: string }): string =>
-  `${error.operation} on listener "${error.listener}"`
+/** Two sentences, the second of which ends with the name of a page of the documentation. */
+const sentences = (
+  error: { readonly _tag: ListenerError["_tag"]; readonly operation: string; readonly listener: string },
+  what: string
+): string => withPage(error._tag, oneLine(`${error.operation} on listener "${error.listener}"${what}`))
 
 /**
  * The operation is not allowed in the listener's current state: a misuse.
@@ -39,7 +45,7 @@ export class InvalidOperation extends Schema.TaggedError<InvalidOperation>(
   "@effect-listener/core/ListenerError/InvalidOperation"
 )("InvalidOperation", { ...common, state: ListenerState }) {
   override get message(): string {
-    return `${subject(this)} is not allowed in state ${this.state}`
+    return sentences(this, ` is not allowed in state ${this.state}`)
   }
 }
 
@@ -54,7 +60,7 @@ export class InvalidArgument extends Schema.TaggedError<InvalidArgument>(
   "@effect-listener/core/ListenerError/InvalidArgument"
 )("InvalidArgument", { ...common, parameter: Schema.String, detail: Schema.String }) {
   override get message(): string {
-    return `${subject(this)}: ${this.parameter} ${this.detail}`
+    return sentences(this, `: ${this.parameter} ${this.detail}`)
   }
 }
 
@@ -71,7 +77,7 @@ export class OperationAborted extends Schema.TaggedError<OperationAborted>(
   "@effect-listener/core/ListenerError/OperationAborted"
 )("OperationAborted", { ...common, report: Schema.optional(DrainReport) }) {
   override get message(): string {
-    return `${subject(this)} was aborted`
+    return sentences(this, " was aborted")
   }
 }
 
@@ -94,7 +100,7 @@ export class OperationTimedOut extends Schema.TaggedError<OperationTimedOut>(
   override get message(): string {
     const count = this.report?.cut.length
     const cut = count === undefined ? "" : `, ${count} connection${count === 1 ? "" : "s"} cut`
-    return `${subject(this)} exceeded its deadline of ${this.deadline} ms${cut}`
+    return sentences(this, ` exceeded its deadline of ${this.deadline} ms${cut}`)
   }
 }
 
@@ -109,7 +115,7 @@ export class AddressInUse extends Schema.TaggedError<AddressInUse>(
   "@effect-listener/core/ListenerError/AddressInUse"
 )("AddressInUse", { ...common, address: Schema.String }) {
   override get message(): string {
-    return `${subject(this)}: ${this.address} is in use`
+    return sentences(this, `: ${this.address} is in use`)
   }
 }
 
@@ -125,7 +131,7 @@ export class AddressNotAvailable extends Schema.TaggedError<AddressNotAvailable>
   "@effect-listener/core/ListenerError/AddressNotAvailable"
 )("AddressNotAvailable", { ...common, address: Schema.String }) {
   override get message(): string {
-    return `${subject(this)}: ${this.address} is not available on this machine`
+    return sentences(this, `: ${this.address} is not available on this machine`)
   }
 }
 
@@ -140,7 +146,7 @@ export class AccessDenied extends Schema.TaggedError<AccessDenied>(
   "@effect-listener/core/ListenerError/AccessDenied"
 )("AccessDenied", { ...common, address: Schema.String }) {
   override get message(): string {
-    return `${subject(this)}: permission denied for ${this.address}`
+    return sentences(this, `: permission denied for ${this.address}`)
   }
 }
 
@@ -155,7 +161,7 @@ export class QuotaExceeded extends Schema.TaggedError<QuotaExceeded>(
   "@effect-listener/core/ListenerError/QuotaExceeded"
 )("QuotaExceeded", { ...common, quota: Schema.String, limit: Schema.optional(Schema.Finite) }) {
   override get message(): string {
-    return `${subject(this)}: ${this.quota} exceeded${this.limit === undefined ? "" : ` (limit ${this.limit})`}`
+    return sentences(this, `: ${this.quota} exceeded${this.limit === undefined ? "" : ` (limit ${this.limit})`}`)
   }
 }
 
@@ -170,7 +176,7 @@ export class SecurityFailure extends Schema.TaggedError<SecurityFailure>(
   "@effect-listener/core/ListenerError/SecurityFailure"
 )("SecurityFailure", { ...common, detail: Schema.String }) {
   override get message(): string {
-    return `${subject(this)}: ${this.detail}`
+    return sentences(this, `: ${this.detail}`)
   }
 }
 
@@ -185,7 +191,7 @@ export class NotSupported extends Schema.TaggedError<NotSupported>(
   "@effect-listener/core/ListenerError/NotSupported"
 )("NotSupported", { ...common, feature: Schema.String }) {
   override get message(): string {
-    return `${subject(this)}: ${this.feature} is not supported here`
+    return sentences(this, `: ${this.feature} is not supported here`)
   }
 }
 
@@ -201,9 +207,8 @@ export class TransportFailure extends Schema.TaggedError<TransportFailure>(
   "@effect-listener/core/ListenerError/TransportFailure"
 )("TransportFailure", { ...common, code: Schema.optional(Schema.String), cause: Schema.Defect() }) {
   override get message(): string {
-    return `${subject(this)}: transport failure${this.code === undefined ? "" : ` ${this.code}`}${
-      this.cause instanceof Error ? ` (${this.cause.message})` : ""
-    }`
+    const code = this.code === undefined ? "" : ` ${this.code}`
+    return sentences(this, `: transport failure${code}${this.cause instanceof Error ? ` (${this.cause.message})` : ""}`)
   }
 }
 
@@ -218,9 +223,8 @@ export class ListenerFaulted extends Schema.TaggedError<ListenerFaulted>(
   "@effect-listener/core/ListenerError/ListenerFaulted"
 )("ListenerFaulted", { ...common, reason: Schema.Union([Schema.Literal("Aborted"), TransportFailure]) }) {
   override get message(): string {
-    return `${subject(this)}: the listener is faulted (${
-      this.reason === "Aborted" ? "aborted" : this.reason.code ?? this.reason.message
-    })`
+    const reason = this.reason === "Aborted" ? "aborted" : this.reason.code ?? String(this.reason.cause)
+    return sentences(this, `: the listener is faulted (${reason})`)
   }
 }
 
@@ -420,7 +424,8 @@ export const classOf = (error: ListenerError): ErrorClass => classes[error._tag]
  *     address: "127.0.0.1:9000"
  *   })
  * ))
- * // => AddressInUse: open on listener "admin": 127.0.0.1:9000 is in use
+ * // => AddressInUse: open on listener "admin": 127.0.0.1:9000 is in use.
+ * // =>   Stop the program that has it, or take another address: errors/AddressInUse
  * // =>   0x803D000B WS_E_ADDRESS_IN_USE (environment): the address is in use, or no address is left
  * // =>   while opening the admin port
  * // =>   while starting the service

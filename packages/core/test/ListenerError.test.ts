@@ -15,18 +15,29 @@ const errors = Object.values(samples)
 const at = { listener: "api", operation: "close", trail: [] }
 
 const messages: Record<AnyError["_tag"], string> = {
-  InvalidOperation: `open on listener "api" is not allowed in state Open`,
-  InvalidArgument: `open on listener "api": drain.deadline is negative (-5)`,
-  OperationAborted: `close on listener "api" was aborted`,
-  OperationTimedOut: `close on listener "api" exceeded its deadline of 20000 ms, 1 connection cut`,
-  ListenerFaulted: `accept on listener "api": the listener is faulted (EBADF)`,
-  QuotaExceeded: `open on listener "api": open files exceeded (limit 1024)`,
-  AddressInUse: `open on listener "api": 127.0.0.1:8080 is in use`,
-  AddressNotAvailable: `open on listener "api": 192.0.2.1:8080 is not available on this machine`,
-  AccessDenied: `open on listener "api": permission denied for 0.0.0.0:80`,
-  SecurityFailure: `open on listener "api": the key does not fit the certificate`,
-  NotSupported: `open on listener "api": reusePort is not supported here`,
-  TransportFailure: `accept on listener "api": transport failure EBADF (accept EBADF)`
+  InvalidOperation:
+    `open on listener "api" is not allowed in state Open. Correct the order of the calls: errors/InvalidOperation`,
+  InvalidArgument:
+    `open on listener "api": drain.deadline is negative (-5). Correct the option: errors/InvalidArgument`,
+  OperationAborted:
+    `close on listener "api" was aborted. Nothing is to be done where the abort was meant: errors/OperationAborted`,
+  OperationTimedOut:
+    `close on listener "api" exceeded its deadline of 20000 ms, 1 connection cut. Look at what took so long, or allow more time: errors/OperationTimedOut`,
+  ListenerFaulted:
+    `accept on listener "api": the listener is faulted (EBADF). Close it, and open it again: errors/ListenerFaulted`,
+  QuotaExceeded:
+    `open on listener "api": open files exceeded (limit 1024). Raise the limit, or try again later: errors/QuotaExceeded`,
+  AddressInUse:
+    `open on listener "api": 127.0.0.1:8080 is in use. Stop the program that has it, or take another address: errors/AddressInUse`,
+  AddressNotAvailable:
+    `open on listener "api": 192.0.2.1:8080 is not available on this machine. Correct the address: errors/AddressNotAvailable`,
+  AccessDenied:
+    `open on listener "api": permission denied for 0.0.0.0:80. Give the process the right, or take another address: errors/AccessDenied`,
+  SecurityFailure:
+    `open on listener "api": the key does not fit the certificate. Correct the key or the certificate: errors/SecurityFailure`,
+  NotSupported: `open on listener "api": reusePort is not supported here. Leave the option out: errors/NotSupported`,
+  TransportFailure:
+    `accept on listener "api": transport failure EBADF (accept EBADF). Look at its cause: errors/TransportFailure`
 }
 
 const classes: Record<AnyError["_tag"], ListenerError.ErrorClass> = {
@@ -71,23 +82,23 @@ describe("ListenerError", () => {
   it("messages without what is optional", () => {
     assert.strictEqual(
       new ListenerError.OperationTimedOut({ ...at, operation: "open", deadline: Infinity }).message,
-      `open on listener "api" exceeded its deadline of Infinity ms`
+      `open on listener "api" exceeded its deadline of Infinity ms. Look at what took so long, or allow more time: errors/OperationTimedOut`
     )
     assert.strictEqual(
       new ListenerError.OperationTimedOut({ ...at, deadline: 1, report: { ...report, cut: [] } }).message,
-      `close on listener "api" exceeded its deadline of 1 ms, 0 connections cut`
+      `close on listener "api" exceeded its deadline of 1 ms, 0 connections cut. Look at what took so long, or allow more time: errors/OperationTimedOut`
     )
     assert.strictEqual(
       new ListenerError.ListenerFaulted({ ...at, operation: "accept", reason: "Aborted" }).message,
-      `accept on listener "api": the listener is faulted (aborted)`
+      `accept on listener "api": the listener is faulted (aborted). Close it, and open it again: errors/ListenerFaulted`
     )
     assert.strictEqual(
       new ListenerError.TransportFailure({ ...at, cause: undefined }).message,
-      `close on listener "api": transport failure`
+      `close on listener "api": transport failure. Look at its cause: errors/TransportFailure`
     )
     assert.strictEqual(
       new ListenerError.QuotaExceeded({ ...at, quota: "memory" }).message,
-      `close on listener "api": memory exceeded`
+      `close on listener "api": memory exceeded. Raise the limit, or try again later: errors/QuotaExceeded`
     )
   })
 
@@ -268,7 +279,7 @@ describe("ListenerError", () => {
       assert.strictEqual(
         ListenerError.format(samples.InvalidArgument),
         [
-          `InvalidArgument: open on listener "api": drain.deadline is negative (-5)`,
+          `InvalidArgument: open on listener "api": drain.deadline is negative (-5). Correct the option: errors/InvalidArgument`,
           `  0x80070057 E_INVALIDARG (misuse): an argument is invalid`,
           `  while draining`,
           `  while deploying 1.2.3`
@@ -280,7 +291,7 @@ describe("ListenerError", () => {
       assert.strictEqual(
         ListenerError.format(samples.OperationTimedOut),
         [
-          `OperationTimedOut: close on listener "api" exceeded its deadline of 20000 ms, 1 connection cut`,
+          `OperationTimedOut: close on listener "api" exceeded its deadline of 20000 ms, 1 connection cut. Look at what took so long, or allow more time: errors/OperationTimedOut`,
           `  0x803D0006 WS_E_OPERATION_TIMED_OUT (lifetime): the operation took longer than its time limit`,
           `  while draining`,
           `  while deploying 1.2.3`,
@@ -298,11 +309,11 @@ describe("ListenerError", () => {
       assert.strictEqual(
         ListenerError.format(samples.ListenerFaulted),
         [
-          `ListenerFaulted: accept on listener "api": the listener is faulted (EBADF)`,
+          `ListenerFaulted: accept on listener "api": the listener is faulted (EBADF). Close it, and open it again: errors/ListenerFaulted`,
           `  0x803D0001 WS_E_OBJECT_FAULTED (lifetime): the object is faulted and accepts no new operation`,
           `  while draining`,
           `  while deploying 1.2.3`,
-          `  TransportFailure: accept on listener "api": transport failure EBADF (accept EBADF)`,
+          `  TransportFailure: accept on listener "api": transport failure EBADF (accept EBADF). Look at its cause: errors/TransportFailure`,
           `    0x803D0021 WS_E_OTHER (environment): the platform failed in a way that has no code of its own`,
           `    in the pump`,
           `    cause: TypeError: accept EBADF (cause: Error: the descriptor was closed)`
@@ -397,7 +408,10 @@ describe("ListenerError", () => {
       // what an untyped transport may put where text is expected
       const foreign: string = JSON.parse("42")
       const error = fromBindError(TransportBindError.AddressInUse({ address: foreign }), where)
-      assert.strictEqual(error.message, `open on listener "api": 42 is in use`)
+      assert.strictEqual(
+        error.message,
+        `open on listener "api": 42 is in use. Stop the program that has it, or take another address: errors/AddressInUse`
+      )
       assert.strictEqual(transportFailure({ code: foreign, cause: 1 }, where).code, "42")
     })
   })

@@ -296,7 +296,7 @@ export class WorkerFailed extends Schema.TaggedError<WorkerFailed>("@effect-list
     const worker = slot < 0
       ? ""
       : ` worker ${slot} of generation ${generation} (${pid === null ? "no process" : `process ${pid}`})`
-    return `${this.operation} on ${this.listener}:${worker} ${detail}`
+    return `${this.operation} on ${this.listener}:${worker} ${detail}. Start its program alone: errors/WorkerFailed`
   }
 }
 

@@ -1,5 +1,8 @@
+import * as Listening from "@effect-listener/core/Listener"
+import * as NodeTcp from "@effect-listener/node/NodeTcp"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as NetAddress from "effect/net/NetAddress"
 import * as LineClient from "./support/lineClient.ts"
 import * as Process from "./support/process.ts"
 
@@ -315,6 +318,27 @@ describe("NodeMain.runMain, in a process of its own", () => {
         assert.include(text(exit.stderr), said)
         assert.notInclude(text(exit.stderr), "    at ")
         assert.deepStrictEqual(names(exit), ["exit"])
+      })
+  )
+})
+
+describe("a program that cannot start", () => {
+  it.live.each(["tcpAt", "httpAt", "rpcAt", "hostAt"])(
+    "says why in two sentences, and shows no stack: %s",
+    (name) =>
+      Effect.gen(function*() {
+        const taken = yield* Listening.listen(NodeTcp.transport({ host: "127.0.0.1", port: 0 }))
+        const address = yield* taken.address
+        const port = NetAddress.isInetAddress(address) ? address.port : 0
+        const exit = yield* (yield* start(name, { port })).exit
+        assert.strictEqual(exit.code, 1)
+        const said = text(exit.stderr)
+        assert.match(
+          said,
+          /ERROR .*: AddressInUse: open on listener "\w+": 127\.0\.0\.1:\d+ is in use\. Stop .*: errors\/AddressInUse$/m
+        )
+        assert.notInclude(said, "    at ")
+        assert.lengthOf(exit.stderr.filter((line) => line.includes("AddressInUse")), 1)
       })
   )
 })

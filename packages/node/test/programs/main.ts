@@ -6,7 +6,9 @@
  */
 import type { Connection } from "@effect-listener/core/Connection"
 import * as Listener from "@effect-listener/core/Listener"
+import * as ListenerHost from "@effect-listener/core/ListenerHost"
 import * as ListenerRegistry from "@effect-listener/core/ListenerRegistry"
+import * as NodeHttp from "@effect-listener/node/NodeHttp"
 import * as NodeMain from "@effect-listener/node/NodeMain"
 import * as NodeTcp from "@effect-listener/node/NodeTcp"
 import * as Console from "effect/Console"
@@ -14,6 +16,8 @@ import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as NetAddress from "effect/net/NetAddress"
@@ -23,7 +27,11 @@ import * as Socket from "effect/socket/Socket"
 import * as Stream from "effect/Stream"
 import { isMainThread, Worker } from "node:worker_threads"
 
+const host = "127.0.0.1"
+
 interface Options extends NodeMain.RunMainOptions {
+  /** Of `tcpAt` and its like. */
+  readonly port?: number
   readonly drain?: Listener.ListenerOptions["drain"]
 }
 
@@ -160,6 +168,18 @@ const programs: Record<string, Effect.Effect<unknown, unknown, never>> = {
   chatty: Effect.andThen(
     Effect.sync(() => process.stderr.write(`${"x".repeat(1 << 20)}\n`)),
     Effect.scoped(serve)
+  ),
+  tcpAt: Effect.scoped(Effect.suspend(() => Listener.listen(NodeTcp.transport({ host, port: options.port ?? 0 })))),
+  httpAt: Layer.launch(
+    HttpRouter.serve(HttpRouter.add("GET", "/", HttpServerResponse.text("hello"))).pipe(
+      Layer.provide(NodeHttp.layer({ host, port: options.port ?? 0 }))
+    )
+  ),
+  rpcAt: Layer.launch(NodeTcp.layerSocketServer({ host, port: options.port ?? 0 })),
+  hostAt: Layer.launch(
+    ListenerHost.provide(
+      Listener.layerServe(NodeTcp.transport({ host, port: options.port ?? 0 }), () => Effect.void)
+    )
   ),
   namedFinalizer: Effect.scoped(Effect.gen(function*() {
     yield* Effect.addFinalizer(Effect.fn("Pool.close")(() => Effect.never))
