@@ -28,7 +28,7 @@ import type { DatagramTransport } from "./DatagramTransport.ts"
 import type { CloseOptions, DrainOptions, DrainProgress, DryRun } from "./Drain.ts"
 import type { ConnectionInfo, DrainReport } from "./DrainReport.ts"
 import * as internal from "./internal/datagrams/datagramListener.ts"
-import { type ExchangeRegistration, exchangeTaker } from "./internal/datagrams/exchangeHandler.ts"
+import { exchangeConsumer, type ExchangeRegistration } from "./internal/datagrams/exchangeHandler.ts"
 import type {
   AcceptError,
   CloseError,
@@ -408,7 +408,7 @@ export const layerServe = <E, R>(
     Effect.gen(function*() {
       const member = yield* registration(handler, options)
       const listener = yield* make(transport, options)
-      implementation(listener).register((manager) => exchangeTaker(manager, member))
+      implementation(listener).register((manager) => exchangeConsumer(manager, member))
       yield* openFirst(listener)
       return listener
     })

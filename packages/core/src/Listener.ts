@@ -24,7 +24,7 @@ import type { Connection, ProtocolDriver, ProtocolEvents } from "./Connection.ts
 import type { CloseOptions, DrainOptions, DrainProgress, DryRun } from "./Drain.ts"
 import type { ConnectionInfo, DrainReport } from "./DrainReport.ts"
 import { implementationOf } from "./internal/connection/connection.ts"
-import { type Registration, registrationTaker } from "./internal/connection/handler.ts"
+import { type Registration, registrationConsumer } from "./internal/connection/handler.ts"
 import * as internalDriver from "./internal/connection/protocolDriver.ts"
 import * as internal from "./internal/lifecycle/listener.ts"
 import type {
@@ -361,7 +361,7 @@ export const layerServe = <E, R>(
     Effect.gen(function*() {
       const member = yield* registration(handler, options)
       const listener = yield* make(transport, options)
-      implementation(listener).register((life) => registrationTaker(life, member))
+      implementation(listener).register((life) => registrationConsumer(life, member))
       yield* openFirst(listener)
       return listener
     })
@@ -457,7 +457,7 @@ export const serveDriver = (
   attach: (connection: Connection, events: ProtocolEvents) => ProtocolDriver,
   options?: { readonly refuse?: ((connection: Connection) => Effect.Effect<void>) | undefined }
 ): Effect.Effect<DrainReport, ListenerFaulted> =>
-  implementation(listener).serve((life) => internalDriver.driverTaker(life, attach, options?.refuse))
+  implementation(listener).serve((life) => internalDriver.driverConsumer(life, attach, options?.refuse))
 
 /**
  * Lets a protocol that works by callbacks drive a connection inside its

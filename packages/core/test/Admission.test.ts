@@ -3,7 +3,9 @@ import type * as Duration from "effect/Duration"
 import * as Result from "effect/Result"
 import type { AdmissionOptions, TimeoutOptions } from "../src/Admission.ts"
 import * as Admission from "../src/internal/accept/admission.ts"
+import * as Options from "../src/internal/options/admission.ts"
 import type { BadOption } from "../src/internal/options/time.ts"
+import * as Timeouts from "../src/internal/options/timeouts.ts"
 
 // what a program written without types, or with a number from its environment, may pass
 const untyped = <A>(value: unknown): A => value as A // the cast is the point: the types forbid these
@@ -13,7 +15,7 @@ const said = <A>(result: Result.Result<A, BadOption>): A | string =>
   Result.match(result, { onSuccess: (a) => a, onFailure: ({ detail, parameter }) => `${parameter} ${detail}` })
 
 const resolve = (options: AdmissionOptions | undefined) =>
-  said(Admission.resolveAdmission(options, Admission.admissionDefaults))
+  said(Options.resolveAdmission(options, Options.admissionDefaults))
 
 describe("Admission options", () => {
   it("the defaults are as documented", () => {
@@ -109,7 +111,7 @@ describe("Admission options", () => {
       acceptRate: { limit: 5, interval: "2 seconds" },
       maxEventLoopLag: "70 millis"
     }
-    const expected: Admission.ResolvedAdmission = {
+    const expected: Options.ResolvedAdmission = {
       maxConnections: 1,
       overflow: "reject",
       maxQueued: 0,
@@ -119,11 +121,11 @@ describe("Admission options", () => {
     }
     assert.deepStrictEqual(resolve(limited), expected)
     // what a change leaves out stays, and Infinity takes a limit away
-    assert.deepStrictEqual(said(Admission.resolveAdmission({}, expected)), expected)
-    assert.deepStrictEqual(said(Admission.resolveAdmission({ maxQueued: 5 }, expected)), { ...expected, maxQueued: 5 })
+    assert.deepStrictEqual(said(Options.resolveAdmission({}, expected)), expected)
+    assert.deepStrictEqual(said(Options.resolveAdmission({ maxQueued: 5 }, expected)), { ...expected, maxQueued: 5 })
     const none = { limit: Infinity, interval: 1000 }
     assert.deepStrictEqual(
-      said(Admission.resolveAdmission(
+      said(Options.resolveAdmission(
         {
           maxConnections: Infinity,
           maxQueued: Infinity,
@@ -146,7 +148,7 @@ describe("Admission options", () => {
 })
 
 describe("Timeout options", () => {
-  const times = (options: TimeoutOptions | undefined) => said(Admission.resolveTimeouts(options))
+  const times = (options: TimeoutOptions | undefined) => said(Timeouts.resolveTimeouts(options))
 
   it("the defaults are as documented", () => {
     for (const nothing of [undefined, {}, { open: undefined }]) {
@@ -177,23 +179,23 @@ describe("Timeout options", () => {
 })
 
 describe("refusal", () => {
-  const limits = (options: Partial<Admission.ResolvedAdmission>): Admission.ResolvedAdmission => ({
-    ...Admission.admissionDefaults,
+  const limits = (options: Partial<Options.ResolvedAdmission>): Options.ResolvedAdmission => ({
+    ...Options.admissionDefaults,
     ...options
   })
-  // "open" counts those being handled, "queued" those held, "taker" whether a handler or an accept is waiting
-  const calm: Admission.Arrival = { open: 0, queued: 0, taker: true, fromRemote: 0, inTime: true, lag: 0 }
+  // "open" counts those being handled, "queued" those held, "consumer" whether a handler or an accept is waiting
+  const calm: Admission.Arrival = { open: 0, queued: 0, consumer: true, fromRemote: 0, inTime: true, lag: 0 }
   it.each<{
     it: string
-    limits: Admission.ResolvedAdmission
+    limits: Options.ResolvedAdmission
     now: Partial<Admission.Arrival>
     refused?: Admission.RefusalReason
   }>([
-    { it: "a taker takes it", limits: limits({}), now: { open: 9 } },
+    { it: "a consumer takes it", limits: limits({}), now: { open: 9 } },
     { it: "nobody overtakes the queue", limits: limits({ maxQueued: 1 }), now: { queued: 1 }, refused: "maxQueued" },
-    { it: "no taker yet: held", limits: limits({}), now: { taker: false } },
-    { it: "the queue has an end", limits: limits({}), now: { queued: 510, taker: false } },
-    { it: "and there it refuses", limits: limits({}), now: { queued: 511, taker: false }, refused: "maxQueued" },
+    { it: "no consumer yet: held", limits: limits({}), now: { consumer: false } },
+    { it: "the queue has an end", limits: limits({}), now: { queued: 510, consumer: false } },
+    { it: "and there it refuses", limits: limits({}), now: { queued: 511, consumer: false }, refused: "maxQueued" },
     { it: "the last place", limits: limits({ maxConnections: 10, maxQueued: 0 }), now: { open: 9 } },
     { it: "wait: full, so held", limits: limits({ maxConnections: 10 }), now: { open: 10 } },
     { it: "wait: more open than a lowered limit", limits: limits({ maxConnections: 5 }), now: { open: 10 } },
@@ -217,20 +219,20 @@ describe("refusal", () => {
       refused: "maxConnections"
     },
     {
-      it: "reject: no taker yet, but a place",
+      it: "reject: no consumer yet, but a place",
       limits: limits({ maxConnections: 10, overflow: "reject" }),
-      now: { queued: 9, taker: false }
+      now: { queued: 9, consumer: false }
     },
     {
       it: "reject: the places are spoken for by those held",
       limits: limits({ maxConnections: 10, overflow: "reject" }),
-      now: { open: 4, queued: 6, taker: false },
+      now: { open: 4, queued: 6, consumer: false },
       refused: "maxConnections"
     },
     {
       it: "reject: without a limit the queue still ends",
       limits: limits({ overflow: "reject", maxQueued: 1 }),
-      now: { open: 4, queued: 1, taker: false },
+      now: { open: 4, queued: 1, consumer: false },
       refused: "maxQueued"
     },
     { it: "the last one of a remote", limits: limits({ maxPerRemote: 2 }), now: { fromRemote: 1 } },

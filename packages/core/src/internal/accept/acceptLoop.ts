@@ -22,7 +22,7 @@ const knownTransient: ReadonlySet<string> = new Set([
   "EOPNOTSUPP"
 ])
 
-/** An error nobody knows is believed to be fatal when it came this often in a row. */
+/** An unknown error is believed to be fatal when it came this often in a row. */
 const unknownLimit = 10
 
 const isKnown = (error: TransportAcceptError): boolean => error.code !== undefined && knownTransient.has(error.code)
@@ -44,7 +44,7 @@ const afterError = (error: TransportAcceptError, unknownInRow: number): "retry" 
 const backOff = () => Schedule.min([Schedule.exponential("5 millis"), Schedule.spaced("1 second")])
 
 /** What the accept loop tells its listener. */
-export interface PumpHost<A> {
+export interface AcceptContext<A> {
   readonly arrive: (arrived: A) => void
   /** An accept failed: to be counted and logged. */
   readonly onError: (error: TransportAcceptError) => Effect.Effect<void>
@@ -57,11 +57,11 @@ export interface PumpHost<A> {
  * retries what is worth retrying, and fails with the error that means the
  * listening socket is gone.
  */
-export const pump = (
+export const acceptLoop = (
   bound: BoundTransport,
-  host: PumpHost<TransportConnection>
+  context: AcceptContext<TransportConnection>
 ): Effect.Effect<never, TransportAcceptError> =>
-  takeEach(host, (arrive) => {
+  takeEach(context, (arrive) => {
     const acceptOne = takingOver(bound, arrive)
     const { fast } = bound
     return {
@@ -79,20 +79,20 @@ export interface Source {
 
 /** Takes all that comes, with retries, whatever it is. */
 export const takeEach = <A>(
-  host: PumpHost<A>,
+  context: AcceptContext<A>,
   source: (arrive: (arrived: A) => void) => Source
 ): Effect.Effect<never, TransportAcceptError> =>
   Effect.gen(function*() {
     let unknownInRow = 0
     const { all, one } = source((arrived) => {
       unknownInRow = 0
-      host.arrive(arrived)
+      context.arrive(arrived)
     })
     while (true) {
       let error = yield* Effect.flip(all)
       // no accept has failed
       if (error.class === "closed") return yield* error
-      yield* host.onError(error)
+      yield* context.onError(error)
       while (true) {
         const next = afterError(error, unknownInRow)
         if (next === "end") return yield* error
@@ -102,7 +102,7 @@ export const takeEach = <A>(
           yield* Effect.yieldNow
           break
         }
-        const again = yield* Effect.result(backingOff(one, error, host))
+        const again = yield* Effect.result(backingOff(one, error, context))
         if (Result.isSuccess(again)) break
         error = again.failure
       }
@@ -128,15 +128,15 @@ const takingOver = (
 const backingOff = (
   acceptOne: Effect.Effect<void, TransportAcceptError>,
   error: TransportAcceptError,
-  host: Pick<PumpHost<never>, "onError" | "hurry">
+  context: Pick<AcceptContext<never>, "onError" | "hurry">
 ): Effect.Effect<void, TransportAcceptError> => {
   let first = true
   const attempt = Effect.suspend(() => {
-    if (!first) return Effect.tapError(acceptOne, host.onError)
+    if (!first) return Effect.tapError(acceptOne, context.onError)
     first = false
     return Effect.fail(error)
   })
   const patient = Effect.retry(attempt, { schedule: backOff(), while: (failure) => failure.class === "exhausted" })
-  const last = Effect.andThen(Effect.yieldNow, Effect.tapError(acceptOne, host.onError))
-  return Effect.raceFirst(patient, Effect.andThen(host.hurry, last))
+  const last = Effect.andThen(Effect.yieldNow, Effect.tapError(acceptOne, context.onError))
+  return Effect.raceFirst(patient, Effect.andThen(context.hurry, last))
 }

@@ -1,5 +1,4 @@
 import type { ListenerFaulted, OperationAborted } from "../../ListenerError.ts"
-import type { ConnectionImpl } from "../connection/connection.ts"
 import { type Linked, LinkedList } from "../util/linkedList.ts"
 import type { Timers } from "../util/timers.ts"
 import type { RefusalReason } from "./admission.ts"
@@ -7,21 +6,21 @@ import type { Candidate } from "./candidate.ts"
 import type { Limits } from "./limits.ts"
 
 /**
- * Somebody who wants connections: a fiber waiting in `accept` takes one, the
- * handler of a `serve` takes all it can get.
+ * What takes connections: a fiber waiting in `accept` takes one, the handler of
+ * a `serve` all it can get.
  */
-export interface Taker<C = ConnectionImpl> {
+export interface Consumer<C> {
   readonly once: boolean
   /** Takes a connection. Called with the connection already out of the queue and registered. */
   readonly take: (connection: C) => void
-  /** Told when nothing will come any more; only who waits in `accept`. */
+  /** Called when the listener stops accepting. Only those that wait in `accept` have it. */
   readonly fail?: ((error: OperationAborted | ListenerFaulted) => void) | undefined
-  /** How this taker turns away what admission does not let in. */
+  /** How this consumer refuses what admission does not let in. */
   readonly refuse?: ((connection: C) => void) | undefined
 }
 
 /** What the queue tells its listener. */
-export interface QueueHost<C = ConnectionImpl> {
+export interface QueueContext<C> {
   /** A connection is let in or held; told before anybody can take it. */
   readonly admitted: (connection: C) => void
   readonly refuse: (connection: C, reason: RefusalReason) => void
@@ -34,16 +33,16 @@ export interface Open<C> {
 }
 
 /**
- * Where connections that the transport handed over wait for somebody to take
- * them, first come first served on both sides, within the limits of admission.
+ * Where connections that the transport handed over wait for a consumer, first
+ * come first served on both sides, within the limits of admission.
  */
-export class AcceptQueue<C extends Candidate & Linked<C> = ConnectionImpl> {
+export class AcceptQueue<C extends Candidate & Linked<C>> {
   private readonly queued = new LinkedList<C>()
-  private readonly takers = new Set<Taker<C>>()
+  private readonly consumers = new Set<Consumer<C>>()
   private readonly connections: Open<C>
   private readonly limits: Limits
   private readonly timers: Timers
-  private readonly host: QueueHost<C>
+  private readonly context: QueueContext<C>
   private matching = false
   /** Matches again when the rate lets the next one in. */
   private wakeAt: number | undefined
@@ -53,12 +52,12 @@ export class AcceptQueue<C extends Candidate & Linked<C> = ConnectionImpl> {
     connections: Open<C>,
     limits: Limits,
     timers: Timers,
-    host: QueueHost<C>
+    context: QueueContext<C>
   ) {
     this.connections = connections
     this.limits = limits
     this.timers = timers
-    this.host = host
+    this.context = context
   }
 
   get size(): number {
@@ -70,56 +69,56 @@ export class AcceptQueue<C extends Candidate & Linked<C> = ConnectionImpl> {
     const reason = this.limits.refuses(connection, {
       open: this.connections.open,
       queued: this.queued.size,
-      taker: this.takers.size > 0
+      consumer: this.consumers.size > 0
     })
-    if (reason !== undefined) return this.host.refuse(connection, reason)
-    this.host.admitted(connection)
+    if (reason !== undefined) return this.context.refuse(connection, reason)
+    this.context.admitted(connection)
     this.queued.add(connection)
     this.match()
   }
 
   /** A connection whose accept was interrupted: it is the next to be taken. */
-  giveBack(connection: C): void {
+  requeue(connection: C): void {
     this.queued.addFirst(connection)
     this.match()
   }
 
-  add(taker: Taker<C>): void {
-    this.takers.add(taker)
+  add(consumer: Consumer<C>): void {
+    this.consumers.add(consumer)
     this.match()
   }
 
-  remove(taker: Taker<C>): void {
-    this.takers.delete(taker)
+  remove(consumer: Consumer<C>): void {
+    this.consumers.delete(consumer)
   }
 
-  /** Takes out everybody who waits for one connection, first come first. */
-  removeWaiting(): Array<Taker<C>> {
-    const waiting = Array.from(this.takers).filter((taker) => taker.once)
-    for (const taker of waiting) this.takers.delete(taker)
+  /** Takes out all that wait for one connection, first come first. */
+  removeWaiting(): Array<Consumer<C>> {
+    const waiting = Array.from(this.consumers).filter((consumer) => consumer.once)
+    for (const consumer of waiting) this.consumers.delete(consumer)
     return waiting
   }
 
-  /** Takes out every connection nobody has taken. */
+  /** Takes out every connection that no consumer has taken. */
   removeQueued(): Array<C> {
     const left = this.queued.toArray()
     for (const connection of left) this.queued.delete(connection)
     return left
   }
 
-  /** The connections nobody has taken, oldest first. */
+  /** The connections that no consumer has taken, oldest first. */
   snapshot(): Array<C> {
     return this.queued.toArray()
   }
 
-  /** Who turns connections away: the first who serves. */
-  refuser(): Taker<C> | undefined {
-    for (const taker of this.takers) if (taker.refuse !== undefined) return taker
+  /** What refuses connections: the first consumer that can. */
+  refuser(): Consumer<C> | undefined {
+    for (const consumer of this.consumers) if (consumer.refuse !== undefined) return consumer
     return undefined
   }
 
   /**
-   * Gives connections to takers while there are both and admission has room.
+   * Gives connections to consumers while there are both and admission has room.
    * Taking resumes other fibers at once, which may come back here: the state is
    * settled before each take, and the outermost call goes on.
    */
@@ -127,21 +126,21 @@ export class AcceptQueue<C extends Candidate & Linked<C> = ConnectionImpl> {
     if (this.matching || this.queued.size === 0) return
     this.matching = true
     try {
-      while (this.takers.size > 0) {
+      while (this.consumers.size > 0) {
         const connection = this.queued.first
         if (connection === undefined) return
         const waits = this.limits.waits(connection, this.connections.open)
         if (waits !== undefined) return this.matchAt(waits)
         this.limits.take(connection)
-        const taker: Taker<C> = this.takers.values().next().value!
+        const consumer: Consumer<C> = this.consumers.values().next().value!
         this.queued.delete(connection)
         // in turn, where there are several
-        if (taker.once || this.takers.size > 1) {
-          this.takers.delete(taker)
-          if (!taker.once) this.takers.add(taker)
+        if (consumer.once || this.consumers.size > 1) {
+          this.consumers.delete(consumer)
+          if (!consumer.once) this.consumers.add(consumer)
         }
         this.connections.add(connection)
-        taker.take(connection)
+        consumer.take(connection)
       }
     } finally {
       this.matching = false

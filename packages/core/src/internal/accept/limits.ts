@@ -1,9 +1,10 @@
+import type { ResolvedAdmission } from "../options/admission.ts"
 import type { Timers } from "../util/timers.ts"
 import { AcceptRate } from "./acceptRate.ts"
-import { refusal, type RefusalReason, type ResolvedAdmission } from "./admission.ts"
+import { refusal, type RefusalReason } from "./admission.ts"
 import type { Candidate } from "./candidate.ts"
 import { EventLoopLag } from "./eventLoopLag.ts"
-import { Remotes } from "./perRemote.ts"
+import { PerRemote } from "./perRemote.ts"
 
 /**
  * The limits of a listener and what they are measured against: who has how many
@@ -11,7 +12,7 @@ import { Remotes } from "./perRemote.ts"
  * `admission.ts` decides from it.
  */
 export class Limits {
-  readonly remotes = new Remotes()
+  readonly remotes = new PerRemote()
   private current: ResolvedAdmission
   private readonly now: () => number
   private readonly rate: AcceptRate
@@ -52,12 +53,12 @@ export class Limits {
   /** The limit for which a connection that arrives is refused. */
   refuses(
     connection: Candidate,
-    { open, queued, taker }: { readonly open: number; readonly queued: number; readonly taker: boolean }
+    { open, queued, consumer }: { readonly open: number; readonly queued: number; readonly consumer: boolean }
   ): RefusalReason | undefined {
     return refusal(this.current, {
       open,
       queued,
-      taker,
+      consumer,
       fromRemote: this.current.maxPerRemote === Infinity ? 0 : this.remotes.of(connection),
       inTime: !this.rated || this.rate.allows(this.now(), queued),
       lag: this.lag.current

@@ -5,7 +5,7 @@ import type { Candidate } from "./candidate.ts"
  * How many connections each remote address has. A count goes with the last
  * connection of its remote, and nothing is counted while there is no limit.
  */
-export class Remotes {
+export class PerRemote {
   private readonly counts = new Map<string, number>()
 
   /** How many the remote of this connection has. One without an address of its own, as on a Unix socket, has none. */

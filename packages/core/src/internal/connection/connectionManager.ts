@@ -5,10 +5,12 @@ import type * as Fiber from "effect/Fiber"
 import type { DryRun } from "../../Drain.ts"
 import type { ConnectionInfo, DrainReport, EndReason } from "../../DrainReport.ts"
 import type { LingerOptions, TransportConnection } from "../../Transport.ts"
-import { AcceptQueue, type Taker } from "../accept/acceptQueue.ts"
-import type { RefusalReason, ResolvedAdmission, ResolvedTimeouts } from "../accept/admission.ts"
+import { AcceptQueue, type Consumer } from "../accept/acceptQueue.ts"
+import type { RefusalReason } from "../accept/admission.ts"
 import { Limits } from "../accept/limits.ts"
+import type { ResolvedAdmission } from "../options/admission.ts"
 import { lingerFor, type ResolvedDrain } from "../options/drain.ts"
+import type { ResolvedTimeouts } from "../options/timeouts.ts"
 import type { Counts } from "../telemetry/counts.ts"
 import type { ConnectionTracing } from "../telemetry/tracing.ts"
 import { Signal } from "../util/condition.ts"
@@ -70,7 +72,7 @@ export class Life implements ConnectionHost {
   readonly connections = new Connections()
   readonly limits: Limits
   readonly handshakes: Handshakes
-  readonly queue: AcceptQueue
+  readonly queue: AcceptQueue<ConnectionImpl>
   /** The number of connections to wait for fell to zero, or the drain itself was told something. */
   readonly signal = new Signal()
   readonly runFork: <A, E>(effect: Effect.Effect<A, E>, options?: Effect.RunOptions) => Fiber.Fiber<A, E>
@@ -351,7 +353,7 @@ export class Life implements ConnectionHost {
     })
   }
 
-  removeWaiting(): ReadonlyArray<Taker> {
+  removeWaiting(): ReadonlyArray<Consumer<ConnectionImpl>> {
     return this.queue.removeWaiting()
   }
 
@@ -371,9 +373,9 @@ export class Life implements ConnectionHost {
   }
 
   /** Takes back a connection whose accept was interrupted after it was given: the next in line gets it. */
-  giveBack(connection: ConnectionImpl): void {
+  requeue(connection: ConnectionImpl): void {
     if (connection.step !== "Queued" || !this.connections.remove(connection)) return
-    if (this.accepting) return this.queue.giveBack(connection)
+    if (this.accepting) return this.queue.requeue(connection)
     this.neverTaken(connection)
     refuse(this, connection)
     this.notifyIfDrained()

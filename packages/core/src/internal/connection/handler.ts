@@ -11,7 +11,7 @@ import { type Connection, CurrentConnection } from "../../Connection.ts"
 import { type EndReason, formatConnection } from "../../DrainReport.ts"
 import { SecurityFailure } from "../../ListenerError.ts"
 import type { LingerOptions } from "../../Transport.ts"
-import type { Taker } from "../accept/acceptQueue.ts"
+import type { Consumer } from "../accept/acceptQueue.ts"
 import type { ConnectionImpl } from "./connection.ts"
 import type { Life } from "./connectionManager.ts"
 import type { IdleMode } from "./drainPolicy.ts"
@@ -205,7 +205,7 @@ const serveConnection = (life: Life, connection: ConnectionImpl, registration: R
 }
 
 /** How one registration takes part in the accept queue. */
-export const registrationTaker = (life: Life, registration: Registration): Taker => ({
+export const registrationConsumer = (life: Life, registration: Registration): Consumer<ConnectionImpl> => ({
   once: false,
   take: (connection) => serveConnection(life, connection, registration),
   refuse: registration.refuse === undefined

@@ -4,7 +4,7 @@ import type * as Tracer from "effect/Tracer"
 import type { Connection, ProtocolDriver, ProtocolEvents } from "../../Connection.ts"
 import type { EndReason } from "../../DrainReport.ts"
 import type { LingerOptions } from "../../Transport.ts"
-import type { Taker } from "../accept/acceptQueue.ts"
+import type { Consumer } from "../accept/acceptQueue.ts"
 import { endSpan } from "../telemetry/tracing.ts"
 import type { ConnectionImpl } from "./connection.ts"
 import type { Life } from "./connectionManager.ts"
@@ -21,11 +21,11 @@ export type Ended = Parameters<ProtocolEvents["closed"]>[0]
  * How a protocol that works by callbacks takes part in the accept queue: no
  * fiber and no scope a connection, only what the protocol itself keeps.
  */
-export const driverTaker = (
+export const driverConsumer = (
   life: Life,
   attach: Attach,
   refuse: ((connection: Connection) => Effect.Effect<void>) | undefined
-): Taker => {
+): Consumer<ConnectionImpl> => {
   const ended: OnEnded = (connection, ended) => {
     life.end(connection, reasonOf(connection, ended))
     life.handlerEnded(connection)

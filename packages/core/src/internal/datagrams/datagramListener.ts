@@ -17,16 +17,16 @@ import type { ConnectionInfo, DrainReport } from "../../DrainReport.ts"
 import { type AcceptError, InvalidArgument, type ListenerFaulted } from "../../ListenerError.ts"
 import type { TransportAcceptError } from "../../Transport.ts"
 import { takeEach } from "../accept/acceptLoop.ts"
-import { resolveTimeouts, timeoutDefaults } from "../accept/admission.ts"
 import type { Bound, Kind, LifecycleOptions } from "../lifecycle/manager.ts"
 import { join } from "../lifecycle/member.ts"
 import { TakingLifecycle } from "../lifecycle/takingLifecycle.ts"
 import { defaults, resolve } from "../options/drain.ts"
 import { resolveName, shownName } from "../options/name.ts"
+import { resolveTimeouts, timeoutDefaults } from "../options/timeouts.ts"
 import { publish, publishDatagrams } from "../telemetry/metrics.ts"
 import { datagramDefaults, resolveDatagramAdmission } from "./admission.ts"
 import type { Exchange } from "./exchange.ts"
-import { type ExchangeRegistration, exchangeTaker } from "./exchangeHandler.ts"
+import { exchangeConsumer, type ExchangeRegistration } from "./exchangeHandler.ts"
 import { ExchangeManager, type ExchangeOptions } from "./exchangeManager.ts"
 
 /** Here and not in the public module, which could not be evaluated before this one. */
@@ -60,7 +60,7 @@ export class DatagramListenerImpl extends TakingLifecycle<Exchange, ExchangeMana
   )
 
   serveHandler(registration: ExchangeRegistration): Effect.Effect<DrainReport, ListenerFaulted> {
-    return this.serve((manager) => exchangeTaker(manager, registration))
+    return this.serve((manager) => exchangeConsumer(manager, registration))
   }
 
   readonly exchanges: Effect.Effect<ReadonlyArray<ConnectionInfo>> = this.inFlight

@@ -7,7 +7,7 @@ import * as DatagramSocket from "effect/socket/DatagramSocket"
 import * as Tracer from "effect/Tracer"
 import type { Datagram, Reply } from "../../DatagramListener.ts"
 import { formatConnection } from "../../DrainReport.ts"
-import type { Taker } from "../accept/acceptQueue.ts"
+import type { Consumer } from "../accept/acceptQueue.ts"
 import { type Exchange, ReplyEffect } from "./exchange.ts"
 import type { ExchangeManager } from "./exchangeManager.ts"
 
@@ -19,7 +19,7 @@ export interface ExchangeRegistration {
 }
 
 /** How a registration takes part in the queue. */
-export const exchangeTaker = (manager: ExchangeManager, registration: ExchangeRegistration): Taker<Exchange> => ({
+export const exchangeConsumer = (manager: ExchangeManager, registration: ExchangeRegistration): Consumer<Exchange> => ({
   once: false,
   take: (exchange) => serveExchange(manager, exchange, registration)
 })

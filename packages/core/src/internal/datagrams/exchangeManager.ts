@@ -6,11 +6,12 @@ import type * as Fiber from "effect/Fiber"
 import type { BoundDatagramTransport, TransportDatagram } from "../../DatagramTransport.ts"
 import type { DryRun } from "../../Drain.ts"
 import type { ConnectionInfo, DropReason } from "../../DrainReport.ts"
-import { AcceptQueue, type QueueHost, type Taker } from "../accept/acceptQueue.ts"
-import type { RefusalReason, ResolvedAdmission } from "../accept/admission.ts"
+import { AcceptQueue, type Consumer, type QueueContext } from "../accept/acceptQueue.ts"
+import type { RefusalReason } from "../accept/admission.ts"
 import { Limits } from "../accept/limits.ts"
 import { Connections, Tally } from "../connection/connections.ts"
 import type { ManagedReport, Manager } from "../lifecycle/manager.ts"
+import type { ResolvedAdmission } from "../options/admission.ts"
 import type { ResolvedDrain } from "../options/drain.ts"
 import { type Counts, DatagramTally, type ExchangeEnd } from "../telemetry/counts.ts"
 import { type ConnectionTracing, endSpan, startSpan } from "../telemetry/tracing.ts"
@@ -41,7 +42,7 @@ export interface ExchangeOptions {
  * them. An exchange ends with its handler, so a drain has nothing to tell it: to
  * close is to receive no more, and to wait.
  */
-export class ExchangeManager implements Manager, ExchangeContext, QueueHost<Exchange> {
+export class ExchangeManager implements Manager, ExchangeContext, QueueContext<Exchange> {
   readonly name: string
   readonly protocol: string
   readonly clock: Clock.Clock
@@ -182,9 +183,9 @@ export class ExchangeManager implements Manager, ExchangeContext, QueueHost<Exch
   }
 
   /** Takes back what was given to a fiber that was interrupted: the next in line gets it. */
-  giveBack(exchange: Exchange): void {
+  requeue(exchange: Exchange): void {
     if (exchange.step !== "Queued" || !this.exchanges.remove(exchange)) return
-    if (this.accepting) return this.queue.giveBack(exchange)
+    if (this.accepting) return this.queue.requeue(exchange)
     this.neverReceived(exchange)
     this.notifyIfDrained()
   }
@@ -266,7 +267,7 @@ export class ExchangeManager implements Manager, ExchangeContext, QueueHost<Exch
     this.limits.stopWatching()
   }
 
-  removeWaiting(): ReadonlyArray<Taker<Exchange>> {
+  removeWaiting(): ReadonlyArray<Consumer<Exchange>> {
     return this.queue.removeWaiting()
   }
 

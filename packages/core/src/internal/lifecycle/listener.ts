@@ -13,14 +13,15 @@ import type { ConnectionInfo, DrainReport } from "../../DrainReport.ts"
 import type { Listener, ListenerOptions } from "../../Listener.ts"
 import { type AcceptError, InvalidArgument, type ListenerFaulted } from "../../ListenerError.ts"
 import type { BoundTransport, Transport } from "../../Transport.ts"
-import { pump } from "../accept/acceptLoop.ts"
-import { admissionDefaults, resolveAdmission, resolveTimeouts, timeoutDefaults } from "../accept/admission.ts"
+import { acceptLoop } from "../accept/acceptLoop.ts"
 import type { ConnectionImpl } from "../connection/connection.ts"
 import { Life, type LifeOptions } from "../connection/connectionManager.ts"
-import { finish, type Registration, registrationTaker } from "../connection/handler.ts"
+import { finish, type Registration, registrationConsumer } from "../connection/handler.ts"
 import { handshake, isReady } from "../connection/handshake.ts"
+import { admissionDefaults, resolveAdmission } from "../options/admission.ts"
 import { defaults, resolve } from "../options/drain.ts"
 import { resolveName, shownName } from "../options/name.ts"
+import { resolveTimeouts, timeoutDefaults } from "../options/timeouts.ts"
 import { publish } from "../telemetry/metrics.ts"
 import type { Kind, LifecycleOptions } from "./manager.ts"
 import { join } from "./member.ts"
@@ -70,7 +71,7 @@ export class ListenerImpl extends TakingLifecycle<ConnectionImpl, Life, BoundTra
   // --- serve -----------------------------------------------------------------------------------------------------
 
   serveHandler(registration: Registration): Effect.Effect<DrainReport, ListenerFaulted> {
-    return this.serve((life) => registrationTaker(life, registration))
+    return this.serve((life) => registrationConsumer(life, registration))
   }
 
   // --- what can be seen and changed ------------------------------------------------------------------------------
@@ -153,7 +154,7 @@ const connectionKind = (transport: Transport, options: LifeOptions): Kind<Life, 
   makeManager: (before) => new Life(before === undefined ? options : { ...options, admission: before.limits.resolved }),
   opened: (life) => life.limits.watch(),
   acceptLoop: (life, bound) =>
-    pump(bound, {
+    acceptLoop(bound, {
       arrive: (connection) => life.arrive(connection),
       onError: (error) => {
         const code = error.code ?? "unknown"

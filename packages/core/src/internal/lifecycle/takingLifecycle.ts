@@ -3,7 +3,7 @@ import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
 import type { DrainReport } from "../../DrainReport.ts"
 import { type AcceptError, type ListenerFaulted, OperationAborted } from "../../ListenerError.ts"
-import type { AcceptQueue, Taker } from "../accept/acceptQueue.ts"
+import type { AcceptQueue, Consumer } from "../accept/acceptQueue.ts"
 import type { Candidate } from "../accept/candidate.ts"
 import type { Linked } from "../util/linkedList.ts"
 import { Lifecycle } from "./lifecycle.ts"
@@ -13,7 +13,7 @@ import type { Bound, Manager } from "./manager.ts"
 export interface QueueManager<A extends Candidate & Linked<A>> extends Manager {
   readonly queue: AcceptQueue<A>
   /** Takes back what was given to a fiber that was interrupted: the next in line gets it. */
-  giveBack(given: A): void
+  requeue(given: A): void
 }
 
 /** A lifetime, and what takes the arrivals in it: fibers that wait for one, and handlers that serve all. */
@@ -30,7 +30,7 @@ export class TakingLifecycle<A extends Candidate & Linked<A>, M extends QueueMan
       const wait = Effect.callback<A, AcceptError>((resume) => {
         const refused = this.refuseTaking()
         if (refused !== undefined) return resume(Effect.fail(refused))
-        const taker: Taker<A> = {
+        const consumer: Consumer<A> = {
           once: true,
           take: (arrived) => {
             given = arrived
@@ -38,13 +38,13 @@ export class TakingLifecycle<A extends Candidate & Linked<A>, M extends QueueMan
           },
           fail: (error) => resume(Effect.fail(error))
         }
-        manager.queue.add(taker)
-        return Effect.sync(() => manager.queue.remove(taker))
+        manager.queue.add(consumer)
+        return Effect.sync(() => manager.queue.remove(consumer))
       })
       // whatever lies between being given an arrival and owning it, none is lost
       return Effect.onExit(restore(wait), (exit) =>
         Effect.sync(() => {
-          if (Exit.isFailure(exit) && given !== undefined) manager.giveBack(given)
+          if (Exit.isFailure(exit) && given !== undefined) manager.requeue(given)
         }))
     })
   }
@@ -63,15 +63,15 @@ export class TakingLifecycle<A extends Candidate & Linked<A>, M extends QueueMan
     Effect.fail(this.stateNow === "Faulted" ? this.faulted("accept") : new OperationAborted(this.at("accept")))
   )
 
-  /** Gives arrivals to a taker from now on; the result takes it back. */
-  register(taker: (manager: M) => Taker<A>): () => void {
+  /** Gives arrivals to a consumer from now on; the result takes it back. */
+  register(consumer: (manager: M) => Consumer<A>): () => void {
     const { manager } = this
-    const member = taker(manager)
+    const member = consumer(manager)
     manager.queue.add(member)
     return () => manager.queue.remove(member)
   }
 
-  serve(taker: (manager: M) => Taker<A>): Effect.Effect<DrainReport, ListenerFaulted> {
+  serve(consumer: (manager: M) => Consumer<A>): Effect.Effect<DrainReport, ListenerFaulted> {
     return Effect.suspend((): Effect.Effect<DrainReport, ListenerFaulted> => {
       switch (this.stateNow) {
         case "Faulted":
@@ -81,7 +81,7 @@ export class TakingLifecycle<A extends Candidate & Linked<A>, M extends QueueMan
           return this.closed
         default: {
           const { lifetime } = this
-          const unregister = this.register(taker)
+          const unregister = this.register(consumer)
           return Effect.onExit(lifetime.awaitServed, () => Effect.sync(unregister))
         }
       }

@@ -1,0 +1,72 @@
+/**
+ * What the options of admission mean: defaults filled in, times in milliseconds.
+ */
+import * as Formatter from "effect/Formatter"
+import * as Result from "effect/Result"
+import type { AdmissionOptions } from "../../Admission.ts"
+import { type BadOption, millis } from "./time.ts"
+
+export interface ResolvedAdmission {
+  readonly maxConnections: number
+  readonly overflow: "wait" | "reject"
+  readonly maxQueued: number
+  readonly maxPerRemote: number
+  readonly acceptRate: { readonly limit: number; readonly interval: number }
+  readonly maxEventLoopLag: number
+}
+
+export const admissionDefaults: ResolvedAdmission = {
+  maxConnections: Infinity,
+  overflow: "wait",
+  maxQueued: 511,
+  maxPerRemote: Infinity,
+  acceptRate: { limit: Infinity, interval: 1000 },
+  maxEventLoopLag: Infinity
+}
+
+export const resolveAdmission = (
+  options: AdmissionOptions | undefined,
+  base: ResolvedAdmission
+): Result.Result<ResolvedAdmission, BadOption> =>
+  Result.gen(function*() {
+    const overflow = options?.overflow === undefined ? base.overflow : options.overflow
+    if (overflow !== "wait" && overflow !== "reject") {
+      return yield* Result.fail({
+        parameter: "admission.overflow",
+        detail: `is neither "wait" nor "reject" (${Formatter.format(overflow)})`
+      })
+    }
+    return {
+      maxConnections: yield* count("admission.maxConnections", options?.maxConnections, base.maxConnections, 1),
+      overflow,
+      maxQueued: yield* count("admission.maxQueued", options?.maxQueued, base.maxQueued, 0),
+      maxPerRemote: yield* count("admission.maxPerRemote", options?.maxPerRemote, base.maxPerRemote, 1),
+      acceptRate: options?.acceptRate === undefined ? base.acceptRate : yield* resolveRate(options.acceptRate),
+      maxEventLoopLag: options?.maxEventLoopLag === undefined
+        ? base.maxEventLoopLag
+        : yield* millis("admission.maxEventLoopLag", options.maxEventLoopLag, { infinite: true, positive: true })
+    }
+  })
+
+const resolveRate = (
+  { interval, limit }: Exclude<AdmissionOptions["acceptRate"], undefined>
+): Result.Result<ResolvedAdmission["acceptRate"], BadOption> =>
+  Result.gen(function*() {
+    return {
+      // left out by a caller without types, it is no number
+      limit: yield* count("admission.acceptRate.limit", limit ?? Number.NaN, Number.NaN, 1),
+      interval: yield* millis("admission.acceptRate.interval", interval, { positive: true })
+    }
+  })
+
+const count = (
+  parameter: string,
+  input: number | undefined,
+  fallback: number,
+  least: number
+): Result.Result<number, BadOption> =>
+  input === undefined
+    ? Result.succeed(fallback)
+    : input === Infinity || (Number.isSafeInteger(input) && input >= least)
+    ? Result.succeed(input)
+    : Result.fail({ parameter, detail: `is not a whole number of at least ${least} (${Formatter.format(input)})` })
