@@ -176,6 +176,11 @@ export const runForEach = <E, R>(
  *   not move for ever.
  * - `drainNotified`: draining, a lame duck included, has reached the connection.
  * - `goodbye`: nothing is in flight: say the last word and end the transport.
+ * - `breakOff`: the connection is cut: says so, in the words of a protocol that
+ *   has them, where the end of the transport alone would make what is in flight
+ *   look whole. Answers whether the driver destroys the transport itself, when
+ *   that is out and within a few turns of the event loop; it counts as running
+ *   until then. Without it, the transport is destroyed at once.
  * - `cut`: the transport was destroyed; interrupt what still runs.
  * - `running`: whether something still runs after `cut`.
  * - `runs`: whether this fiber serves the connection, so that a close it asks
@@ -192,6 +197,7 @@ export interface ProtocolDriver {
   readonly lastActive: () => number
   readonly drainNotified: () => void
   readonly goodbye: () => void
+  readonly breakOff?: (() => boolean) | undefined
   readonly cut: () => void
   readonly running: () => boolean
   readonly runs?: ((fiber: Fiber.Fiber<unknown, unknown>) => boolean) | undefined

@@ -20,6 +20,7 @@ import type { Transport } from "@effect-listener/core/Transport"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import type * as NodeServices from "@effect/platform-node/NodeServices"
+import * as Clock from "effect/Clock"
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
@@ -361,6 +362,12 @@ export const layerHttpServices: Layer.Layer<
  * `layer` on a free port of 127.0.0.1, and a client for it: what `NodeHttpServer.layerTest`
  * provides.
  *
+ * **Details**
+ *
+ * The listener goes by the system's time also where the test does not, as its
+ * sockets do, and gives no grace to idle connections: a test over it ends as
+ * soon as its requests have.
+ *
  * @stability experimental
  * @category testing
  * @since 0.1.0
@@ -379,7 +386,14 @@ export const layerTest: Layer.Layer<
     Layer.fresh(FetchHttpClient.layer),
     Layer.succeed(FetchHttpClient.RequestInit)({ keepalive: false })
   )),
-  Layer.provideMerge(layer(Http.createServer, { host: "127.0.0.1", port: 0 }))
+  Layer.provideMerge(Layer.merge(
+    Layer.effectContext(Effect.provideService(
+      open(Http.createServer, { host: "127.0.0.1", port: 0, drain: { idleGrace: 0 } }),
+      Clock.Clock,
+      Context.get(Context.empty(), Clock.Clock)
+    )),
+    layerHttpServices
+  ))
 )
 
 /**

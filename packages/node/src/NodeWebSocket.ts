@@ -15,6 +15,7 @@ import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequ
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerError from "effect/http/HttpServerError"
 import { HttpServerRequest } from "effect/http/HttpServerRequest"
@@ -28,7 +29,8 @@ import { ChosenWebSockets } from "./internal/http/app.ts"
 import { connectionOf } from "./internal/http/nodeHttpServers.ts"
 import * as HttpOptions from "./internal/http/options.ts"
 import * as HttpListening from "./internal/http/server.ts"
-import { PingingServer, settings, socketApp } from "./internal/http/websockets/webSocket.ts"
+import { SocketApp } from "./internal/http/websockets/socketApp.ts"
+import { PingingServer, settings } from "./internal/http/websockets/webSocket.ts"
 import type * as NodeHttp from "./NodeHttp.ts"
 
 /**
@@ -172,7 +174,8 @@ export interface SocketServerOptions
  * Handlers find `NodeSocketServer.IncomingMessage`, `Socket.WebSocket` and
  * `Connection.CurrentConnection` in their context. As with every `SocketServer`
  * of this library, interrupting `run` stops it taking connections, and its
- * handlers go on under the listener.
+ * handlers go on under the listener. A client that comes while `run` is not
+ * running has its handshake done, and waits.
  *
  * @stability experimental
  * @category layers
@@ -186,22 +189,26 @@ export const layerSocketServer = (
     const http = yield* HttpListening.open(
       HttpOptions.httpServer(undefined, { ...options, http2: false }, checked.bad)
     ).pipe(Effect.mapError((cause) => socketServerError(new SocketServer.SocketServerOpenError({ cause }))))
-    const webSockets = new PingingServer(checked)
+    const app = new SocketApp({
+      idle: options.idle ?? "handler",
+      path: options.webSocketPath,
+      webSockets: new PingingServer(checked)
+    })
+    // ends with the listener, which a close has to find in service
+    const serving = yield* Effect.forkDetach(HttpListening.take(http, app), { startImmediately: true })
     const server = SocketServer.SocketServer.of({
       address: http.address,
       run: Effect.fnUntraced(function*<R, E, _>(handler: (socket: Socket.Socket) => Effect.Effect<_, E, R>) {
-        const app = socketApp({
+        const runner = {
           // the context is the handler's own
           handler: handler as (socket: Socket.Socket) => Effect.Effect<unknown, unknown>,
-          context: Context.omit(Scope.Scope)(yield* Effect.context<R>()) as Context.Context<never>,
-          idle: options.idle ?? "handler",
-          path: options.webSocketPath,
-          webSockets
-        })
-        yield* HttpListening.take(http, app).pipe(
-          Effect.mapError((cause) => socketServerError(new SocketServer.SocketServerUnknownError({ cause })))
+          context: Context.omit(Scope.Scope)(yield* Effect.context<R>()) as Context.Context<never>
+        }
+        app.run(runner)
+        return yield* Effect.andThen(Fiber.join(serving), Effect.never).pipe(
+          Effect.mapError((cause) => socketServerError(new SocketServer.SocketServerUnknownError({ cause }))),
+          Effect.ensuring(Effect.sync(() => app.stop(runner)))
         )
-        return yield* Effect.never
       })
     })
     return Context.add(Context.make(SocketServer.SocketServer, server), Listener, http.listener)

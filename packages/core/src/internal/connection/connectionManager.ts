@@ -445,7 +445,7 @@ export class Life implements ConnectionHost {
 
   /** The transport first: a handler's finalizers end it with a FIN, as if all had been said. */
   private destroy(connection: ConnectionImpl): void {
-    this.runFork(connection.transport.destroy)
+    if (connection.driver?.breakOff?.() !== true) this.runFork(connection.transport.destroy)
     if (connection.handled) this.interrupt(connection)
     connection.driver?.cut()
   }

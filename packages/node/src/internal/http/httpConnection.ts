@@ -65,6 +65,8 @@ export class HttpConnection implements ProtocolDriver {
   /** From the last word on. */
   private closing: LingeringClose | undefined
   private gone: Ending | undefined
+  /** Its protocol destroys the socket when it has said that what is in flight is cut. */
+  private brokenOff = false
 
   constructor(
     connection: Connection,
@@ -207,7 +209,7 @@ export class HttpConnection implements ProtocolDriver {
 
   /** The listener is told once, when neither the socket nor a handler is left. */
   private endIfGone(): void {
-    if (this.gone !== undefined && !this.running()) this.events.closed(this.gone)
+    if (this.gone !== undefined && !this.fiberRuns) this.events.closed(this.gone)
   }
 
   // --- asked and told by the listener ----------------------------------------------------------------------------
@@ -235,6 +237,10 @@ export class HttpConnection implements ProtocolDriver {
     if (this.gone === undefined && !this.saidGoodbye) this.current.goodbye()
   }
 
+  breakOff(): boolean {
+    return this.brokenOff = this.gone === undefined && this.current.breakOff?.() === true
+  }
+
   cut(): void {
     for (const fiber of this.fibers) fiber.interruptUnsafe()
   }
@@ -245,6 +251,10 @@ export class HttpConnection implements ProtocolDriver {
   }
 
   running(): boolean {
+    return (this.brokenOff && this.gone === undefined) || this.fiberRuns
+  }
+
+  private get fiberRuns(): boolean {
     return (this.fiber !== undefined && !ended(this.fiber)) || (this.watched !== undefined && this.watched.size > 0)
   }
 

@@ -34,8 +34,8 @@ export interface Protocol {
   readonly drainNotified: () => void
   /** Nothing is in flight: say the last word, and end. */
   readonly goodbye: () => void
-  /** What is in flight is broken off: says so, and whether it ends the transport itself when that is out. */
-  readonly cut?: (() => boolean) | undefined
+  /** What is in flight is cut: says so, and whether it destroys the socket itself when that is out. */
+  readonly breakOff?: (() => boolean) | undefined
   readonly phase: () => ConnectionPhase | undefined
   readonly bytesPending: () => number
   /** Another protocol comes after it. */

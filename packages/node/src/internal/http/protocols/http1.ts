@@ -77,7 +77,7 @@ export class Http1Protocol implements Protocol {
   private timer: NodeJS.Timeout | undefined
   /** What is answered to bad input, when all before it is answered. */
   private errorCode: string | undefined
-  private brokenOff = false
+  private answerReset = false
 
   constructor(owner: HttpConnection, socket: Net.Socket, limits: Http1Limits) {
     this.owner = owner
@@ -291,7 +291,7 @@ export class Http1Protocol implements Protocol {
       headSent: incomplete?.response.headersSent === true
     })
     if (action === "AfterAnswers") return
-    if (action === "BreakOff") return this.breakOff()
+    if (action === "BreakOff") return this.resetAnswer()
     const answer = answerTo(this.errorCode)
     if (answer !== undefined && this.socket.writable) this.socket.write(answer)
     this.end()
@@ -336,9 +336,9 @@ export class Http1Protocol implements Protocol {
   }
 
   /** What is out of an answer must not look whole: a reset, where there is one. Answers whether it is done. */
-  breakOff(): void {
-    if (this.brokenOff) return
-    this.brokenOff = true
+  resetAnswer(): void {
+    if (this.answerReset) return
+    this.answerReset = true
     this.owner.reset()
   }
 

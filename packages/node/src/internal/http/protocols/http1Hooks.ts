@@ -38,7 +38,7 @@ const onEnd: Net.Socket["end"] = function(this: Net.Socket, ...args: [never]) {
   const { length }: ReadonlyArray<unknown> = args
   if (length === 0 && this.writableEnded) return this
   const protocol = spokenOn(this)
-  if (length === 0 && protocol?.closeDelimited === true) protocol.breakOff()
+  if (length === 0 && protocol?.closeDelimited === true) protocol.resetAnswer()
   else {
     if (!this.readableEnded) protocol?.ended()
     // the arguments are passed on as they came, whichever overload they are for
@@ -60,7 +60,7 @@ function onPush(this: Net.Socket, chunk: unknown, encoding?: BufferEncoding): bo
 function onDestroy(this: Net.Socket, error?: Error): Net.Socket {
   const protocol = spokenOn(this)
   // the reset comes by here again
-  if (protocol?.closeDelimited === true) protocol.breakOff()
+  if (protocol?.closeDelimited === true) protocol.resetAnswer()
   return inherited(this).destroy.call(this, error)
 }
 

@@ -292,7 +292,7 @@ export class Http2Protocol implements Protocol {
   }
 
   /** An answer that is cut must not look whole: each stream is reset, and the session ended when that is out. */
-  cut(): boolean {
+  breakOff(): boolean {
     if (this.streams.length === 0 || this.session.destroyed) return false
     for (const stream of this.streams.slice()) stream.close(Http2.constants.NGHTTP2_INTERNAL_ERROR)
     this.cutAt = performance.now()
