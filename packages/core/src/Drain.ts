@@ -79,6 +79,15 @@ export interface DrainOptions {
 /**
  * The options of one close. What is left out is the listener's own.
  *
+ * **Details**
+ *
+ * - `queue`: what becomes of clients that the kernel has accepted and the
+ *   listener has not: they are served (`"sweep"`), or left to another process
+ *   that has the same listening socket (`"leave"`). Left to no one they are
+ *   reset, so only that process, or what started it, can know that it is right.
+ *   A sweep is never wrong. A transport that cannot leave sweeps. Default
+ *   `"sweep"`.
+ *
  * @stability experimental
  * @category options
  * @since 0.1.0
@@ -86,6 +95,7 @@ export interface DrainOptions {
 export interface CloseOptions extends DrainOptions {
   /** Why, for the report and the log. Default `"close"`. */
   readonly reason?: string | undefined
+  readonly queue?: "sweep" | "leave" | undefined
 }
 
 /**

@@ -245,6 +245,7 @@ export const DrainReport = Schema.Struct({
   duration: Schema.Finite,
   swept: Schema.Int,
   sweepCut: Schema.Boolean,
+  queue: Schema.Literals(["swept", "left", "none"]),
   refused: Schema.Int,
   connections: ConnectionCounts,
   cut: Schema.Array(ConnectionInfo),
@@ -260,7 +261,10 @@ export const DrainReport = Schema.Struct({
  * - `reason`: the text given to `close`, or who closed.
  * - `duration`: milliseconds from the call to the end.
  * - `swept`: connections the kernel had accepted and the sweep still served.
- * - `sweepCut`: the deadline passed before the sweep was finished.
+ * - `sweepCut`: a tenth of the deadline passed before the sweep was finished, or
+ *   an abort ended it: what the kernel still had in its queue was reset.
+ * - `queue`: what became of the accept queue: it was swept, it was left to
+ *   another process that has the same socket, or nothing listened any more.
  * - `refused`: connections refused by admission and requests read after a
  *   goodbye; not part of `connections.total`.
  * - `cut`: each connection that was destroyed, as it stood at that moment.
@@ -339,6 +343,7 @@ export const formatConnection = (info: ConnectionInfo): string => {
  *   duration: 412,
  *   swept: 3,
  *   sweepCut: false,
+ *   queue: "swept",
  *   refused: 0,
  *   connections: {
  *     total: 12, drained: 4, idle: 8, endedByPeer: 0, failed: 0,
@@ -364,6 +369,7 @@ export const format = (report: DrainReport): string => {
   const notes = [
     ...report.swept > 0 ? [`${report.swept} swept`] : [],
     ...report.sweepCut ? ["sweep cut short"] : [],
+    ...report.queue === "left" ? ["accept queue left"] : [],
     ...report.refused > 0 ? [`${report.refused} refused`] : []
   ]
   const what = report.datagrams === undefined ? "connection" : "exchange"

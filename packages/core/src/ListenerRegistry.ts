@@ -25,7 +25,10 @@ import type { Listener } from "./Listener.ts"
  *
  * - `shutdown` brings it to `Closed` from any state and never fails: it joins a
  *   close that runs, and otherwise closes with the smaller of its own deadline
- *   and the given one. The reports, one a listener, say what happened.
+ *   and the given one. The reports, one a listener, say what happened. `queue` is
+ *   that of `CloseOptions`.
+ * - `serving` completes when it takes connections, open and served, or never will;
+ *   left out, it does already.
  * - `progress` is the close as it runs.
  * - `listener` is the listener itself; a host of several has none.
  * - `listeners` are those that are in it: what they have in flight is named when
@@ -41,7 +44,9 @@ export interface Member {
   readonly shutdown: (options: {
     readonly reason: string
     readonly deadline?: Duration.Input | undefined
+    readonly queue?: "sweep" | "leave" | undefined
   }) => Effect.Effect<ReadonlyArray<DrainReport>>
+  readonly serving?: Effect.Effect<void> | undefined
   readonly progress: Stream.Stream<DrainProgress>
   readonly listener?: Listener | DatagramListener | undefined
   readonly listeners?: Effect.Effect<ReadonlyArray<MemberListener>> | undefined

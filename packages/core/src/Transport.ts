@@ -48,6 +48,10 @@ export interface Transport {
  *   the kernel had finished is handed over by `accept`, and then stops
  *   listening. It completes when the last of them has been handed over and the
  *   listening socket is closed.
+ * - `leave` stops listening at once, without the sweep: what is in the kernel's
+ *   queue stays there for another process that has the same socket. It completes
+ *   when what `accept` had to hand over has been handed over. Left out, a close
+ *   sweeps whatever it was told.
  *
  * @stability experimental
  * @category models
@@ -57,6 +61,7 @@ export interface BoundTransport {
   readonly address: NetAddress.SocketAddress
   readonly accept: Effect.Effect<TransportConnection, TransportAcceptError>
   readonly stop: Effect.Effect<void>
+  readonly leave?: Effect.Effect<void> | undefined
   /** What is there for speed. Left out, `accept` is repeated. */
   readonly fast?: FastAccept | undefined
 }

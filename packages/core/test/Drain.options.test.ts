@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Formatter from "effect/Formatter"
 import * as Result from "effect/Result"
-import type { DrainOptions, LingerInput } from "../src/Drain.ts"
+import type { CloseOptions, DrainOptions, LingerInput } from "../src/Drain.ts"
 import type * as DurationOption from "../src/DurationOption.ts"
 import * as Drain from "../src/internal/options/drain.ts"
 
@@ -14,10 +14,10 @@ const said = <A>(result: Result.Result<A, DurationOption.BadOption>): A | string
   Result.match(result, { onSuccess: (a) => a, onFailure: ({ detail, parameter }) => `${parameter} ${detail}` })
 
 const resolve = (options: DrainOptions | undefined) => said(Drain.resolve(options, Drain.defaults))
-const close = (options: DrainOptions) =>
+const close = (options: CloseOptions) =>
   said(Drain.resolve(options, Drain.defaults, { infiniteDeadline: true, prefix: "" }))
 
-const accepted = (options: DrainOptions): Drain.ResolvedDrain => {
+const accepted = (options: CloseOptions): Drain.ResolvedDrain => {
   const resolved = resolve(options)
   return typeof resolved === "string" ? assert.fail(resolved) : resolved
 }
@@ -87,6 +87,7 @@ describe("Drain options", () => {
       lameDuck: { min: 0, quiet: 0, max: 0 },
       idleGrace: 250,
       abortGrace: 1000,
+      queue: "sweep" as const,
       linger: { idle: 500, total: undefined, bytes: 67_108_864 }
     }
     for (const nothing of [undefined, {}, { linger: {} }, { deadline: undefined, linger: { idle: undefined } }]) {
@@ -111,7 +112,7 @@ describe("Drain options", () => {
 
     it("every form of a duration is read in milliseconds", () => {
       for (const [input, ms] of good) {
-        const { lameDuck, linger, ...rest } = accepted(options(input))
+        const { lameDuck, linger, queue: _, ...rest } = accepted(options(input))
         const found: Record<string, number | undefined> = {
           ...rest,
           lameDuck: lameDuck.min === lameDuck.max ? lameDuck.max : undefined,
@@ -183,6 +184,7 @@ describe("Drain options", () => {
       lameDuck: { min: 2, quiet: 3, max: 4 },
       idleGrace: 5,
       abortGrace: 6,
+      queue: "leave",
       linger: { idle: 7, total: 8, bytes: 9 }
     }
     assert.deepStrictEqual(said(Drain.resolve(undefined, listener)), listener)
@@ -192,6 +194,11 @@ describe("Drain options", () => {
       deadline: 10,
       linger: { ...listener.linger, idle: 11 }
     })
+  })
+
+  it("a queue is swept or left, and nothing else", () => {
+    assert.strictEqual(accepted({ queue: "leave" }).queue, "leave")
+    assert.strictEqual(close({ queue: "keep" as never }), `queue is neither "sweep" nor "leave" ("keep")`)
   })
 
   it("the first of several bad options is named", () => {

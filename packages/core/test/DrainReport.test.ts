@@ -35,6 +35,7 @@ const quiet: DrainReport.DrainReport = {
   duration: 0,
   swept: 0,
   sweepCut: false,
+  queue: "swept",
   refused: 0,
   connections: none,
   cut: [],
@@ -97,6 +98,7 @@ describe("DrainReport", () => {
     it.each<[Partial<DrainReport.DrainReport>, string]>([
       [{ swept: 1 }, "0 connections; 1 swept"],
       [{ sweepCut: true }, "0 connections; sweep cut short"],
+      [{ queue: "left" }, "0 connections; accept queue left"],
       [{ refused: 1 }, "0 connections; 1 refused"],
       [{ refused: 1, swept: 2, connections: counts({ idle: 2 }) }, "2 connections: 2 idle; 2 swept, 1 refused"]
     ])("%o", (facts, line) => {

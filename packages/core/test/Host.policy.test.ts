@@ -10,6 +10,7 @@ const reportOf = (n: number, outcome: Outcome): DrainReport => ({
   outcome,
   swept: n,
   sweepCut: n === 2,
+  queue: "swept",
   refused: 10 * n
 })
 

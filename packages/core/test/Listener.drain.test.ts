@@ -457,6 +457,18 @@ describe("draining", () => {
       assert.strictEqual((yield* Fiber.join(closing)).connections.idle, 1)
     }))
 
+  it.effect("a sweep that does not end takes a tenth of the deadline, and the report says so", () =>
+    Effect.gen(function*() {
+      const memory = yield* MemoryTransport.make()
+      const bind = Effect.map(memory.bind, ({ accept, address }) => ({ accept, address, stop: Effect.never }))
+      const listener = yield* listen({ name: "endless", bind }, { drain: { deadline: 1000 } })
+      const closing = yield* start(listener.close())
+      yield* TestClock.adjust(99)
+      assert.isUndefined(closing.pollUnsafe())
+      yield* TestClock.adjust(1)
+      assert.deepInclude(yield* Fiber.join(closing), { outcome: "Drained", sweepCut: true, duration: 100 })
+    }))
+
   describe("lame duck", () => {
     it.effect("not ready, still accepting, everybody told, nobody ended; then the drain", () =>
       Effect.gen(function*() {

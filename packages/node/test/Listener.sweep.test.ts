@@ -7,6 +7,7 @@ import { now } from "./support/clock.ts"
 import * as Crowd from "./support/crowd.ts"
 import { answerLines, echo } from "./support/handlers.ts"
 import { kinds, listen, start, target, untilStage } from "./support/listening.ts"
+import * as Newcomers from "./support/newcomers.ts"
 import * as Reconnecting from "./support/reconnecting.ts"
 
 const answered = (text: string, count: number): ReadonlyArray<Crowd.Member> =>
@@ -76,6 +77,26 @@ describe.each(kinds)("the sweep of the accept queue, $name", (kind) => {
       crowd.arriveWhileBlocked(idleGrace + 100)
       assert.deepStrictEqual(yield* crowd.members, answered("ping\n", 50))
       assert.strictEqual((yield* Fiber.join(closing)).connections.total, 50)
+    }))
+
+  it.live("ends though the event loop is busy and clients keep coming, and those who had come are served", () =>
+    Effect.gen(function*() {
+      const listener = yield* listen(kind, { drain: { deadline: "20 seconds" } })
+      yield* start(
+        Listener.serve(
+          listener,
+          (connection) => Effect.flatMap(connection.socket.writer, ({ write }) => write("welcome\n"))
+        )
+      )
+      const crowd = yield* Crowd.make(yield* target(listener), { clients: 5, request: "" })
+      yield* Newcomers.make(yield* target(listener), 5)
+      yield* Newcomers.busyLoop(20)
+      const report = yield* Effect.suspend(() => {
+        crowd.arriveWhileBlocked()
+        return listener.close()
+      })
+      assert.deepStrictEqual(yield* crowd.members, answered("welcome\n", 5))
+      assert.isFalse(report.sweepCut)
     }))
 
   it.live("clients reconnecting without pause over 150 closes: who was connected before a close began is answered", () =>

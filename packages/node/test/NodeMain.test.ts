@@ -32,6 +32,7 @@ const report = (over: Partial<DrainReport> = {}): DrainReport => ({
   duration: 1,
   swept: 0,
   sweepCut: false,
+  queue: "swept",
   refused: 0,
   connections: {
     total: 0,

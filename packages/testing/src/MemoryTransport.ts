@@ -22,20 +22,15 @@ import type { Transport, TransportAcceptError } from "@effect-listener/core/Tran
 import { TransportBindError } from "@effect-listener/core/Transport"
 import type * as Context from "effect/Context"
 import * as Data from "effect/Data"
-import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as NetAddress from "effect/net/NetAddress"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
-import * as memoryClient from "./internal/memory/client.ts"
 import type { ServerConnection } from "./internal/memory/connection.ts"
-import * as memoryConnection from "./internal/memory/connection.ts"
-import * as endpoint from "./internal/memory/endpoint.ts"
-import { MemoryListener } from "./internal/memory/listener.ts"
-import type { Ending } from "./internal/memory/pipe.ts"
+import { type AcceptQueue, makeHost } from "./internal/memory/host.ts"
+import { HeldQueue, MemoryListener } from "./internal/memory/listener.ts"
 
 export { make as datagrams } from "./MemoryDatagrams.ts"
 /**
@@ -184,7 +179,10 @@ interface Bound {
   readonly refuse: () => void
 }
 
-interface MemoryClient extends Client {
+/**
+ * @internal
+ */
+export interface MemoryClient extends Client {
   readonly close: () => void
 }
 
@@ -235,6 +233,10 @@ export const makeNetwork: Effect.Effect<MemoryNetwork> = Effect.sync(() => {
  *   Default none.
  * - `backlog`: connections in the accept queue. Default 511.
  * - `bindLatency`: how long a bind takes. Default none.
+ * - `held`: whether another process has the listening socket, too, and keeps it,
+ *   as a service manager does: clients are never refused, and wait in the accept
+ *   queue while nothing is bound. It can be bound several times, and each
+ *   connection is accepted once. Default `false`.
  * - `resumeLate`: a connection that arrives while a fiber waits in `accept` is
  *   handed over at once, but the fiber goes on from its dispatcher. So a test
  *   can interrupt it before, during and after the hand-over. Default `false`.
@@ -257,6 +259,7 @@ export interface Options {
   readonly latency?: Duration.Input | undefined
   readonly backlog?: number | undefined
   readonly bindLatency?: Duration.Input | undefined
+  readonly held?: boolean | undefined
   readonly resumeLate?: boolean | undefined
   readonly readLate?: boolean | undefined
   readonly handshake?: Effect.Effect<void, SecurityFailure | Socket.SocketError> | undefined
@@ -271,7 +274,9 @@ export interface Options {
  * `stop` of what it binds lets everybody else run until the accept queue is
  * empty or nobody has accepted for two turns; then it refuses new clients. A
  * client that nobody accepted until then stays queued and can still be
- * accepted; the end of the bind's scope ends it with a FIN.
+ * accepted; the end of the bind's scope ends it with a FIN. `leave` refuses new
+ * clients at once and resets who is queued; of a socket that is `held` it takes
+ * nothing from the queue any more.
  *
  * **Example** (A connection from connect to goodbye, without a socket)
  *
@@ -325,69 +330,65 @@ export const make: (options?: Options) => Effect.Effect<MemoryTransport> = Effec
     let open = 0
     let connected = 0
     let bound: Bound | undefined
+    const hostOf = (queue: AcceptQueue): Host =>
+      makeHost(queue, {
+        capacity,
+        latency,
+        readLate: options.readLate ?? false,
+        local: address,
+        protocol,
+        ready,
+        error: (how) => new ConnectionEnded({ how }),
+        onOpen: () => {
+          open++
+          return connected++
+        },
+        onRelease: () => {
+          open--
+        }
+      })
+    const shared = options.held === true ? new HeldQueue<ServerConnection>(options.backlog ?? 511) : undefined
+    if (shared !== undefined) network.hosts.set(key, hostOf(shared))
 
     const listen = (): Bound => {
       const listener = new MemoryListener<ServerConnection>({
         backlog: options.backlog ?? 511,
         late: options.resumeLate ?? false,
+        held: shared,
         failures: acceptFailures,
         discard: (connection) => connection.dismiss(),
         sequence: (connection) => connection.sequence
       })
-      const host: Host = (context, remote) => {
-        if (listener.full) return "BacklogFull"
-        const ended = Deferred.makeUnsafe<Ending>()
-        const { server, client } = endpoint.make({
-          capacity,
-          latency,
-          readLate: options.readLate ?? false,
-          context,
-          serverError: memoryConnection.readError,
-          clientError: (how) => new ConnectionEnded({ how }),
-          onClientEnd: (ending) => Deferred.doneUnsafe(ended, Exit.succeed(ending))
-        })
-        open++
-        const connection = memoryConnection.make({
-          sequence: connected++,
-          endpoint: server,
-          remote,
-          local: address,
-          protocol,
-          ready,
-          onRelease: () => {
-            open--
-          }
-        })
-        listener.enqueue(connection)
-        return {
-          ...memoryClient.make({
-            endpoint: client,
-            local: remote,
-            remote: address,
-            ended,
-            error: (how) => new ConnectionEnded({ how })
-          }),
-          close: client.close
-        }
-      }
+      if (shared !== undefined) return bound = { listener, refuse: () => {} }
+      const host = hostOf(listener)
       network.hosts.set(key, host)
-      bound = {
+      return bound = {
         listener,
         refuse: () => {
           if (network.hosts.get(key) === host) network.hosts.delete(key)
         }
       }
-      return bound
     }
+
+    /** Where others do not have the socket, closing it resets who is queued. */
+    const leave = ({ listener, refuse }: Bound): Effect.Effect<void> =>
+      Effect.andThen(
+        listener.leave(refuse),
+        Effect.sync(() => {
+          for (const connection of listener.close()) connection.reset()
+        })
+      )
 
     const bind: Transport["bind"] = Effect.gen(function*() {
       if (Result.isFailure(times)) return yield* Effect.fail(TransportBindError.InvalidArgument(times.failure))
       yield* pass(bindLatency)
-      const { listener, refuse } = yield* Effect.acquireRelease(
+      const binding = yield* Effect.acquireRelease(
         Effect.suspend(() => {
           const failure = bindFailures.shift()
           if (failure !== undefined) return Effect.fail(failure)
-          if (network.hosts.has(key)) return Effect.fail(TransportBindError.AddressInUse({ address: key }))
+          if (shared === undefined && network.hosts.has(key)) {
+            return Effect.fail(TransportBindError.AddressInUse({ address: key }))
+          }
           return Effect.succeed(listen())
         }),
         (binding) =>
@@ -396,7 +397,8 @@ export const make: (options?: Options) => Effect.Effect<MemoryTransport> = Effec
             for (const connection of binding.listener.close()) connection.dismiss()
           })
       )
-      return { address, accept: listener.accept, stop: listener.stop(refuse) }
+      const { listener, refuse } = binding
+      return { address, accept: listener.accept, stop: listener.stop(refuse), leave: leave(binding) }
     })
 
     const connect: MemoryTransport["connect"] = Effect.uninterruptibleMask((restore) =>
@@ -431,7 +433,7 @@ export const make: (options?: Options) => Effect.Effect<MemoryTransport> = Effec
       failAccept: (error, times = 1) =>
         Effect.sync(() => {
           for (let i = 0; i < times; i++) acceptFailures.push(error)
-          bound?.listener.failed()
+          bound?.listener.changed()
         }),
       fault: (error) =>
         Effect.sync(() => {
@@ -440,7 +442,7 @@ export const make: (options?: Options) => Effect.Effect<MemoryTransport> = Effec
           for (const connection of bound.listener.die(error)) connection.reset()
         }),
       open: Effect.sync(() => open),
-      queued: Effect.sync(() => bound?.listener.queued ?? 0),
+      queued: Effect.sync(() => bound?.listener.queued ?? shared?.length ?? 0),
       waiting: Effect.sync(() => bound?.listener.waiting ?? 0)
     }
   }

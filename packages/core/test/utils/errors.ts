@@ -11,6 +11,7 @@ export const report: DrainReport = {
   duration: 20_512.25,
   swept: 3,
   sweepCut: true,
+  queue: "swept",
   refused: 2,
   connections: {
     total: 21,

@@ -192,10 +192,26 @@ export class HostImpl implements ListenerHost {
     }
   }
 
+  /** Completes when all that belongs to it takes connections. */
+  private readonly serving: Effect.Effect<void> = Effect.suspend(() => {
+    const listeners = this.every()
+    const others = Array.from(this.others)
+    return Effect.forEach([...listeners, ...others], ({ serving }) => serving ?? Effect.void, { discard: true }).pipe(
+      Effect.andThen(Effect.suspend(() => this.released ? Effect.void : Deferred.await(this.gate))),
+      // others may have joined meanwhile
+      Effect.andThen(
+        Effect.suspend(() =>
+          this.every().length + this.others.size > listeners.length + others.length ? this.serving : Effect.void
+        )
+      )
+    )
+  })
+
   /** What a main program sees of it. */
   private get member(): Member {
     return {
       name: this.name,
+      serving: this.serving,
       progress: this.progress,
       listeners: Effect.sync(() =>
         this.every().flatMap((listener) =>
@@ -206,13 +222,13 @@ export class HostImpl implements ListenerHost {
         )
       ),
       context: this.tracing.context,
-      shutdown: ({ deadline, reason }) => {
+      shutdown: ({ deadline, queue, reason }) => {
         // a limit that is none does not lower the host's own
         const limit = deadline === undefined
           ? Infinity
           : Result.getOrElse(millis("deadline", deadline, { infinite: true }), () => Infinity)
         return Effect.suspend(() => {
-          this.beginShutdown(reason, limit)
+          this.beginShutdown(reason, limit, queue)
           return Effect.map(this.closed, (report) => report.listeners)
         })
       }
@@ -271,7 +287,7 @@ export class HostImpl implements ListenerHost {
         fiber,
         Effect.suspend(() => {
           // another close is in its lame duck, which is over now: both get one report
-          this.closing?.hasten(resolved.success.deadline)
+          this.closing?.hasten(resolved.success)
           const parent = Context.getOption(fiber.context, Tracer.ParentSpan)
           const closing = this.closing ?? this.begin(resolved.success, options, options?.reason ?? "close", parent)
           closing.waiters++
@@ -321,11 +337,11 @@ export class HostImpl implements ListenerHost {
   }
 
   /** Begins to close, or joins a close that runs, with the smaller deadline. */
-  private beginShutdown(reason: string, limit: number): void {
+  private beginShutdown(reason: string, limit: number, queue: ResolvedDrain["queue"] = "sweep"): void {
     if (this.report !== undefined) return
     const deadline = Math.min(limit, this.drain.deadline)
-    if (this.closing !== undefined) this.closing.hasten(deadline)
-    else this.begin({ ...this.drain, deadline }, undefined, reason, Option.none())
+    if (this.closing !== undefined) this.closing.hasten({ deadline, queue })
+    else this.begin({ ...this.drain, deadline }, { queue }, reason, Option.none())
   }
 
   readonly onProgress = (progress: DrainProgress): void => {

@@ -72,6 +72,7 @@ export class HostClose {
   /** All of it must be over by then; unknown while accepting has not stopped. */
   private endsAt: number | undefined
   private endLameDuck = false
+  private queue: ResolvedDrain["queue"]
   private readonly signal = new Signal()
   /** What is awaited. */
   private readonly pending = new Set<HostedListener | Member>()
@@ -85,6 +86,7 @@ export class HostClose {
     this.options = options
     this.reason = options.reason
     this.deadline = options.drain.deadline
+    this.queue = options.drain.queue
     this.startedAt = this.now()
     this.phase = options.drain.lameDuck.max > 0 ? "LameDuck" : "Main"
     this.before = new Map([...context.main, ...context.admin].map((listener) => [listener, listener.stateNow]))
@@ -107,8 +109,9 @@ export class HostClose {
   }
 
   /** Another close, or the owner's end: the smaller deadline wins, and a lame duck is over. */
-  hasten(deadline: number): void {
+  hasten({ deadline, queue }: Pick<ResolvedDrain, "deadline" | "queue">): void {
     this.endLameDuck = true
+    if (queue === "sweep") this.queue = queue
     if (this.endsAt === undefined) this.deadline = Math.min(this.deadline, deadline)
     else {
       const endsAt = this.now() + Math.max(0, deadline - this.context.reserve)
@@ -208,6 +211,7 @@ export class HostClose {
     return {
       ...own,
       deadline: drain,
+      queue: this.queue,
       lameDuck: defaults.lameDuck,
       abortGrace: Math.min(own.abortGrace, grace),
       // courtesies that took the whole of a short time would end in a cut
@@ -240,7 +244,7 @@ export class HostClose {
   }
 
   private shutdown(member: Member, { drain }: Share): Effect.Effect<ReadonlyArray<DrainReport>> {
-    return member.shutdown({ reason: this.reason, deadline: drain })
+    return member.shutdown({ reason: this.reason, deadline: drain, queue: this.queue })
   }
 
   private judge(member: HostedListener | Member, reports: ReadonlyArray<DrainReport>): void {

@@ -82,6 +82,7 @@ export const merge = (report: HostReport): DrainReport => ({
   duration: report.duration,
   swept: report.totals.swept,
   sweepCut: report.listeners.some((listener) => listener.sweepCut),
+  queue: (["left", "swept"] as const).find((queue) => report.listeners.some((each) => each.queue === queue)) ?? "none",
   refused: report.totals.refused,
   connections: report.totals.connections,
   cut: report.listeners.flatMap((listener) => listener.cut),

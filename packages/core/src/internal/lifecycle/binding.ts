@@ -6,9 +6,19 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
+import type { DrainReport } from "../../DrainReport.ts"
 import { type OpenError, OperationAborted, OperationTimedOut } from "../../ListenerError.ts"
+import type { ResolvedDrain } from "../options/drain.ts"
 import type { AcceptFailure, Bindable, Bound } from "./manager.ts"
 import { fromBindError, transportFailure } from "./transportErrors.ts"
+
+/** How a binding stops listening: what becomes of the accept queue, and what does it. */
+export interface Stop {
+  readonly queue: DrainReport["queue"]
+  readonly run: Effect.Effect<void>
+}
+
+export const nothingToStop: Stop = { queue: "none", run: Effect.void }
 
 /** What a binding asks of its listener. Methods, so that a binding of one kind is a binding. */
 export interface BindingContext<B extends Bound> {
@@ -121,10 +131,14 @@ export class Binding<B extends Bound> {
   /** Completes when the attempt is over and, where nothing came of it, given back. */
   readonly idle: Effect.Effect<void> = Effect.suspend(() => Deferred.await(this.attempted))
 
-  /** Sweeps and stops listening; nothing where nothing listens any more. */
-  readonly stop: Effect.Effect<void> = Effect.suspend(() =>
-    this.bound === undefined || this.released !== undefined ? Effect.void : this.bound.stop
-  )
+  /** Stops listening, and says what becomes of the accept queue; nothing where nothing listens any more. */
+  stop(queue: ResolvedDrain["queue"]): Stop {
+    const { bound } = this
+    if (bound === undefined || this.released !== undefined) return nothingToStop
+    return queue === "leave" && bound.leave !== undefined
+      ? { queue: "left", run: bound.leave }
+      : { queue: "swept", run: bound.stop }
+  }
 
   /** Ends the accept loop, and the listening socket unless what is open answers through it. */
   readonly endAccepting: Effect.Effect<void> = Effect.suspend(() =>

@@ -146,5 +146,6 @@ export const emptyReport = (manager: Manager, reason: string): DrainReport => ({
   outcome: "Drained",
   duration: 0,
   sweepCut: false,
+  queue: "none",
   ...manager.report()
 })

@@ -24,7 +24,8 @@ import { defaults, resolve, type ResolvedDrain } from "../options/drain.ts"
 import type { Counted } from "../telemetry/counts.ts"
 import { startCloseSpan } from "../telemetry/tracing.ts"
 import { Broadcast } from "../util/broadcast.ts"
-import { Binding, type BindingContext } from "./binding.ts"
+import { Signal } from "../util/condition.ts"
+import { Binding, type BindingContext, nothingToStop } from "./binding.ts"
 import { closeExit, closeLine, countClose, emptyReport, endClosers, Lifetime } from "./closeOutcome.ts"
 import { ListenerClose, type ListenerCloseContext } from "./listenerClose.ts"
 import type { AcceptFailure, Bound, Kind, LifecycleOptions, Manager } from "./manager.ts"
@@ -59,6 +60,8 @@ export class Lifecycle<M extends Manager, B extends Bound> implements Counted {
   private boundAddress: NetAddress.SocketAddress | undefined
   private faultReason: ListenerFaulted["reason"] = "Aborted"
   private running: ListenerClose | undefined
+  private isServed = false
+  private readonly servingSignal = new Signal()
   /** The owner scope has closed. */
   private finished = false
   /** What its first accept waits for: a host that opens all of its listeners first. */
@@ -99,6 +102,20 @@ export class Lifecycle<M extends Manager, B extends Bound> implements Counted {
     return this.stateChanges.stream(() => ({ values: [this.current], complete: false }))
   }
 
+  /** Something takes what arrives. */
+  protected served(): void {
+    if (this.isServed) return
+    this.isServed = true
+    this.servingSignal.notify()
+  }
+
+  /** Completes when it is open and something takes what arrives, and where that is over. */
+  readonly serving: Effect.Effect<void> = Effect.suspend(() =>
+    this.servingSignal.until(() =>
+      this.current === "Open" ? this.isServed : this.current !== "Created" && this.current !== "Opening"
+    )
+  )
+
   readonly address: Effect.Effect<NetAddress.SocketAddress, InvalidOperation> = Effect.suspend(() =>
     this.boundAddress === undefined ? Effect.fail(this.invalidOperation("address")) : Effect.succeed(this.boundAddress)
   )
@@ -110,6 +127,7 @@ export class Lifecycle<M extends Manager, B extends Bound> implements Counted {
     if (step.success.next !== this.current) {
       this.current = step.success.next
       this.stateChanges.publish(this.current)
+      this.servingSignal.notify()
     }
     return Result.succeed(step.success.action)
   }
@@ -244,7 +262,7 @@ export class Lifecycle<M extends Manager, B extends Bound> implements Counted {
       if (running !== undefined && this.current !== "Closing") {
         // another close is in its lame duck, which is over now: both get one report
         const report = lifetime.awaitClose(running, fiber)
-        running.hasten(resolved.success.deadline)
+        running.hasten(resolved.success)
         return report
       }
       const decision = this.decideClose(resolved.success, options?.reason ?? "close")
@@ -308,7 +326,7 @@ export class Lifecycle<M extends Manager, B extends Bound> implements Counted {
       manager: lifetime.manager,
       closing: () => this.step("close"),
       isOpen: () => this.current === "Open",
-      stop: binding === undefined ? Effect.void : binding.stop,
+      stop: (queue) => binding === undefined ? nothingToStop : binding.stop(queue),
       endAccepting: binding === undefined ? Effect.void : binding.endAccepting,
       release: binding === undefined ? Effect.void : this.releaseAfter(lifetime, binding),
       failWaiting: () => {
@@ -384,7 +402,10 @@ export class Lifecycle<M extends Manager, B extends Bound> implements Counted {
     if (this.finished) return Effect.fail(this.invalidOperation("reset"))
     const step = this.step("reset")
     if (Result.isFailure(step)) return Effect.fail(this.invalidOperation("reset"))
-    if (step.success === "Forget") this.lifetime = new Lifetime(this.kind.makeManager(this.manager))
+    if (step.success === "Forget") {
+      this.isServed = false
+      this.lifetime = new Lifetime(this.kind.makeManager(this.manager))
+    }
     return Effect.void
   })
 
@@ -397,7 +418,7 @@ export class Lifecycle<M extends Manager, B extends Bound> implements Counted {
     parent: Option.Option<Tracer.AnySpan> = Option.none()
   ): void {
     if (this.current === "Opening" && this.binding !== undefined) this.cancelOpen(this.binding)
-    if (this.running !== undefined) this.running.hasten(options.deadline)
+    if (this.running !== undefined) this.running.hasten(options)
     else this.beginClose(options, reason, parent)
   }
 
@@ -407,11 +428,15 @@ export class Lifecycle<M extends Manager, B extends Bound> implements Counted {
    */
   shutdown(
     reason: string,
-    { limit, received }: { readonly limit: number; readonly received: boolean }
+    { limit, queue = this.drainOptions.queue, received }: {
+      readonly limit: number
+      readonly queue?: ResolvedDrain["queue"] | undefined
+      readonly received: boolean
+    }
   ): Effect.Effect<DrainReport> {
     return Effect.suspend(() => {
       const { lifetime } = this
-      this.beginShutdown({ ...this.drainOptions, deadline: Math.min(limit, this.drainOptions.deadline) }, reason)
+      this.beginShutdown({ ...this.drainOptions, deadline: Math.min(limit, this.drainOptions.deadline), queue }, reason)
       return Effect.andThen(this.releasing, lifetime.awaitClosed(this.running !== undefined, received))
     })
   }

@@ -9,9 +9,13 @@ import { lameDuckEnds } from "../connection/drainPolicy.ts"
 import type { ResolvedDrain } from "../options/drain.ts"
 import type { Counted } from "../telemetry/counts.ts"
 import { sleep } from "../util/timers.ts"
+import type { Stop } from "./binding.ts"
 import type { Manager } from "./manager.ts"
 
 const stages: ReadonlyArray<DrainStage> = ["LameDuck", "Sweeping", "Draining", "Aborting", "Closed"]
+
+/** How much of its deadline a close spends on the sweep: a loop that stays busy must not take all of it from the drain. */
+const sweepPart = 0.1
 
 /** What a close asks of its listener. */
 export interface ListenerCloseContext {
@@ -20,8 +24,8 @@ export interface ListenerCloseContext {
   readonly closing: () => void
   /** Whether the listener still accepts. */
   readonly isOpen: () => boolean
-  /** Sweeps the accept queue and stops listening; nothing where nothing listens any more. */
-  readonly stop: Effect.Effect<void>
+  /** Stops listening, with the accept queue swept or left; nothing where nothing listens any more. */
+  readonly stop: (queue: ResolvedDrain["queue"]) => Stop
   /** Ends the accept loop, and releases the listening socket unless what is open answers through it. */
   readonly endAccepting: Effect.Effect<void>
   /** Releases the listening socket, unless the fiber that closes is still to answer through it. */
@@ -52,6 +56,7 @@ export class ListenerClose {
   private endLameDuck = false
   private endGrace = false
   private sweepCut = false
+  private queue: DrainReport["queue"] = "none"
   private shown = -1
   private readonly context: ListenerCloseContext
   private readonly manager: Manager
@@ -66,9 +71,10 @@ export class ListenerClose {
     this.stage = options.lameDuck.max > 0 ? "LameDuck" : "Sweeping"
   }
 
-  /** Another close, or the owner's end: the smaller deadline wins, and a lame duck is over. */
-  hasten(deadline: number): void {
+  /** Another close, or the owner's end: the smaller deadline wins, a lame duck is over, and a sweep is never wrong. */
+  hasten({ deadline, queue }: Pick<ResolvedDrain, "deadline" | "queue">): void {
     this.endLameDuck = true
+    if (queue === "sweep") this.options = { ...this.options, queue }
     if (this.manager.deadlineAt === undefined) {
       if (deadline < this.options.deadline) this.options = { ...this.options, deadline }
     } else {
@@ -183,10 +189,14 @@ export class ListenerClose {
       this.enter("Sweeping")
       this.manager.sweeping = true
       let stopped = false
-      const stop = Effect.map(this.context.stop, () => {
+      const { queue, run } = this.context.stop(this.options.queue)
+      this.queue = queue
+      const stop = Effect.map(run, () => {
         stopped = true
       })
-      yield* Effect.raceFirst(stop, this.wait(() => this.aborted, () => this.manager.deadlineAt))
+      const sweepEnds = this.manager.now() + this.options.deadline * sweepPart
+      const latest = () => Math.min(sweepEnds, this.manager.deadlineAt ?? Infinity)
+      yield* Effect.raceFirst(stop, this.wait(() => this.aborted, latest))
       this.sweepCut = !stopped
       this.manager.sweeping = false
       this.manager.stopAccepting()
@@ -249,6 +259,7 @@ export class ListenerClose {
       outcome,
       duration: this.duration,
       sweepCut: this.sweepCut,
+      queue: this.queue,
       ...this.manager.report()
     }
     return this.context.finished(this, report)

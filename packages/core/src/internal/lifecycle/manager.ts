@@ -25,6 +25,8 @@ export interface Bound {
   readonly address: NetAddress.SocketAddress
   /** Sweeps what the kernel had queued, then stops listening. */
   readonly stop: Effect.Effect<void>
+  /** Stops listening without the sweep. */
+  readonly leave?: Effect.Effect<void> | undefined
   /** What is open answers through the socket itself, which is released only after it. */
   readonly answersThroughSocket?: boolean | undefined
 }
@@ -66,7 +68,7 @@ export interface Kind<M extends Manager, B extends Bound> {
 }
 
 /** The part of a report that only the manager knows. */
-export type ManagedReport = Omit<DrainReport, "listener" | "reason" | "outcome" | "duration" | "sweepCut">
+export type ManagedReport = Omit<DrainReport, "listener" | "reason" | "outcome" | "duration" | "sweepCut" | "queue">
 
 /** A fiber that waits for something to arrive. */
 export interface Waiting {

@@ -28,15 +28,16 @@ const memberOf = <M extends Manager, B extends Bound>(
   listeners: Effect.succeed([{ name: listener.name, connections: listener.inFlight, listener }]),
   context,
   name: listener.name,
-  shutdown: ({ deadline, reason }) => {
+  shutdown: ({ deadline, queue, reason }) => {
     // a limit that is none does not lower the listener's own
     const limit = deadline === undefined
       ? Result.succeed(Infinity)
       : millis("deadline", deadline, { infinite: true })
     return Effect.map(
-      listener.shutdown(reason, { limit: Result.getOrElse(limit, () => Infinity), received: true }),
+      listener.shutdown(reason, { limit: Result.getOrElse(limit, () => Infinity), queue, received: true }),
       (report) => [report]
     )
   },
+  serving: listener.serving,
   progress: listener.progress
 })

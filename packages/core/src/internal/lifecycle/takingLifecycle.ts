@@ -39,6 +39,7 @@ export class TakingLifecycle<A extends Candidate & Linked<A>, M extends QueueMan
           fail: (error) => resume(Effect.fail(error))
         }
         manager.queue.add(consumer)
+        this.served()
         return Effect.sync(() => manager.queue.remove(consumer))
       })
       // whatever lies between being given an arrival and owning it, none is lost
@@ -68,6 +69,7 @@ export class TakingLifecycle<A extends Candidate & Linked<A>, M extends QueueMan
     const { manager } = this
     const member = consumer(manager)
     manager.queue.add(member)
+    this.served()
     return () => manager.queue.remove(member)
   }
 

@@ -5,7 +5,7 @@
 import * as Duration from "effect/Duration"
 import * as Formatter from "effect/Formatter"
 import * as Result from "effect/Result"
-import type { DrainOptions, LameDuck } from "../../Drain.ts"
+import type { CloseOptions, LameDuck } from "../../Drain.ts"
 import type { LingerOptions } from "../../Transport.ts"
 import { type BadOption, longestTimer, millis } from "./time.ts"
 
@@ -17,6 +17,7 @@ export interface ResolvedDrain {
   readonly lameDuck: { readonly min: number; readonly quiet: number; readonly max: number }
   readonly idleGrace: number
   readonly abortGrace: number
+  readonly queue: "sweep" | "leave"
   readonly linger: { readonly idle: number; readonly total: number | undefined; readonly bytes: number }
 }
 
@@ -25,6 +26,7 @@ export const defaults: ResolvedDrain = {
   lameDuck: { min: 0, quiet: 0, max: 0 },
   idleGrace: 250,
   abortGrace: 1000,
+  queue: "sweep",
   linger: { idle: 500, total: undefined, bytes: 64 * 1024 * 1024 }
 }
 
@@ -34,7 +36,7 @@ export const defaults: ResolvedDrain = {
  * those of a close.
  */
 export const resolve = (
-  options: DrainOptions | undefined,
+  options: CloseOptions | undefined,
   base: ResolvedDrain,
   { infiniteDeadline = false, prefix = "drain." }: {
     readonly infiniteDeadline?: boolean
@@ -51,6 +53,7 @@ export const resolve = (
       lameDuck: lameDuck === undefined ? base.lameDuck : yield* resolveLameDuck(`${prefix}lameDuck`, lameDuck),
       idleGrace: yield* time("idleGrace", options?.idleGrace, base.idleGrace),
       abortGrace: yield* time("abortGrace", options?.abortGrace, base.abortGrace),
+      queue: options?.queue === undefined ? base.queue : yield* resolveQueue(`${prefix}queue`, options.queue),
       linger: {
         idle: yield* time("linger.idle", linger?.idle, base.linger.idle),
         total: yield* time("linger.total", linger?.total, base.linger.total),
@@ -60,6 +63,11 @@ export const resolve = (
       }
     }
   })
+
+const resolveQueue = (parameter: string, input: string): Result.Result<ResolvedDrain["queue"], BadOption> =>
+  input === "sweep" || input === "leave"
+    ? Result.succeed(input)
+    : Result.fail({ parameter, detail: `is neither "sweep" nor "leave" (${Formatter.format(input)})` })
 
 const resolveLameDuck = (
   parameter: string,

@@ -31,6 +31,8 @@ export interface NetBinding {
   readonly shared?: SharedSocket | undefined
   /** How many connections may wait to be accepted: in the kernel, and as many again in our queue. */
   readonly backlog: number
+  /** How many connections wait in the kernel, where that can be known. */
+  readonly queued?: ((server: Net.Server) => number | undefined) | undefined
   /** Why listening failed. */
   readonly bindError: (cause: unknown) => TransportBindError
   /** Lets clients reach the server, which listens, or will when its gate opens. Runs uninterruptibly. */
@@ -63,6 +65,12 @@ export const bind = (binding: NetBinding): Effect.Effect<BoundTransport, Transpo
 
 /** How long a peer that nobody accepted may take to notice its FIN: closed at once, it would be reset. */
 const briefLinger = { idle: Duration.millis(250), total: Duration.millis(500), bytes: 1 << 20 }
+
+/**
+ * How long clients that connect during a sweep are still taken once all that came before are out, in milliseconds.
+ * Clients that connect without pause leave no turn quiet where turns are long, and each turn takes one of them.
+ */
+const newcomersTime = 100
 
 const closedError = (): TransportAcceptError =>
   new TransportAcceptError({ class: "fatal", code: "EBADF", cause: new Error("the listening socket is closed") })
@@ -137,11 +145,12 @@ class NetListener {
       Effect.andThen(restore(this.listen), Effect.suspend(() => this.binding.publish(this.server))).pipe(
         Effect.map((published) => {
           this.published = published
-          const { accept, acceptAll, stop } = this
+          const { accept, acceptAll, leave, stop } = this
           const bound: BoundTransport = {
             address: published.address,
             accept,
             stop,
+            leave,
             get fast() {
               return { owner: bound, acceptAll }
             }
@@ -255,7 +264,8 @@ class NetListener {
     this.arrived++
     const arrive = this.sweeping ? undefined : this.arrive
     if (arrive !== undefined && !this.batch.holds()) return arrive(this.binding.connect(socket))
-    if (this.queue.length >= this.binding.backlog) return this.turnAway(socket)
+    // a sweep takes out what the kernel has taken in, and ends by itself
+    if (this.queue.length >= this.binding.backlog && !this.sweeping) return this.turnAway(socket)
     this.queue.push(this.binding.connect(socket))
     if (arrive !== undefined) this.batch.add()
     else if (!this.sweeping) this.wakeNext()
@@ -293,6 +303,15 @@ class NetListener {
     )
   }
 
+  /** The file stays, if there is one: it is how clients reach the process that goes on. */
+  private get leave(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.published = undefined
+      this.batch.stop()
+      return Effect.andThen(this.unlisten, this.untilTaken)
+    })
+  }
+
   private get withdraw(): Effect.Effect<void> {
     return Effect.suspend(() => {
       const published = this.published
@@ -313,18 +332,27 @@ class NetListener {
 
   /**
    * Turns the event loop, in which libuv accepts one connection a turn, until
-   * the kernel's queue was empty or all that was in it at the beginning is out.
+   * the kernel's queue was empty, or all that was in it at the beginning is out
+   * and newcomers have had their time. The queue is first in, first out.
    *
-   * Who is taken out waits until nobody listens any more: answered at once,
+   * Swept connections wait until the listening socket is closed: answered at once,
    * clients that come back as soon as they have their answer would fill the
-   * queue as fast as it empties, and make the turns long: and who connects in
-   * the last of them is reset.
+   * queue as fast as it empties, and make the turns long; and a client that
+   * connects in the last of them is reset.
    */
   private readonly sweep: Effect.Effect<void> = Effect.suspend(() => {
     this.sweeping = true
     this.batch.stop()
-    const enough = this.arrived + this.binding.backlog
-    return untilQuiet(() => this.arrived, (arrived) => arrived >= enough)
+    // the kernel's queue takes one more than its backlog
+    const most = this.arrived + this.binding.backlog + 1
+    const known = this.arrived + (this.binding.queued?.(this.server) ?? Infinity)
+    let knownOutAt: number | undefined
+    return untilQuiet(() => this.arrived, (arrived) => {
+      if (arrived >= most) return true
+      if (arrived < known) return false
+      knownOutAt ??= performance.now()
+      return performance.now() - knownOutAt >= newcomersTime
+    })
   })
 
   private readonly endSweep: Effect.Effect<void> = Effect.sync(() => {

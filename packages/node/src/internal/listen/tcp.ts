@@ -17,6 +17,7 @@ import { resetTcp } from "../socket/nodeSocket.ts"
 import { PollPhase } from "../socket/pollPhase.ts"
 import { checkBacklog, checkInteger, checkText, defaultBacklog, inheritedBacklog, invalid } from "./checks.ts"
 import { bindError } from "./errno.ts"
+import { kernelQueue } from "./kernelQueue.ts"
 import { bind, type NetBinding } from "./netListener.ts"
 import { localAddress, nativeAddress, remoteAddress } from "./socketAddress.ts"
 
@@ -71,6 +72,10 @@ export const tcpBinding: (
         }),
       backlog,
       lingerTimer: common.lingerTimer,
+      queued: (server) => {
+        const address = server.address()
+        return address === null || typeof address === "string" ? undefined : kernelQueue(address.port)
+      },
       bindError: (cause) => bindError(cause, { address: formatAddress(host ?? "::", port), parameter: "host" }),
       publish: (server) =>
         Effect.suspend(() => {

@@ -69,6 +69,7 @@ export const merged = (report: WorkersReport): DrainReport => {
     duration: report.duration,
     swept: report.totals.swept,
     sweepCut: listeners.some(({ sweepCut }) => sweepCut),
+    queue: listeners.find(({ queue }) => queue !== "none")?.queue ?? "none",
     refused: report.totals.refused,
     connections: report.totals.connections,
     cut: listeners.flatMap(({ cut }) => cut),

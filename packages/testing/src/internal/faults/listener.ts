@@ -66,7 +66,7 @@ export const between = (
       Effect.forever(move, { disableYield: true }).pipe(
         Effect.catchIf((error) => error.class !== "fatal", (error) => {
           failures.push(error)
-          listener.failed()
+          listener.changed()
           return Effect.yieldNow
         }),
         Effect.forever,

@@ -17,6 +17,30 @@ const turn = Effect.yieldNowWith(Number.MAX_SAFE_INTEGER)
 const gone = (cause: string): TransportAcceptError =>
   new TransportAcceptError({ class: "fatal", code: "EBADF", cause: new Error(cause) })
 
+/** The accept queue of a socket that another process holds as well: those here who take from it come and go. */
+export class HeldQueue<Connection> {
+  readonly connections: Array<Connection> = []
+  readonly takers = new Set<MemoryListener<Connection>>()
+  readonly #backlog: number
+
+  constructor(backlog: number) {
+    this.#backlog = backlog
+  }
+
+  get length(): number {
+    return this.connections.length
+  }
+
+  get full(): boolean {
+    return this.connections.length >= this.#backlog
+  }
+
+  enqueue(connection: Connection): void {
+    this.connections.push(connection)
+    for (const taker of Array.from(this.takers)) taker.changed()
+  }
+}
+
 export class MemoryListener<Connection> {
   readonly #backlog: number
   readonly #failures: Array<TransportAcceptError>
@@ -24,13 +48,21 @@ export class MemoryListener<Connection> {
   readonly #sequence: (connection: Connection) => number
   readonly #before: ((connection: Connection) => TransportAcceptError | undefined) | undefined
   readonly #line: Line<Connection, TransportAcceptError>
-  #queue: Array<Connection> = []
+  /** Another process may take from it as well. */
+  readonly #queue: Array<Connection>
+  readonly #held: HeldQueue<Connection> | undefined
+  /** It takes no more from the queue: what is left of it is another process's. */
+  #left = false
+  /** What was given back when the queue was another process's, too. */
+  readonly #own: Array<Connection> = []
   #gone: TransportAcceptError | undefined
   #accepted = 0
 
   constructor(options: {
     readonly backlog: number
     readonly late: boolean
+    /** What it takes from, where others do, too. */
+    readonly held?: HeldQueue<Connection> | undefined
     /** Errors for the next accepts. */
     readonly failures: Array<TransportAcceptError>
     /** Ends a connection that nobody can accept any more. */
@@ -41,6 +73,9 @@ export class MemoryListener<Connection> {
     readonly before?: ((connection: Connection) => TransportAcceptError | undefined) | undefined
   }) {
     this.#backlog = options.backlog
+    this.#held = options.held
+    this.#queue = options.held?.connections ?? []
+    options.held?.takers.add(this)
     this.#failures = options.failures
     this.#discard = options.discard
     this.#sequence = options.sequence
@@ -57,7 +92,7 @@ export class MemoryListener<Connection> {
   }
 
   get queued(): number {
-    return this.#queue.length + this.#line.inHand
+    return (this.#left ? 0 : this.#queue.length) + this.#own.length + this.#line.inHand
   }
 
   get waiting(): number {
@@ -71,16 +106,17 @@ export class MemoryListener<Connection> {
 
   readonly accept: Effect.Effect<Connection, TransportAcceptError> = Effect.suspend(() => this.#line.receive(1))
 
-  /** To be called when there are new failures. */
-  failed(): void {
+  /** To be called when there are new failures, or connections in a queue it shares. */
+  changed(): void {
     this.#line.serve()
   }
 
   /** The listening socket is gone: every accept fails, what is queued is given back to be ended. */
   die(error: TransportAcceptError): ReadonlyArray<Connection> {
     this.#gone ??= error
-    const left = this.#queue
-    this.#queue = []
+    const left = this.#own.splice(0)
+    if (this.#held === undefined) left.push(...this.#queue.splice(0))
+    this.#held?.takers.delete(this)
     this.#line.serve()
     return left
   }
@@ -98,8 +134,25 @@ export class MemoryListener<Connection> {
       yield* turn
       yield* this.#sweep(this.#backlog)
       unlisten()
+      this.#leaveHeld()
       yield* this.#sweep(Infinity)
     })
+  }
+
+  /** Listens no more, at once: what is queued stays where it is. Completes when nothing is in hand. */
+  leave(unlisten: () => void): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.#left = true
+      unlisten()
+      this.#leaveHeld()
+      return this.#sweep(Infinity)
+    })
+  }
+
+  #leaveHeld(): void {
+    if (this.#held === undefined) return
+    this.#left = true
+    this.#held.takers.delete(this)
   }
 
   #sweep(limit: number): Effect.Effect<void> {
@@ -119,11 +172,12 @@ export class MemoryListener<Connection> {
     if (this.#gone !== undefined) return Exit.fail(this.#gone)
     const failure = this.#failures.shift()
     if (failure !== undefined) return Exit.fail(failure)
-    const first = this.#queue[0]
+    const queue = this.#left || this.#own.length > 0 ? this.#own : this.#queue
+    const first = queue[0]
     if (first === undefined) return undefined
     const error = this.#before?.(first)
     if (error !== undefined) return Exit.fail(error)
-    this.#queue.shift()
+    queue.shift()
     this.#accepted++
     return Exit.succeed(first)
   }
@@ -131,8 +185,10 @@ export class MemoryListener<Connection> {
   #giveBack(connection: Connection): void {
     if (this.#gone !== undefined) return this.#discard(connection)
     const place = this.#sequence(connection)
-    const later = this.#queue.findIndex((other) => this.#sequence(other) > place)
-    this.#queue.splice(later === -1 ? this.#queue.length : later, 0, connection)
+    // what was accepted is not another process's any more
+    const queue = this.#left || this.#held !== undefined ? this.#own : this.#queue
+    const later = queue.findIndex((other) => this.#sequence(other) > place)
+    queue.splice(later === -1 ? queue.length : later, 0, connection)
     this.#line.serve()
   }
 }
