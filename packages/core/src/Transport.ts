@@ -9,6 +9,7 @@
  * @stability experimental
  * @since 0.1.0
  */
+import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -34,6 +35,19 @@ export interface Transport {
   readonly name: string
   readonly bind: Effect.Effect<BoundTransport, TransportBindError, Scope.Scope>
 }
+
+/**
+ * Within `bind`, the name of the listener that binds: for transports whose
+ * sockets other processes know by name. Empty elsewhere.
+ *
+ * @stability experimental
+ * @category references
+ * @since 0.2.0
+ */
+export const ListenerName: Context.Reference<string> = Context.Reference(
+  "@effect-listener/core/Transport/ListenerName",
+  { defaultValue: () => "" }
+)
 
 /**
  * A transport that is listening.

@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import type { DrainReport } from "../../DrainReport.ts"
 import { type OpenError, OperationAborted, OperationTimedOut } from "../../ListenerError.ts"
+import { ListenerName } from "../../Transport.ts"
 import type { ResolvedDrain } from "../options/drain.ts"
 import type { AcceptFailure, Bindable, Bound } from "./manager.ts"
 import { fromBindError, transportFailure } from "./transportErrors.ts"
@@ -73,7 +74,9 @@ export class Binding<B extends Bound> {
     const { context } = this
     return Effect.gen({ self: this }, function*() {
       const scope = Scope.makeUnsafe()
-      const bind = this.limited(Scope.provide(Effect.suspend(() => transport.bind), scope))
+      const bind = this.limited(Scope.provide(Effect.suspend(() => transport.bind), scope)).pipe(
+        Effect.provideService(ListenerName, context.name)
+      )
       const exit = yield* Effect.exit(Effect.interruptible(Effect.tap(bind, gate)))
       if (!this.cancelled && Exit.isSuccess(exit)) {
         this.bound = exit.value

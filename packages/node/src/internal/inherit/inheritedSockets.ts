@@ -4,12 +4,14 @@
 import { TransportBindError } from "@effect-listener/core/Transport"
 import * as Result from "effect/Result"
 import cluster from "node:cluster"
+import * as Fs from "node:fs"
 import * as Net from "node:net"
 import * as Path from "node:path"
 import { type Descriptor, inspectDescriptor } from "./descriptor.ts"
 import { Gate } from "./gate.ts"
 import { type BadVariable, listenVariables, readListenFds } from "./listenFds.ts"
 import { type BoundTo, type Inheritance, readInheritance } from "./protocol.ts"
+import type { SharedSocket } from "./sharedSocket.ts"
 import { variable } from "./variable.ts"
 
 /** What a transport wants to listen on. */
@@ -71,7 +73,7 @@ export class InheritedSockets {
   }
 
   /** Takes the socket of this name for a transport; undefined when there is none and it need not be. */
-  take(choice: Choice, wanted: Wanted): Result.Result<Inherited | undefined, TransportBindError> {
+  take(choice: Choice, wanted: Wanted): Result.Result<SharedSocket | undefined, TransportBindError> {
     const { index, name, required } = choice
     const named = this.sockets.filter((socket) => socket.name === name)
     const chosen = index === undefined ? named[0] : named[index]
@@ -97,23 +99,56 @@ export class InheritedSockets {
         TransportBindError.AddressInUse({ address: `inherited socket ${describe(chosen)}, taken twice` })
       )
     }
-    const mismatch = differs(chosen, wanted)
-    if (mismatch !== undefined) return bad(`inherited socket ${describe(chosen)} ${mismatch}`)
-    chosen.state = "taken"
-    this.onChange?.()
-    return Result.succeed(chosen)
+    return this.takeIt(chosen, wanted)
   }
 
-  listens(socket: Inherited): void {
-    this.listening.add(socket)
-    this.onChange?.()
+  /**
+   * Takes what a predecessor has handed over for a listener, which a transport
+   * takes unasked. Of several of one name the first that is bound as it wants.
+   */
+  takeFor(listener: string, wanted: Wanted): Result.Result<SharedSocket | undefined, TransportBindError> {
+    const named = this.sockets.filter((socket) =>
+      socket.from === "predecessor" && socket.name === listener && socket.state === "free"
+    )
+    const chosen = named.find((socket) => differs(socket, wanted) === undefined) ?? named[0]
+    return chosen === undefined ? Result.succeed(undefined) : this.takeIt(chosen, wanted)
   }
 
-  fails(socket: Inherited, cause: unknown): void {
-    this.failure ??= `cannot listen on inherited socket ${describe(socket)}: ${
-      cause instanceof Error ? cause.message : String(cause)
-    }`
+  private takeIt(socket: Inherited, wanted: Wanted): Result.Result<SharedSocket, TransportBindError> {
+    const mismatch = differs(socket, wanted)
+    if (mismatch !== undefined) return bad(`inherited socket ${describe(socket)} ${mismatch}`)
+    socket.state = "taken"
     this.onChange?.()
+    const { descriptor, fd } = socket
+    let listened = false
+    return Result.succeed({
+      fd,
+      handle: descriptor.kind === "tcp" ? descriptor.opened : { fd },
+      boundTo: socket.boundTo ?? (descriptor.kind === "tcp"
+        ? { kind: "tcp", host: descriptor.host, port: descriptor.port }
+        // a service manager keeps the file
+        : { kind: "unix", path: wanted.kind === "unix" ? wanted.path : "", ownsFile: false }),
+      gate: this.gate,
+      listens: () => {
+        listened = true
+        this.listening.add(socket)
+        this.onChange?.()
+      },
+      fails: (cause) => {
+        this.failure ??= `cannot listen on inherited socket ${describe(socket)}: ${
+          cause instanceof Error ? cause.message : String(cause)
+        }`
+        this.onChange?.()
+      },
+      close: () => {
+        // a server that has listened has closed it
+        if (!listened) {
+          if (descriptor.kind === "tcp") descriptor.opened.destroy()
+          else Fs.closeSync(fd)
+        }
+        this.closed(socket)
+      }
+    })
   }
 
   closed(socket: Inherited): void {

@@ -2,15 +2,18 @@
  * A socket that is bound before a transport listens on it, and that other
  * processes may have as well.
  */
-import { TransportBindError } from "@effect-listener/core/Transport"
+import { ListenerName, TransportBindError } from "@effect-listener/core/Transport"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
-import * as Fs from "node:fs"
 import type * as Net from "node:net"
-import type { Gate } from "./gate.ts"
+import * as Path from "node:path"
+import { Gate } from "./gate.ts"
 import type { Choice, Wanted } from "./inheritedSockets.ts"
 import type { BadVariable } from "./listenFds.ts"
+import type { BoundTo } from "./protocol.ts"
+import { CurrentSharing } from "./sharing.ts"
 
 /** How a transport names the inherited socket it takes. */
 export type Inherit = string | {
@@ -23,59 +26,78 @@ export interface SharedSocket {
   readonly fd: number
   /** What `net.Server.listen` takes for it. */
   readonly handle: unknown
-  /** Where a TCP socket is bound. */
-  readonly address: { readonly address: string; readonly port: number } | undefined
-  /** Who removes the file of a Unix socket. */
-  readonly ownsFile: boolean
+  readonly boundTo: BoundTo
   /** Listening waits for it. */
   readonly gate: Gate
   /** From here on closing it is the server's. */
   readonly listens: () => void
   readonly fails: (cause: unknown) => void
+  readonly close: () => void
 }
 
 /**
- * The inherited socket a transport asks for, until the scope closes; undefined
- * where there is none and it need not be.
+ * The socket a transport is to listen on in place of one that Node binds, until
+ * the scope closes: the inherited one that it asks for; in a program that can be
+ * handed over the one of its listener that it was handed, or else what `hold`
+ * binds. Undefined where there is none and it need not be.
  */
-export const acquireShared = (
+export const acquireShared: (
   inherit: Inherit | undefined,
-  wanted: Wanted
-): Effect.Effect<SharedSocket | undefined, TransportBindError, Scope.Scope> =>
-  inherit === undefined
-    ? Effect.undefined
-    : Effect.acquireRelease(
-      Effect.gen(function*() {
-        const choice = yield* checkChoice(inherit)
-        const { inheritedSockets } = yield* Effect.promise(() => import("./inheritedSockets.ts"))
-        const sockets = yield* Effect.fromResult(Result.mapError(inheritedSockets(), badVariable))
-        const socket = yield* Effect.fromResult(sockets.take(choice, wanted))
-        if (socket === undefined) return undefined
-        const { boundTo, descriptor, fd } = socket
-        let listened = false
-        return {
-          fd,
-          handle: descriptor.kind === "tcp" ? descriptor.opened : { fd },
-          address: descriptor.kind === "tcp" ? { address: descriptor.host, port: descriptor.port } : undefined,
-          ownsFile: boundTo?.kind === "unix" && boundTo.ownsFile,
-          gate: sockets.gate,
-          listens: () => {
-            listened = true
-            sockets.listens(socket)
-          },
-          fails: (cause: unknown) => sockets.fails(socket, cause),
-          close: () => {
-            // a server that has listened has closed it
-            if (!listened) {
-              if (descriptor.kind === "tcp") descriptor.opened.destroy()
-              else Fs.closeSync(fd)
-            }
-            sockets.closed(socket)
-          }
-        }
-      }),
+  wanted: Wanted,
+  hold: Effect.Effect<Net.BoundSocket, TransportBindError, Scope.Scope>
+) => Effect.Effect<SharedSocket | undefined, TransportBindError, Scope.Scope> = Effect.fnUntraced(
+  function*(inherit, wanted, hold) {
+    const sharing = Option.getOrUndefined(yield* CurrentSharing)
+    if (inherit === undefined && sharing === undefined) return undefined
+    const choice = inherit === undefined ? undefined : yield* checkChoice(inherit)
+    const { inheritedSockets } = yield* Effect.promise(() => import("./inheritedSockets.ts"))
+    const sockets = yield* Effect.fromResult(Result.mapError(inheritedSockets(), badVariable))
+    const listener = yield* ListenerName
+    const inherited = yield* Effect.acquireRelease(
+      Effect.fromResult(choice === undefined ? sockets.takeFor(listener, wanted) : sockets.take(choice, wanted)),
       (socket) => Effect.sync(() => socket?.close())
     )
+    const shared = inherited ??
+      (sharing === undefined ? undefined : yield* Effect.acquireRelease(
+        Effect.map(hold, (bound) => new HeldSocket(bound, wanted)),
+        (held) => Effect.sync(() => held.close())
+      ))
+    if (sharing !== undefined && shared !== undefined) {
+      yield* sharing.add(choice?.name ?? listener, choice?.index, shared)
+    }
+    return shared
+  }
+)
+
+/** The first of a program's lives: it binds the socket that the next one inherits. */
+class HeldSocket implements SharedSocket {
+  readonly fd: number
+  readonly handle: Net.BoundSocket
+  readonly boundTo: BoundTo
+  readonly gate = new Gate(true)
+  private adopted = false
+
+  constructor(bound: Net.BoundSocket, wanted: Wanted) {
+    this.handle = bound
+    this.fd = bound.fd()
+    if (wanted.kind === "unix") this.boundTo = { kind: "unix", path: Path.resolve(wanted.path), ownsFile: true }
+    else {
+      const { address, port } = bound.address()
+      this.boundTo = { kind: "tcp", host: address, port }
+    }
+  }
+
+  listens(): void {
+    this.adopted = true
+  }
+
+  fails(): void {}
+
+  close(): void {
+    // a server that has listened has closed it
+    if (!this.adopted) this.handle.close()
+  }
+}
 
 /** A variable that cannot be believed, as an error of a bind. */
 export const badVariable = (bad: BadVariable): TransportBindError => TransportBindError.InvalidArgument(bad)
@@ -94,7 +116,7 @@ const checkChoice = (inherit: Inherit): Effect.Effect<Choice, TransportBindError
 const invalid = (parameter: string, detail: string): TransportBindError =>
   TransportBindError.InvalidArgument({ parameter, detail })
 
-/** Whether it is listening that a server does, on a socket that is there already. */
+/** Makes a server listen on a socket that is there already. */
 export const listenOn = (server: Net.Server, socket: SharedSocket, backlog: number): void => {
   // the backlog in the options is ignored for a descriptor, and Node's default would be set on the socket for good
   server.listen(socket.handle, backlog)

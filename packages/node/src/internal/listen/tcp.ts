@@ -17,6 +17,7 @@ import { resetTcp } from "../socket/nodeSocket.ts"
 import { PollPhase } from "../socket/pollPhase.ts"
 import { checkBacklog, checkInteger, checkText, defaultBacklog, inheritedBacklog, invalid } from "./checks.ts"
 import { bindError } from "./errno.ts"
+import { holdPort } from "./holdSocket.ts"
 import { kernelQueue } from "./kernelQueue.ts"
 import { bind, type NetBinding } from "./netListener.ts"
 import { localAddress, nativeAddress, remoteAddress } from "./socketAddress.ts"
@@ -56,7 +57,13 @@ export const tcpBinding: (
       introduction
     }
     const connection = connect(common)
-    const shared = yield* acquireShared(options.inherit, { kind: "tcp", port, host, ipv6Only })
+    const bindErrorOf = (cause: unknown) =>
+      bindError(cause, { address: formatAddress(host ?? "::", port), parameter: "host" })
+    const shared = yield* acquireShared(
+      options.inherit,
+      { kind: "tcp", port, host, ipv6Only },
+      holdPort({ port, host, ipv6Only, reusePort: options.reusePort ?? false }, bindErrorOf)
+    )
     const backlog = options.backlog ?? (shared === undefined ? defaultBacklog : inheritedBacklog)
     return {
       server: keepAlive,
@@ -76,10 +83,14 @@ export const tcpBinding: (
         const address = server.address()
         return address === null || typeof address === "string" ? undefined : kernelQueue(address.port)
       },
-      bindError: (cause) => bindError(cause, { address: formatAddress(host ?? "::", port), parameter: "host" }),
+      bindError: bindErrorOf,
       publish: (server) =>
         Effect.suspend(() => {
-          const address = shared?.address ?? server.address()
+          if (shared?.boundTo.kind === "tcp") {
+            const { host, port } = shared.boundTo
+            return Effect.succeed({ address: nativeAddress(host, port), withdraw: Effect.void })
+          }
+          const address = server.address()
           return address === null || typeof address === "string"
             ? Effect.fail(TransportBindError.TransportFailure({ cause: new Error(`no TCP address: ${address}`) }))
             : Effect.succeed({ address: nativeAddress(address.address, address.port), withdraw: Effect.void })

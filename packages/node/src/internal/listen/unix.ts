@@ -15,9 +15,10 @@ import { NetConnection } from "../socket/netConnection.ts"
 import { PollPhase } from "../socket/pollPhase.ts"
 import { checkBacklog, checkInteger, checkText, defaultBacklog, inheritedBacklog, invalid } from "./checks.ts"
 import { bindError } from "./errno.ts"
+import { holdSocket } from "./holdSocket.ts"
 import { bind, type NetBinding } from "./netListener.ts"
 import { localAddress, remoteAddress } from "./socketAddress.ts"
-import { adopt, hiddenBeside, longestPath, publish } from "./unixPath.ts"
+import { adopt, hiddenBeside, type HiddenSocket, longestPath, publish } from "./unixPath.ts"
 
 export const unixTransport = (options: TransportOptions): Transport => ({
   name: "unix",
@@ -34,8 +35,15 @@ const socketBinding: (options: TransportOptions) => Effect.Effect<NetBinding, Tr
     const bytes = Buffer.byteLength(path)
     if (bytes > longestPath) return yield* invalid("path", `expected at most ${longestPath} bytes, got ${bytes}`)
     if (mode !== undefined) yield* checkInteger("mode", mode, 0, 0o777)
-    const shared = yield* acquireShared(options.inherit, { kind: "unix", path })
-    if (shared !== undefined) return inheritedBinding(common, options, shared)
+    let held: HiddenSocket | undefined
+    const hold = Effect.flatMap(hiddenBeside(path), (hidden) => {
+      held = hidden
+      return holdSocket({ path: hidden.bindAt }, common.bindError)
+    })
+    const shared = yield* acquireShared(options.inherit, { kind: "unix", path }, hold)
+    if (shared !== undefined) {
+      return sharedBinding(common, options, shared, held === undefined ? adoptFile(shared) : publish(held, path, mode))
+    }
     const hidden = yield* hiddenBeside(path)
     return {
       ...common,
@@ -45,21 +53,21 @@ const socketBinding: (options: TransportOptions) => Effect.Effect<NetBinding, Tr
     }
   })
 
-/** Its file is there, and stays when this process goes, unless it was left to it. */
-const inheritedBinding = (
+/** The file of an inherited socket is there, and stays when this process goes, unless it was left to it. */
+const adoptFile = ({ boundTo }: SharedSocket): Effect.Effect<Effect.Effect<void>, TransportBindError> =>
+  boundTo.kind === "unix" && boundTo.ownsFile ? adopt(boundTo.path) : Effect.succeed(Effect.void)
+
+const sharedBinding = (
   common: Omit<NetBinding, "listen" | "publish">,
   { backlog = inheritedBacklog, path }: TransportOptions,
-  shared: SharedSocket
+  shared: SharedSocket,
+  publishFile: Effect.Effect<Effect.Effect<void>, TransportBindError>
 ): NetBinding => ({
   ...common,
   backlog,
   shared,
   listen: (server) => listenOn(server, shared, backlog),
-  publish: () =>
-    Effect.map(shared.ownsFile ? adopt(path) : Effect.succeed(Effect.void), (withdraw) => ({
-      address: NetAddress.unixPathAddress(path),
-      withdraw
-    }))
+  publish: () => Effect.map(publishFile, (withdraw) => ({ address: NetAddress.unixPathAddress(path), withdraw }))
 })
 
 const pipeBinding: (options: TransportOptions) => Effect.Effect<NetBinding, TransportBindError, Scope.Scope> = Effect
@@ -72,7 +80,7 @@ const pipeBinding: (options: TransportOptions) => Effect.Effect<NetBinding, Tran
       }
       if (mode !== undefined) return yield* Effect.fail(TransportBindError.NotSupported({ feature: "mode on Windows" }))
       // where there is one it is not supported either
-      yield* acquireShared(options.inherit, { kind: "unix", path })
+      yield* acquireShared(options.inherit, { kind: "unix", path }, holdSocket({ path }, common.bindError))
       return {
         ...common,
         listen: (server) => server.listen({ path, exclusive: true, backlog: common.backlog }),
