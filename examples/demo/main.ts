@@ -9,6 +9,8 @@ import * as DrainReport from "@effect-listener/core/DrainReport"
 import * as Schema from "effect/Schema"
 import { styleText } from "node:util"
 import * as Load from "./load.ts"
+import * as Replacement from "./replacement.ts"
+import { clients, type Figures as Replaced } from "./replacementLoad.ts"
 import * as ServerProcess from "./serverProcess.ts"
 
 const deadline = 5000
@@ -96,6 +98,14 @@ const promises = ({ exitCode, figures, report }: Run): ReadonlyArray<Promised> =
   ]
 }
 
+const replacementPromises = ({ hung, refused, reset }: Replaced): ReadonlyArray<Promised> =>
+  Object.entries({ refused, reset, hung }).map(([what, measured]) => ({
+    figure: `requests ${what} by a replacement`,
+    promised: "0",
+    measured: String(measured),
+    kept: measured === 0
+  }))
+
 // --- what a person sees ---------------------------------------------------------------------------------------------
 
 const live = process.stdout.isTTY
@@ -119,7 +129,7 @@ const outOf = (count: number, all: number, unit = ""): Cell => [
   count === all
 ]
 
-const rows: ReadonlyArray<readonly [label: string, cell: (run: Run) => Cell]> = [
+const closed: Rows<Run> = [
   [
     `${Load.size.inFlight} in flight: answered`,
     ({ figures }) => outOf(figures.inFlightAnswered, Load.size.inFlight)
@@ -153,7 +163,9 @@ const rows: ReadonlyArray<readonly [label: string, cell: (run: Run) => Cell]> = 
   ]
 ]
 
-const table = (runs: ReadonlyArray<readonly [name: string, run: Run]>): void => {
+type Rows<A> = ReadonlyArray<readonly [label: string, cell: (run: A) => Cell]>
+
+const table = <A>(rows: Rows<A>, runs: ReadonlyArray<readonly [name: string, run: A]>): void => {
   const cells = rows.map(([, cell]) => runs.map(([, run]) => cell(run)))
   const labels = Math.max(...rows.map(([label]) => label.length))
   const widths = runs.map(([name], i) => Math.max(name.length, ...cells.map((row) => row[i]?.[0].length ?? 0)))
@@ -170,6 +182,16 @@ const table = (runs: ReadonlyArray<readonly [name: string, run: Run]>): void => 
     )
   )
 }
+
+const none = (count: number): Cell => [String(count), count === 0]
+
+const replaced: Rows<Replaced> = [
+  ["requests answered", ({ answered }) => [String(answered), true]],
+  ["refused", ({ refused }) => none(refused)],
+  ["reset or lost", ({ reset }) => none(reset)],
+  ["hung", ({ hung }) => none(hung)],
+  ["longest wait for an answer", ({ longestWait }) => [seconds(longestWait), longestWait < 1000]]
+]
 
 // --- the demo -------------------------------------------------------------------------------------------------------
 
@@ -192,10 +214,21 @@ if (live) show("running the other two …")
 const bare = await measure("./bareServer.ts", deadline)
 const effect = await measure("./effectServer.ts", deadline)
 clear()
-table([["effect-listener", ours], ["bare node:net", bare], ["NodeSocketServer", effect]])
+table(closed, [["effect-listener", ours], ["bare node:net", bare], ["NodeSocketServer", effect]])
 print()
 
-const broken = promises(ours).filter(({ kept }) => !kept)
+print(`Replaced by a new version while ${clients} clients ask without pause, half of them on new`)
+print("connections: workers of ours, workers of node:cluster with Effect's NodeHttpServer, and the")
+print("same server stopped and started again. Who has not ended after 1.6 s is killed there.")
+print()
+if (live) show("replacing …")
+const workers = await Replacement.workers()
+const [cluster, restarted] = await Promise.all([Replacement.cluster(), Replacement.stopAndStart()])
+clear()
+table(replaced, [["effect-listener", workers], ["node:cluster", cluster], ["stop and start", restarted]])
+print()
+
+const broken = [...promises(ours), ...replacementPromises(workers)].filter(({ kept }) => !kept)
 if (broken.length === 0) print("Ours is as promised; every figure was counted from the clients' side in this run.")
 for (const { figure, measured, promised } of broken) {
   print(styleText("red", `NOT AS PROMISED: ${figure}: ${measured} instead of ${promised}`))

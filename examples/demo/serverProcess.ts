@@ -6,6 +6,8 @@ import { fileURLToPath } from "node:url"
 export interface ServerProcess {
   readonly port: number
   readonly signal: (signal: NodeJS.Signals) => void
+  /** Waits for the next line of stdout with this `event`. */
+  readonly next: (event: string) => Promise<void>
   /** Milliseconds until it had ended, or undefined when it has not after `ms`. */
   readonly endedWithin: (ms: number) => Promise<number | undefined>
   /** Ends it for good, if it has not ended. */
@@ -32,10 +34,12 @@ export const start = async (
     errors.push(line)
     options.onLog?.(line)
   })
+  const waiting = new Map<string, () => void>()
   const opened = new Promise<number>((resolve, reject) => {
     createInterface(child.stdout).on("line", (line) => {
       const event: Record<string, unknown> = JSON.parse(line)
       events.push(event)
+      waiting.get(String(event["event"]))?.()
       if (event["event"] === "open") resolve(Number(event["port"]))
     })
     child.once("close", () => reject(new Error(`${fileURLToPath(file)} did not open:\n${errors.join("\n")}`)))
@@ -44,6 +48,7 @@ export const start = async (
     port: await opened,
     events,
     signal: (signal) => child.kill(signal),
+    next: (event) => new Promise((resolve) => waiting.set(event, resolve)),
     exitCode: () => child.exitCode ?? undefined,
     endedWithin: async (ms) => {
       const began = performance.now()

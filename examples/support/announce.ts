@@ -34,14 +34,26 @@ export const announceHost: (host: ListenerHost.ListenerHost) => Effect.Effect<vo
     yield* announceClosed(host.closed)
   })
 
-const place = (listener: Listener.Listener) =>
-  Effect.map(listener.address, (address) => ({
-    address: NetAddress.formatSocketAddress(address),
-    port: NetAddress.isInetAddress(address) ? address.port : undefined
-  }))
+/** The same of sockets by their names. */
+export const announcePlaces = (places: Record<string, NetAddress.SocketAddress>): Effect.Effect<void> => {
+  const [first] = Object.values(places)
+  return print({
+    event: "open",
+    ...first === undefined ? {} : placeAt(first),
+    ports: Object.fromEntries(Object.entries(places).map(([name, address]) => [name, placeAt(address).port]))
+  })
+}
+
+const place = (listener: Listener.Listener) => Effect.map(listener.address, placeAt)
+
+const placeAt = (address: NetAddress.SocketAddress) => ({
+  address: NetAddress.formatSocketAddress(address),
+  port: NetAddress.isInetAddress(address) ? address.port : undefined
+})
 
 /** In a fiber of its own: a program is interrupted once its listeners are closed. */
 const announceClosed = (closed: Effect.Effect<object>) =>
   Effect.forkDetach(Effect.flatMap(closed, (report) => print({ event: "closed", report })), { startImmediately: true })
 
-const print = (event: object): Effect.Effect<void> => Console.log(JSON.stringify(event))
+/** One JSON line on stdout. */
+export const print = (event: object): Effect.Effect<void> => Console.log(JSON.stringify(event))

@@ -16,18 +16,25 @@ const Count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(1, { expected: "a w
 export const port = (name: string): Config.Config<number> =>
   Config.schema(Schema.Port, name).pipe(Config.withDefault(0))
 
+/** A whole number of at least 1, by the name of its variable. */
+export const count = (name: string, standard: number): Config.Config<number> =>
+  Config.schema(Count, name).pipe(Config.withDefault(standard))
+
 /** `PORT` and `HOST` (127.0.0.1). */
 export const endpoint: Config.Config<{ readonly port: number; readonly host: string }> = Config.all({
   port: port("PORT"),
   host: Config.NonEmptyString("HOST").pipe(Config.withDefault("127.0.0.1"))
 })
 
-/** `DRAIN_DEADLINE_MS` (20000), `LAME_DUCK_MS` (0) and `MAX_CONNECTIONS` (no limit), as a listener's options. */
+/** `DRAIN_DEADLINE_MS` (20000) and `LAME_DUCK_MS` (0). */
+export const drain: Config.Config<{ readonly deadline: number; readonly lameDuck: number }> = Config.all({
+  deadline: Config.schema(Milliseconds, "DRAIN_DEADLINE_MS").pipe(Config.withDefault(20_000)),
+  lameDuck: Config.schema(Milliseconds, "LAME_DUCK_MS").pipe(Config.withDefault(0))
+})
+
+/** The same and `MAX_CONNECTIONS` (no limit), as a listener's options. */
 export const listenerOptions: Config.Config<Listener.ListenerOptions> = Config.all({
-  drain: Config.all({
-    deadline: Config.schema(Milliseconds, "DRAIN_DEADLINE_MS").pipe(Config.withDefault(20_000)),
-    lameDuck: Config.schema(Milliseconds, "LAME_DUCK_MS").pipe(Config.withDefault(0))
-  }),
+  drain,
   admission: Config.all({
     maxConnections: Config.schema(Count, "MAX_CONNECTIONS").pipe(Config.withDefault(undefined))
   })

@@ -21,20 +21,22 @@ export const isLive = ({ state }: Supervisor): boolean =>
 
 export const inspect = (supervisor: Supervisor, limit: number): Effect.Effect<Inspection> =>
   Effect.map(
-    Effect.forEach(supervisor.infos, (info) => {
-      const worker = supervisor.running.find(({ pid }) => pid === info.pid)
-      return Effect.map(worker === undefined ? Effect.undefined : ask(worker, "listeners"), (answer) => {
-        const listeners = Option.getOrUndefined(decodeListeners(answer))
-        return {
-          ...info,
-          answers: listeners !== undefined,
-          listeners: (listeners ?? []).map((listener) => ({
-            ...listener,
-            connections: listener.connections.slice(0, limit)
-          }))
-        }
-      })
-    }, { concurrency: "unbounded" }),
+    Effect.suspend(() =>
+      Effect.forEach(supervisor.infos, (info) => {
+        const worker = supervisor.running.find(({ pid }) => pid === info.pid)
+        return Effect.map(worker === undefined ? Effect.undefined : ask(worker, "listeners"), (answer) => {
+          const listeners = Option.getOrUndefined(decodeListeners(answer))
+          return {
+            ...info,
+            answers: listeners !== undefined,
+            listeners: (listeners ?? []).map((listener) => ({
+              ...listener,
+              connections: listener.connections.slice(0, limit)
+            }))
+          }
+        })
+      }, { concurrency: "unbounded" })
+    ),
     (workers) => {
       const { replacement, size } = supervisor.state
       const drains = workers.flatMap(({ listeners }) => listeners.flatMap(({ drain }) => drain ?? []))
@@ -60,11 +62,13 @@ export const inspect = (supervisor: Supervisor, limit: number): Effect.Effect<In
 
 export const metrics = (supervisor: Supervisor): Effect.Effect<string> =>
   Effect.map(
-    Effect.forEach(supervisor.running, (worker) =>
-      Effect.map(ask(worker, "metrics"), (answer) => {
-        if (typeof answer === "string") worker.exposition = answer
-        return worker.exposition === undefined ? [] : [{ slot: worker.slot, text: worker.exposition }]
-      }), { concurrency: "unbounded" }),
+    Effect.suspend(() =>
+      Effect.forEach(supervisor.running, (worker) =>
+        Effect.map(ask(worker, "metrics"), (answer) => {
+          if (typeof answer === "string") worker.exposition = answer
+          return worker.exposition === undefined ? [] : [{ slot: worker.slot, text: worker.exposition }]
+        }), { concurrency: "unbounded" })
+    ),
     (expositions) => supervisor.metrics.format(expositions.flat())
   )
 
