@@ -24,14 +24,16 @@ interface Run {
   readonly report: DrainReport.DrainReport | undefined
 }
 
-const isProgress = /^(lame duck|sweeping|draining|aborting) \d/
+/** Where a close stands, in an entry of the log. */
+const progress = /(?:lame duck|sweeping|draining|aborting) \d[^{]*/
 
 /** Starts a server, closes it under load, and shows the progress it logs meanwhile. */
 const measure = async (file: string, killAfter: number): Promise<Run> => {
   const server = await ServerProcess.start(new URL(file, import.meta.url), {
     env: { DRAIN_DEADLINE_MS: String(deadline) },
     onLog: (line) => {
-      if (isProgress.test(line)) show(line)
+      const standing = progress.exec(line)?.[0]
+      if (standing !== undefined) show(standing.trimEnd())
     }
   })
   try {
