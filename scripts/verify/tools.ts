@@ -23,8 +23,14 @@ export const tools: ReadonlyArray<Tool> = [
     executables: ["chromium", "chromium-browser", "google-chrome"]
   },
   { name: "curl", description: "an HTTP/1 and HTTP/2 client", executables: ["curl"] },
+  { name: "dig", description: "a DNS client", executables: ["dig"] },
   { name: "go", description: "the Go compiler, for peers in Go", executables: ["go"] },
   { name: "script", description: "a terminal for a program, of util-linux", executables: ["script"] },
+  {
+    name: "systemd-socket-activate",
+    description: "a launcher that passes its sockets, of systemd",
+    executables: ["systemd-socket-activate"]
+  },
   { name: "wrk", description: "an HTTP load generator", executables: ["wrk"] }
 ]
 

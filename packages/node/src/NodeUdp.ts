@@ -11,6 +11,7 @@
  */
 import type { DatagramTransport } from "@effect-listener/core/DatagramTransport"
 import { udpTransport } from "./internal/datagrams/udp.ts"
+import type * as NodeInherit from "./NodeInherit.ts"
 
 /**
  * A multicast group to be a member of.
@@ -50,7 +51,7 @@ export interface TransportOptions {
   readonly port: number
   /**
    * An IP address or a name of this host. Default: `"::"` where there is IPv6,
-   * else `"0.0.0.0"`.
+   * else `"0.0.0.0"`, which is also what groups of IPv4 take.
    */
   readonly host?: string | undefined
   /** Whether an IPv6 socket refuses IPv4 peers. Default: `false`, so `"::"` serves both. */
@@ -77,6 +78,13 @@ export interface TransportOptions {
   readonly sendBufferSize?: number | undefined
   /** Groups to be a member of while the socket is bound. Default: none. */
   readonly multicast?: ReadonlyArray<Membership> | undefined
+  /**
+   * The inherited socket to take instead of binding one, by its name, where the
+   * process was started with it: under systemd's socket activation
+   * (`ListenDatagram=`). Its buffers and memberships can be set here, too.
+   * Default: none.
+   */
+  readonly inherit?: NodeInherit.Inherit | undefined
 }
 
 /**

@@ -11,7 +11,7 @@ interface Measured {
 }
 
 describe("1,000 times opened, served and closed", () => {
-  it.live.each(["new listeners", "one listener"])(
+  it.live.each(["new listeners", "one listener", "datagrams"])(
     "%s: descriptors, handles, timers, process listeners and fibers are back to the start",
     (how) =>
       Effect.gen(function*() {

@@ -5,9 +5,11 @@ import * as Dgram from "node:dgram"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
 import * as Path from "node:path"
+import { stopReceiving } from "../src/internal/datagrams/receiving.ts"
 import { bindSocket } from "../src/internal/inherit/boundSocket.ts"
 import { folder } from "./support/listening.ts"
 import * as Process from "./support/process.ts"
+import { client } from "./support/udpClient.ts"
 
 const program = new URL("programs/inherit.ts", import.meta.url)
 
@@ -160,6 +162,13 @@ describe("NodeInherit", () => {
         assert.match(String(error["detail"]), /"http" \(descriptor 3\) is a UDP socket, not a TCP socket/)
       }))
 
+    it.live("a TCP socket for datagrams", () =>
+      Effect.gen(function*() {
+        const socket = yield* bound()
+        const error = yield* failure([{ kind: "udp", port: 0, inherit: "http" }], [socket.fd()])
+        assert.match(String(error["detail"]), /"http" \(descriptor 3\) is a TCP socket, not a UDP socket/)
+      }))
+
     it.live("another kind", () =>
       Effect.gen(function*() {
         const path = Path.join(yield* folder(), "s")
@@ -260,10 +269,73 @@ describe("NodeInherit", () => {
   })
 })
 
+describe("NodeUdp", () => {
+  const wanted = { kind: "udp", port: 0, inherit: "http" }
+
+  const udp = (type: Dgram.SocketType, host: string) =>
+    Effect.acquireRelease(
+      Effect.callback<Dgram.Socket>((resume) => {
+        const socket = Dgram.createSocket(type)
+        socket.bind(0, host, () => resume(Effect.succeed(socket)))
+      }),
+      (socket) => Effect.sync(() => socket.close())
+    )
+
+  it.live.each([["udp4", "127.0.0.1"], ["udp6", "::1"]] as const)(
+    "takes an inherited socket: %s",
+    ([type, host]) =>
+      Effect.gen(function*() {
+        const holder = yield* udp(type, host)
+        const { port } = holder.address()
+        // a holder that reads would take what is the other's
+        stopReceiving(holder)
+        const process = yield* launch([wanted], [descriptorOf(holder)])
+        const open = yield* process.event("open")
+        assert.strictEqual(open["address"], host === "::1" ? `[::1]:${port}` : `${host}:${port}`)
+        const sender = yield* client(type)
+        yield* sender.send("hello", port, host)
+        yield* sender.answered(1)
+        assert.deepStrictEqual(sender.answers, ["hello"])
+      })
+  )
+
+  it.live("fails the bind where it is bound elsewhere than is wanted", () =>
+    Effect.gen(function*() {
+      const holder = yield* udp("udp4", "127.0.0.1")
+      const { port } = holder.address()
+      const error = yield* failure([{ ...wanted, port: port === 65_535 ? 1024 : port + 1 }], [descriptorOf(holder)])
+      assert.strictEqual(error["parameter"], "inherit")
+      assert.match(String(error["detail"]), new RegExp(`is bound to 127.0.0.1:${port}, not to 127.0.0.1:`))
+    }))
+
+  it.live(
+    "serves the datagram that systemd started it with",
+    () =>
+      Effect.gen(function*() {
+        // free again when it is known
+        const { port } = yield* Effect.scoped(Effect.map(udp("udp4", "127.0.0.1"), (socket) => socket.address()))
+        const process = yield* Process.start(program, {
+          env: { LISTENERS: JSON.stringify([wanted]) },
+          shell: `exec systemd-socket-activate --datagram -l 127.0.0.1:${port} --fdname=http -E LISTENERS "$0" "$@"`
+        })
+        const sender = yield* client()
+        // the tool listens some time after it was started
+        while (sender.answers.length === 0) {
+          yield* sender.send("hello", port)
+          yield* Effect.raceFirst(sender.answered(1), Effect.sleep(100))
+        }
+        assert.strictEqual((yield* process.event("open"))["address"], `127.0.0.1:${port}`)
+        assert.strictEqual(sender.answers[0], "hello")
+      }),
+    { tags: ["systemd-socket-activate"] }
+  )
+})
+
 /** The number Node knows and does not tell. */
 const descriptorOf = (socket: Dgram.Socket): number => {
+  const tables = ["/proc/net/udp", "/proc/net/udp6"].map((table) => Fs.readFileSync(table, "utf8")).join("\n")
   const inodes = new Set(
-    Fs.readFileSync("/proc/net/udp", "utf8").split("\n").flatMap((line) => {
+    tables.split("\n").flatMap((line) => {
       const fields = line.trim().split(/\s+/)
       return Number.parseInt(fields[1]?.split(":")[1] ?? "", 16) === socket.address().port ? [fields[9]] : []
     })

@@ -4,16 +4,20 @@
  * in flight when the close begins. Prints what the process has open before,
  * after a few cycles, and at the end.
  */
+import * as DatagramListener from "@effect-listener/core/DatagramListener"
 import * as Listener from "@effect-listener/core/Listener"
+import * as NodeUdp from "@effect-listener/node/NodeUdp"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Dgram from "node:dgram"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
 import { queryObjects } from "node:v8"
 import { answerLines } from "../support/handlers.ts"
 import { connect, kinds, quiet, start, turn, untilStage } from "../support/listening.ts"
 import * as NetClient from "../support/netClient.ts"
+import { client, portOf } from "../support/udpClient.ts"
 
 const [how = "", count = ""] = process.argv.slice(2)
 
@@ -39,6 +43,22 @@ const cycle = (listener: Listener.Listener) =>
     if (endings.some((ending) => ending !== "FIN")) return yield* Effect.die(new Error(endings.join()))
   }).pipe(Effect.scoped)
 
+/** One life of a datagram listener: a datagram that is answered, and one that waits in the kernel when the close begins. */
+const datagramCycle = Effect.gen(function*() {
+  const listener = yield* DatagramListener.listen(NodeUdp.transport({ host: "127.0.0.1", port: 0 }))
+  const serving = yield* start(
+    DatagramListener.serve(listener, (datagram, reply) => Effect.andThen(Effect.sleep(1), reply(datagram.payload)))
+  )
+  const port = yield* portOf(listener)
+  const sender = yield* client()
+  yield* sender.send("first", port)
+  yield* sender.answered(1)
+  yield* sender.send("last", port)
+  yield* listener.close()
+  yield* Fiber.join(serving)
+  yield* sender.answered(2)
+}).pipe(Effect.scoped)
+
 const kindOf = (i: number) => kinds[i % kinds.length]!
 
 /**
@@ -57,7 +77,8 @@ const measure = Effect.withFiber((fiber) =>
       // every fiber is made by one constructor, which has no public name
       fibers: queryObjects(fiber.constructor),
       sockets: queryObjects(Net.Socket),
-      servers: queryObjects(Net.Server)
+      servers: queryObjects(Net.Server),
+      datagramSockets: queryObjects(Dgram.Socket)
     }
     return { open: { descriptors: Fs.readdirSync("/dev/fd").length, resources, listeners }, heap }
   })
@@ -65,7 +86,9 @@ const measure = Effect.withFiber((fiber) =>
 
 const run = (cycles: number): Effect.Effect<void> =>
   Effect.gen(function*() {
-    if (how === "new listeners") {
+    if (how === "datagrams") {
+      for (let i = 0; i < cycles; i++) yield* datagramCycle
+    } else if (how === "new listeners") {
       for (let i = 0; i < cycles; i++) {
         const listener = Effect.flatMap(kindOf(i).transport, (transport) => Listener.listen(transport, { drain }))
         yield* Effect.scoped(Effect.flatMap(listener, cycle))

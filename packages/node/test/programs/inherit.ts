@@ -4,12 +4,14 @@
  * the address, or `failed` with the error; then `sockets`, and what a child
  * sees of the variables.
  */
+import * as DatagramListener from "@effect-listener/core/DatagramListener"
 import * as Listener from "@effect-listener/core/Listener"
 import * as NodeHttp from "@effect-listener/node/NodeHttp"
 import * as NodeInherit from "@effect-listener/node/NodeInherit"
 import * as NodeMain from "@effect-listener/node/NodeMain"
 import * as NodeTcp from "@effect-listener/node/NodeTcp"
 import * as NodeTls from "@effect-listener/node/NodeTls"
+import * as NodeUdp from "@effect-listener/node/NodeUdp"
 import * as NodeUnix from "@effect-listener/node/NodeUnix"
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
@@ -27,6 +29,12 @@ const listen = Effect.fnUntraced(function*({ kind, ...options }: { readonly kind
   if (kind === "http") {
     yield* NodeHttp.make(given)
     yield* print({ event: "open", kind })
+    return
+  }
+  if (kind === "udp") {
+    const listener = yield* DatagramListener.listen(NodeUdp.transport(given))
+    yield* print({ event: "open", kind, address: NetAddress.formatSocketAddress(yield* listener.address) })
+    yield* Effect.forkChild(DatagramListener.serve(listener, (datagram, reply) => reply(datagram.payload)))
     return
   }
   const transport = kind === "unix"

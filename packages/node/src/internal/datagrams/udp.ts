@@ -12,18 +12,24 @@ import * as Dgram from "node:dgram"
 import * as Dns from "node:dns"
 import * as Net from "node:net"
 import type { Membership, TransportOptions } from "../../NodeUdp.ts"
+import { acquireShared, type SharedSocket } from "../inherit/sharedSocket.ts"
 import { checkInteger, checkText, invalid } from "../listen/checks.ts"
 import { bindError, errorCode } from "../listen/errno.ts"
+import { checkBound, passed, typeOf } from "./inherited.ts"
 import { UdpSocket } from "./udpSocket.ts"
 
 export const udpTransport = (options: TransportOptions): DatagramTransport => ({
   name: "udp",
-  bind: Effect.andThen(
-    check(options),
-    options.host === undefined
-      ? Effect.catchIf(bindTo(options, anyAddress), isWithoutIpv6, () => bindTo(options, anyIpv4Address))
-      : Effect.flatMap(resolve(options.host, options.port), (address) => bindTo(options, address))
-  )
+  bind: Effect.gen(function*() {
+    yield* check(options)
+    const { host, inherit, ipv6Only = false, port } = options
+    const shared = yield* acquireShared(inherit, { kind: "udp", port, host, ipv6Only })
+    if (shared !== undefined) return yield* bindShared(options, shared)
+    if (host !== undefined) return yield* bindTo(options, yield* resolve(host, port))
+    // a socket can be a member of groups of its own kind only
+    if (Net.isIPv4(options.multicast?.[0]?.group ?? "")) return yield* bindTo(options, anyIpv4Address)
+    return yield* Effect.catchIf(bindTo(options, anyAddress), isWithoutIpv6, () => bindTo(options, anyIpv4Address))
+  })
 })
 
 /** A whole number of bytes that fits the system's int. */
@@ -64,7 +70,7 @@ const anyIpv4Address: Address = { host: "0.0.0.0", type: "udp4" }
 
 /** The system has no IPv6, or has it switched off. */
 const isWithoutIpv6 = (error: TransportBindError): boolean =>
-  error._tag === "NotSupported" || error._tag === "AddressNotAvailable"
+  error._tag === "NotSupported" || (error._tag === "AddressNotAvailable" && error.address.startsWith("[::]"))
 
 const addressOf = (host: string, family: number): Address => ({ host, type: family === 6 ? "udp6" : "udp4" })
 
@@ -92,33 +98,53 @@ const asItIs: Dgram.SocketOptions["lookup"] = (host, _options, answer) => answer
 const bindTo = (
   options: TransportOptions,
   { host, type }: Address
-): Effect.Effect<BoundDatagramTransport, TransportBindError, Scope.Scope> =>
-  Effect.flatMap(
-    Effect.acquireRelease(
-      Effect.try({
-        try: () =>
-          new UdpSocket(Dgram.createSocket({
-            type,
-            ipv6Only: options.ipv6Only ?? false,
-            reuseAddr: options.reuseAddress ?? false,
-            reusePort: options.reusePort ?? false,
-            lookup: asItIs
-          })),
-        catch: (cause) => bindError(cause, { address: format(host, options.port), parameter: "host" })
-      }),
-      (socket) => socket.close
-    ),
-    (socket) =>
-      Effect.map(
-        Effect.andThen(
-          Effect.mapError(
-            socket.bind({ address: host, port: options.port }),
-            (cause) => bindError(cause, { address: format(host, options.port), parameter: "host" })
-          ),
-          configure(socket.native, options)
-        ),
-        () => socket.bound
-      )
+): Effect.Effect<BoundDatagramTransport, TransportBindError, Scope.Scope> => {
+  const failed = (cause: unknown) => bindError(cause, { address: format(host, options.port), parameter: "host" })
+  const make = () =>
+    Dgram.createSocket({
+      type,
+      ipv6Only: options.ipv6Only ?? false,
+      reuseAddr: options.reuseAddress ?? false,
+      reusePort: options.reusePort ?? false,
+      lookup: asItIs
+    })
+  return Effect.gen(function*() {
+    const socket = yield* acquire(make, failed)
+    yield* Effect.mapError(socket.bind({ address: host, port: options.port }), failed)
+    yield* configure(socket.native, options)
+    return socket.bound
+  })
+}
+
+/** Receives from a socket that is bound already, and that other processes may have as well. */
+const bindShared = (
+  options: TransportOptions,
+  shared: SharedSocket
+): Effect.Effect<BoundDatagramTransport, TransportBindError, Scope.Scope> => {
+  const failed = (cause: unknown) => bindError(cause, { address: `descriptor ${shared.fd}`, parameter: "inherit" })
+  const make = () => Dgram.createSocket({ type: typeOf(shared.fd, options.host), lookup: asItIs })
+  return Effect.gen(function*() {
+    yield* passed(shared)
+    const socket = yield* acquire(make, failed)
+    yield* socket.bind({ fd: shared.fd }).pipe(
+      Effect.tapError((cause) => Effect.sync(() => shared.fails(cause))),
+      Effect.mapError(failed)
+    )
+    // from here on closing it is the socket's
+    shared.listens()
+    yield* checkBound(options, socket.native.address(), format)
+    yield* configure(socket.native, options)
+    return socket.bound
+  })
+}
+
+const acquire = (
+  make: () => Dgram.Socket,
+  failed: (cause: unknown) => TransportBindError
+): Effect.Effect<UdpSocket, TransportBindError, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.try({ try: () => new UdpSocket(make()), catch: failed }),
+    (socket) => socket.close
   )
 
 /** What can be set on a socket that is bound, and only there. */
@@ -131,7 +157,13 @@ const configure = (socket: Dgram.Socket, options: TransportOptions): Effect.Effe
     if (sendBufferSize !== undefined) {
       yield* set("sendBufferSize", () => socket.setSendBufferSize(sendBufferSize))
     }
-    for (const membership of multicast ?? []) yield* join(socket, membership)
+    for (const membership of multicast ?? []) {
+      const { address, family } = socket.address()
+      if (Net.isIPv6(membership.group) !== (family === "IPv6")) {
+        return yield* invalid("multicast", `${membership.group} is no group for a socket that is bound to ${address}`)
+      }
+      yield* join(socket, membership)
+    }
   })
 
 const set = (parameter: string, change: () => void): Effect.Effect<void, TransportBindError> =>

@@ -185,7 +185,12 @@ export class UdpSocket {
     if (this.state === "Closed") return resume(Effect.void)
     this.state = "Closing"
     this.onClosed = () => resume(Effect.void)
-    this.native.close()
+    try {
+      this.native.close()
+    } catch {
+      // another hand has begun to close it
+      resume(Effect.void)
+    }
   })
 
   private onClose(): void {
