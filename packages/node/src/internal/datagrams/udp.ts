@@ -23,7 +23,7 @@ export const udpTransport = (options: TransportOptions): DatagramTransport => ({
   bind: Effect.gen(function*() {
     yield* check(options)
     const { host, inherit, ipv6Only = false, port } = options
-    const shared = yield* acquireShared(inherit, { kind: "udp", port, host, ipv6Only })
+    const shared = yield* acquireShared(inherit, { kind: "udp", port, host, ipv6Only }, notHeld)
     if (shared !== undefined) return yield* bindShared(options, shared)
     if (host !== undefined) return yield* bindTo(options, yield* resolve(host, port))
     // a socket can be a member of groups of its own kind only
@@ -31,6 +31,11 @@ export const udpTransport = (options: TransportOptions): DatagramTransport => ({
     return yield* Effect.catchIf(bindTo(options, anyAddress), isWithoutIpv6, () => bindTo(options, anyIpv4Address))
   })
 })
+
+/** What Node can bind without reading from it is a socket of TCP or a path. */
+const notHeld = Effect.fail(
+  TransportBindError.NotSupported({ feature: "handing over a UDP socket that was not inherited, of systemd say" })
+)
 
 /** A whole number of bytes that fits the system's int. */
 const largestBuffer = 2_147_483_647
