@@ -172,7 +172,7 @@ describe("a close", () => {
           lost.bare.push(201 - sender.answers.length)
         }))
       }
-      console.log(`lost of 201 that waited in the kernel, at each of 10 closes: ours ${lost.ours}; bare ${lost.bare}`)
+      console.log("lost of 201 that waited in the kernel, at each of 10 closes:", JSON.stringify(lost))
       assert.deepStrictEqual(lost.ours, Array.from({ length: 10 }, () => 0))
     }).pipe(quiet))
 

@@ -143,6 +143,7 @@ const datagramKind = (
       transport: bound,
       address: bound.address,
       stop: bound.stop,
+      leave: bound.leave,
       // answers leave from where the datagrams came to
       answersThroughSocket: true
     }))
