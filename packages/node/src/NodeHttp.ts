@@ -163,7 +163,9 @@ export interface ServerOptions extends Options {
  * @since 0.1.0
  */
 export interface TlsOptions
-  extends NodeTls.ContextOptions, Pick<NodeTls.TransportOptions, "requestCert" | "rejectUnauthorized" | "sni">
+  extends
+    NodeTls.ContextOptions,
+    Pick<NodeTls.TransportOptions, "requestCert" | "rejectUnauthorized" | "sni" | "ticketKeys">
 {}
 
 /**

@@ -83,6 +83,23 @@ export interface Identity {
 }
 
 /**
+ * What replaces the key and certificate of a transport.
+ *
+ * **Details**
+ *
+ * - `ticketKeys`: the ones that tickets are sealed with from now on, 48 bytes.
+ *   Left out, those given to `transport` stay, unless `ca` changes: a session
+ *   that is resumed is believed by the authorities it began under.
+ *
+ * @stability experimental
+ * @category options
+ * @since 0.1.0
+ */
+export interface ReloadOptions extends Identity {
+  readonly ticketKeys?: Uint8Array | Redacted.Redacted<Uint8Array> | undefined
+}
+
+/**
  * What a client is shown, and by which rules.
  *
  * **Details**
@@ -128,6 +145,13 @@ export interface TransportOptions extends NodeTcp.TransportOptions, ContextOptio
    * offers others only is turned away; one that offers none is served.
    */
   readonly alpnProtocols?: ReadonlyArray<string> | undefined
+  /**
+   * The 48 secret bytes that session tickets are sealed with. Processes that
+   * share a port share these, and a client resumes its session with whichever it
+   * reaches; make them anew every few hours, because whoever has them can read
+   * recorded sessions of TLS 1.2. Default: random ones of this listener.
+   */
+  readonly ticketKeys?: Uint8Array | Redacted.Redacted<Uint8Array> | undefined
 }
 
 /**
@@ -159,8 +183,9 @@ export interface TlsInfo {
  *
  * **Details**
  *
- * `bind` fails as that of `NodeTcp.transport` does, and with `SecurityFailure`,
- * before the port is bound, when:
+ * `bind` fails as that of `NodeTcp.transport` does, with `InvalidArgument` when
+ * `ticketKeys` are not 48 bytes, and with `SecurityFailure`, before the port is
+ * bound, when:
  *
  * - `key` or `cert` is missing or cannot be read, or the key is encrypted and
  *   `passphrase` does not open it;
@@ -171,7 +196,10 @@ export interface TlsInfo {
  *   would accept certificates of every public authority.
  *
  * Keys and certificates are given as text: reading files is the caller's
- * business.
+ * business, and the path of one is refused in words that say so.
+ *
+ * Switching an accepted connection to TLS later, as STARTTLS does, is not
+ * supported: the `upgrade` of its reader fails.
  *
  * A connection whose client has spoken no valid TLS fails its handshake with
  * `SecurityFailure`: counted `failed`, and logged in one line at level Info.
@@ -242,7 +270,7 @@ export const secureContext = (options: ContextOptions): Effect.Effect<Tls.Secure
  * @category combinators
  * @since 0.1.0
  */
-export const reload = (self: TlsTransport, options: Identity): Effect.Effect<void, SecurityFailure> =>
+export const reload = (self: TlsTransport, options: ReloadOptions): Effect.Effect<void, SecurityFailure> =>
   // `transport` is the only constructor of TLS transports
   (self as internal.TlsTransportImpl).reload(options)
 

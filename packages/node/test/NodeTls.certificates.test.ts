@@ -48,6 +48,22 @@ const cases: Record<string, readonly [options: Partial<NodeTls.TransportOptions>
     /^key cannot be decrypted with passphrase: /
   ],
   "a cert that is none": [{ ...good, cert: "public" }, /^cert does not hold a certificate in PEM$/],
+  "the path of a certificate": [
+    { ...good, cert: "cert.pem" },
+    /^cert looks like the path of a file, whose text is expected: a certificate in PEM$/
+  ],
+  "the path of a key": [
+    { ...good, key: "/etc/ssl/private/server" },
+    /^key looks like the path of a file, whose text is expected: a private key in PEM$/
+  ],
+  "the path of an authority": [
+    { ...good, ca: "..\\certs\\ca.crt\n" },
+    /^ca looks like the path of a file, whose text is expected: a certificate in PEM$/
+  ],
+  "a key without its frame": [
+    { ...good, key: good.key.split("\n").slice(1, -2).join("") },
+    /^key does not hold a private key in PEM$/
+  ],
   "a key for a certificate": [{ ...good, cert: good.key }, /^cert does not hold a certificate in PEM$/],
   "a damaged certificate": [
     { ...good, cert: good.cert.slice(0, 200) },

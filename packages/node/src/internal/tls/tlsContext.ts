@@ -97,7 +97,15 @@ const text = (value: Pem | Redacted.Redacted<Pem> | undefined): string => {
 }
 
 const missing = (value: Pem | Redacted.Redacted<Pem> | undefined): string =>
-  text(value) === "" ? "is missing: expected" : "does not hold"
+  text(value) === ""
+    ? "is missing: expected"
+    : looksLikePath(text(value))
+    ? "looks like the path of a file, whose text is expected:"
+    : "does not hold"
+
+/** Other servers take the name of a file here: one line with a slash or an extension, and not a key without its frame. */
+const looksLikePath = (text: string): boolean =>
+  /^(?!.*-----)[^\r\n]{0,1024}(?:[\\/]|\.\w{1,12}$)[^\r\n]*\s*$/.test(text) && !/^[\w+/=]{64,}\s*$/.test(text)
 
 const attempt = <A>(f: () => A): Result.Result<A, string> =>
   Result.try({ try: f, catch: (cause) => cause instanceof Error ? cause.message : String(cause) })

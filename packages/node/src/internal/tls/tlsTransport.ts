@@ -8,11 +8,13 @@ import * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
+import { randomBytes } from "node:crypto"
 import type * as Net from "node:net"
 import * as Tls from "node:tls"
-import type { Identity, TlsTransport, TransportOptions } from "../../NodeTls.ts"
+import type { ReloadOptions, TlsTransport, TransportOptions } from "../../NodeTls.ts"
 import { invalid } from "../listen/checks.ts"
 import { bind } from "../listen/netListener.ts"
 import { tcpBinding } from "../listen/tcp.ts"
@@ -53,13 +55,23 @@ export class TlsTransportImpl implements TlsTransport {
     })
   }
 
-  reload(options: Identity): Effect.Effect<void, SecurityFailure> {
+  reload(options: ReloadOptions): Effect.Effect<void, SecurityFailure> {
     return Effect.flatMap(Clock.currentTimeMillis, (now) => {
-      const next = { ...this.options, passphrase: undefined, ...options, ca: options.ca ?? this.options.ca }
+      const { ca = this.options.ca, ticketKeys = this.options.ticketKeys } = options
+      const next = { ...this.options, passphrase: undefined, ...options, ca, ticketKeys }
       const checked = checkTransport(next, now)
+      const keys = ticketKeysOf(next)
       if (Result.isFailure(checked)) return Effect.fail(securityFailure("reload", checked.failure))
+      if (Result.isFailure(keys)) return Effect.fail(securityFailure("reload", `ticketKeys: ${keys.failure}`))
       this.options = next
-      for (const server of this.servers) server.setSecureContext(checked.success)
+      // a session that was resumed would be believed by the authorities it began under
+      const otherAuthorities = options.ca !== undefined && options.ticketKeys === undefined
+      for (const server of this.servers) {
+        server.setSecureContext(checked.success)
+        // Node keeps those that its server was made with
+        if (otherAuthorities) server.setTicketKeys(randomBytes(48))
+        else if (keys.success !== undefined) server.setTicketKeys(keys.success)
+      }
       return Effect.void
     })
   }
@@ -76,6 +88,8 @@ export class TlsTransportImpl implements TlsTransport {
       if (alpnProtocols?.every(isProtocolName) === false) {
         return yield* invalid("alpnProtocols", "expected names of 1 to 255 bytes")
       }
+      const ticketKeys = ticketKeysOf(this.options)
+      if (Result.isFailure(ticketKeys)) return yield* invalid("ticketKeys", ticketKeys.failure)
       const checked = checkTransport(this.options, yield* Clock.currentTimeMillis)
       if (Result.isFailure(checked)) {
         return yield* Effect.fail(TransportBindError.SecurityFailure({ detail: checked.failure }))
@@ -83,6 +97,7 @@ export class TlsTransportImpl implements TlsTransport {
       const context = yield* Effect.context<never>()
       const server = Tls.createServer({
         ...checked.success,
+        ...(ticketKeys.success === undefined ? {} : { ticketKeys: ticketKeys.success }),
         requestCert: requestCert ?? false,
         rejectUnauthorized: rejectUnauthorized ?? true,
         // the listener's handshake time-out is the one that counts; Node takes no "none"
@@ -103,6 +118,14 @@ export class TlsTransportImpl implements TlsTransport {
       return server
     })
   }
+}
+
+const ticketKeysOf = ({ ticketKeys }: ReloadOptions): Result.Result<Buffer | undefined, string> => {
+  if (ticketKeys === undefined) return Result.succeed(undefined)
+  const bytes: unknown = Redacted.isRedacted(ticketKeys) ? Redacted.value(ticketKeys) : ticketKeys
+  return bytes instanceof Uint8Array && bytes.length === 48
+    ? Result.succeed(Buffer.from(bytes))
+    : Result.fail("expected 48 bytes")
 }
 
 /** ALPN has one byte for the length of a name. */
