@@ -231,9 +231,9 @@ export const listen = (
   options?: ListenerOptions
 ): Effect.Effect<Listener, ListenError, Scope.Scope> => Effect.tap(make(transport, options), openFirst)
 
-/** Opens a listener that nobody else holds yet: nobody can have opened or aborted it. */
+/** Opens a listener that only its scope can have closed meanwhile: as with every effect of a scope that is gone, that is an interruption. */
 const openFirst = (listener: Listener): Effect.Effect<void, ListenError> =>
-  Effect.catchTag(listener.open, ["InvalidOperation", "OperationAborted"], (error) => Effect.die(error))
+  Effect.catchTag(listener.open, ["InvalidOperation", "OperationAborted"], () => Effect.interrupt)
 
 /** `make` is the only constructor of listeners. */
 const implementation = (listener: Listener): internal.ListenerImpl => listener as internal.ListenerImpl

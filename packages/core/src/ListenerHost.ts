@@ -26,8 +26,9 @@ import type { DatagramListener } from "./DatagramListener.ts"
 import type { CloseOptions, DrainOptions, DrainProgress } from "./Drain.ts"
 import { ConnectionCounts, DrainReport, format as formatReport, Outcome } from "./DrainReport.ts"
 import type { DatagramListenerImpl } from "./internal/datagrams/datagramListener.ts"
-import * as internal from "./internal/host/host.ts"
+import { type HostImpl, TypeId as InternalTypeId } from "./internal/host/host.ts"
 import { merge } from "./internal/host/hostPolicy.ts"
+import * as internal from "./internal/host/makeHost.ts"
 import type { ListenerImpl } from "./internal/lifecycle/listener.ts"
 import type { Listener } from "./Listener.ts"
 import type { CloseError, InvalidArgument, OpenError } from "./ListenerError.ts"
@@ -40,7 +41,7 @@ import { CurrentRegistry } from "./ListenerRegistry.ts"
  * @category type IDs
  * @since 0.1.0
  */
-export const TypeId: "~@effect-listener/core/ListenerHost" = internal.TypeId
+export const TypeId: "~@effect-listener/core/ListenerHost" = InternalTypeId
 
 /**
  * Schema of `HostTotals`.
@@ -347,17 +348,22 @@ export const provide: {
     app: Layer.Layer<A, E, R>,
     options?: HostLayerOptions
   ): Layer.Layer<A | ListenerHost, E | InvalidArgument, Exclude<R, ListenerHost>> =>
-    started.pipe(Layer.provideMerge(app), Layer.provideMerge(makeLayer(options ?? {}, false)))
+    started(options?.admin ?? []).pipe(Layer.provideMerge(app), Layer.provideMerge(makeLayer(options ?? {}, false)))
 )
 
 /** Built last, so released first. */
-const started: Layer.Layer<never, never, ListenerHost> = Layer.effectDiscard(
-  Effect.flatMap(ListenerHost, (service) => {
-    // the one that `provide` makes just before
-    const host = service as internal.HostImpl
-    return Effect.andThen(Effect.addFinalizer(() => host.finish), Effect.sync(() => host.release()))
-  })
-)
+const started = (admin: ReadonlyArray<string>): Layer.Layer<never, InvalidArgument, ListenerHost> =>
+  Layer.effectDiscard(
+    Effect.flatMap(ListenerHost, (service) => {
+      // the one that `provide` makes just before
+      const host = service as HostImpl
+      const missing = host.missing(admin)
+      return Effect.andThen(
+        Effect.addFinalizer(() => host.finish),
+        missing === undefined ? Effect.sync(() => host.release()) : Effect.fail(internal.invalid(host.name, missing))
+      )
+    })
+  )
 
 /**
  * A report as a person would like to read it: the host in two lines, then each

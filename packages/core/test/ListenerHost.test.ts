@@ -189,6 +189,53 @@ describe("opening a host", () => {
       assert.strictEqual(yield* listener.state, "Created")
     }))
 
+  it.effect("two listeners of one name are InvalidArgument, which lists the names", () =>
+    Effect.gen(function*() {
+      const [one, other, admin] = [yield* server("api"), yield* server("api"), yield* server("admin")]
+      const error = yield* Effect.flip(hostOf([one.listener, other.listener], { admin: [admin.listener] }))
+      assert.deepInclude(error, { _tag: "InvalidArgument", detail: "has \"api\" twice: \"api\", \"api\", \"admin\"" })
+      assert.deepStrictEqual(yield* statesOf([one.listener, other.listener, admin.listener]), [
+        "Created",
+        "Created",
+        "Created"
+      ])
+    }))
+
+  describe("of layers", () => {
+    const port = (name: string) =>
+      Layer.fresh(
+        Layer.unwrap(
+          Effect.map(
+            MemoryTransport.make(),
+            (transport) => Listener.layerServe(transport, echo, { name, drain: quick })
+          )
+        )
+      )
+    const built = (admin: ReadonlyArray<string>, ...names: ReadonlyArray<string>) =>
+      Effect.scoped(Layer.build(ListenerHost.provide(Layer.mergeAll(port(names[0]!), ...names.slice(1).map(port)), {
+        admin,
+        drain: quick
+      })))
+
+    it.effect("an admin name that does not exist is InvalidArgument, which lists the names there are", () =>
+      Effect.gen(function*() {
+        assert.isTrue(Exit.isSuccess(yield* Effect.exit(built(["admin"], "api", "admin"))))
+        const error = yield* Effect.flip(built(["amdin"], "api", "admin"))
+        assert.deepInclude(error, {
+          _tag: "InvalidArgument",
+          parameter: "admin",
+          detail: "names \"amdin\": host \"host\" has \"api\", \"admin\""
+        })
+      }))
+
+    it.effect("two listeners of one name are InvalidArgument, which lists the names there are", () =>
+      Effect.gen(function*() {
+        const error = yield* Effect.flip(built(["admin"], "api", "admin", "api"))
+        assert.deepInclude(error, { _tag: "InvalidArgument", listener: "api", parameter: "name" })
+        assert.include(error.message, "\"api\", \"admin\"")
+      }))
+  })
+
   it.effect("the same listener twice is InvalidArgument", () =>
     Effect.gen(function*() {
       const { listener } = yield* server("a")
@@ -770,6 +817,42 @@ describe("who owns a host", () => {
       yield* Fiber.join(closing)
       assert.deepStrictEqual((yield* Fiber.join(hastened)).map((report) => report.duration), [4000])
     }))
+
+  it.effect("a limit below the reserve leaves half of it to the clients", () =>
+    Effect.gen(function*() {
+      const registry = ListenerRegistry.make()
+      const one = yield* stuck("one")
+      yield* Effect.provideService(
+        hostOf([one.listener], { reserve: "5 seconds", drain: { abortGrace: 0 } }),
+        ListenerRegistry.CurrentRegistry,
+        Option.some(registry)
+      )
+      yield* one.hold
+      const shutting = yield* start(registry.members()[0]!.shutdown({ reason: "SIGTERM", deadline: "4 seconds" }))
+      yield* TestClock.adjust("2 seconds")
+      assert.deepStrictEqual((yield* Fiber.join(shutting)).map((report) => report.duration), [2000])
+    }))
+
+  it.effect.each(["dies", "never ends"])(
+    "a member whose shutdown %s does not keep the host from closing",
+    (what) =>
+      Effect.gen(function*() {
+        const one = yield* server("one")
+        const layer = ListenerHost.layer({ drain: { ...quick, deadline: "1 second" } })
+        const context = yield* Layer.build(layer)
+        const registry = Option.getOrThrow(Context.get(context, ListenerRegistry.CurrentRegistry))
+        yield* Effect.provide(Listener.make(yield* MemoryTransport.make(), { name: "two" }), context)
+        registry.add({
+          name: "foreign",
+          progress: Stream.never,
+          shutdown: () => what === "dies" ? Effect.die("broken") : Effect.never
+        })
+        const closing = yield* start(Context.get(context, ListenerHost.ListenerHost).close())
+        yield* TestClock.adjust("10 seconds")
+        assert.deepStrictEqual((yield* Fiber.join(closing)).listeners.map((report) => report.listener), ["two"])
+        assert.strictEqual(yield* one.listener.state, "Created")
+      })
+  )
 
   it.effect("its end joins a close that runs and lowers the deadline to its own", () =>
     Effect.gen(function*() {

@@ -1,4 +1,4 @@
-import * as Clock from "effect/Clock"
+import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -6,12 +6,11 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
-import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import type { DatagramListener } from "../../DatagramListener.ts"
 import type { CloseOptions, DrainOptions, DrainProgress } from "../../Drain.ts"
-import { format } from "../../DrainReport.ts"
+import { type DrainReport, format } from "../../DrainReport.ts"
 import type { Listener } from "../../Listener.ts"
 import {
   type CloseError,
@@ -23,13 +22,13 @@ import {
   withTrail
 } from "../../ListenerError.ts"
 import type { HostOptions, HostReport, ListenerHost } from "../../ListenerHost.ts"
-import { CurrentRegistry, type ListenerRegistry, type Member } from "../../ListenerRegistry.ts"
+import type { ListenerRegistry, Member } from "../../ListenerRegistry.ts"
+import * as Foreign from "../connection/foreign.ts"
 import { DatagramListenerImpl } from "../datagrams/datagramListener.ts"
 import { closeLevel } from "../lifecycle/closeOutcome.ts"
 import { Lifecycle } from "../lifecycle/lifecycle.ts"
 import { ListenerImpl } from "../lifecycle/listener.ts"
-import { defaults, resolve, type ResolvedDrain } from "../options/drain.ts"
-import { resolveName, shownName } from "../options/name.ts"
+import { resolve, type ResolvedDrain } from "../options/drain.ts"
 import { type BadOption, millis } from "../options/time.ts"
 import { endSpan, startCloseSpan, type Tracing } from "../telemetry/tracing.ts"
 import { Broadcast } from "../util/broadcast.ts"
@@ -39,25 +38,11 @@ import { merge } from "./hostPolicy.ts"
 /** Here and not in the public module, which could not be evaluated before this one. */
 export const TypeId = "~@effect-listener/core/ListenerHost"
 
-interface ResolvedHost {
+export interface ResolvedHost {
   readonly name: string
   readonly drain: ResolvedDrain
   readonly reserve: number
 }
-
-const resolveHost = (options: HostOptions): Result.Result<ResolvedHost, BadOption> =>
-  Result.gen(function*() {
-    const drain = yield* resolve(options.drain, defaults)
-    const reserve = options.reserve === undefined ? 0 : yield* millis("reserve", options.reserve)
-    if (reserve > drain.deadline) {
-      return yield* Result.fail({
-        parameter: "reserve",
-        detail: `is more than the deadline (${reserve} ms > ${drain.deadline} ms)`
-      })
-    }
-    const name = options.name === undefined ? "host" : yield* resolveName(options.name)
-    return { name, drain, reserve }
-  })
 
 /**
  * Several listeners with one lifetime. The shell: it keeps account of who belongs
@@ -171,6 +156,7 @@ export class HostImpl implements ListenerHost {
         members.add(member)
         const listener = member.listener instanceof Lifecycle ? member.listener : undefined
         const role = isAdmin(member.name) ? this.admin : this.main
+        if (listener !== undefined) listener.badOption ??= this.taken(listener.name)
         if (listener === undefined) this.others.add(member)
         else {
           this.join(listener, role)
@@ -190,6 +176,21 @@ export class HostImpl implements ListenerHost {
       },
       members: () => Array.from(members)
     }
+  }
+
+  /** What is wrong with another listener of this name. */
+  private taken(name: string): BadOption | undefined {
+    const names = this.every().map((listener) => listener.name)
+    if (!names.includes(name)) return undefined
+    return { parameter: "name", detail: `is taken (${name}): host "${this.name}" has ${quoted(names)}` }
+  }
+
+  /** What is wrong with the names of its admin listeners. */
+  missing(admin: ReadonlyArray<string>): BadOption | undefined {
+    const names = [...this.every(), ...this.others].map(({ name }) => name)
+    const missing = admin.filter((name) => !names.includes(name))
+    if (missing.length === 0) return undefined
+    return { parameter: "admin", detail: `names ${quoted(missing)}: host "${this.name}" has ${quoted(names)}` }
   }
 
   /** Completes when all that belongs to it takes connections. */
@@ -287,7 +288,7 @@ export class HostImpl implements ListenerHost {
         fiber,
         Effect.suspend(() => {
           // another close is in its lame duck, which is over now: both get one report
-          this.closing?.hasten(resolved.success)
+          this.closing?.hasten({ ...resolved.success, reserve: this.reserve })
           const parent = Context.getOption(fiber.context, Tracer.ParentSpan)
           const closing = this.closing ?? this.begin(resolved.success, options, options?.reason ?? "close", parent)
           closing.waiters++
@@ -318,7 +319,8 @@ export class HostImpl implements ListenerHost {
     drain: ResolvedDrain,
     options: CloseOptions | undefined,
     reason: string,
-    parent: Option.Option<Tracer.AnySpan>
+    parent: Option.Option<Tracer.AnySpan>,
+    reserve = this.reserve
   ): HostClose {
     // the options were checked before: what is given to the host or to the close goes before the listener's own
     const over = (given: DrainOptions | undefined, own: ResolvedDrain) =>
@@ -326,12 +328,15 @@ export class HostImpl implements ListenerHost {
     const closing = new HostClose(this, {
       drain,
       drainOf: (listener) => over(options, over(this.given, listener.drainOptions)),
+      reserve,
       reason
     })
     this.closing = closing
     // what arrived while the host was opening is served as it closes
     this.release()
-    closing.span = startCloseSpan(this.tracing, "ListenerHost.close", { host: this.name, reason }, parent)
+    const attributes = { host: this.name, reason }
+    const span = () => startCloseSpan(this.tracing, "ListenerHost.close", attributes, parent)
+    closing.span = Foreign.call(closing, "span", span, undefined)
     this.runFork(closing.run())
     return closing
   }
@@ -340,8 +345,10 @@ export class HostImpl implements ListenerHost {
   private beginShutdown(reason: string, limit: number, queue: ResolvedDrain["queue"] = "sweep"): void {
     if (this.report !== undefined) return
     const deadline = Math.min(limit, this.drain.deadline)
-    if (this.closing !== undefined) this.closing.hasten({ deadline, queue })
-    else this.begin({ ...this.drain, deadline }, { queue }, reason, Option.none())
+    // of a limit from outside the reserve takes no more than half: else clients were cut for the finalizers' sake
+    const reserve = limit < this.drain.deadline ? Math.min(this.reserve, deadline / 2) : this.reserve
+    if (this.closing !== undefined) this.closing.hasten({ deadline, queue, reserve })
+    else this.begin({ ...this.drain, deadline }, { queue }, reason, Option.none(), reserve)
   }
 
   readonly onProgress = (progress: DrainProgress): void => {
@@ -364,7 +371,8 @@ export class HostImpl implements ListenerHost {
   /** Before anybody is woken by the end of a close, who may end the process. */
   private record(closing: HostClose, report: HostReport, exit: Exit.Exit<HostReport, CloseError>): void {
     const { outcome } = report
-    if (closing.span !== undefined) endSpan(this.tracing, closing.span, exit)
+    const { span } = closing
+    if (span !== undefined) Foreign.call(closing, "end of a span", () => endSpan(this.tracing, span, exit), undefined)
     const received = closing.waiters + this.closedWaiters > 0
     const level = closeLevel({ outcome, lost: report.totals.cut + report.totals.handlersLeftBehind, received })
     // the listeners have named what they cut
@@ -378,10 +386,14 @@ export class HostImpl implements ListenerHost {
   }
 
   private closeExit(closing: HostClose, report: HostReport): Exit.Exit<HostReport, CloseError> {
-    if (closing.overtaken) return Exit.fail(new OperationAborted({ ...this.at, report: merge(report) }))
-    return closing.timedOut
-      ? Exit.fail(new OperationTimedOut({ ...this.at, deadline: closing.deadline, report: merge(report) }))
-      : Exit.succeed(report)
+    if (!closing.overtaken && !closing.timedOut) return Exit.succeed(report)
+    const { deadline } = closing
+    const make = (report: DrainReport | undefined) =>
+      closing.overtaken
+        ? new OperationAborted({ ...this.at, report })
+        : new OperationTimedOut({ ...this.at, deadline, report })
+    // a report with something in it that no schema takes must not keep the close from ending
+    return Exit.fail(Foreign.call(closing, "report", () => make(merge(report)), undefined) ?? make(undefined))
   }
 
   /** Waits for something of a close without waiting for the connections of the fiber that waits. */
@@ -421,54 +433,9 @@ export class HostImpl implements ListenerHost {
   })
 }
 
+/** Names in the words of an error. */
+export const quoted = (names: ReadonlyArray<string>): string => names.map((name) => `"${name}"`).join(", ")
+
 /** Closes a listener again that was open already when another one was aborted: back to `Created`. */
 const takeBack = (listener: HostedListener): Effect.Effect<void> =>
   Effect.andThen(listener.abort, Effect.andThen(Effect.ignore(listener.close()), Effect.ignore(listener.reset)))
-
-/** Makes a host without listeners that belongs to the scope it is made in. */
-export const makeEmpty = (
-  options: HostOptions,
-  released: boolean
-): Effect.Effect<HostImpl, InvalidArgument, Scope.Scope> =>
-  Effect.uninterruptible(Effect.gen(function*() {
-    const host = yield* construct(options, released)
-    const registry = yield* CurrentRegistry
-    host.adopt([], [], registry)
-    yield* Effect.addFinalizer(() => host.finish)
-    return host
-  }))
-
-/** Makes a host of these listeners, and opens them all. */
-export const make = (
-  main: ReadonlyArray<HostedListener>,
-  options: HostOptions & { readonly admin?: ReadonlyArray<HostedListener> | undefined }
-): Effect.Effect<HostImpl, OpenError, Scope.Scope> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function*() {
-      const host = yield* construct(options, false)
-      const registry = yield* CurrentRegistry
-      const admin = options.admin ?? []
-      const all = [...main, ...admin]
-      const twice = all.find((listener, index) => all.indexOf(listener) !== index)
-      if (twice !== undefined) {
-        return yield* invalid(host.name, { parameter: "listeners", detail: `has "${twice.name}" twice` })
-      }
-      yield* restore(host.openAll(all))
-      host.adopt(main, admin, registry)
-      yield* Effect.addFinalizer(() => host.finish)
-      return host
-    })
-  )
-
-const construct = (options: HostOptions, released: boolean): Effect.Effect<HostImpl, InvalidArgument> =>
-  Effect.gen(function*() {
-    const context = Context.omit(Scope.Scope)(yield* Effect.context<never>())
-    const clock = yield* Clock.Clock
-    const resolved = resolveHost(options)
-    return Result.isFailure(resolved)
-      ? yield* invalid(shownName(options.name ?? "host"), resolved.failure)
-      : new HostImpl(resolved.success, options, context, clock, released)
-  })
-
-const invalid = (host: string, bad: BadOption) =>
-  new InvalidArgument({ operation: "open", listener: host, trail: [], ...bad })

@@ -1,3 +1,4 @@
+import type * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -25,7 +26,6 @@ export type HostedListener = Lifecycle<Manager, Bound>
 export interface HostCloseContext {
   readonly name: string
   readonly clock: Clock.Clock
-  readonly reserve: number
   readonly main: ReadonlySet<HostedListener>
   readonly admin: ReadonlySet<HostedListener>
   /** Hosts within this one: each closes as it decides, at the same time as the main listeners. */
@@ -41,11 +41,10 @@ export interface HostCloseOptions {
   readonly drain: ResolvedDrain
   /** What one listener drains with, but for those two. */
   readonly drainOf: (listener: HostedListener) => ResolvedDrain
+  /** How much of the deadline is kept for what comes after the close, in milliseconds. */
+  readonly reserve: number
   readonly reason: string
 }
-
-// the grace and then the silence of a client leave half for what is in flight
-const courtesyPart = 0.25
 
 /**
  * One close of a host: one lame duck, then every main listener at once, then the
@@ -71,6 +70,8 @@ export class HostClose {
   private readonly startedAt: number
   /** All of it must be over by then; unknown while accepting has not stopped. */
   private endsAt: number | undefined
+  /** How much of the deadline is kept for what comes after it. */
+  private reserve: number
   private endLameDuck = false
   private queue: ResolvedDrain["queue"]
   private readonly signal = new Signal()
@@ -86,6 +87,7 @@ export class HostClose {
     this.options = options
     this.reason = options.reason
     this.deadline = options.drain.deadline
+    this.reserve = options.reserve
     this.queue = options.drain.queue
     this.startedAt = this.now()
     this.phase = options.drain.lameDuck.max > 0 ? "LameDuck" : "Main"
@@ -94,27 +96,64 @@ export class HostClose {
 
   private readonly now = (): number => monotonicMillis(this.context.clock)
 
-  /** The close, step by step. */
+  /** Ends in a report, whatever happens meanwhile. */
   run(): Effect.Effect<void> {
     return Effect.gen({ self: this }, function*() {
       const ticker = this.context.runFork(this.reportProgress())
-      if (this.phase === "LameDuck") yield* this.lameDuck()
-      this.stopAccepting()
-      yield* this.signal.until(() => this.pending.size === 0)
-      this.closeAdmin()
-      yield* this.signal.until(() => this.pending.size === 0)
+      yield* Effect.catchCause(this.steps(), (cause) => this.cutAfter(cause))
       ticker.interruptUnsafe()
       yield* this.finish()
     })
   }
 
+  /** The close, step by step. */
+  private steps(): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function*() {
+      if (this.phase === "LameDuck") yield* this.lameDuck()
+      this.stopAccepting()
+      yield* this.untilClosed()
+      this.closeAdmin()
+      yield* this.untilClosed()
+    })
+  }
+
+  /** When a step failed, all that is not closed yet is cut, and the close fails. */
+  private cutAfter(cause: Cause.Cause<unknown>): Effect.Effect<void> {
+    this.overtaken = true
+    this.phase = "Admin"
+    this.endsAt ??= this.now()
+    for (const member of [...this.context.main, ...this.context.others, ...this.context.admin]) {
+      if (!this.reports.has(member)) this.close(member, { drain: 0, grace: 0 })
+    }
+    return Effect.andThen(this.logFailure("a step", cause), this.untilClosed())
+  }
+
+  /** Members that do not end within their time are named in the log, and left. */
+  private untilClosed(): Effect.Effect<void> {
+    const closed = () => this.pending.size === 0
+    const left = () => (this.endsAt ?? Infinity) + slack - this.now()
+    return Effect.gen({ self: this }, function*() {
+      while (!closed() && left() > 0) {
+        const before = this.endsAt
+        const woken = this.signal.until(() => closed() || this.endsAt !== before)
+        yield* left() === Infinity ? woken : Effect.raceFirst(woken, sleep(this.context.clock, left()))
+      }
+      for (const { name } of this.pending) yield* this.logFailure(`closing "${name}"`, "not closed in its time")
+      this.pending.clear()
+    })
+  }
+
   /** Another close, or the owner's end: the smaller deadline wins, and a lame duck is over. */
-  hasten({ deadline, queue }: Pick<ResolvedDrain, "deadline" | "queue">): void {
+  hasten({ deadline, queue, reserve }: Pick<ResolvedDrain, "deadline" | "queue"> & { readonly reserve: number }): void {
     this.endLameDuck = true
     if (queue === "sweep") this.queue = queue
-    if (this.endsAt === undefined) this.deadline = Math.min(this.deadline, deadline)
-    else {
-      const endsAt = this.now() + Math.max(0, deadline - this.context.reserve)
+    if (this.endsAt === undefined) {
+      if (deadline < this.deadline) {
+        this.deadline = deadline
+        this.reserve = reserve
+      }
+    } else {
+      const endsAt = this.now() + Math.max(0, deadline - reserve)
       if (endsAt < this.endsAt) {
         this.deadline = deadline
         this.endsAt = endsAt
@@ -184,10 +223,10 @@ export class HostClose {
   }
 
   private mainShare(): Share & { readonly total: number } {
-    const { admin, main, reserve } = this.context
+    const { admin, main } = this.context
     return budget({
       deadline: this.deadline,
-      reserve,
+      reserve: this.reserve,
       abortGrace: Math.max(0, ...Array.from(main, (listener) => this.options.drainOf(listener).abortGrace)),
       admin: admin.size > 0
     })
@@ -213,10 +252,7 @@ export class HostClose {
       deadline: drain,
       queue: this.queue,
       lameDuck: defaults.lameDuck,
-      abortGrace: Math.min(own.abortGrace, grace),
-      // courtesies that took the whole of a short time would end in a cut
-      idleGrace: Math.min(own.idleGrace, drain * courtesyPart),
-      linger: { ...own.linger, idle: Math.min(own.linger.idle, drain * courtesyPart) }
+      abortGrace: Math.min(own.abortGrace, grace)
     }
   }
 
@@ -233,18 +269,19 @@ export class HostClose {
       this.context.runFork(Effect.map(member.closed, (report) => ended([report])))
       this.begin(member, time)
     } else {
-      this.context.runFork(Effect.map(this.shutdown(member, time), ended))
+      const failed = (cause: Cause.Cause<unknown>) => Effect.as(this.logFailure(`closing "${member.name}"`, cause), [])
+      this.context.runFork(Effect.map(Effect.catchCause(this.shutdown(member, time), failed), ended))
     }
   }
 
   private begin(member: HostedListener | Member, time: Share): void {
     if (isListener(member)) {
       member.beginShutdown(this.drainOf(member, time), this.reason, Option.fromUndefinedOr(this.span))
-    } else this.context.runFork(this.shutdown(member, time))
+    } else this.context.runFork(Effect.ignoreCause(this.shutdown(member, time)))
   }
 
   private shutdown(member: Member, { drain }: Share): Effect.Effect<ReadonlyArray<DrainReport>> {
-    return member.shutdown({ reason: this.reason, deadline: drain, queue: this.queue })
+    return Effect.suspend(() => member.shutdown({ reason: this.reason, deadline: drain, queue: this.queue }))
   }
 
   private judge(member: HostedListener | Member, reports: ReadonlyArray<DrainReport>): void {
@@ -270,6 +307,20 @@ export class HostClose {
       listeners,
       totals: totals(listeners)
     })
+  }
+
+  // --- what goes wrong -------------------------------------------------------------------------------------------
+
+  /** What foreign code threw where it could do no harm. */
+  readonly threw = (member: string, defect: unknown): void => {
+    this.context.runFork(this.logFailure(member, defect))
+  }
+
+  private logFailure(what: string, cause: unknown): Effect.Effect<void> {
+    return Effect.annotateLogs(
+      Effect.logError(`closing host "${this.context.name}": ${what} failed`, cause),
+      { event: "closeFailed", host: this.context.name }
+    )
   }
 
   // --- progress --------------------------------------------------------------------------------------------------
@@ -316,6 +367,9 @@ export class HostClose {
     ))
   }
 }
+
+/** How long listeners may take beyond the deadline to be released, in milliseconds. */
+const slack = 2000
 
 const isListener = (member: HostedListener | Member): member is HostedListener => member instanceof Lifecycle
 

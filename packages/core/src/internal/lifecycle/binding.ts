@@ -63,20 +63,22 @@ export class Binding<B extends Bound> {
   start(transport: Bindable<B>, gate: Effect.Effect<void>, before: Effect.Effect<void>): void {
     this.attempt = this.context.runFork(
       Effect.ensuring(
-        Effect.andThen(before, this.bind(transport, gate)),
-        Effect.sync(() => Deferred.doneUnsafe(this.attempted, Exit.void))
+        this.bind(transport, gate, before),
+        // also where it was cancelled: the bind after it must not find the port taken by the one before it
+        Effect.andThen(before, Effect.sync(() => Deferred.doneUnsafe(this.attempted, Exit.void)))
       ),
       { uninterruptible: true }
     )
   }
 
-  private bind(transport: Bindable<B>, gate: Effect.Effect<void>): Effect.Effect<void> {
+  private bind(transport: Bindable<B>, gate: Effect.Effect<void>, before: Effect.Effect<void>): Effect.Effect<void> {
     const { context } = this
     return Effect.gen({ self: this }, function*() {
       const scope = Scope.makeUnsafe()
-      const bind = this.limited(Scope.provide(Effect.suspend(() => transport.bind), scope)).pipe(
-        Effect.provideService(ListenerName, context.name)
-      )
+      const bind = this.limited(Effect.andThen(before, Scope.provide(Effect.suspend(() => transport.bind), scope)))
+        .pipe(
+          Effect.provideService(ListenerName, context.name)
+        )
       const exit = yield* Effect.exit(Effect.interruptible(Effect.tap(bind, gate)))
       if (!this.cancelled && Exit.isSuccess(exit)) {
         this.bound = exit.value
@@ -140,7 +142,7 @@ export class Binding<B extends Bound> {
     if (bound === undefined || this.released !== undefined) return nothingToStop
     return queue === "leave" && bound.leave !== undefined
       ? { queue: "left", run: bound.leave }
-      : { queue: "swept", run: bound.stop }
+      : { queue: "swept", run: Effect.suspend(() => bound.stop) }
   }
 
   /** Ends the accept loop, and the listening socket unless what is open answers through it. */

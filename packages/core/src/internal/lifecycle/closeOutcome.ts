@@ -1,11 +1,12 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
+import * as Fiber from "effect/Fiber"
 import type * as LogLevel from "effect/LogLevel"
 import type { DrainProgress } from "../../Drain.ts"
 import { type DrainReport, format, type Outcome } from "../../DrainReport.ts"
 import { type CloseError, type ListenerFaulted, OperationAborted, OperationTimedOut } from "../../ListenerError.ts"
+import * as Foreign from "../connection/foreign.ts"
 import type { Counts } from "../telemetry/counts.ts"
 import { endSpan, type Tracing } from "../telemetry/tracing.ts"
 import { sleep } from "../util/timers.ts"
@@ -87,10 +88,14 @@ export const closeExit = (
   report: DrainReport
 ): Exit.Exit<DrainReport, CloseError> => {
   const at = { operation: "close", listener: report.listener, trail: [] }
+  const { deadline } = close.options
+  // a report with something in it that no schema takes, of a foreign transport, must not keep the close from ending
+  const failed = <E>(make: (report: DrainReport | undefined) => E) =>
+    Exit.fail(Foreign.call(close, "report", () => make(report), undefined) ?? make(undefined))
   if (report.outcome === "DeadlineExceeded") {
-    return Exit.fail(new OperationTimedOut({ ...at, deadline: close.options.deadline, report }))
+    return failed((report) => new OperationTimedOut({ ...at, deadline, report }))
   }
-  return close.overtaken ? Exit.fail(new OperationAborted({ ...at, report })) : Exit.succeed(report)
+  return close.overtaken ? failed((report) => new OperationAborted({ ...at, report })) : Exit.succeed(report)
 }
 
 /** Counts a close and ends its span. Before its waiters are woken: they may end the process. */
@@ -103,7 +108,8 @@ export const countClose = (
   counts.closes[report.outcome]++
   counts.lastClose = report.duration
   counts.handlersLeftBehind += report.handlersLeftBehind.length
-  if (close.span !== undefined) endSpan(tracing, close.span, exit)
+  const { span } = close
+  if (span !== undefined) Foreign.call(close, "end of a span", () => endSpan(tracing, span, exit), undefined)
 }
 
 /**
@@ -138,6 +144,14 @@ export const endClosers = (manager: Manager, grace: number): void => {
     Effect.sync(() => manager.cutClosers())
   ))
 }
+
+/** Waits for it, but no longer than so many milliseconds; it goes on. */
+export const atMost = (manager: Manager, millis: number, effect: Effect.Effect<void>): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const fiber = manager.runFork(effect)
+    if (fiber.pollUnsafe() !== undefined) return Effect.void
+    return Effect.raceFirst(Effect.asVoid(Fiber.await(fiber)), sleep(manager.clock, millis))
+  })
 
 /** The report where nothing was open. */
 export const emptyReport = (manager: Manager, reason: string): DrainReport => ({

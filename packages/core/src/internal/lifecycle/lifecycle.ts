@@ -2,7 +2,6 @@ import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
-import type * as LogLevel from "effect/LogLevel"
 import * as NetAddress from "effect/net/NetAddress"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
@@ -14,29 +13,23 @@ import {
   type CloseError,
   format as formatError,
   InvalidArgument,
-  InvalidOperation,
-  ListenerFaulted,
+  type InvalidOperation,
+  type ListenerFaulted,
   type OpenError,
   OperationAborted
 } from "../../ListenerError.ts"
-import { type Action, type Event, type ListenerState, type Operation, transition } from "../../ListenerState.ts"
+import * as Foreign from "../connection/foreign.ts"
 import { defaults, resolve, type ResolvedDrain } from "../options/drain.ts"
+import type { BadOption } from "../options/time.ts"
 import type { Counted } from "../telemetry/counts.ts"
 import { startCloseSpan } from "../telemetry/tracing.ts"
 import { Broadcast } from "../util/broadcast.ts"
-import { Signal } from "../util/condition.ts"
 import { Binding, type BindingContext, nothingToStop } from "./binding.ts"
-import { closeExit, closeLine, countClose, emptyReport, endClosers, Lifetime } from "./closeOutcome.ts"
-import { ListenerClose, type ListenerCloseContext } from "./listenerClose.ts"
+import { atMost, closeExit, closeLine, countClose, emptyReport, endClosers, Lifetime } from "./closeOutcome.ts"
+import { type CloseDecision, ListenerClose, type ListenerCloseContext } from "./listenerClose.ts"
+import { Machine } from "./machine.ts"
 import type { AcceptFailure, Bound, Kind, LifecycleOptions, Manager } from "./manager.ts"
 import { transportFailure } from "./transportErrors.ts"
-
-/** What a `close` means here and now. */
-type CloseDecision =
-  | { readonly _tag: "Refused" }
-  /** Nothing is to be closed: the report there is. */
-  | { readonly _tag: "Report"; readonly report: DrainReport }
-  | { readonly _tag: "Begin"; readonly close: ListenerClose }
 
 /**
  * The lifetime of any listener. The shell around the state machine: asks
@@ -44,26 +37,20 @@ type CloseDecision =
  * the calls made here, so each operation records its decision first and wakes
  * others last, and never reads a field again after it has woken one.
  */
-export class Lifecycle<M extends Manager, B extends Bound> implements Counted {
-  readonly name: string
+export class Lifecycle<M extends Manager, B extends Bound> extends Machine implements Counted {
   protected lifetime: Lifetime<M>
   private readonly kind: Kind<M, B>
   private readonly options: LifecycleOptions
-  private readonly stateChanges = new Broadcast<ListenerState>()
   private readonly drainProgress = new Broadcast<DrainProgress>()
-  private readonly runFork: <A, E>(effect: Effect.Effect<A, E>, options?: Effect.RunOptions) => Fiber.Fiber<A, E>
 
-  private current: ListenerState = "Created"
   private binding: Binding<B> | undefined
   /** The bind before is given back; the next one waits for it. */
   private releasing: Effect.Effect<void> = Effect.void
-  private boundAddress: NetAddress.SocketAddress | undefined
-  private faultReason: ListenerFaulted["reason"] = "Aborted"
   private running: ListenerClose | undefined
-  private isServed = false
-  private readonly servingSignal = new Signal()
   /** The owner scope has closed. */
   private finished = false
+  /** What `open` fails with: an option, or a host's objection. */
+  badOption: BadOption | undefined
   /** What its first accept waits for: a host that opens all of its listeners first. */
   acceptGate: Effect.Effect<void> = Effect.void
   /** Called at every step of a close. */
@@ -72,10 +59,10 @@ export class Lifecycle<M extends Manager, B extends Bound> implements Counted {
   deregister: () => void = () => {}
 
   constructor(kind: Kind<M, B>, options: LifecycleOptions) {
-    this.name = options.name
+    super(options.name, kind.taking, Effect.runForkWith(options.context))
     this.kind = kind
     this.options = options
-    this.runFork = Effect.runForkWith(options.context)
+    this.badOption = options.badOption
     this.lifetime = new Lifetime(kind.makeManager(undefined))
     options.counts.listeners.add(this)
   }
@@ -84,72 +71,11 @@ export class Lifecycle<M extends Manager, B extends Bound> implements Counted {
     return this.lifetime.manager
   }
 
-  // --- state -----------------------------------------------------------------------------------------------------
-
-  readonly state: Effect.Effect<ListenerState> = Effect.sync(() => this.current)
-
-  get stateNow(): ListenerState {
-    return this.current
-  }
-
   get ready(): boolean {
-    return this.current === "Open" && this.running === undefined
+    return this.stateNow === "Open" && this.running === undefined
   }
 
   readonly readiness: Effect.Effect<boolean> = Effect.sync(() => this.ready)
-
-  get changes(): Stream.Stream<ListenerState> {
-    return this.stateChanges.stream(() => ({ values: [this.current], complete: false }))
-  }
-
-  /** Something takes what arrives. */
-  protected served(): void {
-    if (this.isServed) return
-    this.isServed = true
-    this.servingSignal.notify()
-  }
-
-  /** Completes when it is open and something takes what arrives, and where that is over. */
-  readonly serving: Effect.Effect<void> = Effect.suspend(() =>
-    this.servingSignal.until(() =>
-      this.current === "Open" ? this.isServed : this.current !== "Created" && this.current !== "Opening"
-    )
-  )
-
-  readonly address: Effect.Effect<NetAddress.SocketAddress, InvalidOperation> = Effect.suspend(() =>
-    this.boundAddress === undefined ? Effect.fail(this.invalidOperation("address")) : Effect.succeed(this.boundAddress)
-  )
-
-  /** Asks the state machine; a transition is recorded, published, and its action returned. */
-  protected step(event: Event): Result.Result<Action, "InvalidOperation" | "ListenerFaulted"> {
-    const step = transition(this.current, event)
-    if (Result.isFailure(step)) return Result.fail(step.failure)
-    if (step.success.next !== this.current) {
-      this.current = step.success.next
-      this.stateChanges.publish(this.current)
-      this.servingSignal.notify()
-    }
-    return Result.succeed(step.success.action)
-  }
-
-  /** One line for one event of the lifetime. */
-  private log(level: LogLevel.Severity, event: string, message: string, annotations: Record<string, unknown>): void {
-    this.runFork(Effect.annotateLogs(Effect.logWithLevel(level)(message), {
-      event,
-      listener: this.name,
-      ...annotations
-    }))
-  }
-
-  protected at(operation: Operation | "address") {
-    return { operation: operation === "accept" ? this.kind.taking : operation, listener: this.name, trail: [] }
-  }
-  protected invalidOperation(operation: Operation | "address"): InvalidOperation {
-    return new InvalidOperation({ ...this.at(operation), state: this.current })
-  }
-  protected faulted(operation: Operation): ListenerFaulted {
-    return new ListenerFaulted({ ...this.at(operation), reason: this.faultReason })
-  }
 
   // --- open ------------------------------------------------------------------------------------------------------
 
@@ -171,9 +97,8 @@ export class Lifecycle<M extends Manager, B extends Bound> implements Counted {
 
   private beginOpen(gate: Effect.Effect<void>): Effect.Effect<void, OpenError> {
     if (this.finished) return Effect.fail(this.invalidOperation("open"))
-    const { badOption } = this.options
-    if (this.current === "Created" && badOption !== undefined) {
-      return Effect.fail(new InvalidArgument({ ...this.at("open"), ...badOption }))
+    if (this.stateNow === "Created" && this.badOption !== undefined) {
+      return Effect.fail(new InvalidArgument({ ...this.at("open"), ...this.badOption }))
     }
     if (Result.isFailure(this.step("open"))) return Effect.fail(this.invalidOperation("open"))
     const binding = new Binding(this.bindingContext())
@@ -181,7 +106,7 @@ export class Lifecycle<M extends Manager, B extends Bound> implements Counted {
     binding.start(this.kind.transport, gate, this.releasing)
     return Effect.onInterrupt(Deferred.await(binding.result), () =>
       Effect.suspend(() => {
-        if (this.binding === binding && this.current === "Opening") this.cancelOpen(binding)
+        if (this.binding === binding && this.stateNow === "Opening") this.cancelOpen(binding)
         // whoever interrupts an open finds the port free
         return binding.idle
       }))
@@ -225,7 +150,7 @@ export class Lifecycle<M extends Manager, B extends Bound> implements Counted {
   private fault(binding: Binding<B>, failure: AcceptFailure): void {
     const { lifetime } = this
     const reason = transportFailure(failure, this.at("accept"))
-    if (this.binding !== binding || this.current !== "Open") {
+    if (this.binding !== binding || this.stateNow !== "Open") {
       this.runFork(binding.release)
       return
     }
@@ -259,7 +184,7 @@ export class Lifecycle<M extends Manager, B extends Bound> implements Counted {
         return Effect.fail(new InvalidArgument({ ...this.at("close"), ...resolved.failure }))
       }
       const { lifetime, running } = this
-      if (running !== undefined && this.current !== "Closing") {
+      if (running !== undefined && this.stateNow !== "Closing") {
         // another close is in its lame duck, which is over now: both get one report
         const report = lifetime.awaitClose(running, fiber)
         running.hasten(resolved.success)
@@ -289,13 +214,19 @@ export class Lifecycle<M extends Manager, B extends Bound> implements Counted {
   /** Runs a close in a fiber of its own, as a span of its caller. */
   private start(close: ListenerClose, parent: Option.Option<Tracer.AnySpan>): void {
     const attributes = { listener: this.name, reason: close.reason }
-    close.span = startCloseSpan(this.options.tracing, "Listener.close", attributes, parent)
+    const { tracing } = this.options
+    close.span = Foreign.call(
+      close,
+      "span",
+      () => startCloseSpan(tracing, "Listener.close", attributes, parent),
+      undefined
+    )
     this.runFork(close.run())
   }
 
   /** A lame duck comes before the transition. */
   private decideClose(options: ResolvedDrain, reason: string): CloseDecision {
-    const { current: before, lifetime } = this
+    const { lifetime, stateNow: before } = this
     const lame = before === "Open" && options.lameDuck.max > 0
     if (!lame) {
       const step = this.step("close")
@@ -316,7 +247,7 @@ export class Lifecycle<M extends Manager, B extends Bound> implements Counted {
       before === "Faulted" && this.faultReason === "Aborted"
     )
     this.running = close
-    lifetime.manager.beginClose(close.options)
+    Foreign.call(close, "beginning", () => lifetime.manager.beginClose(close.options), undefined)
     return { _tag: "Begin", close }
   }
 
@@ -325,7 +256,7 @@ export class Lifecycle<M extends Manager, B extends Bound> implements Counted {
     return {
       manager: lifetime.manager,
       closing: () => this.step("close"),
-      isOpen: () => this.current === "Open",
+      isOpen: () => this.stateNow === "Open",
       stop: (queue) => binding === undefined ? nothingToStop : binding.stop(queue),
       endAccepting: binding === undefined ? Effect.void : binding.endAccepting,
       release: binding === undefined ? Effect.void : this.releaseAfter(lifetime, binding),
@@ -357,6 +288,7 @@ export class Lifecycle<M extends Manager, B extends Bound> implements Counted {
 
   private closeEnded(lifetime: Lifetime<M>, close: ListenerClose, report: DrainReport): void {
     const exit = closeExit(close, report)
+    // before the waiters are woken: they may end the process
     countClose(this.options, close, report, exit)
     const { annotations, level, message } = closeLine(report, lifetime.receives(close))
     this.log(level, "close", message, annotations)
@@ -380,7 +312,7 @@ export class Lifecycle<M extends Manager, B extends Bound> implements Counted {
 
   readonly abort: Effect.Effect<void> = Effect.sync(() => {
     const { binding, lifetime, running } = this
-    if (this.current === "Opening" && binding !== undefined) return this.cancelOpen(binding)
+    if (this.stateNow === "Opening" && binding !== undefined) return this.cancelOpen(binding)
     const step = this.step("abort")
     if (Result.isFailure(step)) return
     if (step.success === "None") return
@@ -390,7 +322,7 @@ export class Lifecycle<M extends Manager, B extends Bound> implements Counted {
       const faulted = this.faulted("accept")
       lifetime.manager.stopAccepting()
       if (binding !== undefined) this.runFork(binding.release)
-      lifetime.manager.cutAll()
+      Foreign.call(this, "cutting connections", () => lifetime.manager.cutAll(), undefined)
       const cut = lifetime.manager.cutCount
       this.log("Warn", "abort", `listener "${this.name}" was aborted; connections cut: ${cut}`, { cut })
       this.stopServing(lifetime, faulted)
@@ -402,10 +334,7 @@ export class Lifecycle<M extends Manager, B extends Bound> implements Counted {
     if (this.finished) return Effect.fail(this.invalidOperation("reset"))
     const step = this.step("reset")
     if (Result.isFailure(step)) return Effect.fail(this.invalidOperation("reset"))
-    if (step.success === "Forget") {
-      this.isServed = false
-      this.lifetime = new Lifetime(this.kind.makeManager(this.manager))
-    }
+    if (step.success === "Forget") this.lifetime = new Lifetime(this.kind.makeManager(this.manager))
     return Effect.void
   })
 
@@ -417,7 +346,7 @@ export class Lifecycle<M extends Manager, B extends Bound> implements Counted {
     reason: string,
     parent: Option.Option<Tracer.AnySpan> = Option.none()
   ): void {
-    if (this.current === "Opening" && this.binding !== undefined) this.cancelOpen(this.binding)
+    if (this.stateNow === "Opening" && this.binding !== undefined) this.cancelOpen(this.binding)
     if (this.running !== undefined) this.running.hasten(options)
     else this.beginClose(options, reason, parent)
   }
@@ -437,13 +366,19 @@ export class Lifecycle<M extends Manager, B extends Bound> implements Counted {
     return Effect.suspend(() => {
       const { lifetime } = this
       this.beginShutdown({ ...this.drainOptions, deadline: Math.min(limit, this.drainOptions.deadline), queue }, reason)
-      return Effect.andThen(this.releasing, lifetime.awaitClosed(this.running !== undefined, received))
+      const closed = lifetime.awaitClosed(this.running !== undefined, received)
+      return Effect.andThen(atMost(lifetime.manager, this.longest, this.releasing), closed)
     })
+  }
+
+  /** How long the owner waits for what a transport or a handler does not let go, in milliseconds. */
+  private get longest(): number {
+    return this.drainOptions.deadline + this.drainOptions.abortGrace
   }
 
   /** Begins a lame duck that only a close, an abort, a fault or a shutdown ends; on what is not open it does nothing. */
   beginLameDuck(options: ResolvedDrain, reason: string, parent: Option.Option<Tracer.AnySpan>): void {
-    if (this.current !== "Open" || this.running !== undefined) return
+    if (this.stateNow !== "Open" || this.running !== undefined) return
     this.beginClose({ ...options, lameDuck: { min: 0, quiet: 0, max: Infinity } }, reason, parent)
   }
 
@@ -481,10 +416,10 @@ export class Lifecycle<M extends Manager, B extends Bound> implements Counted {
     this.finished = true
     const { manager } = this
     return this.shutdown("scope closed", { limit: Infinity, received: false }).pipe(
-      Effect.tap(() => manager.signal.until(() => manager.closersCount === 0)),
-      Effect.tap(() => this.releasing),
+      Effect.tap(() => atMost(manager, this.longest, manager.signal.until(() => manager.closersCount === 0))),
+      Effect.tap(() => atMost(manager, this.longest, this.releasing)),
       Effect.andThen(Effect.sync(() => {
-        this.stateChanges.end()
+        this.endChanges()
         this.drainProgress.end()
         this.options.counts.listeners.delete(this)
         this.deregister()
@@ -497,7 +432,7 @@ export class Lifecycle<M extends Manager, B extends Bound> implements Counted {
   get progress(): Stream.Stream<DrainProgress> {
     return this.drainProgress.stream(() => ({
       values: this.lifetime.progress === undefined ? [] : [this.running?.progress() ?? this.lifetime.progress],
-      complete: this.current === "Closed"
+      complete: this.stateNow === "Closed"
     }))
   }
 

@@ -1,21 +1,28 @@
+import type * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type * as Tracer from "effect/Tracer"
 import type { DrainProgress, DrainStage } from "../../Drain.ts"
 import type { DrainReport, Outcome } from "../../DrainReport.ts"
 import type { CloseError } from "../../ListenerError.ts"
+import { Tally } from "../connection/connections.ts"
 import { lameDuckEnds } from "../connection/drainPolicy.ts"
-import type { ResolvedDrain } from "../options/drain.ts"
+import * as Foreign from "../connection/foreign.ts"
+import { fitCourtesies, type ResolvedDrain } from "../options/drain.ts"
 import type { Counted } from "../telemetry/counts.ts"
 import { sleep } from "../util/timers.ts"
 import type { Stop } from "./binding.ts"
-import type { Manager } from "./manager.ts"
+import type { ManagedReport, Manager } from "./manager.ts"
 
 const stages: ReadonlyArray<DrainStage> = ["LameDuck", "Sweeping", "Draining", "Aborting", "Closed"]
 
 /** How much of its deadline a close spends on the sweep: a loop that stays busy must not take all of it from the drain. */
 const sweepPart = 0.1
+
+/** How long a transport may take beyond the deadline to end accepting and to release its socket, in milliseconds. */
+const releaseTime = 1000
 
 /** What a close asks of its listener. */
 export interface ListenerCloseContext {
@@ -35,6 +42,13 @@ export interface ListenerCloseContext {
   readonly onProgress: (progress: DrainProgress) => void
   readonly finished: (close: ListenerClose, report: DrainReport) => Effect.Effect<void>
 }
+
+/** What a `close` means here and now. */
+export type CloseDecision =
+  | { readonly _tag: "Refused" }
+  /** Nothing is to be closed: the report there is. */
+  | { readonly _tag: "Report"; readonly report: DrainReport }
+  | { readonly _tag: "Begin"; readonly close: ListenerClose }
 
 /**
  * One close of a listener, step by step: lame duck, sweep, drain, cut. It runs in
@@ -64,7 +78,7 @@ export class ListenerClose {
   constructor(context: ListenerCloseContext, options: ResolvedDrain, reason: string, aborted: boolean) {
     this.context = context
     this.manager = context.manager
-    this.options = options
+    this.options = fitCourtesies(options)
     this.reason = reason
     this.aborted = aborted
     this.startedAt = context.manager.now()
@@ -76,14 +90,15 @@ export class ListenerClose {
     this.endLameDuck = true
     if (queue === "sweep") this.options = { ...this.options, queue }
     if (this.manager.deadlineAt === undefined) {
-      if (deadline < this.options.deadline) this.options = { ...this.options, deadline }
+      if (deadline < this.options.deadline) this.options = fitCourtesies({ ...this.options, deadline })
     } else {
       const at = this.manager.now() + deadline
       if (at < this.manager.deadlineAt) {
         this.manager.deadlineAt = at
-        this.options = { ...this.options, deadline }
+        this.options = fitCourtesies({ ...this.options, deadline })
       }
     }
+    this.manager.drain = this.options
     this.manager.signal.notify()
   }
 
@@ -120,21 +135,29 @@ export class ListenerClose {
   }
 
   progress(): DrainProgress {
-    const { oldest } = this.manager
     return {
       listener: this.manager.name,
       stage: this.stage,
       remaining: this.remaining,
       timeLeft: this.timeLeft,
       connections: this.manager.total,
-      oldest: Option.fromUndefinedOr(oldest)
+      oldest: Option.fromUndefinedOr(Foreign.call(this, "info of a connection", () => this.manager.oldest, undefined))
     }
   }
 
-  /** The close algorithm. */
+  /** Ends in a report, whatever a transport or a protocol does meanwhile. */
   run(): Effect.Effect<void> {
     return Effect.gen({ self: this }, function*() {
       const ticker = this.manager.runFork(this.reportProgress())
+      const outcome = yield* Effect.catchCause(this.steps(), (cause) => this.cutAfter(cause))
+      ticker.interruptUnsafe()
+      yield* this.close(outcome)
+    })
+  }
+
+  /** The close algorithm. */
+  private steps(): Effect.Effect<Outcome> {
+    return Effect.gen({ self: this }, function*() {
       if (this.stage === "LameDuck") {
         yield* this.lameDuck()
         this.context.closing()
@@ -145,20 +168,41 @@ export class ListenerClose {
       this.enter("Draining")
       yield* this.manager.beginDrain()
       const ended = faulted ? "aborted" : yield* this.untilDrained()
-      if (ended !== "drained") {
-        this.enter("Aborting")
-        this.manager.cutAll()
-        yield* this.untilHandlersEnd()
-      }
-      yield* this.context.release
-      ticker.interruptUnsafe()
-      yield* this.close(ended === "drained" ? "Drained" : ended === "deadline" ? "DeadlineExceeded" : "Aborted")
+      if (ended !== "drained") yield* this.cut()
+      yield* this.finished("releasing the socket", this.context.release)
+      return ended === "drained" ? "Drained" : ended === "deadline" ? "DeadlineExceeded" : "Aborted"
     })
+  }
+
+  private cut(): Effect.Effect<void> {
+    this.enter("Aborting")
+    this.manager.cutAll()
+    return this.untilHandlersEnd()
+  }
+
+  /** What is open is cut when a step failed, and the close fails: no later step can be relied on. */
+  private cutAfter(cause: Cause.Cause<unknown>): Effect.Effect<Outcome> {
+    this.aborted = this.overtaken = true
+    const steps: ReadonlyArray<readonly [what: string, step: Effect.Effect<void>]> = [
+      ["ending the lame duck", Effect.sync(this.context.closing)],
+      ["ending the accept loop", this.context.endAccepting],
+      ["refusing what is queued", Effect.sync(() => this.refuseRest())],
+      ["cutting connections", Effect.suspend(() => this.cut())],
+      ["releasing the socket", this.context.release]
+    ]
+    return this.logFailure("a step", cause).pipe(
+      Effect.andThen(Effect.forEach(steps, ([what, step]) => this.finished(what, step), { discard: true })),
+      Effect.as("Aborted")
+    )
   }
 
   private enter(stage: DrainStage): void {
     this.stage = stage
-    this.span?.event(stage, this.manager.clock.currentTimeNanosUnsafe(), { remaining: this.remaining })
+    const { span } = this
+    if (span !== undefined) {
+      const now = this.manager.clock.currentTimeNanosUnsafe()
+      Foreign.call(this, "event of a span", () => span.event(stage, now, { remaining: this.remaining }), undefined)
+    }
     this.showProgress()
   }
 
@@ -188,21 +232,64 @@ export class ListenerClose {
     return Effect.gen({ self: this }, function*() {
       this.enter("Sweeping")
       this.manager.sweeping = true
-      let stopped = false
       const { queue, run } = this.context.stop(this.options.queue)
       this.queue = queue
-      const stop = Effect.map(run, () => {
-        stopped = true
-      })
-      const sweepEnds = this.manager.now() + this.options.deadline * sweepPart
-      const latest = () => Math.min(sweepEnds, this.manager.deadlineAt ?? Infinity)
-      yield* Effect.raceFirst(stop, this.wait(() => this.aborted, latest))
-      this.sweepCut = !stopped
+      this.sweepCut = !(yield* this.sweep(run))
       this.manager.sweeping = false
       this.manager.stopAccepting()
-      yield* this.context.endAccepting
-      this.context.failWaiting()
-      this.manager.refuseQueued()
+      yield* this.finished("ending the accept loop", this.context.endAccepting)
+      this.refuseRest()
+    })
+  }
+
+  /** Answers whether the transport stopped by itself. One that cannot be interrupted is not waited for. */
+  private sweep(stop: Effect.Effect<void>): Effect.Effect<boolean> {
+    return Effect.suspend(() => {
+      const sweepEnds = this.manager.now() + this.options.deadline * sweepPart
+      const latest = () => Math.min(sweepEnds, this.manager.deadlineAt ?? Infinity)
+      let ended: Exit.Exit<void> | undefined
+      const fiber = this.manager.runFork(Effect.onExit(stop, (exit) =>
+        Effect.sync(() => {
+          ended = exit
+          this.manager.signal.notify()
+        })))
+      return Effect.flatMap(this.wait(() => ended !== undefined || this.aborted, latest), () => {
+        if (ended === undefined) {
+          fiber.interruptUnsafe()
+          return Effect.succeed(false)
+        }
+        return Exit.isSuccess(ended) ? Effect.succeed(true) : Effect.as(this.logFailure("stopping", ended.cause), false)
+      })
+    })
+  }
+
+  private refuseRest(): void {
+    this.context.failWaiting()
+    this.manager.refuseQueued()
+  }
+
+  /**
+   * Completes when a step is finished, whatever becomes of it, and at the latest
+   * with the close: what a transport or a handler does not let go is named in the
+   * log, and left.
+   */
+  private finished(what: string, step: Effect.Effect<void>): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const { now, runFork, signal } = this.manager
+      let done = false
+      runFork(Effect.ensuring(
+        Effect.catchCause(step, (cause) => this.logFailure(what, cause)),
+        Effect.sync(() => {
+          done = true
+          signal.notify()
+        })
+      ))
+      const soon = now() + Math.max(releaseTime, this.options.abortGrace)
+      const latest = () => this.aborted ? soon : Math.max(this.manager.deadlineAt ?? 0, soon)
+      return Effect.andThen(
+        this.wait(() => done, latest),
+        Effect.suspend(() => done ? Effect.void : this.logFailure(what, `not finished when the close is over`))
+      )
     })
   }
 
@@ -251,17 +338,42 @@ export class ListenerClose {
   }
 
   private close(outcome: Outcome): Effect.Effect<void> {
-    this.stage = "Closed"
-    this.manager.clearTimers()
-    const report: DrainReport = {
-      listener: this.manager.name,
-      reason: this.reason,
-      outcome,
-      duration: this.duration,
-      sweepCut: this.sweepCut,
-      queue: this.queue,
-      ...this.manager.report()
-    }
-    return this.context.finished(this, report)
+    return Effect.suspend(() => {
+      this.stage = "Closed"
+      this.manager.clearTimers()
+      const report: DrainReport = {
+        listener: this.manager.name,
+        reason: this.reason,
+        outcome,
+        duration: this.duration,
+        sweepCut: this.sweepCut,
+        queue: this.queue,
+        ...Foreign.call(this, "report", () => this.manager.report(), nothingReported)
+      }
+      return this.context.finished(this, report)
+    })
   }
+
+  // --- what goes wrong -------------------------------------------------------------------------------------------
+
+  /** What foreign code threw where it could do no harm. */
+  readonly threw = (member: string, defect: unknown): void => {
+    this.manager.runFork(this.logFailure(member, defect))
+  }
+
+  private logFailure(what: string, cause: unknown): Effect.Effect<void> {
+    return Effect.annotateLogs(
+      Effect.logError(`closing listener "${this.manager.name}": ${what} failed`, cause),
+      { event: "closeFailed", listener: this.manager.name }
+    )
+  }
+}
+
+/** Where not even the counts can be had. */
+const nothingReported: ManagedReport = {
+  swept: 0,
+  refused: 0,
+  connections: new Tally().counts(0),
+  cut: [],
+  handlersLeftBehind: []
 }

@@ -96,6 +96,16 @@ const wholeBytes = (parameter: string, bytes: number): Result.Result<number, Bad
     ? Result.succeed(bytes)
     : Result.fail({ parameter, detail: `is not a whole number of bytes (${Formatter.format(bytes)})` })
 
+// the grace and then the silence of a client leave half for what is in flight
+const courtesyPart = 0.25
+
+/** Courtesies that took the whole of a short deadline would end in a cut. */
+export const fitCourtesies = (drain: ResolvedDrain): ResolvedDrain => ({
+  ...drain,
+  idleGrace: Math.min(drain.idleGrace, drain.deadline * courtesyPart),
+  linger: { ...drain.linger, idle: Math.min(drain.linger.idle, drain.deadline * courtesyPart) }
+})
+
 /**
  * The linger of a goodbye said now: its total is what is left of the deadline
  * while draining, else 30 s.

@@ -16,12 +16,21 @@ export const monotonicMillis = (clock: Clock.Clock): number => Number(clock.mono
 export const sleep = (clock: Clock.Clock, millis: number): Effect.Effect<void> =>
   clock.sleep(Duration.millis(Math.ceil(Math.max(0, millis))))
 
+/** What is due in one millisecond. */
+interface Slot {
+  readonly calls: Set<() => void>
+  /** Sleeps until then. */
+  fiber: Fiber.Fiber<void> | undefined
+}
+
 /**
  * Calls back at a time. Callbacks due in the same millisecond share one sleeping
  * fiber, so that ten thousand connections in their grace cost a few timers.
  */
 export class Timers {
-  private readonly due = new Map<number, { readonly fiber: Fiber.Fiber<void>; readonly calls: Set<() => void> }>()
+  private readonly due = new Map<number, Slot>()
+  /** What is being called. */
+  private firing: Set<() => void> | undefined
   private readonly clock: Clock.Clock
   private readonly runFork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
 
@@ -30,35 +39,41 @@ export class Timers {
     this.runFork = Effect.runForkWith(context)
   }
 
-  /** Calls `f` at `at` (monotonic milliseconds), never before; the result takes it back. */
+  /** Calls `f` at `at` (monotonic milliseconds), never before nor inside of this call; the result takes it back. */
   schedule(at: number, f: () => void): () => void {
     const key = Math.ceil(at)
-    let slot = this.due.get(key)
-    if (slot === undefined) {
-      const calls = new Set<() => void>()
-      const fiber = this.runFork(Effect.andThen(
-        sleep(this.clock, key - monotonicMillis(this.clock)),
-        Effect.sync(() => {
-          this.due.delete(key)
-          for (const call of Array.from(calls)) call()
-        })
-      ))
-      slot = { fiber, calls }
-      this.due.set(key, slot)
-    }
-    const { calls, fiber } = slot
-    calls.add(f)
+    const slot = this.due.get(key) ?? this.open(key)
+    slot.calls.add(f)
     return () => {
-      if (!calls.delete(f) || calls.size > 0) return
+      // a slot that is due is not there any more, though another may be in its place
+      if (!slot.calls.delete(f) || slot.calls.size > 0 || this.due.get(key) !== slot) return
       this.due.delete(key)
-      fiber.interruptUnsafe()
+      slot.fiber?.interruptUnsafe()
     }
+  }
+
+  private open(key: number): Slot {
+    const slot: Slot = { calls: new Set(), fiber: undefined }
+    this.due.set(key, slot)
+    const call = Effect.sync(() => {
+      this.due.delete(key)
+      this.firing = slot.calls
+      // one of them may take back another
+      for (const call of Array.from(slot.calls)) if (slot.calls.delete(call)) call()
+    })
+    slot.fiber = this.runFork(Effect.andThen(
+      sleep(this.clock, key - monotonicMillis(this.clock)),
+      // a test's clock does not sleep for what is due already
+      Effect.suspend(() => slot.fiber === undefined ? Effect.andThen(Effect.yieldNow, call) : call)
+    ))
+    return slot
   }
 
   /** Takes everything back. */
   clear(): void {
     const slots = Array.from(this.due.values())
     this.due.clear()
-    for (const slot of slots) slot.fiber.interruptUnsafe()
+    this.firing?.clear()
+    for (const slot of slots) slot.fiber?.interruptUnsafe()
   }
 }

@@ -1,0 +1,51 @@
+/**
+ * The edge to code that is not ours: a transport's, a protocol driver's, a
+ * `refuse`, a tracer. Each call gives a value or a fallback. The first throw of a
+ * connection is one log line and one counted end of that connection, and of
+ * nothing else.
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+
+/** Whose code is called: it hears of what was thrown. */
+export interface ForeignOwner {
+  readonly threw: (member: string, defect: unknown) => void
+}
+
+export const call = <A>(owner: ForeignOwner, member: string, f: () => A, fallback: A): A => {
+  try {
+    return f()
+  } catch (defect) {
+    owner.threw(member, defect)
+    return fallback
+  }
+}
+
+/** A number that reports and sums can take. */
+export const number = (owner: ForeignOwner, member: string, f: () => number): number => {
+  const n = call(owner, member, f, 0)
+  return Number.isFinite(n) ? n : 0
+}
+
+/** What an effect of foreign code does; what throws, dies or is no effect is reported, and `otherwise` runs. */
+export const run = (
+  owner: ForeignOwner,
+  member: string,
+  f: () => Effect.Effect<void>,
+  otherwise: Effect.Effect<void> = Effect.void
+): Effect.Effect<void> =>
+  Effect.catchCause(effectOf(member, f), (cause) => {
+    if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause)
+    owner.threw(member, Cause.squash(cause))
+    return otherwise
+  })
+
+/** The effect that foreign code answers with; a defect that names the member where it is none. */
+export const effectOf = <A, E, R>(member: string, f: () => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.suspend(() => {
+    const effect: unknown = f()
+    return Effect.isEffect(effect)
+      // checked for being an effect; of which type is its author's word
+      ? effect as Effect.Effect<A, E, R>
+      : Effect.die(new TypeError(`${member} is not an Effect`))
+  })
