@@ -7,6 +7,7 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { spawn } from "node:child_process"
 import * as Fs from "node:fs"
+import { createRequire } from "node:module"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { createInterface } from "node:readline"
@@ -21,6 +22,14 @@ export interface Page {
   readonly text: Effect.Effect<string, Error>
   /** What the page reported: script errors, refused resources. */
   readonly problems: () => ReadonlyArray<string>
+  /** How large its window is, and whether it is dark. */
+  readonly look: (
+    look: { readonly width: number; readonly height: number; readonly dark?: boolean }
+  ) => Effect.Effect<void, Error>
+  /** What it shows, as PNG. */
+  readonly screenshot: Effect.Effect<Buffer, Error>
+  /** What axe-core finds of serious and critical weight, a line each. */
+  readonly inaccessible: Effect.Effect<ReadonlyArray<string>, Error>
 }
 
 /** Opens a page in a browser of its own; the scope ends the browser. */
@@ -45,7 +54,25 @@ export const open = (url: string): Effect.Effect<Page, Error, Scope.Scope> =>
         catch: asError
       })
     const text = Effect.map(evaluate("document.body.innerText"), String)
+    const call = (method: string, params?: object): Effect.Effect<Result, Error> =>
+      Effect.tryPromise({ try: () => devTools.call(method, params), catch: asError })
     return {
+      look: ({ dark = false, height, width }) =>
+        Effect.andThen(
+          call("Emulation.setDeviceMetricsOverride", { width, height, deviceScaleFactor: 1, mobile: width < 500 }),
+          call("Emulation.setEmulatedMedia", {
+            features: [{ name: "prefers-color-scheme", value: dark ? "dark" : "light" }]
+          })
+        ),
+      screenshot: Effect.map(
+        call("Page.captureScreenshot", { format: "png" }),
+        ({ data = "" }) => Buffer.from(data, "base64")
+      ),
+      // run by the DevTools, which the page's own policy does not hold back
+      inaccessible: Effect.andThen(
+        evaluate(Fs.readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8")),
+        Effect.map(evaluateLater(devTools, findings), (found) => found as ReadonlyArray<string>) // as the expression says
+      ),
       evaluate,
       text,
       until: (expression) =>
@@ -62,6 +89,24 @@ export const open = (url: string): Effect.Effect<Page, Error, Scope.Scope> =>
           ),
       problems: () => devTools.problems
     }
+  })
+
+const findings = `axe.run().then(({ violations }) => violations
+  .filter(({ impact }) => impact === "serious" || impact === "critical")
+  .map(({ id, nodes }) => id + ": " + nodes.map(({ html }) => html).join(" ")))`
+
+const evaluateLater = (devTools: DevTools, expression: string): Effect.Effect<unknown, Error> =>
+  Effect.tryPromise({
+    try: async () => {
+      const { exceptionDetails, result } = await devTools.call("Runtime.evaluate", {
+        expression,
+        awaitPromise: true,
+        returnByValue: true
+      })
+      if (exceptionDetails !== undefined) throw new Error(JSON.stringify(exceptionDetails))
+      return result?.value
+    },
+    catch: asError
   })
 
 const asError = (cause: unknown): Error => cause instanceof Error ? cause : new Error(String(cause))
@@ -117,6 +162,7 @@ interface Answer {
 
 interface Result {
   readonly result?: { readonly value?: unknown }
+  readonly data?: string
   readonly exceptionDetails?: unknown
 }
 

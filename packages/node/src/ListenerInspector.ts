@@ -16,18 +16,66 @@ import { ConnectionInfo, ConnectionPhase } from "@effect-listener/core/DrainRepo
 import type { Listener } from "@effect-listener/core/Listener"
 import { ListenerHost } from "@effect-listener/core/ListenerHost"
 import { ListenerState } from "@effect-listener/core/ListenerState"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import type * as PrometheusMetrics from "effect/observability/PrometheusMetrics"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { events } from "./internal/inspector/events.ts"
+import { isAllowed } from "./internal/inspector/hostCheck.ts"
 import * as inspection from "./internal/inspector/inspect.ts"
 import * as page from "./internal/inspector/page.ts"
 import { WorkerInfo } from "./internal/workers/schemas.ts"
 import type { NodeWorkers } from "./NodeWorkers.ts"
+
+/**
+ * Schema of `InspectedConnection`.
+ *
+ * @stability experimental
+ * @category schemas
+ * @since 0.2.0
+ */
+export const InspectedConnection = Schema.Struct({
+  ...ConnectionInfo.fields,
+  moreExchanges: Schema.optionalKey(Schema.Int)
+})
+
+/**
+ * One connection, with its eight oldest exchanges; `moreExchanges` is how many it
+ * has beside them.
+ *
+ * @stability experimental
+ * @category models
+ * @since 0.2.0
+ */
+export type InspectedConnection = typeof InspectedConnection.Type
+
+/**
+ * Schema of `ConnectionGroups`.
+ *
+ * @stability experimental
+ * @category schemas
+ * @since 0.2.0
+ */
+export const ConnectionGroups = Schema.Struct({
+  groups: Schema.Array(Schema.Struct({ name: Schema.String, count: Schema.Int, oldest: Schema.Finite })),
+  more: Schema.Int
+})
+
+/**
+ * Many in a few lines: the largest groups, how many are in each, and the age in
+ * milliseconds of the oldest in it. `more` is how many groups there are beside
+ * them.
+ *
+ * @stability experimental
+ * @category models
+ * @since 0.2.0
+ */
+export type ConnectionGroups = typeof ConnectionGroups.Type
 
 /**
  * Schema of `RunningDrain`.
@@ -41,7 +89,7 @@ export const RunningDrain = Schema.Struct({
   remaining: Schema.Int,
   connections: Schema.Int,
   timeLeft: Schema.NullOr(Schema.Finite),
-  oldest: Schema.NullOr(ConnectionInfo)
+  oldest: Schema.NullOr(InspectedConnection)
 })
 
 /**
@@ -69,7 +117,9 @@ export const ListenerInspection = Schema.Struct({
   ready: Schema.Boolean,
   counts: Schema.Struct({ total: Schema.Int, phases: Schema.Record(ConnectionPhase, Schema.Int) }),
   drain: Schema.NullOr(RunningDrain),
-  connections: Schema.Array(ConnectionInfo)
+  labels: ConnectionGroups,
+  networks: ConnectionGroups,
+  connections: Schema.Array(InspectedConnection)
 })
 
 /**
@@ -80,6 +130,8 @@ export const ListenerInspection = Schema.Struct({
  * - `address`: where it listens; `null` where it is not open.
  * - `counts`: of all its connections, and how many of them stand in each phase.
  * - `drain`: its close, while one runs.
+ * - `labels`: what is in flight, by label; numbers in it do not make another group.
+ * - `networks`: where clients come from: /24 of IPv4, /64 of IPv6.
  * - `connections`, of a datagram listener exchanges, one a datagram: those with the oldest work in flight first, then those that are
  *   open longest; not more than the limit.
  *
@@ -176,6 +228,11 @@ export type Source = ListenerHost | ReadonlyArray<Listener | DatagramListener> |
  *   whatever the limit is. Default 500.
  * - `interval`: how often the page is told what has changed. Default 500 ms.
  * - `metrics`: how the names of metrics are written.
+ * - `hosts`: the names the port is asked by, beside addresses, names without a dot
+ *   and the machine's own: `"admin.internal"`, or `"*.internal"` for all below it. A
+ *   request by another name is refused with 421, because a web page that lets its
+ *   own name point to this machine could read all of it. `"any"` refuses none.
+ *   Default: none.
  *
  * @stability experimental
  * @category options
@@ -186,6 +243,7 @@ export interface Options {
   readonly limit?: number | undefined
   readonly interval?: Duration.Input | undefined
   readonly metrics?: PrometheusMetrics.FormatOptions | undefined
+  readonly hosts?: ReadonlyArray<string> | "any" | undefined
 }
 
 /**
@@ -251,17 +309,26 @@ const defaultLimit = 500
  */
 export const routes = (source: Source, options?: Options): Layer.Layer<never, never, HttpRouter.HttpRouter> => {
   const look = inspect(source, options)
-  const { interval = "500 millis", metrics, prefix } = options ?? {}
-  // typed before it is given away, where nothing would be inferred
-  const routes = [
-    HttpRouter.route("GET", "/livez", probe(source, inspection.isLive, ({ state }) => state === "Faulted")),
-    HttpRouter.route("GET", "/readyz", probe(source, inspection.isReady, ({ ready }) => !ready)),
-    HttpRouter.route("GET", "/metrics", Effect.map(inspection.metricsOf(source, metrics), prometheus)),
-    HttpRouter.route("GET", "/listeners", Effect.map(look, (seen) => fresh(HttpServerResponse.jsonUnsafe(seen)))),
-    HttpRouter.route("GET", "/listeners/page", fresh(page.response)),
-    HttpRouter.route("GET", "/listeners/events", Effect.map(events(look, interval), fresh))
-  ]
-  return HttpRouter.addAll(routes, { prefix })
+  const { hosts = [], interval = "500 millis", metrics, prefix } = options ?? {}
+  const every = Option.match(Duration.fromInput(interval), {
+    onNone: () => 500,
+    onSome: (duration) => Math.max(1, Duration.toMillis(duration))
+  })
+  const answers = {
+    "/livez": probe(source, inspection.isLive, ({ state }) => state === "Faulted"),
+    "/readyz": probe(source, inspection.isReady, ({ ready }) => !ready),
+    "/metrics": Effect.map(inspection.metricsOf(source, metrics), prometheus),
+    "/listeners": Effect.map(look, (seen) => HttpServerResponse.jsonUnsafe(seen)),
+    "/listeners/page": Effect.succeed(page.response),
+    "/listeners/events": events(look, every)
+  }
+  return HttpRouter.addAll(
+    Object.entries(answers).map(([path, answer]) =>
+      // `Object.entries` widens the keys, which are all paths
+      HttpRouter.route("GET", path as `/${string}`, Effect.map(guarded(hosts, answer), safe))
+    ),
+    { prefix }
+  )
 }
 
 /**
@@ -280,7 +347,7 @@ export const routes = (source: Source, options?: Options): Layer.Layer<never, ne
  * )
  *
  * const Admin = HttpRouter.serve(ListenerInspector.layer()).pipe(
- *   Layer.provide(NodeHttp.layer({ port: 9090, name: "admin" }))
+ *   Layer.provide(NodeHttp.layer({ host: "127.0.0.1", port: 9090, name: "admin" }))
  * )
  *
  * const Service = ListenerHost.provide(Layer.merge(Api, Admin), {
@@ -298,6 +365,9 @@ export const routes = (source: Source, options?: Options): Layer.Layer<never, ne
 export const layer = (options?: Options): Layer.Layer<never, never, ListenerHost | HttpRouter.HttpRouter> =>
   Layer.unwrap(Effect.map(ListenerHost, (host) => routes(host, options)))
 
+/** One line, whatever a listener of another kind may be called. */
+const printable = (line: string): string => `${line.replace(/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu, "?")}\n`
+
 /** A probe; where it says no, with the listeners that are why. */
 const probe = (
   source: Source,
@@ -305,18 +375,32 @@ const probe = (
   why: (listener: ListenerInspection) => boolean
 ): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
   Effect.gen(function*() {
-    if (yield* good(source)) return fresh(HttpServerResponse.text("ok\n"))
+    if (yield* good(source)) return HttpServerResponse.text("ok\n")
     const { listeners, workers } = yield* inspection.inspect(source, 0)
     const lines = [
-      ...listeners.filter(why).map(({ drain, name, state }) => `${name}: ${drain?.stage ?? state}\n`),
-      ...workers?.workers.map(({ slot, state }) => `worker ${slot}: ${state}\n`) ?? []
+      ...listeners.filter(why).map(({ drain, name, state }) => `${name}: ${drain?.stage ?? state}`),
+      ...workers?.workers.map(({ slot, state }) => `worker ${slot}: ${state}`) ?? []
     ]
-    return fresh(HttpServerResponse.text(`no\n${lines.join("")}`, { status: 503 }))
+    return HttpServerResponse.text(`no\n${lines.map(printable).join("")}`, { status: 503 })
   })
 
 const prometheus = (text: string): HttpServerResponse.HttpServerResponse =>
-  fresh(HttpServerResponse.text(text, { contentType: "text/plain; version=0.0.4; charset=utf-8" }))
+  HttpServerResponse.text(text, { contentType: "text/plain; version=0.0.4; charset=utf-8" })
 
-/** What was true a moment ago is no answer here. */
-const fresh = (response: HttpServerResponse.HttpServerResponse): HttpServerResponse.HttpServerResponse =>
-  HttpServerResponse.setHeader(response, "cache-control", "no-store")
+/** The answer, to who has asked by a name of the inspector's. */
+const guarded = <R>(
+  hosts: ReadonlyArray<string> | "any",
+  answer: Effect.Effect<HttpServerResponse.HttpServerResponse, never, R>
+): Effect.Effect<HttpServerResponse.HttpServerResponse, never, HttpServerRequest.HttpServerRequest | R> =>
+  Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ headers }) =>
+    // HTTP/2 has the name in a header of its own
+    isAllowed(headers["host"], hosts) && isAllowed(headers[":authority"], hosts) ? answer : Effect.succeed(misdirected))
+
+const misdirected = HttpServerResponse.text(
+  "the inspector is not asked by this name; if it should be, name it in the option hosts\n",
+  { status: 421 }
+)
+
+/** What was true a moment ago is no answer here, and nothing is taken for another type than it says. */
+const safe = (response: HttpServerResponse.HttpServerResponse): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.setHeaders(response, { "cache-control": "no-store", "x-content-type-options": "nosniff" })

@@ -1,11 +1,17 @@
+import * as DrainReport from "@effect-listener/core/DrainReport"
 import * as Listener from "@effect-listener/core/Listener"
+import type { CloseError } from "@effect-listener/core/ListenerError"
 import * as ListenerHost from "@effect-listener/core/ListenerHost"
 import * as ListenerInspector from "@effect-listener/node/ListenerInspector"
 import * as NodeTcp from "@effect-listener/node/NodeTcp"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
+import { hostname } from "node:os"
+import { isAllowed } from "../src/internal/inspector/hostCheck.ts"
+import * as Summary from "../src/internal/inspector/summary.ts"
 import * as HttpPeer from "./support/httpPeer.ts"
 import * as HttpServing from "./support/httpServing.ts"
 import { many, quiet, start, untilStage } from "./support/listening.ts"
@@ -165,6 +171,169 @@ describe("/listeners/events", () => {
       assert.deepStrictEqual([states[0], states.at(-1)], ["Open", "Closed"])
     }).pipe(quiet))
 })
+
+describe("many viewers", () => {
+  it.live("share one look an interval, and beyond 64 they are told to come later", () =>
+    Effect.gen(function*() {
+      const api = yield* Listener.listen(transport, { name: "api" })
+      let looks = 0
+      const counted: Listener.Listener = Object.create(api, {
+        connections: { value: Effect.tap(api.connections, () => Effect.sync(() => looks++)) }
+      })
+      const { serving } = yield* admin([counted], { interval: "200 millis" })
+      const view = Effect.gen(function*() {
+        const peer = yield* HttpPeer.connect(serving.port)
+        yield* peer.send(HttpPeer.get("/listeners/events"))
+        return { peer, head: yield* peer.head }
+      })
+      const viewers = yield* many(64, view)
+      assert.deepStrictEqual(new Set(viewers.map(({ head }) => head.status)), new Set([200]))
+      const tooMany = yield* view
+      assert.deepStrictEqual([tooMany.head.status, tooMany.head.headers["retry-after"]], [503, "10"])
+      const before = { looks, bytes: viewers[0]!.peer.socket.bytesRead }
+      const began = performance.now()
+      yield* Effect.sleep("1 second")
+      const intervals = Math.ceil((performance.now() - began) / 200) + 1
+      assert.isAtMost(looks - before.looks, intervals)
+      for (const { peer } of viewers) assert.isAbove(peer.socket.bytesRead, before.bytes)
+      // one that leaves makes room
+      yield* viewers[0]!.peer.reset
+      yield* Effect.repeat(Effect.scoped(view), {
+        schedule: Schedule.spaced("20 millis"),
+        until: ({ head }) => head.status === 200
+      })
+    }).pipe(quiet))
+})
+
+describe("who asks", () => {
+  it.live("by a name that is not the inspector's is refused on every path, and nothing is taken for another type", () =>
+    Effect.gen(function*() {
+      const { serving } = yield* admin([], { hosts: ["admin.example", "*.internal"] })
+      const ask = (path: string, host: string) =>
+        Effect.gen(function*() {
+          const peer = yield* HttpPeer.connect(serving.port)
+          yield* peer.send(`GET ${path} HTTP/1.1\r\nHost: ${host}\r\n\r\n`)
+          const { headers, status } = yield* peer.head
+          assert.strictEqual(headers["x-content-type-options"], "nosniff")
+          assert.strictEqual(headers["cache-control"], "no-store")
+          return status
+        }).pipe(Effect.scoped)
+      for (
+        const path of ["/livez", "/readyz", "/metrics", "/listeners", "/listeners/page", "/listeners/events"]
+      ) {
+        assert.strictEqual(yield* ask(path, "attacker.example"), 421)
+        assert.notStrictEqual(yield* ask(path, "admin.example:9090"), 421)
+      }
+    }).pipe(quiet))
+
+  it.each<[host: string | undefined, allowed: boolean]>([
+    [undefined, true],
+    ["", true],
+    ["127.0.0.1", true],
+    ["127.0.0.1:9090", true],
+    ["[::1]:9090", true],
+    ["10.1.2.3", true],
+    ["localhost:9090", true],
+    ["LOCALHOST.", true],
+    ["app.localhost", true],
+    // that of a container, or of a machine
+    ["admin:9090", true],
+    [hostname(), true],
+    ["admin.example", true],
+    ["ADMIN.example:80", true],
+    ["a.internal", true],
+    ["a.b.internal:9090", true],
+    ["internal.example", false],
+    [".internal", false],
+    ["notinternal.x", false],
+    ["attacker.example", false],
+    ["attacker.example.", false],
+    ["127.0.0.1.attacker.example", false],
+    ["localhost.attacker.example", false],
+    ["admin.example.attacker.example", false],
+    ["attacker.example@127.0.0.1", false],
+    ["127.0.0.1, attacker.example", false],
+    ["[attacker.example]", false]
+  ])("%j: %s", (host, allowed) => {
+    assert.strictEqual(isAllowed(host, ["admin.example", "*.internal"]), allowed)
+    assert.isTrue(isAllowed(host, "any"))
+  })
+})
+
+describe("what many connections are summed up to", () => {
+  it.each([
+    ["10.0.0.7:50112", "10.0.0.0/24"],
+    ["[2001:db8:0:1:2:3:4:5]:80", "2001:db8:0:1::/64"],
+    ["[2001:DB8::5]:80", "2001:db8:0:0::/64"],
+    ["[::1]:80", "0:0:0:0::/64"],
+    ["[fe80::1%eth0]:80", "fe80:0:0:0::/64"],
+    ["[::ffff:10.0.0.7]:80", "10.0.0.0/24"],
+    ["masked", "masked"],
+    ["/run/app.sock", "/run/app.sock"],
+    ["", "unnamed"]
+  ])("a client at %j is in %s", (remote, network) => {
+    assert.strictEqual(Summary.networkOf(remote), network)
+  })
+
+  it.each([
+    ["GET /orders/4711?page=2", "GET /orders/#"],
+    ["GET /f/0190a3b2-7c1d-7e2f-8a3b-4c5d6e7f8091/x", "GET /f/#/x"],
+    ["line", "line"]
+  ])("%s is one of %s", (label, group) => {
+    assert.strictEqual(Summary.group(label), group)
+  })
+
+  it("the largest groups first, with the age of the oldest, and how many more there are", () => {
+    const connection = (remote: string, label: string, age: number) => ({
+      id: 1,
+      remote,
+      protocol: "tcp",
+      phase: "Active" as const,
+      exchanges: [{ label, age }],
+      age: age + 1,
+      bytesIn: 0,
+      bytesOut: 0,
+      bytesPending: 0
+    })
+    const connections = [
+      connection("10.0.0.1:1", "GET /a/1", 5),
+      connection("10.0.0.2:1", "GET /a/2", 9),
+      ...Array.from({ length: 20 }, (_, n) => connection(`10.1.${n}.1:1`, `GET /${String.fromCharCode(97 + n)}`, n))
+    ]
+    const labels = Summary.byLabel(connections)
+    assert.deepStrictEqual(labels.groups[0], { name: "GET /a/#", count: 2, oldest: 9 })
+    assert.deepStrictEqual([labels.groups.length, labels.more], [12, 9])
+    assert.deepStrictEqual(Summary.byNetwork(connections).groups[0], { name: "10.0.0.0/24", count: 2, oldest: 10 })
+  })
+})
+
+describe("what a client sends", () => {
+  it.live("is bounded: labels end with a mark, and a session's streams with how many more there are", () =>
+    Effect.gen(function*() {
+      const listener = yield* Listener.listen(transport, { name: "api", drain: { deadline: 0, abortGrace: 0 } })
+      yield* start(Effect.ignore(Listener.serve(listener, (connection) =>
+        Effect.sync(() => {
+          for (let n = 0; n < 300; n++) connection.beginExchange(`GET /${n}/${"x".repeat(15_000)}`)
+        }).pipe(Effect.andThen(Effect.never)))))
+      const { get } = yield* admin([listener])
+      yield* many(20, Listening.connect(listener))
+      yield* untilConnections(listener, 20)
+      const { body } = yield* get("/listeners")
+      assert.isBelow(body.length, 100_000)
+      const [connection] = decode(body).listeners[0]?.connections ?? []
+      assert.deepStrictEqual([connection?.exchanges.length, connection?.moreExchanges], [8, 292])
+      for (const { label } of connection?.exchanges ?? []) assert.match(label, /^GET \/\d+\/x+…$/)
+      const [line = ""] = DrainReport.format(yield* Effect.map(Effect.flip(listener.close()), reportOf)).split("\n")
+        .filter((line) => line.includes("cut #"))
+      assert.isBelow(line.length, 3000)
+      assert.include(line, "and 292 more")
+    }).pipe(quiet))
+})
+
+const reportOf = (error: CloseError): DrainReport.DrainReport => {
+  if ("report" in error && error.report !== undefined) return error.report
+  throw error
+}
 
 describe("a viewer that does not read", () => {
   it.live("is not looked for any more, and holds no close: it is dropped, and counted endedByPeer", () =>

@@ -11,9 +11,16 @@ import * as PrometheusMetrics from "effect/observability/PrometheusMetrics"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
-import type { Inspection, ListenerInspection, RunningDrain, Source } from "../../ListenerInspector.ts"
+import type {
+  InspectedConnection,
+  Inspection,
+  ListenerInspection,
+  RunningDrain,
+  Source
+} from "../../ListenerInspector.ts"
 import type { NodeWorkers } from "../../NodeWorkers.ts"
 import { TypeId as WorkersTypeId } from "../workers/schemas.ts"
+import { byLabel, byNetwork } from "./summary.ts"
 
 const isWorkers = (source: Source): source is NodeWorkers => Predicate.hasProperty(source, WorkersTypeId)
 
@@ -77,9 +84,22 @@ export const inspectListener = (listener: AnyListener, limit: number): Effect.Ef
       ready: yield* listener.readiness,
       counts: { total: connections.length, phases: phases(connections) },
       drain: yield* runningDrain(listener.progress),
-      connections: [...connections].sort(mostWaitedFor).slice(0, limit)
+      labels: byLabel(connections),
+      networks: byNetwork(connections),
+      connections: [...connections].sort(mostWaitedFor).slice(0, limit).map(bounded)
     }
   })
+
+/** How many exchanges of a connection are shown, the oldest first. */
+const shownExchanges = 8
+
+/** An HTTP/2 session may have hundreds of streams. */
+const bounded = (connection: ConnectionInfo): InspectedConnection => {
+  const { exchanges } = connection
+  if (exchanges.length <= shownExchanges) return connection
+  const oldest = [...exchanges].sort((one, other) => other.age - one.age).slice(0, shownExchanges)
+  return { ...connection, exchanges: oldest, moreExchanges: exchanges.length - shownExchanges }
+}
 
 const phases = (connections: ReadonlyArray<ConnectionInfo>): Record<ConnectionPhase, number> => {
   const counts: Record<ConnectionPhase, number> = {
@@ -123,5 +143,5 @@ const toRunningDrain = ({ connections, oldest, remaining, stage, timeLeft }: Dra
       remaining,
       connections,
       timeLeft: timeLeft === Infinity ? null : timeLeft,
-      oldest: Option.getOrNull(oldest)
+      oldest: Option.getOrNull(Option.map(oldest, bounded))
     }
