@@ -22,7 +22,7 @@ export const announce: (listener: Listener.Listener) => Effect.Effect<void, List
 export const announceHost: (host: ListenerHost.ListenerHost) => Effect.Effect<void, ListenerError.InvalidOperation> =
   Effect.fnUntraced(function*(host) {
     const places = yield* Effect.forEach(
-      yield* host.listeners,
+      [...yield* host.listeners, ...yield* host.datagramListeners],
       (listener) => Effect.map(place(listener), (at) => ({ name: listener.name, ...at }))
     )
     yield* print({
@@ -44,7 +44,7 @@ export const announcePlaces = (places: Record<string, NetAddress.SocketAddress>)
   })
 }
 
-const place = (listener: Listener.Listener) => Effect.map(listener.address, placeAt)
+const place = (listener: Pick<Listener.Listener, "address">) => Effect.map(listener.address, placeAt)
 
 const placeAt = (address: NetAddress.SocketAddress) => ({
   address: NetAddress.formatSocketAddress(address),
