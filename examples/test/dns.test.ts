@@ -136,7 +136,7 @@ describe("examples/dns.ts", () => {
       assert.strictEqual(codeOf(yield* client.answers.of(10)), 1)
       yield* client.send(whole)
       yield* client.answers.of(7)
-      assert.deepStrictEqual([...client.answers.byId.keys()].sort(), [10, 7, 9])
+      assert.deepStrictEqual(new Set(client.answers.byId.keys()), new Set([9, 10, 7]))
       // a length without a message, and one that is a lie
       const stream: Client = yield* tcp(port)
       yield* stream.send(Uint8Array.of(0, 0, 0, 3, 1, 2, 3))
