@@ -408,6 +408,19 @@ describe("the lifetime of a listener", () => {
         assert.deepStrictEqual(yield* Listener.serve(listener, echo), report)
       }))
 
+    it.effect("forked just before a close serves what is queued", () =>
+      Effect.gen(function*() {
+        const transport = yield* MemoryTransport.make()
+        const listener = yield* listen(transport, { drain: quick })
+        const client = yield* transport.connect
+        yield* client.write("hi")
+        const serving = yield* Effect.forkScoped(Listener.serve(listener, echo, { idle: "pull" }))
+        const report = yield* listener.close()
+        assert.strictEqual(yield* client.readText(6), "got hi")
+        assert.deepInclude(report.connections, { total: 1, neverAccepted: 0 })
+        assert.strictEqual(yield* Fiber.join(serving), report)
+      }))
+
     it.effect("belongs to one life: reset forgets it", () =>
       Effect.gen(function*() {
         const transport = yield* MemoryTransport.make()

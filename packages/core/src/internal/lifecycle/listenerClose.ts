@@ -235,6 +235,8 @@ export class ListenerClose {
       const { queue, run } = this.context.stop(this.options.queue)
       this.queue = queue
       this.sweepCut = !(yield* this.sweep(run))
+      // a `serve` that was forked before the close is to begin first
+      if (this.manager.queued > 0) yield* Effect.yieldNow
       this.manager.sweeping = false
       this.manager.stopAccepting()
       yield* this.finished("ending the accept loop", this.context.endAccepting)

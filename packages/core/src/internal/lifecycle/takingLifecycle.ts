@@ -75,18 +75,12 @@ export class TakingLifecycle<A extends Candidate & Linked<A>, M extends QueueMan
 
   serve(consumer: (manager: M) => Consumer<A>): Effect.Effect<DrainReport, ListenerFaulted> {
     return Effect.suspend((): Effect.Effect<DrainReport, ListenerFaulted> => {
-      switch (this.stateNow) {
-        case "Faulted":
-          return Effect.fail(this.faulted("accept"))
-        case "Closing":
-        case "Closed":
-          return this.closed
-        default: {
-          const { lifetime } = this
-          const unregister = this.register(consumer)
-          return Effect.onExit(lifetime.awaitServed, () => Effect.sync(unregister))
-        }
-      }
+      const { lifetime, stateNow } = this
+      if (stateNow === "Faulted") return Effect.fail(this.faulted("accept"))
+      // while the queue is swept there is something to serve
+      if (stateNow === "Closed" || (stateNow === "Closing" && !lifetime.manager.sweeping)) return this.closed
+      const unregister = this.register(consumer)
+      return Effect.onExit(lifetime.awaitServed, () => Effect.sync(unregister))
     })
   }
 }
