@@ -11,15 +11,14 @@
  * @since 0.1.0
  */
 import * as ListenerError from "@effect-listener/core/ListenerError"
-import * as ListenerRegistry from "@effect-listener/core/ListenerRegistry"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
-import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Runtime from "effect/Runtime"
 import { MainProgram } from "./internal/main/mainProgram.ts"
 import { defaults, resolve } from "./internal/main/settings.ts"
+import type { HandoverOptions } from "./NodeHandover.ts"
 
 /**
  * The options of `runMain`.
@@ -45,6 +44,10 @@ import { defaults, resolve } from "./internal/main/settings.ts"
  *   as Node does, and what it cuts is named first. `"drain"`: it is printed, and
  *   the listeners are closed as at a signal; the exit code is 1. After such an
  *   error a program may be in any state. Default `"report"`.
+ * - `handover`: at a signal, SIGUSR2 unless it says otherwise, the next version of
+ *   the program is started with the listening sockets, and this one closes when
+ *   that one accepts; see `NodeHandover`. It takes Node 24.19, and listeners fail
+ *   to open with `NotSupported` without it. Default: no hand-over.
  *
  * @stability experimental
  * @category options
@@ -57,6 +60,7 @@ export interface RunMainOptions {
   readonly signals?: ReadonlyArray<NodeJS.Signals> | undefined
   readonly progress?: "line" | "log" | "none" | undefined
   readonly uncaught?: "report" | "drain" | undefined
+  readonly handover?: HandoverOptions | undefined
 }
 
 /**
@@ -146,11 +150,7 @@ export const runMain: {
       (bad) => new ListenerError.InvalidArgument({ operation: "runMain", listener: "all", trail: [], ...bad })
     )
     start(
-      Effect.provideService(
-        Effect.andThen(Effect.fromResult(checked), program),
-        ListenerRegistry.CurrentRegistry,
-        Option.some(main.registry)
-      ),
+      main.provide(Effect.andThen(Effect.fromResult(checked), program)),
       // by us: on stderr, because stdout may be the program's own, and with a listener's error in an operator's words
       { disableErrorReporting: true, teardown: options?.teardown }
     )

@@ -1,4 +1,5 @@
 export * as ListenerInspector from "./ListenerInspector.ts"
+export * as NodeHandover from "./NodeHandover.ts"
 export * as NodeHttp from "./NodeHttp.ts"
 export * as NodeInherit from "./NodeInherit.ts"
 export * as NodeMain from "./NodeMain.ts"

@@ -30,6 +30,7 @@ const setup = (deadline?: number) => {
     close: closeMembers(registry, {
       reason: "SIGTERM",
       deadline,
+      queue: "sweep",
       interval: 1000,
       onProgress: (closes) => lines.push(...line(closes)),
       onReport: (report) => reports.push(report),

@@ -10,6 +10,7 @@ import * as Path from "node:path"
 import { type Descriptor, inspectDescriptor } from "./descriptor.ts"
 import { Gate } from "./gate.ts"
 import { type BadVariable, listenVariables, readListenFds } from "./listenFds.ts"
+import type { Provable } from "./proof.ts"
 import { type BoundTo, type Inheritance, readInheritance } from "./protocol.ts"
 import type { SharedSocket } from "./sharedSocket.ts"
 import { variable } from "./variable.ts"
@@ -43,6 +44,7 @@ export interface Inherited {
   readonly boundTo: BoundTo | undefined
   /** A socket that was closed is not taken again. */
   state: "free" | "taken" | "closed"
+  probing: ((socket: Net.Socket) => boolean) | undefined
 }
 
 export class InheritedSockets {
@@ -66,6 +68,11 @@ export class InheritedSockets {
   /** Those nobody has taken. */
   get untaken(): ReadonlyArray<Inherited> {
     return this.sockets.filter((socket) => socket.state === "free")
+  }
+
+  /** Those that listen, and whose address is known. */
+  get provable(): ReadonlyArray<Inherited & Provable> {
+    return Array.from(this.listening).filter((socket): socket is Inherited & Provable => socket.boundTo !== undefined)
   }
 
   get allListen(): boolean {
@@ -122,6 +129,9 @@ export class InheritedSockets {
     const { descriptor, fd } = socket
     let listened = false
     return Result.succeed({
+      get probing() {
+        return socket.probing
+      },
       fd,
       handle: descriptor.kind === "tcp" ? descriptor.opened : { fd },
       boundTo: socket.boundTo ?? (descriptor.kind === "tcp"
@@ -243,7 +253,8 @@ export const read = (
           from,
           descriptor,
           boundTo: socket.boundTo,
-          state: "free"
+          state: "free",
+          probing: undefined
         })
       })
     }

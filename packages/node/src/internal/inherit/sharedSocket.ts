@@ -32,6 +32,8 @@ export interface SharedSocket {
   /** From here on closing it is the server's. */
   readonly listens: () => void
   readonly fails: (cause: unknown) => void
+  /** Asked about each socket that is accepted, while this process proves that it accepts: whether it is its own. */
+  readonly probing: ((socket: Net.Socket) => boolean) | undefined
   readonly close: () => void
 }
 
@@ -75,6 +77,7 @@ class HeldSocket implements SharedSocket {
   readonly handle: Net.BoundSocket
   readonly boundTo: BoundTo
   readonly gate = new Gate(true)
+  readonly probing = undefined
   private adopted = false
 
   constructor(bound: Net.BoundSocket, wanted: Wanted) {

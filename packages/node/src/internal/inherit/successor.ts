@@ -6,7 +6,8 @@ import type { DrainReport } from "@effect-listener/core/DrainReport"
 import * as Result from "effect/Result"
 import * as Net from "node:net"
 import { describe, type InheritedSockets, inheritedSockets } from "./inheritedSockets.ts"
-import { encode, type Inheritance, makeDecoder, type Message } from "./protocol.ts"
+import { prove } from "./proof.ts"
+import { encode, type Inheritance, makeDecoder, type Message, type Report } from "./protocol.ts"
 
 /** What the program of this process does for its holder. */
 export interface Program {
@@ -18,6 +19,11 @@ export interface Program {
   }) => void
   /** It cannot listen: it ends as one that failed. */
   readonly fail: (detail: string) => void
+  /** What is not served yet, by name; nothing when all listeners take connections. */
+  readonly unserved: () => ReadonlyArray<string>
+  /** The one that held the sockets has closed, and says how; `undefined` when it ended without a word. */
+  readonly onPredecessor: (report: Report | undefined) => void
+  readonly onAccepting: () => void
   /** Answers in plain data; `undefined` to what it does not know. */
   readonly answer: (about: string) => Promise<unknown>
 }
@@ -32,6 +38,9 @@ export class Successor {
   private readonly channel: Net.Socket
   private said: "nothing" | "prepared" | "accepting" = "nothing"
   private waitsFor = ""
+  private reported = false
+  private tries = 0
+  private proving = false
   private gone = false
   private failed = false
 
@@ -48,8 +57,9 @@ export class Successor {
     // the end of the channel is the end of the holder, however it comes
     this.channel.on("error", () => this.onGone())
     this.channel.on("end", () => this.onGone())
-    // it keeps nobody alive: a program that has ended is not held by its supervisor
-    this.channel.unref()
+    // A program that has ended is not held by its supervisor. One that waits for its go has nothing else to live for:
+    // it listens nowhere.
+    if (sockets.gate.isOpen) this.channel.unref()
     sockets.onChange = () => this.look()
     this.look()
   }
@@ -78,8 +88,8 @@ export class Successor {
     this.channel.write(encode({ type: "metrics", text: metrics }), once)
   }
 
-  /** How far it is, looked at anew whenever a socket has changed. */
-  private look(): void {
+  /** How far it is, looked at anew whenever a socket or a listener has changed. */
+  look(): void {
     const { allListen, failure, gate, untaken } = this.sockets
     if (failure !== undefined && !this.failed) {
       this.failed = true
@@ -87,27 +97,63 @@ export class Successor {
       return this.program.fail(failure)
     }
     if (this.said === "nothing") {
-      if (untaken.length === 0) {
+      const unserved = this.program.unserved()
+      if (untaken.length === 0 && unserved.length === 0) {
         this.said = "prepared"
-        return this.say({ type: "prepared" })
+        this.say({ type: "prepared" })
+        return this.look()
       }
-      const detail = `a listener that takes ${untaken.map(describe).join(", ")}`
+      const detail = untaken.length > 0
+        ? `a listener that takes ${untaken.map(describe).join(", ")}`
+        : `something that serves ${unserved.join(", ")}`
       if (detail !== this.waitsFor) this.say({ type: "waiting", detail: this.waitsFor = detail })
       return
     }
-    if (this.said === "prepared" && gate.isOpen && allListen) {
-      this.said = "accepting"
-      this.say({ type: "accepting", probes: 0 })
+    if (this.said === "prepared" && gate.isOpen && allListen) this.proveAll()
+  }
+
+  /** Connections of its own reach it at every address; where no one else has the sockets, that needs no proof. */
+  private proveAll(): void {
+    if (this.proving) return
+    this.proving = true
+    const sockets = this.tries === 0 || this.gone ? [] : this.sockets.provable
+    let left = sockets.length
+    let probes = 0
+    if (left === 0) return this.accepts(0)
+    for (const socket of sockets) {
+      prove(socket, this.tries, (took) => {
+        if (took === undefined) {
+          // the holder decides what becomes of it
+          return this.say({
+            type: "failed",
+            detail: `none of ${this.tries} connections to ${describe(socket)} came to it`
+          })
+        }
+        probes += took
+        if (--left === 0) this.accepts(probes)
+      })
     }
+  }
+
+  private accepts(probes: number): void {
+    this.said = "accepting"
+    this.say({ type: "accepting", probes })
+    this.program.onAccepting()
   }
 
   private hear(message: Message): void {
     switch (message.type) {
       case "go":
+        this.tries = message.tries
+        this.channel.unref()
         this.sockets.gate.open()
         return this.look()
       case "close":
         return this.program.close(message)
+      case "report":
+        if (this.holder.from !== "predecessor") return
+        this.reported = true
+        return this.program.onPredecessor(message.report)
       case "ask":
         void this.program.answer(message.about).then((body) => this.say({ type: "answer", id: message.id, body }))
         return
@@ -122,8 +168,10 @@ export class Successor {
     if (this.gone) return
     this.gone = true
     this.channel.destroy()
-    if (this.holder.from === "supervisor") this.program.close({ reason: "the supervisor is gone" })
-    else this.sockets.gate.open()
+    if (this.holder.from === "supervisor") return this.program.close({ reason: "the supervisor is gone" })
+    if (!this.reported) this.program.onPredecessor(undefined)
+    this.sockets.gate.open()
+    this.look()
   }
 
   private say(message: Message): void {

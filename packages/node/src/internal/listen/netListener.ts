@@ -261,6 +261,7 @@ class NetListener {
   }
 
   private onConnection(socket: Net.Socket): void {
+    if (this.binding.shared?.probing?.(socket) === true) return
     this.arrived++
     const arrive = this.sweeping ? undefined : this.arrive
     if (arrive !== undefined && !this.batch.holds()) return arrive(this.binding.connect(socket))

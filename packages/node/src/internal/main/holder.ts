@@ -2,7 +2,12 @@
  * A program whose sockets are held by the process that started it. What it
  * takes to talk to that one is loaded only then.
  */
+import type * as ListenerRegistry from "@effect-listener/core/ListenerRegistry"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import type { Inheritance, Report } from "../inherit/protocol.ts"
 import type { Program, Successor } from "../inherit/successor.ts"
 import { variable } from "../inherit/variable.ts"
 import type { WatchedRegistry } from "./shutdown.ts"
@@ -37,12 +42,43 @@ export class Holder {
   private readonly registry: WatchedRegistry
   private readonly before: Array<(successor: Successor) => void> = []
   private readonly attached: Promise<void>
+  private readonly unserved = new Set<ListenerRegistry.Member>()
+  /** How the process that held the sockets has closed; without a report where it ended without a word. */
+  readonly predecessorReport = Deferred.makeUnsafe<Option.Option<Report>>()
+  readonly accepting = Deferred.makeUnsafe<void>()
 
   constructor(registry: WatchedRegistry, program: Pick<Program, "close" | "fail">) {
     this.registry = registry
+    for (const member of registry.members()) this.watch(member)
+    registry.onJoin((member) => this.watch(member))
     this.attached = import("../inherit/successor.ts").then(({ attach }) => {
-      this.successor = attach({ ...program, answer: (about) => Effect.runPromise(this.answer(about)) })
+      this.successor = attach({
+        ...program,
+        unserved: () => Array.from(this.unserved, ({ name }) => name),
+        onPredecessor: (report) =>
+          Deferred.doneUnsafe(this.predecessorReport, Exit.succeed(Option.fromUndefinedOr(report))),
+        onAccepting: () => Deferred.doneUnsafe(this.accepting, Exit.void),
+        answer: (about) => Effect.runPromise(this.answer(about))
+      })
       if (this.successor !== undefined) { for (const say of this.before) say(this.successor) }
+    })
+  }
+
+  /** What it was started with; `None` where that cannot be believed, which every transport says that asks. */
+  get inheritance(): Effect.Effect<Option.Option<Inheritance>> {
+    return Effect.map(
+      Effect.promise(() => this.attached),
+      () => Option.fromUndefinedOr(this.successor?.holder)
+    )
+  }
+
+  private watch(member: ListenerRegistry.Member): void {
+    const { serving } = member
+    if (serving === undefined) return
+    this.unserved.add(member)
+    Effect.runFork(serving).addObserver(() => {
+      this.unserved.delete(member)
+      this.successor?.look()
     })
   }
 

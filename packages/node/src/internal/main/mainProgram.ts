@@ -1,17 +1,24 @@
-import { type DrainReport, formatConnection } from "@effect-listener/core/DrainReport"
+import { type DrainReport, format as formatReport, formatConnection } from "@effect-listener/core/DrainReport"
 import { longestTimer } from "@effect-listener/core/DurationOption"
+import { CurrentRegistry } from "@effect-listener/core/ListenerRegistry"
 import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import type * as Runtime from "effect/Runtime"
 import { inspect } from "node:util"
 import { isMainThread } from "node:worker_threads"
+import type { Fault } from "../handover/handoverState.ts"
+import { CurrentSharing } from "../inherit/sharing.ts"
 import { onClusterDisconnect } from "./clusterWorker.ts"
+import { CurrentMain, type MainHandle } from "./currentMain.ts"
 import * as Display from "./display.ts"
 import { afterSignal, exitCode } from "./exitCode.ts"
 import { describeFailure } from "./failure.ts"
+import { MainHandover, notHandedOver } from "./handover.ts"
 import { Holder, signalsOf, startedBy } from "./holder.ts"
 import { type Main, mains } from "./mains.ts"
 import type { Settings } from "./settings.ts"
@@ -44,14 +51,45 @@ export class MainProgram implements Main {
   private bound: NodeJS.Timeout | undefined
   private copies: NodeJS.Timeout | undefined
   private removeHandlers: () => void = () => {}
+  /** What it still does when its listeners are closed. */
+  private last: ((reports: ReadonlyArray<DrainReport>, duration: number) => Effect.Effect<void>) | undefined
   /** The process that holds the sockets of this one. */
   private holder: Holder | undefined
   /** The deadline that one has set. */
   private deadline: number | undefined
+  /** How it is handed over, where it can be. */
+  private readonly handover: MainHandover | undefined
 
   constructor(settings: Settings) {
     this.settings = settings
     this.display = Display.make(settings.progress, process.stderr.isTTY, () => this.context())
+    this.handover = settings.handover === undefined || startedBy === "supervisor"
+      ? undefined
+      : new MainHandover(settings.handover, {
+        registry: this.registry,
+        generation: this.generation,
+        refusal: () => this.refusal(),
+        leave: (last) => {
+          this.last = last
+          this.step("Other", "handover")
+        },
+        say: (level, event, message, annotations) => this.say(level, event, message, annotations)
+      })
+  }
+
+  /** What the parts of the program find in their context. */
+  provide<A, E, R>(program: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    const handle: MainHandle = {
+      upgrade: (options) => this.handover === undefined ? notHandedOver : this.handover.upgrade(options),
+      generation: this.generation,
+      predecessor: this.predecessor,
+      accepting: Effect.suspend(() => this.holder === undefined ? Effect.void : Deferred.await(this.holder.accepting))
+    }
+    return program.pipe(
+      Effect.provideService(CurrentRegistry, Option.some(this.registry)),
+      Effect.provideService(CurrentMain, Option.some(handle)),
+      Effect.provideService(CurrentSharing, Option.fromUndefinedOr(this.handover?.sharing))
+    )
   }
 
   /** The program has been given its fiber, and is about to run. */
@@ -64,9 +102,11 @@ export class MainProgram implements Main {
       if (closing.has(signal)) this.step("Signal", signal)
     })
     const removeDisconnect = onClusterDisconnect(() => this.close("cluster disconnect"))
+    const removeHandover = this.handover?.listen()
     this.removeHandlers = () => {
       removeSignals()
       removeDisconnect()
+      removeHandover?.()
     }
     if (!isMainThread && signals.length > 0) {
       this.say("Warn", "signal", "a worker thread gets no signals: close the listeners of this program by a message")
@@ -82,11 +122,59 @@ export class MainProgram implements Main {
         this.close(detail)
       }
     })
+    if (startedBy === "predecessor") Effect.runFork(this.logPredecessor)
     fiber.addObserver((exit) => {
       // a program may end as soon as its listeners are closed, or fail before they are
       if (this.closing === undefined) this.end(exit)
       else this.closing.addObserver(() => this.end(afterSignal(exit)))
     })
+  }
+
+  // --- its hand-over ---------------------------------------------------------------------------------------------
+
+  private readonly inheritance = Effect.suspend(() =>
+    this.holder === undefined ? Effect.succeedNone : this.holder.inheritance
+  )
+
+  private readonly generation: Effect.Effect<number> = Effect.map(
+    this.inheritance,
+    (held) => Option.isSome(held) && held.value.from === "predecessor" ? held.value.generation : 0
+  )
+
+  private readonly predecessor: MainHandle["predecessor"] = Effect.map(
+    this.inheritance,
+    Option.flatMap(({ from, pid }) =>
+      from === "predecessor" && this.holder !== undefined
+        ? Option.some({ pid, report: Deferred.await(this.holder.predecessorReport) })
+        : Option.none()
+    )
+  )
+
+  /** Whoever has handed over is gone by the time its log is read. */
+  private readonly logPredecessor = Effect.gen({ self: this }, function*() {
+    const predecessor = yield* this.predecessor
+    if (Option.isNone(predecessor)) return
+    const { pid, report } = predecessor.value
+    const closed = yield* report
+    if (Option.isNone(closed)) {
+      return this.say("Warn", "predecessor", `process ${pid}, which handed over to this one, ended without a word`)
+    }
+    const text = "listeners" in closed.value
+      ? (yield* Effect.promise(() => import("@effect-listener/core/ListenerHost"))).format(closed.value)
+      : formatReport(closed.value)
+    this.say("Info", "predecessor", `process ${pid} has handed over: ${text}`, {
+      predecessor: pid,
+      outcome: closed.value.outcome
+    })
+  })
+
+  /** Why it cannot be handed over now. */
+  private refusal(): Fault | undefined {
+    if (this.phase !== "Running") return { reason: "Closing", detail: `the program closes: ${this.stop?.reason}` }
+    if (startedBy !== "predecessor" || this.holder === undefined) return undefined
+    return Deferred.isDoneUnsafe(this.holder.predecessorReport)
+      ? undefined
+      : { reason: "Busy", detail: "the process that handed over to this one still drains" }
   }
 
   // --- what it is told -------------------------------------------------------------------------------------------
@@ -130,8 +218,10 @@ export class MainProgram implements Main {
     mains.closes(reason)
     this.holder?.tell((successor) => successor.closing())
     const { hostDeadline } = this
+    if (reason !== "handover") this.handover?.cancel(reason)
     const close = closeMembers(this.registry, {
       reason,
+      queue: reason === "handover" ? "leave" : "sweep",
       deadline: hostDeadline,
       interval: this.display.interval,
       onProgress: this.display.progress,
@@ -145,7 +235,12 @@ export class MainProgram implements Main {
     })
     this.boundBy(hostDeadline === undefined ? undefined : hostDeadline + closeGrace)
     // a close may end the program there and then, and it has to be known by then
-    this.closing = Effect.runFork(Effect.andThen(Effect.yieldNow, close))
+    this.closing = Effect.runFork(
+      Effect.yieldNow.pipe(
+        Effect.andThen(close),
+        Effect.andThen(Effect.suspend(() => this.last?.(this.reports, this.elapsed()) ?? Effect.void))
+      )
+    )
     this.closing.addObserver(() => {
       this.display.clear()
       if (hostDeadline !== undefined) this.boundBy(Math.max(hostDeadline - this.elapsed(), finalizerGrace))

@@ -3,6 +3,7 @@ import * as DurationOption from "@effect-listener/core/DurationOption"
 import type * as Duration from "effect/Duration"
 import * as Result from "effect/Result"
 import { inspect } from "node:util"
+import type { HandoverOptions } from "../../NodeHandover.ts"
 import type { RunMainOptions } from "../../NodeMain.ts"
 import type { Progress } from "./display.ts"
 import { startedBy } from "./holder.ts"
@@ -15,6 +16,8 @@ export interface Settings {
   readonly signals: ReadonlyArray<NodeJS.Signals>
   readonly progress: Progress
   readonly uncaught: "report" | "drain"
+  /** Whether and how it is handed over; its signal is checked. */
+  readonly handover: HandoverOptions & { readonly signal: NodeJS.Signals } | undefined
 }
 
 export const resolve = (options: RunMainOptions): Result.Result<Settings, DurationOption.BadOption> =>
@@ -30,7 +33,8 @@ export const resolve = (options: RunMainOptions): Result.Result<Settings, Durati
         ["line", "log", "none"],
         process.stderr.isTTY ? "line" : "log"
       ),
-      uncaught: yield* oneOf("uncaught", options.uncaught, ["report", "drain"], "report")
+      uncaught: yield* oneOf("uncaught", options.uncaught, ["report", "drain"], "report"),
+      handover: options.handover === undefined ? undefined : yield* handover(options.handover)
     }
   })
 
@@ -52,7 +56,16 @@ export const defaults: Settings = {
   hostDeadline: undefined,
   signals: Signals.defaultSignals,
   progress: "log",
-  uncaught: "report"
+  uncaught: "report",
+  handover: undefined
+}
+
+const handover = (options: HandoverOptions): Result.Result<Settings["handover"], DurationOption.BadOption> => {
+  const { signal = "SIGUSR2" } = options
+  return Result.mapBoth(Signals.check([signal]), {
+    onFailure: (detail) => ({ parameter: "handover.signal", detail }),
+    onSuccess: () => ({ ...options, signal })
+  })
 }
 
 /** Milliseconds; undefined where the host sets none. */

@@ -16,16 +16,16 @@ export interface WatchedRegistry extends ListenerRegistry.ListenerRegistry {
 
 export const watchedRegistry = (): WatchedRegistry => {
   const registry = ListenerRegistry.make()
-  let joined: ((member: ListenerRegistry.Member) => void) | undefined
+  const joined = new Set<(member: ListenerRegistry.Member) => void>()
   return {
     members: registry.members,
     add: (member) => {
       const remove = registry.add(member)
-      joined?.(member)
+      for (const handle of joined) handle(member)
       return remove
     },
     onJoin: (handle) => {
-      joined = handle
+      joined.add(handle)
     }
   }
 }
@@ -34,6 +34,7 @@ export interface CloseMembersOptions {
   readonly reason: string
   /** Milliseconds from now; lowers every deadline of theirs. */
   readonly deadline: number | undefined
+  readonly queue: "sweep" | "leave"
   /** How often `onProgress` is called (ms). */
   readonly interval: number
   readonly onProgress: (closes: ReadonlyArray<DrainProgress>) => void
@@ -48,7 +49,7 @@ export interface CloseMembersOptions {
  */
 export const closeMembers = (registry: WatchedRegistry, options: CloseMembersOptions): Effect.Effect<void> =>
   Effect.scoped(Effect.gen(function*() {
-    const { deadline, interval, reason } = options
+    const { deadline, interval, queue, reason } = options
     const clock = yield* Clock.Clock
     const now = (): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
     const began = now()
@@ -56,12 +57,12 @@ export const closeMembers = (registry: WatchedRegistry, options: CloseMembersOpt
     const closing = new Set<ListenerRegistry.Member>()
 
     const shutdown = (member: ListenerRegistry.Member): Effect.Effect<ReadonlyArray<DrainReport>> => {
-      if (deadline === undefined) return member.shutdown({ reason })
+      if (deadline === undefined) return member.shutdown({ reason, queue })
       // a lame duck runs before the member's deadline does, so it is lowered again when the time is over
       const left = Math.ceil(Math.max(0, began + deadline - now()))
       return Effect.raceFirst(
-        member.shutdown({ reason, deadline: left }),
-        Effect.delay(member.shutdown({ reason, deadline: 0 }), left)
+        member.shutdown({ reason, queue, deadline: left }),
+        Effect.delay(member.shutdown({ reason, queue, deadline: 0 }), left)
       )
     }
     const run = yield* FiberSet.runtime(closes)()

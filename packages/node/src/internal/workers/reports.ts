@@ -32,7 +32,7 @@ const gravity: Record<Outcome, number> = { Drained: 0, DeadlineExceeded: 1, Abor
 const outcomeOf = ({ listeners, signal }: WorkerReport): Outcome =>
   signal === null ? worst(listeners.map(({ outcome }) => outcome)) : "Aborted"
 
-const worst = (outcomes: ReadonlyArray<Outcome>): Outcome =>
+export const worst = (outcomes: ReadonlyArray<Outcome>): Outcome =>
   outcomes.reduce((one, other) => gravity[other] > gravity[one] ? other : one, "Drained")
 
 export const workersReport = (closed: {
