@@ -30,6 +30,23 @@ export interface HttpContext {
   readonly onClosed: () => void
 }
 
+/**
+ * Counts what comes in steps of a small packet (RFC 9293, section 3.7.1): a client that drips is silent, or it would be
+ * lingered for as long as it likes.
+ */
+class Packets {
+  private readonly raw: Net.Socket
+
+  constructor(raw: Net.Socket) {
+    this.raw = raw
+  }
+
+  get bytesRead(): number {
+    const { bytesRead } = this.raw
+    return bytesRead - bytesRead % 512
+  }
+}
+
 /** The listener is told of the socket's end by `closed`. */
 const untold = () => {}
 
@@ -183,7 +200,13 @@ export class HttpConnection implements ProtocolDriver {
     if (this.saidGoodbye) return
     this.saidGoodbye = true
     if (socket.destroyed) return
-    this.closing = new LingeringClose(socket, this.events.linger(), this.context.lingerTimer, untold, this.raw)
+    this.closing = new LingeringClose(
+      socket,
+      this.events.linger(),
+      this.context.lingerTimer,
+      untold,
+      new Packets(this.raw)
+    )
     this.closing.watch()
   }
 

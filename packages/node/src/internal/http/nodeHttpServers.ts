@@ -272,12 +272,17 @@ export class NodeHttpServers implements HttpContext {
 
   readonly execute: HttpContext["execute"] = (request, response, expectsContinue) => {
     const protocol = connectionOf(request)?.current
-    if (this.hostRequired && request.headers.host === undefined && request.httpVersionMinor === 1) {
+    if (this.isBad(request)) {
       response.writeHead(400, { connection: "close" })
       return void response.end()
     }
     if (expectsContinue && protocol instanceof Http1Protocol) protocol.continueOnRead(request, response)
     this.run(request, response)
+  }
+
+  /** What Node's parser lets pass: HTTP/0.9, and HTTP/1.1 without a host. */
+  private isBad({ headers, httpVersionMajor, httpVersionMinor }: Http.IncomingMessage): boolean {
+    return httpVersionMajor !== 1 || (this.hostRequired && httpVersionMinor === 1 && headers.host === undefined)
   }
 
   private run(request: NodeRequest, response: Parameters<App["request"]>[1]): void {

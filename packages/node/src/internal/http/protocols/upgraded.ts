@@ -69,10 +69,13 @@ export class Upgraded implements Protocol {
 
   /** A body that has not come by then is not waited for. */
   private limitBody(request: Http.IncomingMessage, millis: number): void {
-    const end = this.owner.raw.bytesRead + Number(request.headers["content-length"] ?? Infinity)
+    const { "content-length": length } = request.headers
+    // Node before 26 takes an upgrade for complete with its head, and leaves the body to who upgrades
+    const end = this.owner.raw.bytesRead + Number(length ?? 0)
+    const arrived = () => length === undefined ? request.complete : this.owner.raw.bytesRead >= end
     this.timer = setTimeout(() =>
       afterReading(() => {
-        if (!this.asking || request.complete || this.owner.raw.bytesRead >= end) return
+        if (!this.asking || arrived()) return
         // a socket that is on its way out may be reset
         this.socket.on("error", () => {})
         this.socket.end(late)
@@ -220,6 +223,8 @@ export class Upgraded implements Protocol {
   closed(): Ending {
     if (this.webSocket === undefined || this.saidGoodbye) clearTimeout(this.timer)
     this.askingEnded()
+    // Effect's handler takes a socket whose our side is ended for one that is answered
+    if (this.webSocket === undefined && this.readers === 0) this.owner.interruptFibers()
     for (const reader of Array.from(this.working)) this.rest(reader)
     return this.socket.readableEnded || this.socket.errored !== null || this.webSocket !== undefined
       ? "byPeer"
