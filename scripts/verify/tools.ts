@@ -25,6 +25,7 @@ export const tools: ReadonlyArray<Tool> = [
   { name: "curl", description: "an HTTP/1 and HTTP/2 client", executables: ["curl"] },
   { name: "dig", description: "a DNS client", executables: ["dig"] },
   { name: "go", description: "the Go compiler, for peers in Go", executables: ["go"] },
+  { name: "promtool", description: "the linter of Prometheus", executables: ["promtool"] },
   { name: "script", description: "a terminal for a program, of util-linux", executables: ["script"] },
   {
     name: "systemd-socket-activate",

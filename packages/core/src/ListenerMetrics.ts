@@ -59,6 +59,18 @@ export const connectionsQueued: Metric.Gauge<number> = Metric.gauge("listener_co
 })
 
 /**
+ * How many connections may be open at once, of a datagram listener exchanges; 0
+ * without a limit.
+ *
+ * @stability experimental
+ * @category metrics
+ * @since 0.2.0
+ */
+export const connectionsLimit: Metric.Gauge<number> = Metric.gauge("listener_connections_limit", {
+  description: "How many connections may be open at once; 0 without a limit"
+})
+
+/**
  * Connections that were let in or held since the program began.
  *
  * @stability experimental
@@ -232,6 +244,18 @@ export const closes: Metric.Counter<number> = Metric.counter("listener_closes_to
 export const handlersLeftBehind: Metric.Counter<number> = Metric.counter("listener_handlers_left_behind_total", {
   description: "Handlers that did not end within the abort grace",
   incremental: true
+})
+
+/**
+ * How long the running close may take in all, a lame duck included, in seconds; 0
+ * while none runs, and without a deadline.
+ *
+ * @stability experimental
+ * @category metrics
+ * @since 0.2.0
+ */
+export const drainDeadline: Metric.Gauge<number> = Metric.gauge("listener_drain_deadline_seconds", {
+  description: "How long the running close may take in all, in seconds; 0 without one, or without a deadline"
 })
 
 /**

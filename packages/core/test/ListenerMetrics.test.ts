@@ -410,6 +410,8 @@ describe("the Grafana dashboard", () => {
       }
       labels.set("code", new Set())
       labels.set("le", new Set())
+      // Prometheus' own
+      labels.set("instance", new Set())
       for (const query of queries(dashboard)) {
         for (const [, name, value] of query.matchAll(/\b([a-z]+)=~?"([^"]*)"/g)) {
           assert.isTrue(labels.has(name!), `${name} in ${query}`)

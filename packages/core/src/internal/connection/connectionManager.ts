@@ -271,6 +271,10 @@ export class Life implements ConnectionHost {
     return this.queue.size
   }
 
+  get limit(): number {
+    return this.limits.resolved.maxConnections
+  }
+
   get remaining(): number {
     return this.connections.remaining
   }

@@ -217,6 +217,10 @@ export class ExchangeManager implements Manager, ExchangeContext, QueueContext<E
     return this.queue.size
   }
 
+  get limit(): number {
+    return this.limits.resolved.maxConnections
+  }
+
   get remaining(): number {
     return this.exchanges.remaining
   }

@@ -404,6 +404,10 @@ export class Lifecycle<M extends Manager, B extends Bound> extends Machine imple
     return this.manager.queued
   }
 
+  get limit(): number {
+    return this.manager.limit
+  }
+
   /** A fiber waits for this close: it does not wait for what the fiber does. The result takes it back. */
   awaitedBy(fiber: Fiber.Fiber<unknown, unknown>): () => void {
     const { manager } = this

@@ -123,7 +123,13 @@ export class ListenerClose {
 
   /** For metrics. */
   get counted(): Counted["closingNow"] {
-    return { stage: stages.indexOf(this.stage) + 1, duration: this.duration, remaining: this.remaining }
+    const { duration } = this
+    return {
+      stage: stages.indexOf(this.stage) + 1,
+      duration,
+      longest: duration + this.timeLeft,
+      remaining: this.remaining
+    }
   }
 
   /** Milliseconds it may still take, a lame duck at its longest included. */

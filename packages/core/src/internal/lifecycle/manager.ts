@@ -99,6 +99,8 @@ export interface Manager {
   readonly lastArrival: number
   /** How much nothing has taken yet. */
   readonly queued: number
+  /** How much may be open at once; `Infinity` without a limit. */
+  readonly limit: number
   /** How much a close waits for. */
   readonly remaining: number
   /** How much a close is about in all. */

@@ -130,7 +130,17 @@ export class Counts {
 /** What a listener is asked when somebody wants to know. */
 export interface Counted {
   readonly queued: number
+  /** How much may be open at once; `Infinity` without a limit. */
+  readonly limit: number
   readonly ready: boolean
-  /** The close that runs: its stage, since when in milliseconds, and how many it waits for. */
-  readonly closingNow: { readonly stage: number; readonly duration: number; readonly remaining: number } | undefined
+  /** The close that runs: its stage, since when and how long in all in milliseconds, and how many it waits for. */
+  readonly closingNow:
+    | {
+      readonly stage: number
+      readonly duration: number
+      /** `Infinity` without a deadline. */
+      readonly longest: number
+      readonly remaining: number
+    }
+    | undefined
 }

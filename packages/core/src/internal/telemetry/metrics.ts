@@ -84,6 +84,7 @@ const register = (counts: Counts, context: Context.Context<never>, listener: str
   counter(ListenerMetrics.connectionsAccepted, () => counts.accepted)
   gauge(ListenerMetrics.connectionsOpen, () => counts.open)
   gauge(ListenerMetrics.connectionsQueued, sum((one) => one.queued))
+  gauge(ListenerMetrics.connectionsLimit, () => finite(sum((one) => one.limit)()))
   for (const reason of keys(counts.ended)) {
     counter(ListenerMetrics.connectionsEnded, () => counts.ended[reason], { reason })
   }
@@ -106,10 +107,14 @@ const register = (counts: Counts, context: Context.Context<never>, listener: str
   counter(ListenerMetrics.handlersLeftBehind, () => counts.handlersLeftBehind)
   const closing = most((one) => one.closingNow?.duration ?? 0)
   gauge(ListenerMetrics.drainDuration, () => (closing() || counts.lastClose) / 1000)
+  gauge(ListenerMetrics.drainDeadline, () => finite(most((one) => one.closingNow?.longest ?? 0)()) / 1000)
   gauge(ListenerMetrics.drainStage, most((one) => one.closingNow?.stage ?? 0))
   gauge(ListenerMetrics.drainRemaining, sum((one) => one.closingNow?.remaining ?? 0))
   gauge(ListenerMetrics.ready, most((one) => one.ready ? 1 : 0))
 }
+
+/** None is 0: the text format of metrics has no infinity. */
+const finite = (limit: number): number => Number.isFinite(limit) ? limit : 0
 
 // Object.keys widens the keys of what is given
 const keys = <K extends string>(of: Record<K, unknown>): ReadonlyArray<K> => Object.keys(of) as Array<K>

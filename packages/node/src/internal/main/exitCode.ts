@@ -4,7 +4,7 @@ import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 
 /** The exit code that `timeout(1)` gives what it had to cut. */
-export const deadlinePassed = 124
+const deadlinePassed = 124
 
 /** What the exit code of a program is decided by. */
 export interface Facts {

@@ -6,7 +6,7 @@
 import * as Fs from "node:fs"
 
 /** How long an exit waits for what was written (ms). */
-export const flushWithin = 1000
+const flushWithin = 1000
 
 const ignore = (): void => {}
 
