@@ -249,7 +249,7 @@ describe("the program in docs/kubernetes.md", () => {
       assert.deepStrictEqual(yield* ask(api, "/"), { status: 200, goodbye: false })
 
       yield* running.signal("SIGTERM")
-      yield* running.stderr((line) => line.startsWith("lame duck") || undefined)
+      yield* running.stderr((line) => line.includes("lame duck") || undefined)
       assert.strictEqual((yield* ask(admin, "/readyz")).status, 503)
       assert.strictEqual((yield* ask(admin, "/livez")).status, 200)
       assert.deepStrictEqual(yield* ask(api, "/"), { status: 200, goodbye: true })

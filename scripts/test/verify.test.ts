@@ -159,9 +159,10 @@ describe("tools", () => {
 
   it("says what is missing", () => {
     assert.isUndefined(missing([], ""))
-    assert.strictEqual(
-      missing(tools.map((tool) => tool.name), ""),
-      "needs chromium and curl and go and wrk, not found on the PATH"
+    assert.strictEqual(missing(["curl", "wrk"], ""), "needs curl and wrk, not found on the PATH")
+    assert.match(
+      missing(tools.map((tool) => tool.name), "") ?? "",
+      /^needs chromium and curl and .* and wrk, not found on the PATH$/
     )
   })
 

@@ -48,7 +48,7 @@ export const longestTimer: number = internal.longestTimer
  *   })
  *
  * console.log(say({ seconds: 2 })) // => 2000 ms
- * console.log(say({ seconds: Number(undefined) })) // => deadline is not a duration ({"seconds":null})
+ * console.log(say({ seconds: Number(undefined) })) // => deadline is not a duration ({"seconds":NaN})
  * ```
  *
  * @stability experimental

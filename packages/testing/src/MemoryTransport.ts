@@ -31,8 +31,8 @@ import type * as Socket from "effect/socket/Socket"
 import type { ServerConnection } from "./internal/memory/connection.ts"
 import { type AcceptQueue, makeHost } from "./internal/memory/host.ts"
 import { HeldQueue, MemoryListener } from "./internal/memory/listener.ts"
+import * as MemoryDatagrams from "./MemoryDatagrams.ts"
 
-export { make as datagrams } from "./MemoryDatagrams.ts"
 /**
  * A `Transport` in memory, and the test's side of it.
  *
@@ -450,3 +450,13 @@ export const make: (options?: Options) => Effect.Effect<MemoryTransport> = Effec
 
 /** Lets time pass; none at all is not even a scheduling point. */
 const pass = (time: Duration.Duration): Effect.Effect<void> => Duration.isZero(time) ? Effect.void : Effect.sleep(time)
+
+/**
+ * A `DatagramTransport` in memory: `MemoryDatagrams.make`.
+ *
+ * @stability experimental
+ * @category constructors
+ * @since 0.1.0
+ */
+export const datagrams: (options?: MemoryDatagrams.Options) => Effect.Effect<MemoryDatagrams.MemoryDatagrams> =
+  MemoryDatagrams.make
