@@ -12,7 +12,6 @@
  * @since 0.1.0
  */
 import * as Option from "effect/Option"
-import type { ListenerError } from "./ListenerError.ts"
 
 const table = {
   WS_S_ASYNC: [0x003d0000, "the operation was started and is pending"],
@@ -89,10 +88,10 @@ export interface Hresult {
   readonly name: Name
   readonly meaning: string
   readonly severity: "Success" | "Error"
-  readonly tag: Option.Option<ListenerError["_tag"]>
+  readonly tag: Option.Option<Tag>
 }
 
-const names: Record<ListenerError["_tag"], Name> = {
+const names = {
   InvalidOperation: "WS_E_INVALID_OPERATION",
   InvalidArgument: "E_INVALIDARG",
   OperationAborted: "WS_E_OPERATION_ABORTED",
@@ -105,10 +104,19 @@ const names: Record<ListenerError["_tag"], Name> = {
   SecurityFailure: "WS_E_SECURITY_SYSTEM_FAILURE",
   NotSupported: "WS_E_NOT_SUPPORTED",
   TransportFailure: "WS_E_OTHER"
-}
+} as const satisfies Record<string, Name>
+
+/**
+ * The tags of a listener's errors.
+ *
+ * @stability experimental
+ * @category models
+ * @since 0.1.0
+ */
+export type Tag = keyof typeof names
 
 // Object.keys and Object.entries widen literal keys to string; both records have no others
-const tags = new Map((Object.entries(names) as Array<[ListenerError["_tag"], Name]>).map(([tag, name]) => [name, tag]))
+const tags = new Map<Name, Tag>((Object.entries(names) as Array<[Tag, Name]>).map(([tag, name]) => [name, tag]))
 
 /**
  * Every code of the table: `WS_S_*`, `WS_E_*`, then those of other facilities.
@@ -152,7 +160,7 @@ const byCode: ReadonlyMap<number, Hresult> = new Map(all.map((hresult) => [hresu
  * @category getters
  * @since 0.1.0
  */
-export const of = (error: ListenerError): number => table[names[error._tag]][0]
+export const of = (error: { readonly _tag: Tag }): number => table[names[error._tag]][0]
 
 /**
  * What a code means, or `None` for one that is not in the table.

@@ -122,7 +122,7 @@ describe("helpers", () => {
   it("take an error of any operation", () => {
     expectTypeOf(ListenerError.format).parameter(0).toEqualTypeOf<ListenerError.ListenerError>()
     expectTypeOf(ListenerError.classOf).returns.toEqualTypeOf<"misuse" | "lifetime" | "environment">()
-    expectTypeOf(Hresult.of).parameter(0).toEqualTypeOf<ListenerError.ListenerError>()
+    expectTypeOf<ListenerError.ListenerError["_tag"]>().toEqualTypeOf<Hresult.Tag>()
     expectTypeOf(Hresult.of).returns.toEqualTypeOf<number>()
     expectTypeOf<ListenerError.CloseError>().toExtend<ListenerError.ListenerError>()
   })

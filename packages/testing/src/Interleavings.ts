@@ -111,10 +111,10 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as exploration from "./internal/interleavings/explore.ts"
 import { assertSupported } from "./internal/interleavings/primitives.ts"
-import type { Settings } from "./internal/interleavings/run.ts"
 import { AtomicFiber } from "./internal/interleavings/run.ts"
 import * as schedules from "./internal/interleavings/schedule.ts"
 import type { Budget } from "./internal/interleavings/schedules.ts"
+import type { Settings } from "./internal/interleavings/types.ts"
 
 /**
  * What was found.

@@ -23,7 +23,7 @@ import * as References from "effect/References"
 import * as Scope from "effect/Scope"
 import * as Vitest from "vitest"
 import { laws as lawsWithChecks } from "./internal/laws/index.ts"
-import { describeCause, exitWithin } from "./internal/laws/kit.ts"
+import { describeCause, exitWithin } from "./internal/laws/kit/expect.ts"
 import type * as internal from "./internal/laws/subject.ts"
 
 /**

@@ -5,7 +5,6 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Finding, Report } from "../../Interleavings.ts"
-import type { Conclusion, Settings } from "./run.ts"
 import { diverged, Run } from "./run.ts"
 import type { Schedule } from "./schedule.ts"
 import * as schedules from "./schedule.ts"
@@ -14,6 +13,7 @@ import { search } from "./schedules.ts"
 import { shrink } from "./shrink.ts"
 import { DepthFirst, replay } from "./strategies.ts"
 import { Trace } from "./trace.ts"
+import type { Conclusion, Settings } from "./types.ts"
 
 /** Operations after which the event loop gets a turn: some 10 ms. */
 const stepsPerTurn = 100_000

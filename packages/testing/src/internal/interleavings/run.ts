@@ -28,81 +28,23 @@ import * as Random from "effect/Random"
 import * as References from "effect/References"
 import * as Scheduler from "effect/Scheduler"
 import * as Tracer from "effect/Tracer"
-import type { Finding, Post } from "../../Interleavings.ts"
 import type { AnyFiber, Primitive } from "./primitives.ts"
 import { evaluate, isInvisible, operationOf, yieldBefore } from "./primitives.ts"
 import { generator } from "./random.ts"
+import { ReadyTasks } from "./readyTasks.ts"
 import type { Choice } from "./schedule.ts"
-import type { Timer } from "./virtualClock.ts"
+import type {
+  Conclusion,
+  FiberState,
+  PointKind,
+  Recorder,
+  RunResult,
+  RunView,
+  Settings,
+  Strategy,
+  Task
+} from "./types.ts"
 import { VirtualClock } from "./virtualClock.ts"
-
-export type PointKind = "next" | "preempt" | "resume"
-
-export interface Strategy {
-  /** The alternative to take of `count` (at least 2); -1 when the run is not the one the strategy meant to repeat. */
-  readonly choose: (at: number, kind: PointKind, count: number, run: Run) => number
-  /** The actor has asked to let others go first. */
-  readonly yielded?: ((actor: number) => void) | undefined
-  /** Called at the end: whether the run was the one the strategy meant to repeat. */
-  readonly repeated?: (() => boolean) | undefined
-}
-
-/** Told everything that happens, for a trace. */
-export interface Recorder {
-  readonly started: (fiber: FiberState) => void
-  readonly operation: (fiber: FiberState, primitive: Primitive, operation: string) => void
-  readonly chosen: (choice: Choice, kind: PointKind, count: number) => void
-  readonly enqueued: (task: Task) => void
-  readonly dispatched: (task: Task) => void
-  readonly advanced: (millis: number) => void
-  readonly logged: (message: string) => void
-}
-
-export interface Settings {
-  readonly program: Effect.Effect<unknown, unknown>
-  readonly context: Context.Context<never>
-  readonly points: "all" | "sync"
-  readonly environment: ((post: Post) => void) | undefined
-  /** Operations after which a run counts as endless. */
-  readonly maxSteps: number
-  /** Seeds the `Random` service of the program. */
-  readonly seed: number
-}
-
-export interface Task {
-  readonly run: () => void
-  readonly priority: number
-  readonly origin: "fiber" | "callback" | "event" | "timer" | "root"
-  /** Who it is for a strategy that ranks: the fiber that yielded, or a number of its own. */
-  readonly actor: number
-  /** The fiber that yielded, when the task resumes one. */
-  readonly fiber: FiberState | undefined
-}
-
-export interface FiberState {
-  readonly fiber: AnyFiber
-  /** In the order in which they began. 0 is the program's own. */
-  readonly index: number
-  /** Runs inside `Effect.runSync`, on a scheduler that cannot be controlled. */
-  readonly uncontrolled: boolean
-  actor: number
-  begun: boolean
-  /** It has evaluated something since it last got the turn; before that, preempting it changes nothing. */
-  moved: boolean
-  /** The operation it was held back from. */
-  held: Primitive | undefined
-  /** Where its turn is queued, while it has yielded. */
-  queued: Task | undefined
-  /** The last callback operation: where it waits, if it does. */
-  waiting: Primitive | undefined
-  context: Context.Context<never> | undefined
-  atomic: boolean
-}
-
-export interface Conclusion {
-  readonly kind: Finding["kind"]
-  readonly reason: string
-}
 
 /** The fiber that must not be preempted while it has this in its context; its children inherit it without effect. */
 export const AtomicFiber: Context.Reference<AnyFiber | undefined> = Context.Reference<AnyFiber | undefined>(
@@ -110,7 +52,7 @@ export const AtomicFiber: Context.Reference<AnyFiber | undefined> = Context.Refe
   { defaultValue: () => undefined }
 )
 
-export class Run {
+export class Run implements RunView, RunResult {
   /** The choices made so far that were not the default. */
   readonly taken: Array<Choice> = []
   /** How many points there were. */
@@ -132,14 +74,13 @@ export class Run {
   /** For strategies that rank: who is about to go on, inside whose turn, and which tasks are ready besides. */
   running: FiberState | undefined
   top: FiberState | undefined
-  readonly ready: Array<Task> = []
 
   readonly #settings: Settings
   readonly #strategy: Strategy
   readonly #bound: number
   readonly #recorder: Recorder | undefined
   readonly #clock = new VirtualClock()
-  readonly #tasks: Array<Task> = []
+  readonly #tasks: ReadyTasks
   #actors = 0
   #over = false
   #executed = false
@@ -159,6 +100,11 @@ export class Run {
     this.#strategy = strategy
     this.#bound = bound
     this.#recorder = recorder
+    this.#tasks = new ReadyTasks(this.#clock, () => this.#actors++, (millis) => recorder?.advanced(millis))
+  }
+
+  get ready(): ReadonlyArray<Task> {
+    return this.#tasks.ready
   }
 
   /** Runs the program until nothing can run any more. */
@@ -258,7 +204,7 @@ export class Run {
     if (this.#over) return
     const task: Task = { run, priority, origin, actor: fiber?.actor ?? this.#actors++, fiber }
     if (fiber !== undefined) fiber.queued = task
-    this.#tasks.push(task)
+    this.#tasks.add(task)
     this.#recorder?.enqueued(task)
   }
 
@@ -283,10 +229,10 @@ export class Run {
     const polite = this.#polite?.queued
     this.#preferred = undefined
     this.#polite = undefined
-    if (preferred !== undefined && this.#remove(preferred)) return preferred
+    if (preferred !== undefined && this.#tasks.remove(preferred)) return preferred
 
-    const ready = this.#findReady()
-    const prompt = this.#arrangeByUrgency(ready, polite)
+    const ready = this.#tasks.find()
+    const prompt = this.#tasks.arrangeByUrgency(polite)
     let choice = 0
     if (ready.length > 1) {
       const at = this.points++
@@ -299,61 +245,8 @@ export class Run {
     }
     const task = ready[choice]
     if (task === undefined || this.#over) return undefined
-    this.#remove(task)
+    this.#tasks.remove(task)
     return task
-  }
-
-  /**
-   * Puts last what goes ahead of an outside event only if that is late, and
-   * returns how many are left before it.
-   *
-   * An event comes when it comes: it can let any fiber go first, also one that
-   * asked to let others go, and any timer. Letting it wait counts as a
-   * preemption, or a program that polls would have no end of schedules.
-   */
-  #arrangeByUrgency(ready: Array<Task>, polite: Task | undefined): number {
-    const index = polite === undefined ? -1 : ready.indexOf(polite)
-    if (polite !== undefined && index >= 0) {
-      if (ready.length === 1) return 1
-      ready.splice(index, 1)
-      const others = ready.length
-      if (ready.every(isEvent)) ready.push(polite)
-      return others
-    }
-    if (!ready.every(isEvent)) return ready.length
-    const events = ready.length
-    for (const timer of this.#clock.due()) ready.push(this.#taskOf(timer))
-    return events === 0 ? ready.length : events
-  }
-
-  #taskOf(timer: Timer): Task {
-    const run = () => {
-      this.#recorder?.advanced(timer.at)
-      this.#clock.fire(timer)
-    }
-    return { run, priority: 0, origin: "timer", actor: this.#actors++, fiber: undefined }
-  }
-
-  /** The tasks of the lowest priority number, which Effect runs before all others. */
-  #findReady(): Array<Task> {
-    const ready = this.ready
-    ready.length = 0
-    let priority = Infinity
-    for (const task of this.#tasks) {
-      if (task.priority > priority) continue
-      if (task.priority < priority) {
-        priority = task.priority
-        ready.length = 0
-      }
-      ready.push(task)
-    }
-    return ready
-  }
-
-  #remove(task: Task): boolean {
-    const index = this.#tasks.indexOf(task)
-    if (index >= 0) this.#tasks.splice(index, 1)
-    return index >= 0
   }
 
   #choose(at: number, kind: PointKind, count: number): number {
@@ -395,7 +288,7 @@ export class Run {
     } else if (visible && state.moved && this.#preempts(state)) {
       return this.#holdBack(state, primitive)
     } else if (
-      fiber.currentOpCount >= fiber.cache.maxOpsBeforeYield && this.#tasks.length > 0 && !this.#isAtomic(state)
+      fiber.currentOpCount >= fiber.cache.maxOpsBeforeYield && !this.#tasks.isEmpty && !this.#isAtomic(state)
     ) {
       // Effect itself makes a fiber yield after so many operations: one that polls would never end without it.
       this.#letOthersGo(state)
@@ -453,7 +346,7 @@ export class Run {
     if (state.queued !== undefined) {
       if (state.queued !== dispatched) {
         // It was interrupted while it waited for its turn: that turn would do nothing.
-        this.#remove(state.queued)
+        this.#tasks.remove(state.queued)
         state.held = undefined
       }
       state.queued = undefined
@@ -475,7 +368,7 @@ export class Run {
       this.cut = true
       return false
     }
-    this.#findReady()
+    this.#tasks.find()
     this.running = state
     if (this.#choose(at, "resume", 2) === 0) return false
     this.preemptions++
@@ -488,10 +381,10 @@ export class Run {
     const at = this.points++
     const onTop = state === this.top
     if (this.preemptions >= this.#bound) {
-      if (!onTop || this.#tasks.length > 0) this.cut = true
+      if (!onTop || !this.#tasks.isEmpty) this.cut = true
       return false
     }
-    const ready = this.#findReady()
+    const ready = this.#tasks.find()
     this.running = state
     if (!onTop) {
       // It runs inside another fiber's operation, which goes on when this one is held back.
@@ -539,8 +432,6 @@ export class Run {
       : { kind: "Spin", reason: `no end after ${limit}` }
   }
 }
-
-const isEvent = (task: Task): boolean => task.origin === "event"
 
 /** Repeating the choices of an earlier run led to another run. */
 export const diverged: Conclusion = {

@@ -1,8 +1,8 @@
 /**
  * Which schedules to run, and when enough were.
  */
-import type { Run, Strategy } from "./run.ts"
 import { DepthFirst, pct, random } from "./strategies.ts"
+import type { RunResult, Strategy } from "./types.ts"
 
 export interface Plan {
   readonly strategy: Strategy
@@ -17,7 +17,7 @@ export interface Budget {
 }
 
 /** Yields one plan a run and is given back the run; returns whether every schedule within the bound was run. */
-export type Search = Generator<Plan, boolean, Run>
+export type Search = Generator<Plan, boolean, RunResult>
 
 export function* search({ bound, maxSchedules, seed, strategy }: Budget): Search {
   const randomAt = (index: number) => random(seedOf(seed, index))
@@ -48,7 +48,7 @@ interface Coverage {
 }
 
 /** Depth-first with ever more preemptions, so that the first schedule found to fail is one with the fewest. */
-function* bounded(bound: number, maxRuns: number): Generator<Plan, Coverage, Run> {
+function* bounded(bound: number, maxRuns: number): Generator<Plan, Coverage, RunResult> {
   let runs = 0
   // Without a bound there is nothing to deepen: one pass visits every schedule once, and nothing is cut.
   for (let level = bound === Infinity ? Infinity : 0; level <= bound; level++) {
@@ -65,7 +65,10 @@ function* bounded(bound: number, maxRuns: number): Generator<Plan, Coverage, Run
   return { covered: "bound", runs }
 }
 
-function* sampled(runs: number, strategyOf: (index: number, length: number) => Strategy): Generator<Plan, false, Run> {
+function* sampled(
+  runs: number,
+  strategyOf: (index: number, length: number) => Strategy
+): Generator<Plan, false, RunResult> {
   let length = 0
   for (let index = 0; index < runs; index++) {
     const run = yield { strategy: strategyOf(index, length), bound: Infinity }

@@ -6,8 +6,8 @@
  * finds wide windows there at once; PCT finds narrow ones.
  */
 import { generator } from "./random.ts"
-import type { PointKind, Run, Strategy } from "./run.ts"
 import type { Schedule } from "./schedule.ts"
+import type { PointKind, RunView, Strategy } from "./types.ts"
 
 /** Repeats a schedule. A choice that the program does not offer (any more) is the default. */
 export const replay = (schedule: Schedule): Strategy => {
@@ -42,7 +42,7 @@ export class DepthFirst implements Strategy {
     this.#limit = limit
   }
 
-  choose(at: number, _kind: PointKind, count: number, run: Run): number {
+  choose(at: number, _kind: PointKind, count: number, run: RunView): number {
     if (run.taken.length >= this.#limit) return 0
     const branch = this.#branches[this.#depth++]
     if (branch === undefined) {

@@ -5,8 +5,9 @@
 import * as Fiber from "effect/Fiber"
 import type { AnyFiber, Primitive } from "./primitives.ts"
 import { sourceOf } from "./primitives.ts"
-import type { FiberState, PointKind, Recorder, Run, Task } from "./run.ts"
+import type { Run } from "./run.ts"
 import type { Choice } from "./schedule.ts"
+import type { FiberState, PointKind, Recorder, Task } from "./types.ts"
 import { excerpt, nameOf } from "./waitNames.ts"
 
 /** What one fiber did at one line. */

@@ -7,33 +7,11 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
-import {
-  accept,
-  acceptAll,
-  bind,
-  bytesOf,
-  close,
-  closing,
-  connect,
-  counts,
-  decode,
-  ensure,
-  ensureEquals,
-  ensureFin,
-  fill,
-  listen,
-  many,
-  moment,
-  orBroken,
-  type Peer,
-  pullAll,
-  serve,
-  start,
-  turns,
-  until,
-  untilDraining,
-  within
-} from "./kit.ts"
+import { bytesOf, decode } from "./kit/bytes.ts"
+import { connect, ensureFin, fill, type Peer } from "./kit/clients.ts"
+import { ensure, ensureEquals, many, moment, orBroken, start, turns, until, within } from "./kit/expect.ts"
+import { close, closing, counts, listen, serve, untilDraining } from "./kit/serving.ts"
+import { accept, acceptAll, bind, pullAll } from "./kit/transport.ts"
 import type { Check } from "./subject.ts"
 
 /** Says one byte over a connection, for its client to hear. */

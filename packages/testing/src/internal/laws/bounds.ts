@@ -6,34 +6,11 @@ import * as Listener from "@effect-listener/core/Listener"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import {
-  ask,
-  bind,
-  close,
-  connect,
-  counts,
-  ensure,
-  ensureCut,
-  ensureEquals,
-  kibi,
-  late,
-  linger,
-  listen,
-  many,
-  mebi,
-  orBroken,
-  pair,
-  pattern,
-  quick,
-  serve,
-  start,
-  tooLong,
-  turns,
-  until,
-  untilDraining,
-  untilExecuted,
-  within
-} from "./kit.ts"
+import { kibi, mebi, pattern } from "./kit/bytes.ts"
+import { ask, connect, ensureCut } from "./kit/clients.ts"
+import { ensure, ensureEquals, late, many, orBroken, start, tooLong, turns, until, within } from "./kit/expect.ts"
+import { close, counts, listen, quick, serve, untilDraining, untilExecuted } from "./kit/serving.ts"
+import { bind, linger, pair } from "./kit/transport.ts"
 import type { Check } from "./subject.ts"
 
 const deadline = 300

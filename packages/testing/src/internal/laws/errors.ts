@@ -14,31 +14,11 @@ import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
-import {
-  ask,
-  bind,
-  type Broken,
-  close,
-  closing,
-  connect,
-  counts,
-  describe,
-  ensure,
-  ensureEquals,
-  isPeerEnd,
-  kibi,
-  orBroken,
-  pair,
-  pattern,
-  pullAll,
-  quick,
-  serve,
-  start,
-  turns,
-  untilDraining,
-  untilExecuted,
-  within
-} from "./kit.ts"
+import { kibi, pattern } from "./kit/bytes.ts"
+import { ask, connect } from "./kit/clients.ts"
+import { type Broken, describe, ensure, ensureEquals, orBroken, start, turns, within } from "./kit/expect.ts"
+import { close, closing, counts, quick, serve, untilDraining, untilExecuted } from "./kit/serving.ts"
+import { bind, isPeerEnd, pair, pullAll } from "./kit/transport.ts"
 import type { Check, Subject } from "./subject.ts"
 
 const bindTags = [

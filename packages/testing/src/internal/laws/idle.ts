@@ -3,31 +3,10 @@
  */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import {
-  ask,
-  bind,
-  close,
-  closeError,
-  closing,
-  connect,
-  counts,
-  describe,
-  ensure,
-  ensureEquals,
-  ensureFin,
-  late,
-  linger,
-  listen,
-  many,
-  orBroken,
-  pair,
-  serve,
-  start,
-  tooLong,
-  turns,
-  untilExecuted,
-  within
-} from "./kit.ts"
+import { ask, connect, ensureFin } from "./kit/clients.ts"
+import { describe, ensure, ensureEquals, late, many, orBroken, start, tooLong, turns, within } from "./kit/expect.ts"
+import { close, closing, counts, listen, serve, untilExecuted } from "./kit/serving.ts"
+import { bind, closeError, linger, pair } from "./kit/transport.ts"
 import type { Check } from "./subject.ts"
 
 export const checks: ReadonlyArray<Check> = [

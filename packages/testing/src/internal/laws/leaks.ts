@@ -5,31 +5,23 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
+import { mebi, pattern } from "./kit/bytes.ts"
+import { ask, connect, ensureCut } from "./kit/clients.ts"
 import {
-  ask,
-  bind,
   Broken,
-  close,
-  connect,
   ensure,
-  ensureCut,
   ensureEquals,
-  linger,
-  listen,
   many,
-  mebi,
   moment,
   orBroken,
-  pair,
-  pattern,
-  serve,
   start,
   tooLong,
   turns,
   until,
-  untilExecuted,
   within
-} from "./kit.ts"
+} from "./kit/expect.ts"
+import { close, listen, serve, untilExecuted } from "./kit/serving.ts"
+import { bind, linger, pair } from "./kit/transport.ts"
 import type { Check, Subject } from "./subject.ts"
 
 /** Nobody listens: connecting fails, or its connection ends at once. */

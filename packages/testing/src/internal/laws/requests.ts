@@ -6,39 +6,11 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import {
-  ask,
-  bind,
-  bytesOf,
-  close,
-  closeError,
-  closing,
-  concat,
-  connect,
-  counts,
-  decode,
-  describe,
-  ensure,
-  ensureCut,
-  ensureEquals,
-  ensureFin,
-  isPeerEnd,
-  kibi,
-  linger,
-  many,
-  matching,
-  moment,
-  orBroken,
-  pair,
-  pattern,
-  pullAll,
-  serve,
-  start,
-  turns,
-  untilDraining,
-  untilExecuted,
-  within
-} from "./kit.ts"
+import { bytesOf, concat, decode, kibi, matching, pattern } from "./kit/bytes.ts"
+import { ask, connect, ensureCut, ensureFin } from "./kit/clients.ts"
+import { describe, ensure, ensureEquals, many, moment, orBroken, start, turns, within } from "./kit/expect.ts"
+import { close, closing, counts, serve, untilDraining, untilExecuted } from "./kit/serving.ts"
+import { bind, closeError, isPeerEnd, linger, pair, pullAll } from "./kit/transport.ts"
 import type { Check } from "./subject.ts"
 
 export const checks: ReadonlyArray<Check> = [

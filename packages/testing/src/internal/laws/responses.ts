@@ -4,36 +4,11 @@
  */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import {
-  bind,
-  close,
-  closing,
-  connect,
-  counts,
-  decode,
-  encode,
-  ensure,
-  ensureCut,
-  ensureEquals,
-  ensureFin,
-  kibi,
-  late,
-  linger,
-  matching,
-  mebi,
-  orBroken,
-  pair,
-  pattern,
-  pullAll,
-  serve,
-  start,
-  tooLong,
-  turns,
-  until,
-  untilDraining,
-  untilExecuted,
-  within
-} from "./kit.ts"
+import { decode, encode, kibi, matching, mebi, pattern } from "./kit/bytes.ts"
+import { connect, ensureCut, ensureFin } from "./kit/clients.ts"
+import { ensure, ensureEquals, late, orBroken, start, tooLong, turns, until, within } from "./kit/expect.ts"
+import { close, closing, counts, serve, untilDraining, untilExecuted } from "./kit/serving.ts"
+import { bind, linger, pair, pullAll } from "./kit/transport.ts"
 import type { Check } from "./subject.ts"
 
 /** More than a kernel takes from one side and holds for the other. */
