@@ -17,14 +17,11 @@
 import type { Transport } from "@effect-listener/core/Transport"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import * as References from "effect/References"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import * as Vitest from "vitest"
 import { laws as lawsWithChecks } from "./internal/laws/index.ts"
-import { describeCause, exitWithin } from "./internal/laws/kit/expect.ts"
-import type * as internal from "./internal/laws/subject.ts"
+import { runCheck } from "./internal/laws/runCheck.ts"
 
 /**
  * A client of the transport, as the checks use it.
@@ -153,35 +150,6 @@ export class LawBroken extends Data.TaggedError("LawBroken")<{
 
 const defaultTimeout = 30_000
 
-/** Runs in fibers that are left behind when they do not end, because a broken transport may not let them. */
-const runCheck = (
-  check: internal.Check,
-  make: MakeSubject,
-  timeout: number
-): Effect.Effect<Option.Option<string>> =>
-  Effect.gen(function*() {
-    const scope = yield* Scope.make()
-    const body = Effect.flatMap(make, check.run).pipe(
-      Effect.provideService(Scope.Scope, scope),
-      Effect.provideService(References.MinimumLogLevel, "None")
-    )
-    const exit = yield* exitWithin(body, timeout)
-    const closing = exitWithin(Scope.close(scope, Option.getOrElse(exit, () => Exit.void)), timeout)
-    if (Option.isNone(exit)) {
-      yield* Effect.forkDetach(closing)
-      return Option.some(`not done within ${timeout} ms`)
-    }
-    if (Exit.isFailure(exit.value)) {
-      yield* Effect.forkDetach(closing)
-      return Option.some(describeCause(exit.value.cause))
-    }
-    const closed = yield* closing
-    if (Option.isNone(closed)) return Option.some(`what it had opened is not closed within ${timeout} ms`)
-    return Exit.isFailure(closed.value)
-      ? Option.some(`closing what it had opened: ${describeCause(closed.value.cause)}`)
-      : Option.none()
-  })
-
 /**
  * All that the laws demand, law by law.
  *
@@ -196,7 +164,7 @@ export const checks: ReadonlyArray<Check> = lawsWithChecks.flatMap((law) =>
       ...named,
       run: (make, options) =>
         Effect.flatMap(
-          runCheck(check, make, options?.timeout ?? defaultTimeout),
+          runCheck(check.run, make, options?.timeout ?? defaultTimeout),
           Option.match({
             onNone: () => Effect.void,
             onSome: (detail) => new LawBroken({ ...named, detail })
