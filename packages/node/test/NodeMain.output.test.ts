@@ -157,6 +157,21 @@ const screen = (text: string): ReadonlyArray<string> => {
 }
 
 describe("on a terminal", { tags: ["script"] }, () => {
+  it.live("that is stopped, by Ctrl-S, the drain goes on; what was written comes when it is let go", () =>
+    Effect.gen(function*() {
+      const program = yield* start("announcesClosed", {}, { terminal: true })
+      const client = yield* connect(yield* port(program))
+      yield* client.send("sleep 2000\n")
+      yield* program.type("\u0003")
+      yield* program.stdout((line) => line.includes("draining 1 of 1") ? true : undefined)
+      yield* program.type("\u0013")
+      assert.deepStrictEqual(yield* Effect.timeout(client.rest, "6 seconds"), { lines: ["sleep 2000"], end: "fin" })
+      yield* program.type("\u0011")
+      const exit = yield* program.exit
+      assert.strictEqual(exit.code, 0)
+      assert.include(exit.text, "drained in")
+    }))
+
   it.live("there is one live line, of which nothing is left, and log entries have lines of their own", () =>
     Effect.gen(function*() {
       const program = yield* start("announcesClosed", {}, { terminal: true })

@@ -6,9 +6,9 @@ import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
+import { fit, LiveLine } from "../src/internal/main/display/liveLine.ts"
+import * as ProgressLine from "../src/internal/main/display/progressLine.ts"
 import { afterSignal, exitCode, worst } from "../src/internal/main/exitCode.ts"
-import { fit, LiveLine } from "../src/internal/main/liveLine.ts"
-import * as ProgressLine from "../src/internal/main/progressLine.ts"
 import * as Signals from "../src/internal/main/signals.ts"
 import * as StopPolicy from "../src/internal/main/stopPolicy.ts"
 
@@ -233,6 +233,15 @@ describe("the live line", () => {
     assert.strictEqual(err.take(), "\r\u001b[2Khalf a line")
     line.show("draining 0 of 2")
     assert.strictEqual(err.take(), "\ndraining 0 of 2")
+  })
+
+  it("waits while a stopped terminal has not taken what was written before", () => {
+    const { err, line } = setup()
+    line.show("draining 2 of 2")
+    err.take()
+    Object.assign(err.stream, { writableLength: 20 })
+    line.show("draining 1 of 2")
+    assert.strictEqual(err.take(), "")
   })
 
   it("leaves alone what another has put in its place meanwhile", () => {

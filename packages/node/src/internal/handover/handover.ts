@@ -14,7 +14,7 @@ import { HandoverFailed, type HandoverOptions, type HandoverReport, type Upgrade
 import { cannotHold } from "../inherit/boundSocket.ts"
 import type { BoundTo, Message } from "../inherit/protocol.ts"
 import type { Shareable, Sharing } from "../inherit/sharing.ts"
-import type { Entry } from "../main/display.ts"
+import type { Entry } from "../main/display/display.ts"
 import { commandOf } from "./command.ts"
 import { type Action, decide, type Event, type Fault, initial, type State } from "./handoverState.ts"
 import { reportOf } from "./reportOf.ts"

@@ -1,5 +1,6 @@
+import { inspect } from "node:util"
+import * as Output from "./display/output.ts"
 import { worst } from "./exitCode.ts"
-import * as Output from "./output.ts"
 
 /** A main program, as the process it runs in sees it. */
 export interface Main {
@@ -27,20 +28,24 @@ class Mains {
   private readonly codes: Array<number> = []
   private closing: string | undefined
   private takeBack: (() => void) | undefined
+  private block: (() => void) | undefined
 
   begin(main: Main): void {
     this.takeBack ??= this.listen()
-    if (main.drainsUncaught && !Array.from(this.running).some((other) => other.drainsUncaught)) {
-      process.on("uncaughtException", this.onUncaught)
-    }
+    if (main.drainsUncaught && !this.drainsUncaught) process.on("uncaughtException", this.onUncaught)
     this.running.add(main)
     // a program that starts while the others are closed is not what was meant to stay
     if (this.closing !== undefined) main.close(this.closing)
   }
 
+  private get drainsUncaught(): boolean {
+    return Array.from(this.running).some((main) => main.drainsUncaught)
+  }
+
   /** A program begins to close because of something that concerns the process. */
   closes(reason: string): void {
     this.closing = reason
+    this.block ??= Output.unblock()
   }
 
   /** A program has ended. The process goes on while others run, or while something keeps it alive after a good end. */
@@ -50,7 +55,11 @@ class Mains {
     // its handlers stay until the exit: a late copy of its signal would end the process with another code
     if (this.closing === undefined) main.release()
     else this.ended.push(main)
-    if (this.running.size > 0) return
+    if (this.running.size > 0) {
+      // the others did not ask for what an uncaught error does otherwise
+      if (!this.drainsUncaught) process.removeListener("uncaughtException", this.onUncaught)
+      return
+    }
     if (this.closing === undefined && worst(this.codes) === 0) return this.release()
     // in the next turn: others that waited for the same close may have something to print, or another program begins
     setImmediate(() => {
@@ -68,6 +77,7 @@ class Mains {
     Output.flush(() => {
       for (const main of [...this.ended, ...this.running]) main.release()
       this.release()
+      this.block?.()
       process.exit(code)
     })
   }
@@ -100,9 +110,11 @@ class Mains {
 
   private readonly onUncaught = (error: unknown): void => {
     const mains = Array.from(this.running)
-    const drains = mains.filter((main) => main.drainsUncaught)
-    drains[0]?.onUncaught(error)
-    for (const main of mains) if (main !== drains[0]) main.close("uncaught error")
+    const first = mains.find((main) => main.drainsUncaught)
+    // the last program has ended, and what was written is on its way out
+    if (first === undefined) return Output.write(`${inspect(error)}\n`)
+    first.onUncaught(error)
+    for (const main of mains) if (main !== first) main.close("uncaught error")
   }
 }
 

@@ -23,6 +23,26 @@ export const guard = (): () => void => {
   }
 }
 
+/**
+ * From now on a terminal that is stopped, by Ctrl-S, holds up what is written to
+ * it and not the process: Node writes to terminals by blocking calls. The result
+ * takes it back.
+ */
+export const unblock = (): () => void => {
+  const terminals = streams().filter((stream) => stream.isTTY)
+  for (const terminal of terminals) setBlocking(terminal, false)
+  return () => {
+    // a terminal that is still stopped would hold up the exit
+    for (const terminal of terminals) if (terminal.writableLength === 0) setBlocking(terminal, true)
+  }
+}
+
+/** Of the handle below a stream; not in Node's documentation. Without it, a stopped terminal stops the process. */
+const setBlocking = (stream: NodeJS.WriteStream, blocking: boolean): void => {
+  const { _handle: handle } = stream as { readonly _handle?: { readonly setBlocking?: (blocking: boolean) => number } }
+  handle?.setBlocking?.(blocking)
+}
+
 /** Writes to stderr. Only while it is guarded. */
 export const write = (text: string): void => {
   try {

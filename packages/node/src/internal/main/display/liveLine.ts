@@ -7,6 +7,7 @@ export interface Terminal {
   write: (...args: never) => boolean
   readonly columns?: number | undefined
   readonly isTTY?: boolean | undefined
+  readonly writableLength?: number | undefined
 }
 
 /**
@@ -35,6 +36,8 @@ export class LiveLine {
   }
 
   show(text: string): void {
+    // a stopped terminal has not taken the line before
+    if ((this.terminal().writableLength ?? 0) > 0) return
     this.release ??= this.watch()
     const begin = this.broken ? "\n" : eraseLine
     this.broken = false
