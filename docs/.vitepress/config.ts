@@ -22,7 +22,15 @@ const folder = (name: string): Array<DefaultTheme.SidebarItem> =>
 const sidebar: Array<DefaultTheme.SidebarItem> = [
   {
     text: "Begin",
-    items: pages("architecture", "from-node-http-server", "protocols", "rpc", "testing")
+    items: pages(
+      "architecture",
+      "from-node-http-server",
+      "migrating-from-pm2",
+      "migrating-from-node-cluster",
+      "protocols",
+      "rpc",
+      "testing"
+    )
   },
   {
     text: "Run",
