@@ -55,8 +55,9 @@ export class MainProgram implements Main {
   private last: ((reports: ReadonlyArray<DrainReport>, duration: number) => Effect.Effect<void>) | undefined
   /** The process that holds the sockets of this one. */
   private holder: Holder | undefined
-  /** The deadline that one has set. */
+  /** The deadline that one has set, and what it wants done with the accept queues. */
   private deadline: number | undefined
+  private queue: "sweep" | "leave" | undefined
   /** How it is handed over, where it can be. */
   private readonly handover: MainHandover | undefined
 
@@ -113,8 +114,9 @@ export class MainProgram implements Main {
     }
     mains.begin(this)
     this.holder = startedBy === undefined ? undefined : new Holder(this.registry, {
-      close: ({ deadline, reason }) => {
+      close: ({ deadline, queue, reason }) => {
         this.deadline = deadline
+        this.queue = queue
         this.close(reason)
       },
       fail: (detail) => {
@@ -221,7 +223,7 @@ export class MainProgram implements Main {
     if (reason !== "handover") this.handover?.cancel(reason)
     const close = closeMembers(this.registry, {
       reason,
-      queue: reason === "handover" ? "leave" : "sweep",
+      queue: this.queue ?? (reason === "handover" ? "leave" : "sweep"),
       deadline: hostDeadline,
       interval: this.display.interval,
       onProgress: this.display.progress,
