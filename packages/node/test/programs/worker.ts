@@ -41,7 +41,7 @@ const drain = { idleGrace: "2 seconds" } as const
 const identity = KEY === "" ? undefined : { key: Fs.readFileSync(KEY, "utf8"), cert: Fs.readFileSync(CERT, "utf8") }
 const answer = String(process.pid)
 
-/** A line is a request. */
+/** A line is a request; `never` is answered, and goes on for ever. */
 const lines = Effect.fnUntraced(function*(connection: Connection) {
   const pull = yield* Socket.readerString(connection.socket)
   const { write } = yield* connection.socket.writer
@@ -50,7 +50,10 @@ const lines = Effect.fnUntraced(function*(connection: Connection) {
     for (const text of yield* pull) {
       const whole = (rest + text).split("\n")
       rest = whole.pop() ?? ""
-      for (const _ of whole) yield* connection.exchange("line", write(`${answer}\n`))
+      for (const line of whole) {
+        const work = write(`${answer}\n`)
+        yield* connection.exchange(line, line === "never" ? Effect.andThen(work, Effect.never) : work)
+      }
     }
   }
 })

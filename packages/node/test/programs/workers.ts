@@ -5,7 +5,7 @@ import * as NetAddress from "effect/net/NetAddress"
 import * as Stream from "effect/Stream"
 import * as Fs from "node:fs"
 
-const { BEHAVIOUR_FILE = "", READY_MS = "30000", UNIX_PATH, WORKERS = "2" } = process.env
+const { BEHAVIOUR_FILE = "", DRAIN_MS = "10000", READY_MS = "30000", UNIX_PATH, WORKERS = "2" } = process.env
 
 const print = (event: object): Effect.Effect<void> => Effect.sync(() => console.log(JSON.stringify(event)))
 
@@ -27,7 +27,7 @@ NodeWorkers.runMain({
     GENERATION: String(generation)
   }),
   readyWithin: Number(READY_MS),
-  drain: { deadline: "10 seconds" },
+  drain: { deadline: Number(DRAIN_MS) },
   admin: { host: "127.0.0.1", port: 0 },
   onOpen: ({ addresses: { admin, service }, workers }) =>
     Effect.gen(function*() {

@@ -56,6 +56,7 @@ export const start = (
     readonly workers?: number | undefined
     readonly behaviour?: Behaviour | undefined
     readonly readyMillis?: number | undefined
+    readonly drainMillis?: number | undefined
   } = {}
 ): Effect.Effect<Supervisor, Error, Scope.Scope> =>
   Effect.gen(function*() {
@@ -73,6 +74,7 @@ export const start = (
         KIND: kind,
         WORKERS: String(options.workers ?? 2),
         READY_MS: String(options.readyMillis ?? 30_000),
+        DRAIN_MS: String(options.drainMillis ?? 10_000),
         ...files
       }
     })
