@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Arbitrary from "effect/Arbitrary"
 import * as Schema from "effect/Schema"
 import * as DrainReport from "../src/DrainReport.ts"
-import { report } from "./utils/errors.ts"
+import { report } from "./support/errors.ts"
 
 const info: DrainReport.ConnectionInfo = {
   id: 3,

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Option from "effect/Option"
 import * as Hresult from "../src/Hresult.ts"
 import type { ListenerError } from "../src/ListenerError.ts"
-import { samples } from "./utils/errors.ts"
+import { samples } from "./support/errors.ts"
 
 // winerror.h, copied by hand
 const winerror: ReadonlyArray<readonly [name: string, hex: string]> = [

@@ -7,7 +7,7 @@ import * as DrainReport from "../src/DrainReport.ts"
 import { fromBindError, transportFailure } from "../src/internal/lifecycle/transportErrors.ts"
 import * as ListenerError from "../src/ListenerError.ts"
 import { TransportBindError } from "../src/Transport.ts"
-import { report, samples } from "./utils/errors.ts"
+import { report, samples } from "./support/errors.ts"
 
 type AnyError = ListenerError.ListenerError
 

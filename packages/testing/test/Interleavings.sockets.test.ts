@@ -16,7 +16,7 @@ const node = (args: ReadonlyArray<string>, environment: Record<string, string> =
     })
   )
 
-const run = (file: string, environment?: Record<string, string>) => node([`test/fixtures/${file}`], environment)
+const run = (file: string, environment?: Record<string, string>) => node([`test/support/${file}`], environment)
 
 /** In a process where what we ship may import neither vitest nor a module of Node. */
 const withoutNode = (program: string) => {
@@ -99,7 +99,7 @@ describe("Interleavings", () => {
 
 describe("a test that fails", () => {
   const vitest = join(dirname(createRequire(import.meta.url).resolve("vitest/package.json")), "vitest.mjs")
-  const config = fileURLToPath(new URL("fixtures/vitest/vitest.config.ts", import.meta.url))
+  const config = fileURLToPath(new URL("support/vitest/vitest.config.ts", import.meta.url))
 
   const runVitest = async (environment: Record<string, string>): Promise<string> => {
     const args = [vitest, "run", "--config", config, "--reporter=verbose"]

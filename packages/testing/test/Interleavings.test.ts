@@ -16,7 +16,7 @@ import * as Tracer from "effect/Tracer"
 import type { Schedule } from "../src/internal/interleavings/schedule.ts"
 import * as schedules from "../src/internal/interleavings/schedule.ts"
 import { shrink } from "../src/internal/interleavings/shrink.ts"
-import { races } from "./fixtures/races.ts"
+import { races } from "./support/races.ts"
 
 class Limit extends Context.Service<Limit, number>()("test/Limit") {}
 

@@ -3,7 +3,7 @@ import * as EffectVitest from "@effect/vitest"
 import { assert, describe } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Vitest from "vitest"
-import { races } from "./fixtures/races.ts"
+import { races } from "./support/races.ts"
 
 const { buggy, corrected } = races[0]!
 

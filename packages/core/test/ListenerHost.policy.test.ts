@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import type { ConnectionCounts, DrainReport, Outcome } from "../src/DrainReport.ts"
 import { lameDuckEnds } from "../src/internal/connection/drainPolicy.ts"
 import { budget, merge, share, stageOf, totals, worst } from "../src/internal/host/hostPolicy.ts"
-import { report as sample } from "./utils/errors.ts"
+import { report as sample } from "./support/errors.ts"
 
 const reportOf = (n: number, outcome: Outcome): DrainReport => ({
   ...sample,
