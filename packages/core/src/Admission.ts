@@ -13,14 +13,18 @@ import type * as Duration from "effect/Duration"
  * **Details**
  *
  * - `maxConnections`: connections handled at the same time. Default: no limit.
- * - `overflow`: what happens beyond it: `"wait"` holds the connection, unread,
- *   until there is room; `"reject"` refuses it in its protocol's way (the
- *   `refuse` of `Listener.serve`, a FIN by default). Default `"wait"`.
+ * - `overflow`: what happens beyond it: `"wait"` holds the connection until
+ *   there is room, `timeouts.queued` has passed, or its client has gone;
+ *   `"reject"` refuses it in its protocol's way (the `refuse` of
+ *   `Listener.serve`, a FIN by default). Default `"wait"`.
  * - `maxQueued`: how many connections may be held; more are refused. Default
  *   511.
- * - `maxPerRemote`: connections of one remote IP address, those that are held
- *   included; more are refused. Remotes without one, as on a Unix socket, are
- *   not limited. Default: no limit.
+ * - `maxPerRemote`: connections of one remote, those that are held included;
+ *   more are refused. Remotes without an IP address, as on a Unix socket, are not
+ *   limited. Default: no limit.
+ * - `remotePrefix`: how many bits of an IPv6 address make one remote, 1 to 128:
+ *   a client has a whole network of them. IPv4 addresses count whole, also where
+ *   they are mapped to IPv6. Default 64.
  * - `acceptRate`: at most `limit` connections are let in in any stretch of time
  *   as long as `interval`; the others wait for their turn or are refused, as
  *   `overflow` says. Default: no limit.
@@ -29,8 +33,16 @@ import type * as Duration from "effect/Duration"
  *   Default: no limit.
  *
  * Limits are exact. `Infinity` is none. `Listener.setAdmission` changes them while
- * running: nobody is ended by a lower one, and who waits is let in at once by a
- * higher one.
+ * running: a lower one ends no connection, and a higher one lets in those that
+ * wait at once.
+ *
+ * **Idle connections make room.** While connections wait for a place, those that
+ * wait for their next request only are ended, the one idle for longest first,
+ * after one read turn and within the drain's `idleGrace`; answers to the others
+ * say goodbye where their protocol has a word for it. With `"reject"` a connection
+ * is held for that moment before it is refused. A connection counts as one that
+ * waits for its next request when its protocol says so (HTTP), or when it is
+ * served with `idle` of `"pull"` or `"exchange"` and has had an exchange.
  *
  * @stability experimental
  * @category options
@@ -41,6 +53,7 @@ export interface AdmissionOptions {
   readonly overflow?: "wait" | "reject" | undefined
   readonly maxQueued?: number | undefined
   readonly maxPerRemote?: number | undefined
+  readonly remotePrefix?: number | undefined
   readonly acceptRate?: { readonly limit: number; readonly interval: Duration.Input } | undefined
   readonly maxEventLoopLag?: Duration.Input | undefined
 }
@@ -51,6 +64,7 @@ export interface AdmissionOptions {
  * **Details**
  *
  * - `open`: the bind. Default 30 s.
+ * - `queued`: held by admission, before it is refused. Default 60 s.
  * - `handshake`: until a connection's handshake is done. Default 15 s.
  * - `firstByte`: from a handler's first pull to the first byte. Default: off.
  * - `inactivity`: waiting in a pull with no byte in either direction. Default:
@@ -65,6 +79,7 @@ export interface AdmissionOptions {
  */
 export interface TimeoutOptions {
   readonly open?: Duration.Input | undefined
+  readonly queued?: Duration.Input | undefined
   readonly handshake?: Duration.Input | undefined
   readonly firstByte?: Duration.Input | undefined
   readonly inactivity?: Duration.Input | undefined

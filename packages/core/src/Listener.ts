@@ -455,9 +455,12 @@ export const layerSocketServer = (
 export const serveDriver = (
   listener: Listener,
   attach: (connection: Connection, events: ProtocolEvents) => ProtocolDriver,
-  options?: { readonly refuse?: ((connection: Connection) => Effect.Effect<void>) | undefined }
+  options?: {
+    readonly refuse?: ((connection: Connection) => Effect.Effect<void>) | undefined
+    readonly halfOpen?: boolean | undefined
+  }
 ): Effect.Effect<DrainReport, ListenerFaulted> =>
-  implementation(listener).serve((life) => internalDriver.driverConsumer(life, attach, options?.refuse))
+  implementation(listener).serve((life) => internalDriver.driverConsumer(life, attach, options ?? {}))
 
 /**
  * Lets a protocol that works by callbacks drive a connection inside its

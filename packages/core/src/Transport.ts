@@ -171,6 +171,14 @@ export interface TransportConnection extends NotInCopies {
   readonly bytesPending: () => number
   readonly ready: Effect.Effect<void, SecurityFailure | Socket.SocketError>
   readonly settled: Effect.Effect<void>
+  /**
+   * Calls `gone` once when the peer has gone though nothing is read: it has reset
+   * the connection, or ended its side where it may not go on after that.
+   * `halfOpen` says whether it may; left out, the transport does. The result takes
+   * it back. Reads ahead no more than a reader is buffered, and loses nothing.
+   * Without it a connection that is held keeps its place when its client has gone.
+   */
+  readonly watchDeparture?: ((gone: () => void, halfOpen?: boolean) => () => void) | undefined
   /** What is there for speed. Left out, bytes and pulls are counted from outside, and a fiber waits for each goodbye. */
   readonly fast?: FastConnection | undefined
 }
@@ -545,6 +553,9 @@ class WrappedConnection implements TransportConnection {
   }
   get destroy(): Effect.Effect<void> {
     return this.overrides.destroy ?? this.inner.destroy
+  }
+  get watchDeparture(): TransportConnection["watchDeparture"] {
+    return this.overrides.watchDeparture ?? this.inner.watchDeparture?.bind(this.inner)
   }
   bytesPending(): number {
     return this.overrides.bytesPending === undefined ? this.inner.bytesPending() : this.overrides.bytesPending()

@@ -1,8 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import type * as Duration from "effect/Duration"
+import * as NetAddress from "effect/net/NetAddress"
 import * as Result from "effect/Result"
 import type { AdmissionOptions, TimeoutOptions } from "../src/Admission.ts"
 import * as Admission from "../src/internal/accept/admission.ts"
+import { PerRemote, remoteKey } from "../src/internal/accept/perRemote.ts"
 import * as Options from "../src/internal/options/admission.ts"
 import type { BadOption } from "../src/internal/options/time.ts"
 import * as Timeouts from "../src/internal/options/timeouts.ts"
@@ -25,6 +27,7 @@ describe("Admission options", () => {
         overflow: "wait",
         maxQueued: 511,
         maxPerRemote: Infinity,
+        remotePrefix: 64,
         acceptRate: { limit: Infinity, interval: 1000 },
         maxEventLoopLag: Infinity
       })
@@ -108,6 +111,7 @@ describe("Admission options", () => {
       maxQueued: 0,
       overflow: "reject",
       maxPerRemote: 2,
+      remotePrefix: 48,
       acceptRate: { limit: 5, interval: "2 seconds" },
       maxEventLoopLag: "70 millis"
     }
@@ -116,6 +120,7 @@ describe("Admission options", () => {
       overflow: "reject",
       maxQueued: 0,
       maxPerRemote: 2,
+      remotePrefix: 48,
       acceptRate: { limit: 5, interval: 2000 },
       maxEventLoopLag: 70
     }
@@ -140,10 +145,59 @@ describe("Admission options", () => {
         overflow: "reject",
         maxQueued: Infinity,
         maxPerRemote: Infinity,
+        remotePrefix: 48,
         acceptRate: none,
         maxEventLoopLag: Infinity
       }
     )
+  })
+})
+
+describe("a remote", () => {
+  const key = (address: string, prefix = 64) => remoteKey(NetAddress.inetAddressFromIpStringUnsafe(address, 80), prefix)
+
+  it.each([
+    ["2001:db8:1:2::1", "2001:db8:1:2:ffff::9", 64, true],
+    ["2001:db8:1:2::1", "2001:db8:1:3::1", 64, false],
+    ["2001:db8:1:2::1", "2001:db8:1:3::1", 48, true],
+    ["2001:db8:1:2::1", "2001:db8:1:3::1", 63, true],
+    ["2001:db8:1:2::1", "2001:db8:1:4::1", 63, false],
+    ["2001:db8::1", "2001:db8::2", 128, false],
+    ["2001:db8::1", "2001:db8::2", 127, false],
+    ["2001:db8::2", "2001:db8::3", 127, true],
+    ["10.0.0.1", "::ffff:10.0.0.1", 64, true],
+    ["10.0.0.1", "::ffff:10.0.0.2", 64, false],
+    ["10.0.0.1", "10.0.0.2", 64, false],
+    ["::ffff:10.0.0.1", "::1", 1, false]
+  ])("%s and %s, with a prefix of %i, are the same: %s", (a, b, prefix, same) => {
+    assert.strictEqual(key(a, prefix) === key(b, prefix), same)
+  })
+
+  it("has no key without an IP address", () => {
+    assert.isUndefined(remoteKey(NetAddress.unixPathAddress("/s"), 64))
+  })
+
+  it.each([0, 129, 1.5, NaN, -1])("a prefix of %j is none", (remotePrefix) => {
+    assert.include(String(resolve({ remotePrefix })), "admission.remotePrefix is not a whole number from 1 to 128")
+  })
+
+  it("another prefix counts those that are present anew", () => {
+    const remotes = new PerRemote(64)
+    const candidate = (address: string) => ({
+      remote: NetAddress.inetAddressFromIpStringUnsafe(address, 80),
+      since: 0,
+      remoteKey: undefined,
+      counted: false,
+      admitted: false,
+      stopWatching: undefined
+    })
+    const [one, two] = [candidate("2001:db8:1:2::1"), candidate("2001:db8:1:3::1")]
+    for (const each of [one, two]) remotes.add(each)
+    assert.deepStrictEqual([remotes.of(one), remotes.size], [1, 2])
+    remotes.change(48, [one, two])
+    assert.deepStrictEqual([remotes.of(one), remotes.of(two), remotes.size], [2, 2, 1])
+    for (const each of [one, two]) remotes.remove(each)
+    assert.strictEqual(remotes.size, 0)
   })
 })
 
@@ -154,6 +208,7 @@ describe("Timeout options", () => {
     for (const nothing of [undefined, {}, { open: undefined }]) {
       assert.deepStrictEqual(times(nothing), {
         open: 30_000,
+        queued: 60_000,
         handshake: 15_000,
         firstByte: Infinity,
         inactivity: Infinity
@@ -161,7 +216,7 @@ describe("Timeout options", () => {
     }
   })
 
-  it.each(["open", "handshake", "firstByte", "inactivity"] as const)("%s", (name) => {
+  it.each(["open", "queued", "handshake", "firstByte", "inactivity"] as const)("%s", (name) => {
     const bad: ReadonlyArray<readonly [input: unknown, detail: string]> = [
       [-1, "is negative (-1)"],
       [NaN, "is not a duration (NaN)"],
@@ -184,7 +239,15 @@ describe("refusal", () => {
     ...options
   })
   // "open" counts those being handled, "queued" those held, "consumer" whether a handler or an accept is waiting
-  const calm: Admission.Arrival = { open: 0, queued: 0, consumer: true, fromRemote: 0, inTime: true, lag: 0 }
+  const calm: Admission.Arrival = {
+    open: 0,
+    queued: 0,
+    consumer: true,
+    makeRoom: 0,
+    fromRemote: 0,
+    inTime: true,
+    lag: 0
+  }
   it.each<{
     it: string
     limits: Options.ResolvedAdmission
@@ -216,6 +279,17 @@ describe("refusal", () => {
       it: "reject: full",
       limits: limits({ maxConnections: 10, overflow: "reject" }),
       now: { open: 10 },
+      refused: "maxConnections"
+    },
+    {
+      it: "reject: full, but as many are idle as there are newcomers",
+      limits: limits({ maxConnections: 10, overflow: "reject" }),
+      now: { open: 10, queued: 2, makeRoom: 3 }
+    },
+    {
+      it: "reject: full, and the idle ones are spoken for",
+      limits: limits({ maxConnections: 10, overflow: "reject" }),
+      now: { open: 10, queued: 3, makeRoom: 3 },
       refused: "maxConnections"
     },
     {

@@ -140,7 +140,7 @@ describe("acceptRate", () => {
   /** When each connection was given to its handler, in ms. */
   const serveTimed = Effect.fnUntraced(function*(admission: Listener.ListenerOptions["admission"]) {
     const transport = yield* MemoryTransport.make()
-    const listener = yield* listen(transport, { drain: quick, admission })
+    const listener = yield* listen(transport, { drain: quick, admission, timeouts: { queued: Infinity } })
     const times: Array<number> = []
     const handler = (connection: Connection.Connection) =>
       Effect.andThen(

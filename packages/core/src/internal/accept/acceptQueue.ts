@@ -17,6 +17,8 @@ export interface Consumer<C> {
   readonly fail?: ((error: OperationAborted | ListenerFaulted) => void) | undefined
   /** How this consumer refuses what admission does not let in. */
   readonly refuse?: ((connection: C) => void) | undefined
+  /** Whether it serves clients that have ended their side. Left out, the transport says. */
+  readonly halfOpen?: boolean | undefined
 }
 
 /** What the queue tells its listener. */
@@ -24,6 +26,14 @@ export interface QueueContext<C> {
   /** A connection is let in or held; told before anybody can take it. */
   readonly admitted: (connection: C) => void
   readonly refuse: (connection: C, reason: RefusalReason) => void
+  /** A connection is held for longer than the call that brought it, and may be watched. */
+  readonly held?: ((connection: C) => void) | undefined
+  /** A connection was held for as long as it may be; it is out of the queue. */
+  readonly expired?: ((connection: C) => void) | undefined
+  /** How many open connections make room, or would. */
+  readonly makeRoom?: (() => number) | undefined
+  /** Connections wait for an open one to end. */
+  readonly roomWanted?: (() => void) | undefined
 }
 
 /** Where what was taken is open. */
@@ -47,21 +57,39 @@ export class AcceptQueue<C extends Candidate & Linked<C>> {
   /** Matches again when the rate lets the next one in. */
   private wakeAt: number | undefined
   private cancelWake: (() => void) | undefined
+  /** How long a connection may be held, in milliseconds. */
+  private readonly holdLimit: number
+  private expiring = false
 
   constructor(
     connections: Open<C>,
     limits: Limits,
     timers: Timers,
-    context: QueueContext<C>
+    context: QueueContext<C>,
+    holdLimit = Infinity
   ) {
     this.connections = connections
     this.limits = limits
     this.timers = timers
     this.context = context
+    this.holdLimit = holdLimit
   }
 
   get size(): number {
     return this.queued.size
+  }
+
+  /** How many wait for an open connection to end. */
+  get waitingForRoom(): number {
+    return this.consumers.size > 0 && this.connections.open >= this.limits.resolved.maxConnections
+      ? this.queued.size
+      : 0
+  }
+
+  /** Whether a client that has ended its side may still be answered; `undefined`: its transport says. */
+  get halfOpen(): boolean | undefined {
+    const [consumer] = this.consumers
+    return consumer?.halfOpen
   }
 
   /** A connection the transport handed over. */
@@ -69,18 +97,57 @@ export class AcceptQueue<C extends Candidate & Linked<C>> {
     const reason = this.limits.refuses(connection, {
       open: this.connections.open,
       queued: this.queued.size,
-      consumer: this.consumers.size > 0
+      consumer: this.consumers.size > 0,
+      makeRoom: () => this.context.makeRoom?.() ?? 0
     })
     if (reason !== undefined) return this.context.refuse(connection, reason)
     this.context.admitted(connection)
     this.queued.add(connection)
     this.match()
+    this.hold(connection)
   }
 
   /** A connection whose accept was interrupted: it is the next to be taken. */
   requeue(connection: C): void {
     this.queued.addFirst(connection)
     this.match()
+    this.hold(connection)
+  }
+
+  private hold(connection: C): void {
+    if (connection.list !== this.queued) return
+    this.context.held?.(connection)
+    this.expireLater()
+  }
+
+  /** Takes out a connection that is held no more, and answers whether it was. */
+  withdraw(connection: C): boolean {
+    if (!this.queued.delete(connection)) return false
+    const { stopWatching } = connection
+    connection.stopWatching = undefined
+    stopWatching?.()
+    return true
+  }
+
+  private expireLater(): void {
+    const { first } = this.queued
+    if (first === undefined || this.expiring || this.holdLimit === Infinity) return
+    this.expiring = true
+    // twice, so that a read turn lies between: after a standstill there may be room
+    this.timers.schedule(first.since + this.holdLimit, () => {
+      this.timers.schedule(this.limits.now() + 1, () => this.expire())
+    })
+  }
+
+  private expire(): void {
+    const latest = this.limits.now() - this.holdLimit
+    this.expiring = false
+    this.match()
+    for (let { first } = this.queued; first !== undefined && first.since <= latest; first = this.queued.first) {
+      this.withdraw(first)
+      this.context.expired?.(first)
+    }
+    this.expireLater()
   }
 
   add(consumer: Consumer<C>): void {
@@ -102,7 +169,7 @@ export class AcceptQueue<C extends Candidate & Linked<C>> {
   /** Takes out every connection that no consumer has taken. */
   removeQueued(): Array<C> {
     const left = this.queued.toArray()
-    for (const connection of left) this.queued.delete(connection)
+    for (const connection of left) this.withdraw(connection)
     return left
   }
 
@@ -130,10 +197,11 @@ export class AcceptQueue<C extends Candidate & Linked<C>> {
         const connection = this.queued.first
         if (connection === undefined) return
         const waits = this.limits.waits(connection, this.connections.open)
+        if (waits === Infinity) return this.context.roomWanted?.()
         if (waits !== undefined) return this.matchAt(waits)
         this.limits.take(connection)
         const consumer: Consumer<C> = this.consumers.values().next().value!
-        this.queued.delete(connection)
+        this.withdraw(connection)
         // in turn, where there are several
         if (consumer.once || this.consumers.size > 1) {
           this.consumers.delete(consumer)
@@ -148,7 +216,7 @@ export class AcceptQueue<C extends Candidate & Linked<C>> {
   }
 
   private matchAt(at: number): void {
-    if (at === Infinity || at === this.wakeAt) return
+    if (at === this.wakeAt) return
     this.cancelWake?.()
     this.wakeAt = at
     this.cancelWake = this.timers.schedule(at, () => {

@@ -3,10 +3,14 @@ import type * as NetAddress from "effect/net/NetAddress"
 /** What admission decides about: a connection or a datagram, and what it remembers of it. */
 export interface Candidate {
   readonly remote: NetAddress.SocketAddress
+  /** When it arrived, in monotonic milliseconds. */
+  readonly since: number
   /** The remote it counts for where remotes are limited, once that was asked. */
   remoteKey: string | undefined
   /** It does count for its remote. */
   counted: boolean
   /** It has been let in: the rate has counted it. */
   admitted: boolean
+  /** While it is held: ends the watch over its client. */
+  stopWatching: (() => void) | undefined
 }

@@ -12,15 +12,16 @@ import { PerRemote } from "./perRemote.ts"
  * `admission.ts` decides from it.
  */
 export class Limits {
-  readonly remotes = new PerRemote()
+  readonly remotes: PerRemote
   private current: ResolvedAdmission
-  private readonly now: () => number
+  readonly now: () => number
   private readonly rate: AcceptRate
   private readonly lag: EventLoopLag
   private watching = false
 
   constructor(limits: ResolvedAdmission, timers: Timers, now: () => number) {
     this.current = limits
+    this.remotes = new PerRemote(limits.remotePrefix)
     this.now = now
     this.rate = new AcceptRate(limits.acceptRate.limit, limits.acceptRate.interval)
     this.lag = new EventLoopLag(timers, now)
@@ -30,10 +31,11 @@ export class Limits {
     return this.current
   }
 
-  /** Other limits from now on. Who is there stays, and counts. */
+  /** Applies to new connections; present ones keep their place and are counted. */
   change(limits: ResolvedAdmission, present: ReadonlyArray<Candidate>): void {
     this.current = limits
     this.rate.change(limits.acceptRate.limit, limits.acceptRate.interval)
+    this.remotes.change(limits.remotePrefix, present)
     for (const connection of present) this.enter(connection)
     if (this.watching) this.watch()
   }
@@ -53,12 +55,21 @@ export class Limits {
   /** The limit for which a connection that arrives is refused. */
   refuses(
     connection: Candidate,
-    { open, queued, consumer }: { readonly open: number; readonly queued: number; readonly consumer: boolean }
+    { consumer, makeRoom, open, queued }: {
+      readonly open: number
+      readonly queued: number
+      readonly consumer: boolean
+      readonly makeRoom: () => number
+    }
   ): RefusalReason | undefined {
+    const { maxConnections, overflow } = this.current
+    const full = overflow === "reject" && open + queued >= maxConnections
     return refusal(this.current, {
       open,
       queued,
       consumer,
+      // to know it takes a look at all of them
+      makeRoom: full ? makeRoom() : 0,
       fromRemote: this.current.maxPerRemote === Infinity ? 0 : this.remotes.of(connection),
       inTime: !this.rated || this.rate.allows(this.now(), queued),
       lag: this.lag.current

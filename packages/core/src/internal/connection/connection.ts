@@ -107,6 +107,12 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   counted = false
   /** It has been let in: the rate has counted it. */
   admitted = false
+  /** While it is held: ends the watch over its client. */
+  stopWatching: (() => void) | undefined
+  /** It is to end, so that another can be served. */
+  makesRoom = false
+  /** It has had work. */
+  used = false
   /** From accept to end, where connections are traced. */
   span: Tracer.Span | undefined
   /** The fiber whose `close` must not wait for this connection: its handler's, or the one that accepted it. */
@@ -269,6 +275,7 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
     open.add(exchange)
     this.host.counts.exchanges++
     this.activity++
+    this.used = true
     if (this.mode === "handler") this.mode = "pull"
     return () => {
       if (!open.delete(exchange)) return
@@ -373,6 +380,11 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   shaken(): void {
     this.graceEnds = undefined
     this.touch()
+  }
+
+  /** Since when a connection that is idle now has been. */
+  get idleSince(): number {
+    return this.driver === undefined ? this.lastActive : this.driver.lastActive()
   }
 
   /** When the grace of a connection ends that is idle now. */

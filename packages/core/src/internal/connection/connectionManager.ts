@@ -18,14 +18,18 @@ import { monotonicMillis, Timers } from "../util/timers.ts"
 import { type ConnectionHost, ConnectionImpl } from "./connection.ts"
 import { Connections, Tally } from "./connections.ts"
 import { decide } from "./drainPolicy.ts"
-import { refuse } from "./handler.ts"
+import { refuse, refuseWith } from "./handler.ts"
 import { Handshakes } from "./handshake.ts"
+import { RoomMaker } from "./roomMaker.ts"
 
 /**
  * Who reads a socket stops when it has read so much that nobody took, Node at
  * 16 or 64 KiB. A read turn that brought less has left nothing in the kernel.
  */
 const fullRead = 16 * 1024
+
+/** How much longer than it takes an idle connection to end one may be held that is to be refused, in milliseconds. */
+const rejectMargin = 250
 
 /** How many connections are told in one go before other fibers get a turn. */
 const chunk = 256
@@ -73,6 +77,7 @@ export class Life implements ConnectionHost {
   readonly limits: Limits
   readonly handshakes: Handshakes
   readonly queue: AcceptQueue<ConnectionImpl>
+  private readonly roomMaker: RoomMaker
   /** The number of connections to wait for fell to zero, or the drain itself was told something. */
   readonly signal = new Signal()
   readonly runFork: <A, E>(effect: Effect.Effect<A, E>, options?: Effect.RunOptions) => Fiber.Fiber<A, E>
@@ -118,7 +123,8 @@ export class Life implements ConnectionHost {
     this.lastArrival = this.now()
     this.limits = new Limits(options.admission, this.timers, this.now)
     this.handshakes = new Handshakes(options.timeouts.handshake, this.timers, this.now)
-    this.queue = new AcceptQueue(this.connections, this.limits, this.timers, this)
+    this.queue = new AcceptQueue(this.connections, this.limits, this.timers, this, options.timeouts.queued)
+    this.roomMaker = new RoomMaker(this)
   }
 
   readonly now = (): number => monotonicMillis(this.clock)
@@ -155,7 +161,59 @@ export class Life implements ConnectionHost {
     if (this.draining) this.reach(connection)
   }
 
-  /** The drain has come to this connection. */
+  // --- those that wait ---------------------------------------------------------------------------------------------
+
+  /** A connection is held: it is watched, and gives up its place when its client has gone. */
+  readonly held = (connection: ConnectionImpl): void => {
+    const { watchDeparture } = connection.transport
+    if (watchDeparture === undefined || connection.stopWatching !== undefined) return
+    let over = false
+    const stop = watchDeparture.call(connection.transport, () => {
+      over = true
+      if (this.queue.withdraw(connection)) this.departed(connection)
+    }, this.queue.halfOpen)
+    if (!over) connection.stopWatching = stop
+  }
+
+  /** Its client has gone while it was held: it is never executed, and its socket is released. */
+  private departed(connection: ConnectionImpl): void {
+    this.connections.tally?.add("endedByPeer")
+    this.ended(connection, "endedByPeer")
+    refuseWith(this, connection, Effect.void)
+  }
+
+  readonly expired = (connection: ConnectionImpl): void => this.refuseHeld(connection, "queuedTimeout")
+
+  private refuseHeld(connection: ConnectionImpl, reason: RefusalReason): void {
+    this.neverTaken(connection)
+    this.refuse(connection, reason)
+  }
+
+  get makeRoom(): () => number {
+    return this.roomMaker.count
+  }
+
+  readonly roomWanted = (): void => {
+    if (this.accepting && !this.telling) this.roomMaker.want()
+  }
+
+  readonly wanted = (): number => this.accepting && !this.telling ? this.queue.waitingForRoom : 0
+
+  readonly retire = (connection: ConnectionImpl): void => {
+    connection.makesRoom = true
+    this.reach(connection)
+  }
+
+  /** With `"reject"`, a connection waits for idle ones to end, and no longer. */
+  readonly looked = (): void => {
+    if (this.limits.resolved.overflow !== "reject") return
+    const latest = this.now() - this.drain.idleGrace - this.drain.linger.idle - rejectMargin
+    for (const connection of this.queue.snapshot()) {
+      if (connection.since <= latest && this.queue.withdraw(connection)) this.refuseHeld(connection, "maxConnections")
+    }
+  }
+
+  /** The drain, or the need for its place, has come to this connection. */
   reach(connection: ConnectionImpl): void {
     if (connection.step === "Ended" || connection.step === "Detached") return
     if (!connection.reached) {
@@ -168,7 +226,8 @@ export class Life implements ConnectionHost {
 
   /** Looks at a draining connection again and does what the policy decides. */
   readonly review = (connection: ConnectionImpl): void => {
-    if (!this.draining || !connection.reached || connection.saidGoodbye || connection.settling) return
+    if (!connection.reached || connection.saidGoodbye || connection.settling) return
+    if (!this.draining && !connection.makesRoom) return
     const idle = connection.idle
     const now = this.now()
     const graceEnds = idle ? connection.graceEnd(this.drain.idleGrace) : now

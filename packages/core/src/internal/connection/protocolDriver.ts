@@ -24,7 +24,10 @@ export type Ended = Parameters<ProtocolEvents["closed"]>[0]
 export const driverConsumer = (
   life: Life,
   attach: Attach,
-  refuse: ((connection: Connection) => Effect.Effect<void>) | undefined
+  { halfOpen, refuse }: {
+    readonly refuse?: ((connection: Connection) => Effect.Effect<void>) | undefined
+    readonly halfOpen?: boolean | undefined
+  }
 ): Consumer<ConnectionImpl> => {
   const ended: OnEnded = (connection, ended) => {
     life.end(connection, reasonOf(connection, ended))
@@ -36,6 +39,7 @@ export const driverConsumer = (
   }
   return {
     once: false,
+    halfOpen,
     take: (connection) => isReady(connection) ? attached(connection) : serveShaken(life, connection, attached),
     refuse: refuse === undefined ? undefined : (connection) => refuseWith(life, connection, refuse(connection))
   }

@@ -35,5 +35,7 @@ export const dropReason: Record<RefusalReason, DropReason> = {
   maxQueued: "maxQueued",
   maxPerRemote: "maxPerRemote",
   acceptRate: "receiveRate",
-  maxEventLoopLag: "maxEventLoopLag"
+  maxEventLoopLag: "maxEventLoopLag",
+  // nothing limits how long one is held
+  queuedTimeout: "maxQueued"
 }

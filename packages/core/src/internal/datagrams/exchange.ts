@@ -34,6 +34,7 @@ export class Exchange implements Linked<Exchange>, Candidate {
   remoteKey: string | undefined
   counted = false
   admitted = false
+  stopWatching: (() => void) | undefined
 
   readonly id: number
   readonly datagram: TransportDatagram

@@ -11,6 +11,8 @@ export interface ResolvedAdmission {
   readonly overflow: "wait" | "reject"
   readonly maxQueued: number
   readonly maxPerRemote: number
+  /** How many bits of an IPv6 address make one remote. */
+  readonly remotePrefix: number
   readonly acceptRate: { readonly limit: number; readonly interval: number }
   readonly maxEventLoopLag: number
 }
@@ -20,6 +22,7 @@ export const admissionDefaults: ResolvedAdmission = {
   overflow: "wait",
   maxQueued: 511,
   maxPerRemote: Infinity,
+  remotePrefix: 64,
   acceptRate: { limit: Infinity, interval: 1000 },
   maxEventLoopLag: Infinity
 }
@@ -41,6 +44,7 @@ export const resolveAdmission = (
       overflow,
       maxQueued: yield* count("admission.maxQueued", options?.maxQueued, base.maxQueued, 0),
       maxPerRemote: yield* count("admission.maxPerRemote", options?.maxPerRemote, base.maxPerRemote, 1),
+      remotePrefix: yield* prefix("admission.remotePrefix", options?.remotePrefix, base.remotePrefix),
       acceptRate: options?.acceptRate === undefined ? base.acceptRate : yield* resolveRate(options.acceptRate),
       maxEventLoopLag: options?.maxEventLoopLag === undefined
         ? base.maxEventLoopLag
@@ -70,3 +74,10 @@ const count = (
     : input === Infinity || (Number.isSafeInteger(input) && input >= least)
     ? Result.succeed(input)
     : Result.fail({ parameter, detail: `is not a whole number of at least ${least} (${Formatter.format(input)})` })
+
+const prefix = (parameter: string, input: number | undefined, fallback: number): Result.Result<number, BadOption> =>
+  input === undefined
+    ? Result.succeed(fallback)
+    : Number.isInteger(input) && input >= 1 && input <= 128
+    ? Result.succeed(input)
+    : Result.fail({ parameter, detail: `is not a whole number from 1 to 128 (${Formatter.format(input)})` })

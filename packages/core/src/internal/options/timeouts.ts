@@ -7,6 +7,7 @@ import { type BadOption, millis } from "./time.ts"
 
 export interface ResolvedTimeouts {
   readonly open: number
+  readonly queued: number
   readonly handshake: number
   readonly firstByte: number
   readonly inactivity: number
@@ -14,6 +15,7 @@ export interface ResolvedTimeouts {
 
 export const timeoutDefaults: ResolvedTimeouts = {
   open: 30_000,
+  queued: 60_000,
   handshake: 15_000,
   firstByte: Infinity,
   inactivity: Infinity
@@ -29,6 +31,7 @@ export const resolveTimeouts = (options: TimeoutOptions | undefined): Result.Res
     }
     return {
       open: yield* time("open"),
+      queued: yield* time("queued"),
       handshake: yield* time("handshake"),
       firstByte: yield* time("firstByte"),
       inactivity: yield* time("inactivity")

@@ -87,7 +87,8 @@ export class Counts {
     maxQueued: 0,
     maxPerRemote: 0,
     acceptRate: 0,
-    maxEventLoopLag: 0
+    maxEventLoopLag: 0,
+    queuedTimeout: 0
   }
   requestsRefused = 0
   /** Present once one of the listeners is one of datagrams. */

@@ -85,6 +85,8 @@ export class NodeHttpServers implements HttpContext {
   private readonly options: NodeHttpServersOptions
   /** The server does TLS itself: nothing can be said to a client before its handshake. */
   readonly secure: boolean
+  /** Clients that have ended their side are answered. */
+  readonly halfOpen: boolean
   private readonly listeners = new ServerListeners()
   /** The connection whose handshake runs: how it is found when it is done. */
   private readonly handshaking = new AsyncLocalStorage<HttpConnection>()
@@ -99,6 +101,7 @@ export class NodeHttpServers implements HttpContext {
   constructor(options: NodeHttpServersOptions) {
     this.options = options
     const { halfOpen, http2, server } = options
+    this.halfOpen = halfOpen
     this.secure = server instanceof Tls.Server
     this.listeners.mark(server, serving)
     this.listenTo(server)

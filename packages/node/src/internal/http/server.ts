@@ -94,7 +94,10 @@ export const take = (
 ): Effect.Effect<DrainReport, ListenerFaulted> =>
   Effect.suspend(() => {
     servers.app = app
-    return Listener.serveDriver(listener, servers.attach, servers.secure ? {} : { refuse: refuseWith503 })
+    return Listener.serveDriver(listener, servers.attach, {
+      halfOpen: servers.halfOpen,
+      refuse: servers.secure ? undefined : refuseWith503
+    })
   })
 
 /** Effect's service. Its scope ends with a drain, unless the listener is to stay open. */

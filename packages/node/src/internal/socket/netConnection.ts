@@ -10,6 +10,7 @@ import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import type * as Net from "node:net"
 import { introduce, introductionOf, type IntroductionOptions } from "../proxyProtocol/introduction.ts"
+import { watchDeparture } from "./departure.ts"
 import { endOurSide, goodbye, lingerAndClose, LingeringClose } from "./lingeringClose.ts"
 import type { LingerTimer } from "./lingerTimer.ts"
 import { type Input, NetReader, type Waiting } from "./netReader.ts"
@@ -441,6 +442,10 @@ export class NetConnection implements TransportConnection, FastConnection, Input
     if (finish) this.netSocket.on("finish", onFinish)
     closing.begin()
     return closing
+  }
+
+  watchDeparture(gone: () => void, halfOpen = this.options.halfOpen): () => void {
+    return watchDeparture(this.netSocket, halfOpen, gone)
   }
 
   get destroy(): Effect.Effect<void> {

@@ -18,6 +18,7 @@ import type * as Net from "node:net"
 import type * as Tls from "node:tls"
 import type { TlsInfo } from "../../NodeTls.ts"
 import { inheritIntroduction, introduce, introductionOf } from "../proxyProtocol/introduction.ts"
+import { watchDeparture } from "../socket/departure.ts"
 import { goodbye, lingerAndClose } from "../socket/lingeringClose.ts"
 import { NetConnection, type NetConnectionOptions } from "../socket/netConnection.ts"
 import { acceptedSocket, nodeSocket, resetTcp } from "../socket/nodeSocket.ts"
@@ -146,6 +147,13 @@ export class TlsConnection implements TransportConnection, FastConnection {
   }
   bytesOut(): number {
     return this.inner?.bytesOut() ?? 0
+  }
+
+  /** Before the handshake it is the TCP socket that is watched; a client that ends in the middle of one has gone. */
+  watchDeparture(gone: () => void, halfOpen?: boolean): () => void {
+    return this.inner === undefined
+      ? watchDeparture(this.tcp, false, gone)
+      : this.inner.watchDeparture(gone, halfOpen)
   }
 
   // --- the handshake ---------------------------------------------------------------------------------------------
