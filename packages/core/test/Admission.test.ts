@@ -178,7 +178,10 @@ describe("a remote", () => {
   })
 
   it.each([0, 129, 1.5, NaN, -1])("a prefix of %j is none", (remotePrefix) => {
-    assert.include(String(resolve({ remotePrefix })), "admission.remotePrefix is not a whole number from 1 to 128")
+    assert.deepStrictEqual(
+      resolve({ remotePrefix }),
+      `admission.remotePrefix is not a whole number from 1 to 128 (${remotePrefix})`
+    )
   })
 
   it("another prefix counts those that are present anew", () => {

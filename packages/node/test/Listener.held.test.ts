@@ -103,9 +103,8 @@ describe("a client that is held", () => {
       const clients = yield* many(10, connect(listener))
       yield* held(listener, 10)
       for (const [index, { socket }] of clients.entries()) {
-        index % 2 === 0
-          ? socket.end("\x16\x03\x01")
-          : socket.resetAndDestroy()
+        if (index % 2 === 0) socket.end("\x16\x03\x01")
+        else socket.resetAndDestroy()
       }
       yield* held(listener, 0)
     }))

@@ -421,18 +421,24 @@ describe("where and whom it serves", () => {
 
   it.live("who is refused by admission gets a 503, and when to come again", () =>
     Effect.gen(function*() {
-      const { listener, port } = yield* HttpServing.app(Effect.succeed(ok), {
-        admission: { maxConnections: 1, overflow: "reject" }
-      })
+      const release = yield* Deferred.make<void>()
+      const held = Effect.flatMap(
+        HttpServerRequest.HttpServerRequest,
+        ({ url }) => Effect.as(url === "/held" ? Deferred.await(release) : Effect.void, ok)
+      )
+      const { listener, port } = yield* HttpServing.app(held, { admission: { maxConnections: 1, overflow: "reject" } })
       const first = yield* HttpPeer.connect(port)
-      yield* first.get("/")
+      // an idle one would make room
+      yield* first.send(HttpPeer.get("/held"))
+      yield* until("it is busy", () => Effect.runSync(listener.dryRun).active === 1)
       const second = yield* HttpPeer.connect(port)
       yield* second.send(HttpPeer.get("/"))
       const { headers, status } = yield* second.response
       assert.strictEqual(status, 503)
       assert.include(["1", "2", "3", "4", "5"], headers["retry-after"])
       assert.deepStrictEqual(yield* second.ending, fin)
-      assert.strictEqual((yield* first.get("/")).status, 200)
+      yield* Deferred.succeed(release, undefined)
+      assert.strictEqual((yield* first.response).status, 200)
       yield* listener.close({ idleGrace: 0 })
     }).pipe(quiet))
 
