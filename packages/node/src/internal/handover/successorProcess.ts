@@ -22,7 +22,7 @@ export interface SuccessorProcess {
   readonly pid: number
   readonly send: (message: Message) => void
   readonly kill: () => void
-  /** Says the last, and calls back when it is out, or will not be. This process may end then. */
+  /** Says the last, and calls back when it was heard, or will not be. This process may end then. */
   readonly leave: (message: Message, done: () => void) => void
   /** It keeps this process alive no longer. */
   readonly letGo: () => void
@@ -93,8 +93,9 @@ export const launch = (
           done()
         }
         const timer = setTimeout(once, patience)
+        // by the end of its side it says that it has read this: it can be handed over itself from then on
         channel.once("close", once)
-        if (channel.writable) channel.end(encode(message), once)
+        if (channel.writable) channel.end(encode(message))
         else once()
       },
       letGo: () => child.unref()

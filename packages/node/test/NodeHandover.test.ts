@@ -1,0 +1,189 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fs from "node:fs"
+import * as Handover from "./support/handover.ts"
+import * as Relentless from "./support/relentless.ts"
+
+/** Long enough for some processes to start on a machine that has other work. */
+const slow = 120_000
+
+describe("a service that is handed over under clients that never stop", () => {
+  for (const kind of ["http", "unix", "tcp"] as const) {
+    it.live(`loses nothing in 3 hand-overs: ${kind}`, () =>
+      Effect.gen(function*() {
+        const service = yield* Handover.start(kind)
+        const clients = yield* Relentless.start(service.target, 8)
+        const pids = yield* Handover.handOver(service, 3, clients.more(40))
+        yield* clients.answeredBy(pids.at(-1)!)
+        const counts = yield* clients.stop
+        assert.deepStrictEqual(Relentless.lost(counts), Relentless.none)
+        assert.deepStrictEqual(Array.from(counts.by, Number), pids)
+        yield* service.signal(pids.at(-1)!, "SIGTERM")
+        const exit = yield* service.process.exit
+        assert.strictEqual(exit.stdout.filter((line) => line.includes("\"closed\"")).length, 4)
+      }), slow)
+  }
+})
+
+describe("a successor that does not take over", () => {
+  const cases = [
+    ["exit", "Exited"],
+    ["hang", "TimedOut"],
+    ["nonsense", "Refused"],
+    ["early", "Refused"],
+    ["twice", "Refused"],
+    ["silent", "Exited"],
+    ["prepared, then exit", "Exited"],
+    ["prepared, then hang", "TimedOut"],
+    ["listens, then dies", "Exited"],
+    ["accepts twice", "Refused"]
+  ] as const
+
+  it.live("leaves its predecessor as it was, and nothing else; the next one takes over", () =>
+    Effect.gen(function*() {
+      const service = yield* Handover.start("http")
+      const clients = yield* Relentless.start(service.target, 4)
+      yield* clients.more(20)
+      for (const [index, [mode, reason]] of cases.entries()) {
+        yield* service.next({
+          program: Handover.badSuccessor.pathname,
+          env: { MISBEHAVE: mode },
+          ...reason === "TimedOut" ? { readyWithin: "3 seconds" } : {}
+        })
+        yield* service.signal(service.first, "SIGUSR2")
+        const bad = yield* service.process.stdout((line) => {
+          const event = JSON.parse(line)
+          return event.event === "bad" && event.mode === mode ? event as { readonly pid: number } : undefined
+        })
+        assert.strictEqual(yield* service.failed(index + 1), reason, mode)
+        assert.isFalse(Handover.runs(bad.pid), `${mode}: its process is left`)
+        yield* clients.more(20)
+      }
+      // one that listened and died may have taken somebody with it, and no other
+      const before = { ...Relentless.lost(clients.counts) }
+      assert.isAtMost(before.reset + before.unanswered, 4)
+      assert.strictEqual(before.refused + before.hung, 0)
+      assert.deepStrictEqual(Array.from(clients.counts.by), [String(service.first)])
+      yield* service.next({})
+      const pids = yield* Handover.handOver(service, 1)
+      yield* clients.answeredBy(pids[1]!)
+      assert.deepStrictEqual(Relentless.lost(yield* clients.stop), before)
+    }), slow)
+
+  it.live("leaves no descriptor behind", () =>
+    Effect.gen(function*() {
+      const service = yield* Handover.start("http")
+      const attempt = (count: number) =>
+        Effect.gen(function*() {
+          yield* service.next({ program: Handover.badSuccessor.pathname, env: { MISBEHAVE: "twice" } })
+          yield* service.signal(service.first, "SIGUSR2")
+          yield* service.failed(count)
+        })
+      // the first loads what it takes
+      yield* attempt(1)
+      const before = Handover.descriptors(service.first)
+      yield* attempt(2)
+      yield* attempt(3)
+      assert.strictEqual(Handover.descriptors(service.first), before)
+    }), slow)
+
+  it.live("is rolled back when it is found wanting, and closes what it has accepted", () =>
+    Effect.gen(function*() {
+      const service = yield* Handover.start("http")
+      const clients = yield* Relentless.start(service.target, 4)
+      yield* service.next({ sick: true })
+      yield* service.signal(service.first, "SIGUSR2")
+      const { pid } = yield* service.generation(1)
+      assert.strictEqual(yield* service.failed(1), "Refused")
+      assert.isFalse(Handover.runs(pid))
+      yield* clients.more(20)
+      assert.deepStrictEqual(Relentless.lost(yield* clients.stop), Relentless.none)
+    }), slow)
+
+  it.live("is not started where there is no such program", () =>
+    Effect.gen(function*() {
+      const service = yield* Handover.start("http")
+      yield* service.next({ cwd: "/no/such/folder" })
+      yield* service.signal(service.first, "SIGUSR2")
+      assert.strictEqual(yield* service.failed(1), "Spawn")
+    }), slow)
+})
+
+describe("a hand-over", () => {
+  it.live("is one at a time", () =>
+    Effect.gen(function*() {
+      const service = yield* Handover.start("http")
+      yield* service.next({
+        program: Handover.badSuccessor.pathname,
+        env: { MISBEHAVE: "hang" },
+        readyWithin: "3 seconds"
+      })
+      yield* service.signal(service.first, "SIGUSR2")
+      yield* service.process.event("bad")
+      yield* service.signal(service.first, "SIGUSR2")
+      assert.strictEqual(yield* service.failed(1), "Busy")
+      assert.strictEqual(yield* service.failed(2), "TimedOut")
+    }), slow)
+
+  it.live(
+    "ends with the successor when the program is told to stop, which drains and ends with 0",
+    () =>
+      Effect.gen(function*() {
+        const service = yield* Handover.start("http")
+        yield* service.next({ program: Handover.badSuccessor.pathname, env: { MISBEHAVE: "hang" } })
+        yield* service.signal(service.first, "SIGUSR2")
+        const bad = yield* service.process.event("bad")
+        yield* service.signal(service.first, "SIGTERM")
+        const exit = yield* service.process.exit
+        assert.strictEqual(exit.code, 0, exit.stderr.join("\n"))
+        assert.isFalse(Handover.runs(Number(bad["pid"])))
+        assert.match(exit.stderr.join("\n"), /upgrade on all: Closing: the program closes: SIGTERM/)
+      }),
+    slow
+  )
+
+  it.live("goes on when the predecessor is killed in it", () =>
+    Effect.gen(function*() {
+      const service = yield* Handover.start("http")
+      const clients = yield* Relentless.start(service.target, 1, () => false)
+      yield* clients.more(5)
+      yield* service.signal(service.first, "SIGUSR2")
+      // the second is the successor's: it has its socket, and is prepared or about to be
+      let open = 0
+      yield* service.process.stderr((line) => line.includes("is open at") && ++open === 2 ? true : undefined)
+      yield* service.signal(service.first, "SIGKILL")
+      const { pid } = yield* service.generation(1)
+      yield* clients.answeredBy(pid)
+      const { hung, refused } = yield* clients.stop
+      assert.deepStrictEqual({ hung, refused }, { hung: 0, refused: 0 })
+    }), slow)
+
+  it.live("takes all listeners, and keeps the file of a Unix socket until the last stop", () =>
+    Effect.gen(function*() {
+      const service = yield* Handover.start("two")
+      // of either listener
+      let open = 0
+      yield* service.process.stdout((line) => line.includes("\"open\"") && ++open === 2 ? true : undefined)
+      const file = Fs.lstatSync(service.socket).ino
+      const clients = yield* Relentless.start({ protocol: "tcp", path: service.socket }, 2)
+      yield* clients.more(10)
+      yield* service.signal(service.first, "SIGUSR2")
+      const { report } = yield* service.handedOver(service.first)
+      const { drain, pid, sockets } = report as {
+        readonly pid: number
+        readonly sockets: ReadonlyArray<{ readonly name: string }>
+        readonly drain: { readonly listeners: ReadonlyArray<{ readonly queue: string }> }
+      }
+      assert.deepStrictEqual(sockets.map(({ name }) => name).sort(), ["http", "unix"])
+      assert.deepStrictEqual(drain.listeners.map(({ queue }) => queue), ["left", "left"])
+      yield* clients.answeredBy(pid)
+      assert.deepStrictEqual(Relentless.lost(yield* clients.stop), Relentless.none)
+      assert.strictEqual(Fs.lstatSync(service.socket).ino, file)
+      yield* service.process.stderr((line) =>
+        line.includes(`process ${service.first} has handed over`) ? true : undefined
+      )
+      yield* service.signal(pid, "SIGTERM")
+      yield* service.process.exit
+      assert.isFalse(Fs.existsSync(service.socket))
+    }), slow)
+})
