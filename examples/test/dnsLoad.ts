@@ -18,6 +18,12 @@ export interface Sent {
   readonly id: number
 }
 
+/** How many queries of one socket can be told apart: a number has 16 bits. */
+const numbers = 65_536
+
+/** One after another, as their numbers are used up. */
+const sockets = 8
+
 /** Most are answered at once, and some take their time. */
 const question = (id: number): Buffer => id % 20 === 0 ? query(id, "TXT", "sleep-30.test") : query(id, "A", "one.test")
 
@@ -28,20 +34,20 @@ export const load = (
 ): Effect.Effect<Load, never, Scope.Scope> =>
   Effect.gen(function*() {
     const sent: Array<Sent> = []
-    const overUdp = yield* udp(port)
+    const overUdp = yield* Effect.forEach(Array.from({ length: sockets }), () => udp(port))
     const overTcp = yield* Effect.forEach(Array.from({ length: connections }), () => tcp(port))
-    let id = 0
+    let count = 0
     const start = performance.now()
     const tick = (): void => {
-      // a query has 16 bits for its number
-      for (; id < (performance.now() - start) / 1000 * perSecond && id < 65_536; id++) {
-        const number = id
-        overUdp.socket.send(question(number), port, "127.0.0.1", (error) => {
-          if (error === null) sent.push({ over: "UDP", client: overUdp, id: number })
+      for (; count < (performance.now() - start) / 1000 * perSecond; count++) {
+        const id = count % numbers
+        const client = overUdp[Math.floor(count / numbers)]
+        client?.socket.send(question(id), port, "127.0.0.1", (error) => {
+          if (error === null) sent.push({ over: "UDP", client, id })
         })
-        const stream = overTcp[number % overTcp.length]
-        stream?.socket.write(framed(question(number)), (error) => {
-          if (error == null) sent.push({ over: "TCP", client: stream, id: number })
+        const stream = count < numbers ? overTcp[id % overTcp.length] : undefined
+        stream?.socket.write(framed(question(id)), (error) => {
+          if (error == null) sent.push({ over: "TCP", client: stream, id })
         })
       }
     }
