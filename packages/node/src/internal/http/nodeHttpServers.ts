@@ -183,8 +183,7 @@ export class NodeHttpServers implements HttpContext {
 
   private closeWhenEmpty(): void {
     if (!this.closing || this.open > 0) return
-    // it never listened, which is all its callback has to say
-    this.options.server.close(() => {})
+    this.options.server.close()
     // the server may have another life
     this.listeners.remove()
   }

@@ -8,7 +8,11 @@ const perSecond = 33
  */
 export class FrameBudget {
   private left = burst
-  private filledAt = performance.now()
+  private filledAt: number
+
+  constructor(now = performance.now()) {
+    this.filledAt = now
+  }
 
   /** Answers whether there was one left. */
   take(now = performance.now()): boolean {

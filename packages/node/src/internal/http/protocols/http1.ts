@@ -9,7 +9,7 @@ import type { HttpConnection } from "../httpConnection.ts"
 import type { Ending, InFlight, Protocol } from "../protocol.ts"
 import { afterReading } from "./afterReading.ts"
 import { answerTo, isBadInput, onBadInput } from "./badInput.ts"
-import { dismiss, hookResponse, hookSocket, isLast, onBodyHead, onPipelinedHead } from "./http1Hooks.ts"
+import { dismiss, holdOn, hookResponse, hookSocket, isLast, onBodyHead, onPipelinedHead } from "./http1Hooks.ts"
 import { Pipeline, type Unanswered } from "./http1Pipeline.ts"
 
 /** What is discarded of a request body that the application did not read, to keep the connection; Effect's own limit, in bytes. */
@@ -221,9 +221,11 @@ export class Http1Protocol implements Protocol {
   // --- too many at once ------------------------------------------------------------------------------------------
 
   private hold(): void {
-    // what is read of a body of theirs begins the reading again, and each that comes by that ends it
     this.socket.pause()
-    if (this.reading === "Open") this.reading = "Held"
+    if (this.reading === "Open") {
+      this.reading = "Held"
+      this.socket.on("resume", holdOn)
+    }
     if (this.timer === undefined) this.timer = setInterval(() => this.probe(), probeEvery)
   }
 
@@ -235,6 +237,7 @@ export class Http1Protocol implements Protocol {
   private takeUp(): void {
     this.reading = "Open"
     this.stopTimer()
+    this.socket.off("resume", holdOn)
     this.socket.resume()
   }
 
@@ -319,7 +322,9 @@ export class Http1Protocol implements Protocol {
     this.stopTimer()
     this.owner.close(this.socket)
     // what is not read is not discarded either
-    if (this.reading !== "Open") this.socket.resume()
+    if (this.reading === "Open") return
+    this.socket.off("resume", holdOn)
+    this.socket.resume()
   }
 
   /** The application ends our side. */

@@ -64,6 +64,13 @@ function onDestroy(this: Net.Socket, error?: Error): Net.Socket {
   return inherited(this).destroy.call(this, error)
 }
 
+/** Each request that comes makes Node read on, by an event that comes later: its own listener stops the reading again. */
+export function holdOn(this: Net.Socket): void {
+  this.pause()
+  // of a socket that was paused meanwhile Node would not hear it
+  this.emit("pause")
+}
+
 // --- responses ---------------------------------------------------------------------------------------------------
 
 export const hookResponse = (response: Http.ServerResponse): void => {
