@@ -372,6 +372,18 @@ describe("the host's deadline bounds what follows the close as well", () => {
       assert.match(yield* bounded("stuckClose", 500), /past the host's deadline: the close of stuck/)
     }))
 
+  it.live("a process that stood still beyond it ends as its close does, and not before", () =>
+    Effect.gen(function*() {
+      const { client, program } = yield* startWithClient("serveHeld", { hostDeadline: 500, hold: 3500 })
+      yield* client.send("finalize 400\n")
+      yield* program.signal("SIGTERM")
+      yield* client.rest
+      const exit = yield* program.exit
+      assert.strictEqual(exit.code, 124)
+      assert.notInclude(text(exit.stderr), "still running")
+      assert.include(names(exit), "closed")
+    }))
+
   it.live("a close that fails: its cause is told, and the rest ends", () =>
     Effect.gen(function*() {
       const { client, program } = yield* startWithClient("brokenClose")

@@ -30,6 +30,8 @@ import { isMainThread, Worker } from "node:worker_threads"
 const host = "127.0.0.1"
 
 interface Options extends NodeMain.RunMainOptions {
+  /** Milliseconds, of `serveHeld`. */
+  readonly hold?: number
   /** Of `tcpAt` and its like. */
   readonly port?: number
   readonly drain?: Listener.ListenerOptions["drain"]
@@ -55,6 +57,10 @@ const handler = (failed: Deferred.Deferred<never, Error>) =>
           })
         }
         if (line === "reject") void Promise.reject(new Error("rejected"))
+        const finalizer = /^finalize (\d+)/.exec(line)?.[1]
+        if (finalizer !== undefined) {
+          yield* connection.exchange(line, Effect.onInterrupt(Effect.never, () => Effect.sleep(Number(finalizer))))
+        }
         const millis = Number(/^sleep (\d+)/.exec(line)?.[1] ?? 0)
         yield* connection.exchange(line, Effect.andThen(Effect.sleep(millis), write(`${line}\n`)))
       }
@@ -92,13 +98,16 @@ const member = (name: string, shutdown: () => Effect.Effect<never>) =>
 /** Holds the process for so long as soon as its listener closes. */
 const heldAtClose = Effect.gen(function*() {
   const listener = yield* listen
+  yield* Effect.forkDetach(Effect.flatMap(listener.closed, (report) => print("closed", { report })), {
+    startImmediately: true
+  })
   const failed = yield* Deferred.make<never, Error>()
   yield* Effect.forkScoped(Stream.runForEach(listener.changes, (state) =>
     state === "Closing"
       ? Effect.andThen(
         print("closing"),
         Effect.sync(() => {
-          for (const end = performance.now() + 1500; performance.now() < end;);
+          for (const end = performance.now() + (options.hold ?? 1500); performance.now() < end;);
         })
       )
       : Effect.void))

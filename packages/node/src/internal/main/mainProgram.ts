@@ -29,6 +29,9 @@ import * as StopPolicy from "./stopPolicy.ts"
 /** What handlers that were cut at the host's deadline have for their end, and their listeners to report it. */
 const closeGrace = 1500
 
+/** A timer so late tells of a process that stood still: by SIGSTOP, a suspended machine, or a handler that held it. */
+const standstill = 500
+
 /** What finalizers have at least, however late the listeners were closed. */
 const finalizerGrace = 500
 
@@ -283,9 +286,16 @@ export class MainProgram implements Main {
   }
 
   /** Whatever still runs after so many milliseconds is named, and not waited for. */
-  private boundBy(millis: number | undefined): void {
+  private boundBy(millis: number | undefined, standstills = 2): void {
     clearTimeout(this.bound)
-    if (millis !== undefined) this.bound = setTimeout(() => this.onOverdue(), Math.min(millis, longestTimer))
+    if (millis === undefined) return
+    const due = performance.now() + millis
+    const judge = (): void => {
+      // a process that stood still has had no time: what was due meanwhile comes first
+      if (standstills > 0 && performance.now() - due > standstill) this.boundBy(closeGrace, standstills - 1)
+      else this.onOverdue()
+    }
+    this.bound = setTimeout(judge, Math.min(millis, longestTimer))
   }
 
   private onOverdue(): void {
