@@ -133,8 +133,8 @@ export const ConnectionCounts = Schema.Struct({
  *
  * **Details**
  *
- * - `drained`: had work in flight when draining reached it, finished it, and
- *   was ended by a goodbye.
+ * - `drained`: had work in flight when draining reached it, or came during the
+ *   close and was served; was ended by a goodbye.
  * - `idle`: had none, and was ended by a goodbye.
  * - `endedByPeer`: the peer ended or reset it.
  * - `failed`: its handler failed or died.

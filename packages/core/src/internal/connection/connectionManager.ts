@@ -107,6 +107,8 @@ export class Life implements ConnectionHost {
     | { readonly drain: ResolvedDrain; readonly timeLeft: number | undefined; readonly linger: LingerOptions }
     | undefined
   private ids = 0
+  /** The last id that was given before the close began. */
+  private idsBefore: number | undefined
 
   constructor(options: LifeOptions) {
     this.name = options.name
@@ -305,9 +307,15 @@ export class Life implements ConnectionHost {
     if (connection.step === "Ended" || connection.step === "Detached") return
     connection.step = "Ended"
     connection.release()
-    this.ended(connection, this.connections.end(connection, reason))
+    this.ended(connection, this.connections.end(connection, this.wasServed(connection, reason) ? "drained" : reason))
     this.queue.match()
     this.notifyIfDrained()
+  }
+
+  /** It came during the close, and was answered before the drain looked at it or after. */
+  private wasServed(connection: ConnectionImpl, reason: EndReason): boolean {
+    return reason === "idle" && this.idsBefore !== undefined && connection.id > this.idsBefore &&
+      connection.describe().bytesOut > 0
   }
 
   readonly letGo = (connection: ConnectionImpl): void => {
@@ -378,6 +386,7 @@ export class Life implements ConnectionHost {
   beginClose(options: ResolvedDrain): void {
     this.drain = options
     this.connections.tally ??= new Tally()
+    this.idsBefore ??= this.ids
     for (const fiber of this.waiting) this.excuse(fiber)
   }
 
