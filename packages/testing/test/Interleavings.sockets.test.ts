@@ -90,7 +90,7 @@ describe("Interleavings", () => {
 
   it.live("keeps nothing of 100,000 schedules", () =>
     Effect.gen(function*() {
-      const { grown, schedules } = JSON.parse((yield* run("memory.ts")).stdout)
+      const { grown, schedules } = JSON.parse((yield* run("heapGrowth.ts")).stdout)
       assert.strictEqual(schedules, 100_000)
       // Bytes. Less than twenty a schedule: anything kept of each would be more.
       assert.isBelow(grown, 2_000_000)
