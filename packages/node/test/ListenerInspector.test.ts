@@ -60,6 +60,9 @@ describe("probes", () => {
       const closing = yield* start(host.close({ lameDuck: "20 seconds" }))
       assert.deepStrictEqual(yield* answer("/readyz"), [503, "no\napi: LameDuck\nrpc: Closed\n"])
       assert.deepStrictEqual(yield* answer("/livez"), [200, "ok\n"])
+      const [lame] = (yield* ListenerInspector.inspect(host)).listeners
+      assert.strictEqual(lame?.drain?.stage, "LameDuck")
+      assert.isAtMost(lame?.drain?.timeLeft ?? Infinity, 20_000)
       yield* host.close()
       assert.isDefined(closing.pollUnsafe())
       assert.strictEqual((yield* answer("/readyz"))[0], 503)

@@ -50,14 +50,22 @@ const inspectAll = (source: Exclude<Source, NodeWorkers>, limit: number): Effect
   Effect.gen(function*() {
     const host = isListenerHost(source) ? source : undefined
     const listeners = isListenerHost(source) ? yield* listenersOf(source) : source
+    const drain = host === undefined ? null : yield* runningDrain(host.progress)
+    const seen = yield* Effect.forEach(listeners, (listener) => inspectListener(listener, limit))
     return {
       host: host?.name ?? null,
       ready: yield* isReady(source),
       live: yield* isLive(source),
-      drain: host === undefined ? null : yield* runningDrain(host.progress),
-      listeners: yield* Effect.forEach(listeners, (listener) => inspectListener(listener, limit))
+      drain,
+      listeners: seen.map((listener) => timed(listener, drain))
     }
   })
+
+/** In the lame duck of a host, the host alone knows how long that lasts. */
+const timed = (listener: ListenerInspection, ofHost: RunningDrain | null): ListenerInspection =>
+  listener.drain?.stage === "LameDuck" && listener.drain.timeLeft === null && ofHost !== null
+    ? { ...listener, drain: { ...listener.drain, timeLeft: ofHost.timeLeft } }
+    : listener
 
 const listenersOf = (host: ListenerHost): Effect.Effect<ReadonlyArray<AnyListener>> =>
   Effect.map(
