@@ -102,8 +102,8 @@ export interface ReceivedDatagram extends Datagram {
  *   lame duck.
  * - `receive`: the next datagram, first come first served; interrupted, it loses
  *   none. The exchange lives in the caller's scope: a close waits for that scope,
- *   and cuts the exchange at the deadline. What nothing has received waits, see
- *   `maxQueued`.
+ *   unless it is called in it, and cuts the exchange at the deadline. What nothing
+ *   has received waits, see `maxQueued`.
  * - `close`: receives what waits in the kernel, then no more, and waits for the
  *   exchanges; always ends in `Closed`, also when it fails with
  *   `OperationTimedOut` or `OperationAborted`. Interrupting it stops the waiting,

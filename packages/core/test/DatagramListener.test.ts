@@ -4,6 +4,7 @@ import {
   Listener,
   ListenerHost,
   ListenerMetrics,
+  ListenerRegistry,
   Transport
 } from "@effect-listener/core"
 import { MemoryTransport } from "@effect-listener/testing"
@@ -287,6 +288,29 @@ describe("a close", () => {
       const report = yield* listener.closed
       assert.deepStrictEqual([report.datagrams?.closer, report.datagrams?.answered], [1, 1])
       assert.strictEqual(yield* transport.open, 0)
+    }))
+
+  it.effect("waits for what the fiber that closes has received and given to others", () =>
+    Effect.gen(function*() {
+      const transport = yield* MemoryTransport.datagrams()
+      const listener = yield* listen(transport)
+      const client = yield* transport.client
+      for (const text of ["a", "b", "c"]) yield* client.send(text)
+      const closing = yield* start(Effect.gen(function*() {
+        for (let i = 0; i < 3; i++) {
+          const scope = yield* Scope.make()
+          const datagram = yield* Scope.provide(listener.receive, scope)
+          const answer = Effect.andThen(Effect.sleep("2500 millis"), Effect.ignore(datagram.reply(datagram.payload)))
+          yield* Effect.forkDetach(
+            Effect.andThen(answer, Effect.flatMap(Effect.exit(Effect.void), (exit) => Scope.close(scope, exit)))
+          )
+        }
+        return yield* listener.close()
+      }))
+      yield* TestClock.adjust("2500 millis")
+      const report = yield* Fiber.join(closing)
+      assert.deepStrictEqual(yield* client.received, ["a", "b", "c"])
+      assert.deepStrictEqual([report.datagrams?.answered, report.datagrams?.closer], [3, 0])
     }))
 
   it.effect("has a lame duck, in which datagrams are served still", () =>
@@ -706,6 +730,34 @@ describe("what can be seen", () => {
       assert(exchange !== undefined && below !== undefined)
       assert.deepStrictEqual([exchange.attributes.get("label"), exchange.status._tag], ["hello", "Ended"])
       assert.strictEqual(Option.getOrUndefined(below.parent)?.spanId, exchange.spanId)
+    }))
+})
+
+describe("the registry of a program", () => {
+  it.effect("has it while it is there, closes it with a deadline, and sees what it has in flight", () =>
+    Effect.gen(function*() {
+      const registry = ListenerRegistry.make()
+      const scope = yield* Scope.make()
+      const transport = yield* MemoryTransport.datagrams()
+      const listener = yield* DatagramListener.listen(transport, { name: "udp" }).pipe(
+        Effect.provideService(ListenerRegistry.CurrentRegistry, Option.some(registry)),
+        Scope.provide(scope)
+      )
+      yield* start(DatagramListener.serve(listener, () => Effect.never, { label: () => "query" }))
+      const client = yield* transport.client
+      yield* client.send("x")
+      yield* settled
+      const [member] = registry.members()
+      assert(member?.listeners !== undefined)
+      assert.strictEqual(member.listener, listener)
+      const [inside] = yield* member.listeners
+      assert.deepStrictEqual((yield* inside!.connections).map(({ exchanges }) => exchanges[0]?.label), ["query"])
+      const closing = yield* start(member.shutdown({ reason: "SIGTERM", deadline: "2 seconds" }))
+      yield* TestClock.adjust("3 seconds")
+      const [report] = yield* Fiber.join(closing)
+      assert.deepStrictEqual([report?.outcome, report?.reason], ["DeadlineExceeded", "SIGTERM"])
+      yield* Scope.close(scope, yield* Effect.exit(Effect.void))
+      assert.deepStrictEqual(registry.members(), [])
     }))
 })
 

@@ -47,8 +47,9 @@ export class DatagramListenerImpl extends TakingLifecycle<Exchange, ExchangeMana
       Effect.suspend(() => {
         const { manager } = this
         return Effect.flatMap(this.takeNext(restore), (exchange) =>
-          Effect.suspend(() => {
+          Effect.flatMap(Effect.scope, (scope) => {
             exchange.fiber = fiber
+            exchange.scope = scope
             manager.begin(exchange)
             return Effect.as(
               Effect.addFinalizer((exit) => Effect.sync(() => manager.handled(exchange, exit))),

@@ -1,7 +1,10 @@
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
 import type * as Fiber from "effect/Fiber"
 import * as NetAddress from "effect/net/NetAddress"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
 import * as DatagramSocket from "effect/socket/DatagramSocket"
 import type * as Tracer from "effect/Tracer"
 import type { Datagram, Reply } from "../../DatagramListener.ts"
@@ -46,6 +49,8 @@ export class Exchange implements Linked<Exchange>, Candidate {
   fiber: Fiber.Fiber<unknown, unknown> | undefined
   /** Its fiber is its handler's own, the listener's to interrupt. */
   handled = false
+  /** The scope it was received in, whose end is its own. */
+  scope: Scope.Scope | undefined
   /** What its handler calls it. */
   labelOf: ((datagram: Datagram) => string) | undefined
   span: Tracer.Span | undefined
@@ -87,6 +92,16 @@ export class Exchange implements Linked<Exchange>, Candidate {
     } catch (cause) {
       sent(writeError(cause))
     }
+  }
+
+  /**
+   * Whether it cannot end before this fiber goes on: it is what its handler does,
+   * or was received in the scope that the fiber is in. Received in another scope
+   * it may be answered by any fiber.
+   */
+  waitsFor(fiber: Fiber.Fiber<unknown, unknown>): boolean {
+    if (this.fiber !== fiber) return false
+    return this.handled || Option.getOrUndefined(Context.getOption(fiber.context, Scope.Scope)) === this.scope
   }
 
   interrupt(): void {

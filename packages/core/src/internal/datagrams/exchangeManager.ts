@@ -333,7 +333,7 @@ export class ExchangeManager implements Manager, ExchangeContext, QueueContext<E
 
   /** Does not wait for the exchanges of this fiber: it asked for the close. */
   private excuse(fiber: Fiber.Fiber<unknown, unknown>): void {
-    for (const exchange of this.exchanges.filter((exchange) => exchange.fiber === fiber)) {
+    for (const exchange of this.exchanges.filter((exchange) => exchange.waitsFor(fiber))) {
       this.exchanges.excuse(exchange)
     }
     this.notifyIfDrained()
