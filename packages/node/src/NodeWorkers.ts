@@ -96,7 +96,9 @@ export interface WorkerPlace {
  *   handlers have after that; both lower the worker's own. Who has not ended 2 s
  *   later is killed. Default 20 s and 1 s.
  * - `sharedTickets`: TLS sessions are resumed whichever worker a client reaches,
- *   also after a replacement. Default `true`.
+ *   also after a replacement: a `NodeTls` transport that inherits its socket and
+ *   has no `ticketKeys` of its own uses the supervisor's, which are made at its
+ *   start. Default `true`.
  *
  * @stability experimental
  * @category options

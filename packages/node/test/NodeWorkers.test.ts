@@ -7,6 +7,7 @@ import * as Net from "node:net"
 import * as BusyClients from "./support/busyClients.ts"
 import { until } from "./support/listening.ts"
 import * as Process from "./support/process.ts"
+import { Sessions } from "./support/tlsSessions.ts"
 import { replaceUnderLoad, stopUnderLoad } from "./support/workerRounds.ts"
 import * as Workers from "./support/workers.ts"
 
@@ -277,9 +278,9 @@ describe("make", () => {
     }))
 
   it.live.each<[string, Partial<NodeWorkers.Options>, RegExp]>([
-    ["no workers", { workers: 0 }, /workers should be what is "cores" or a whole number of at least 1 \(0\)/],
-    ["half a worker", { workers: 1.5 }, /workers should be/],
-    ["no sockets", { sockets: {} }, /sockets should be what names one socket at least/],
+    ["no workers", { workers: 0 }, /workers is neither "cores" nor a whole number of at least 1 \(0\)/],
+    ["half a worker", { workers: 1.5 }, /workers is neither "cores" nor/],
+    ["no sockets", { sockets: {} }, /sockets names no socket/],
     ["no concurrency", { replaceConcurrency: 0 }, /replaceConcurrency/],
     ["no time", { readyWithin: Number.NaN }, /readyWithin/],
     ["an endless deadline", { drain: { deadline: Infinity } }, /drain.deadline/],
@@ -309,6 +310,21 @@ describe("make", () => {
       }))
       assert.strictEqual(error._tag, "WorkerFailed")
       assert.match(error.message, /could not be started: no environment/)
+    }))
+})
+
+describe("TLS sessions", () => {
+  it.live("are resumed over two workers, and over a replacement", () =>
+    Effect.gen(function*() {
+      const supervisor = yield* Workers.start("tls")
+      const sessions = new Sessions(supervisor.target)
+      yield* Effect.promise(() => sessions.connect(20))
+      const before = sessions.answeredBy.size
+      yield* supervisor.replace()
+      yield* Effect.promise(() => sessions.connect(20))
+      assert.deepStrictEqual([sessions.resumed, sessions.connected], [39, 40])
+      assert.isAbove(sessions.answeredBy.size, before)
+      yield* supervisor.end()
     }))
 })
 

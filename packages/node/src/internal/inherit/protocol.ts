@@ -53,6 +53,8 @@ export const Inheritance = Schema.Struct({
   generation: Schema.Int,
   /** The descriptor of the channel. */
   channel: Descriptor,
+  /** What TLS tickets are sealed with, 48 bytes in hexadecimal digits: whoever has them resumes the others' sessions. */
+  ticketKeys: Schema.optionalKey(Schema.String.check(Schema.isPattern(/^[\da-f]{96}$/))),
   sockets: Schema.Array(Schema.Struct({ name: Schema.String, fd: Descriptor, boundTo: BoundTo }))
 })
 export type Inheritance = typeof Inheritance.Type
@@ -97,7 +99,7 @@ export type Message = typeof Message.Type
  * stderr in `spawn`'s `stdio`. The channel is the last of them.
  */
 export const passOn = (
-  holder: Pick<Inheritance, "from" | "pid" | "generation">,
+  holder: Pick<Inheritance, "from" | "pid" | "generation" | "ticketKeys">,
   sockets: ReadonlyArray<{ readonly name: string; readonly fd: number; readonly boundTo: BoundTo }>
 ): {
   readonly env: Record<string, string>

@@ -15,6 +15,16 @@ import type { BadVariable } from "./listenFds.ts"
 import type { BoundTo } from "./protocol.ts"
 import { CurrentSharing } from "./sharing.ts"
 
+/** What the processes that share a socket seal TLS tickets with, where their supervisor has given them such keys. */
+export const sharedTicketKeys = (inherit: Inherit | undefined): Effect.Effect<Buffer | undefined> =>
+  inherit === undefined
+    ? Effect.undefined
+    : Effect.map(Effect.promise(() => import("./inheritedSockets.ts")), ({ inheritedSockets }) => {
+      // a variable that cannot be believed is an error of the bind
+      const keys = Result.getOrUndefined(inheritedSockets())?.holder?.ticketKeys
+      return keys === undefined ? undefined : Buffer.from(keys, "hex")
+    })
+
 /** How a transport names the inherited socket it takes. */
 export type Inherit = string | {
   readonly name: string

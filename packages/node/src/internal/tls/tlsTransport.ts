@@ -15,6 +15,7 @@ import { randomBytes } from "node:crypto"
 import type * as Net from "node:net"
 import * as Tls from "node:tls"
 import type { ReloadOptions, TlsTransport, TransportOptions } from "../../NodeTls.ts"
+import { sharedTicketKeys } from "../inherit/sharedSocket.ts"
 import { invalid } from "../listen/checks.ts"
 import { bind } from "../listen/netListener.ts"
 import { tcpBinding } from "../listen/tcp.ts"
@@ -95,9 +96,10 @@ export class TlsTransportImpl implements TlsTransport {
         return yield* Effect.fail(TransportBindError.SecurityFailure({ detail: checked.failure }))
       }
       const context = yield* Effect.context<never>()
+      const keys = ticketKeys.success ?? (yield* sharedTicketKeys(this.options.inherit))
       const server = Tls.createServer({
         ...checked.success,
-        ...(ticketKeys.success === undefined ? {} : { ticketKeys: ticketKeys.success }),
+        ...(keys === undefined ? {} : { ticketKeys: keys }),
         requestCert: requestCert ?? false,
         rejectUnauthorized: rejectUnauthorized ?? true,
         // the listener's handshake time-out is the one that counts; Node takes no "none"

@@ -1,9 +1,10 @@
 /** The options of workers, checked, with every default filled in. */
+import * as DurationOption from "@effect-listener/core/DurationOption"
 import * as ListenerError from "@effect-listener/core/ListenerError"
-import * as Duration from "effect/Duration"
-import * as Option from "effect/Option"
+import type * as Duration from "effect/Duration"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
+import { randomBytes } from "node:crypto"
 import * as Os from "node:os"
 import { fileURLToPath } from "node:url"
 import { inspect } from "node:util"
@@ -23,7 +24,8 @@ export interface Settings {
   readonly concurrency: number
   readonly deadline: number
   readonly abortGrace: number
-  readonly sharedTickets: boolean
+  /** What TLS tickets of all workers are sealed with, 48 bytes in hexadecimal digits. */
+  readonly ticketKeys: string | undefined
   /** Makes the error, whose class is public. */
   readonly failed: Failed
 }
@@ -43,12 +45,12 @@ export const resolve = (options: Options, failed: Failed): Result.Result<Setting
   Result.gen(function*() {
     const { sockets, workers = "cores" } = options
     const size = workers === "cores" ? Os.availableParallelism() : workers
-    yield* check("workers", isCount(size), "is \"cores\" or a whole number of at least 1", workers)
+    yield* check("workers", isCount(size), "is neither \"cores\" nor a whole number of at least 1", workers)
     const concurrency = options.replaceConcurrency ?? 1
-    yield* check("replaceConcurrency", isCount(concurrency), "is a whole number of at least 1", concurrency)
-    yield* check("sockets", Object.keys(sockets).length > 0, "names one socket at least", sockets)
+    yield* check("replaceConcurrency", isCount(concurrency), "is no whole number of at least 1", concurrency)
+    yield* check("sockets", Object.keys(sockets).length > 0, "names no socket", sockets)
     for (const name of Object.keys(sockets)) {
-      yield* check("sockets", name !== "" && !name.includes(":"), "has names without colons", name)
+      yield* check("sockets", name !== "" && !name.includes(":"), "has a name that is empty or has a colon in it", name)
     }
     return {
       program: options.program instanceof URL ? fileURLToPath(options.program) : options.program,
@@ -63,7 +65,7 @@ export const resolve = (options: Options, failed: Failed): Result.Result<Setting
       concurrency,
       deadline: yield* millis("drain.deadline", options.drain?.deadline ?? 20_000),
       abortGrace: yield* millis("drain.abortGrace", options.drain?.abortGrace ?? 1000),
-      sharedTickets: options.sharedTickets ?? true,
+      ticketKeys: options.sharedTickets === false ? undefined : randomBytes(48).toString("hex"),
       failed
     }
   })
@@ -77,13 +79,12 @@ const isInspector = (argument: string): boolean => /^--(?:inspect|debug)(?:-|=|$
 export const millis = (
   parameter: string,
   input: Duration.Input,
-  operation = "make"
-): Result.Result<number, ListenerError.InvalidArgument> => {
-  const duration = Number.isNaN(input) ? Option.none() : Option.map(Duration.fromInput(input), Duration.toMillis)
-  return Option.isSome(duration) && duration.value >= 0 && (duration.value < Infinity || operation === "close")
-    ? Result.succeed(duration.value)
-    : invalid(parameter, "is no duration of zero or more that ends", input, operation)
-}
+  operation: "make" | "close" = "make"
+): Result.Result<number, ListenerError.InvalidArgument> =>
+  Result.mapError(
+    DurationOption.millis(parameter, input, { infinite: operation === "close" }),
+    (bad) => new ListenerError.InvalidArgument({ operation, listener: "workers", trail: [], ...bad })
+  )
 
 const check = (
   parameter: string,
@@ -91,20 +92,12 @@ const check = (
   expected: string,
   value: unknown
 ): Result.Result<void, ListenerError.InvalidArgument> =>
-  good ? Result.void : invalid(parameter, `should be what ${expected}`, value, "make")
-
-const invalid = (
-  parameter: string,
-  what: string,
-  value: unknown,
-  operation: string
-): Result.Result<never, ListenerError.InvalidArgument> =>
-  Result.fail(
+  good ? Result.void : Result.fail(
     new ListenerError.InvalidArgument({
-      operation,
+      operation: "make",
       listener: "workers",
       trail: [],
       parameter,
-      detail: `${what} (${inspect(value)})`
+      detail: `${expected} (${inspect(value)})`
     })
   )

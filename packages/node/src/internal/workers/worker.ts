@@ -77,7 +77,8 @@ export class Worker {
       cwd: settings.cwd,
       env: () => settings.env({ slot, generation }),
       generation,
-      sockets
+      sockets,
+      ticketKeys: settings.ticketKeys
     }, {
       onMessage: (message) => this.hear(message),
       onNonsense: (what) => this.end({ reason: "Refused", detail: `it said what is ${what}` }),

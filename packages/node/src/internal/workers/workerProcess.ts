@@ -19,6 +19,8 @@ export interface Launch {
   /** How many replacements came before. */
   readonly generation: number
   readonly sockets: ReadonlyArray<HeldSocket>
+  /** What TLS tickets are sealed with, if not each worker's own keys. */
+  readonly ticketKeys: string | undefined
 }
 
 /** How a process ended; neither code nor signal where it was never started. */
@@ -47,8 +49,11 @@ const lastWords = 1000
 
 export const launch = (options: Launch, handlers: Handlers): WorkerProcess => {
   let child: ChildProcess
-  const { args, cwd, env, execArgv, generation, program, sockets } = options
-  const passed = passOn({ from: "supervisor", pid: process.pid, generation }, sockets)
+  const { args, cwd, env, execArgv, generation, program, sockets, ticketKeys } = options
+  const passed = passOn(
+    { from: "supervisor", pid: process.pid, generation, ...ticketKeys === undefined ? {} : { ticketKeys } },
+    sockets
+  )
   try {
     child = spawn(process.execPath, [...execArgv, program, ...args], {
       cwd,
