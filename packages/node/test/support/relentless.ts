@@ -3,6 +3,7 @@
  * connect anew each time, the others keep their connection until they are told
  * to go. Raw sockets, so that nothing is retried behind the count.
  */
+import * as NodeWS from "@effect/platform-node/NodeWS"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Http2 from "node:http2"
@@ -274,9 +275,12 @@ class Http2Connection implements Connection {
   }
 }
 
-/** A WebSocket that is closed with 1001 is told to come again; what it has not been answered it asks again. */
+/**
+ * A WebSocket that is closed with 1001, or refused with 503 before there is one,
+ * is told to come again; what it has not been answered it asks again.
+ */
 class WebSocketConnection implements Connection {
-  private readonly socket: WebSocket
+  private readonly socket: NodeWS.WebSocket
   private readonly opened: Promise<void>
   private readonly kept: boolean
   private over: Outcome | undefined
@@ -284,13 +288,16 @@ class WebSocketConnection implements Connection {
 
   constructor({ port }: Target, kept: boolean) {
     this.kept = kept
-    this.socket = new WebSocket(`ws://127.0.0.1:${port}/ws`)
-    this.opened = new Promise((resolve) => this.socket.addEventListener("open", () => resolve()))
-    this.socket.addEventListener("message", (event) => this.tell({ pid: String(event.data), again: this.kept }))
-    this.socket.addEventListener("close", (event) => {
-      this.over = event.code === 1001 ? "told" : event.code === 1006 ? "reset" : "unanswered"
-      this.tell(this.over)
+    this.socket = new NodeWS.WebSocket(`ws://127.0.0.1:${port}/ws`)
+    this.opened = new Promise((resolve) => this.socket.once("open", resolve))
+    this.socket.on("message", (data: Buffer) => this.tell({ pid: data.toString(), again: this.kept }))
+    this.socket.on("unexpected-response", (_, response) => {
+      this.fail(response.statusCode === 503 ? "told" : "unanswered")
+      response.destroy()
     })
+    this.socket.on("error", (error: NodeJS.ErrnoException) =>
+      this.fail(error.code === "ECONNREFUSED" ? "refused" : "reset"))
+    this.socket.on("close", (code) => this.fail(code === 1001 ? "told" : "unanswered"))
   }
 
   request(): Promise<Outcome> {
@@ -305,6 +312,11 @@ class WebSocketConnection implements Connection {
     })
   }
 
+  private fail(how: Outcome): void {
+    this.over ??= how
+    this.tell(this.over)
+  }
+
   private tell(outcome: Outcome): void {
     const { resume } = this
     this.resume = undefined
@@ -312,6 +324,6 @@ class WebSocketConnection implements Connection {
   }
 
   end(): void {
-    this.socket.close()
+    this.socket.terminate()
   }
 }
