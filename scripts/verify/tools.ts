@@ -25,6 +25,7 @@ export const tools: ReadonlyArray<Tool> = [
   { name: "curl", description: "an HTTP/1 and HTTP/2 client", executables: ["curl"] },
   { name: "dig", description: "a DNS client", executables: ["dig"] },
   { name: "go", description: "the Go compiler, for peers in Go", executables: ["go"] },
+  { name: "python", description: "a receiver of Unix datagrams, in Python", executables: ["python3"] },
   { name: "promtool", description: "the linter of Prometheus", executables: ["promtool"] },
   { name: "script", description: "a terminal for a program, of util-linux", executables: ["script"] },
   {
@@ -32,6 +33,7 @@ export const tools: ReadonlyArray<Tool> = [
     description: "a launcher that passes its sockets, of systemd",
     executables: ["systemd-socket-activate"]
   },
+  { name: "systemd-notify", description: "how a program tells systemd its state", executables: ["systemd-notify"] },
   { name: "wrk", description: "an HTTP load generator", executables: ["wrk"] }
 ]
 

@@ -32,7 +32,7 @@ export interface Service {
 export type Kind = Protocol | "rpc" | "two"
 
 /** Starts the first process; the scope ends whatever process there is. */
-export const start = (kind: Kind): Effect.Effect<Service, Error, Scope.Scope> =>
+export const start = (kind: Kind, env: Record<string, string> = {}): Effect.Effect<Service, Error, Scope.Scope> =>
   Effect.gen(function*() {
     const directory = yield* folder()
     const at = (name: string) => Path.join(directory, name)
@@ -40,7 +40,7 @@ export const start = (kind: Kind): Effect.Effect<Service, Error, Scope.Scope> =>
     Fs.writeFileSync(at("key"), pair.key)
     Fs.writeFileSync(at("cert"), pair.cert)
     const process = yield* Process.start(program, {
-      env: { PROTOCOL: kind, NEXT: at("next"), SOCKET: at("socket"), TLS_KEY: at("key"), TLS_CERT: at("cert") }
+      env: { PROTOCOL: kind, NEXT: at("next"), SOCKET: at("socket"), TLS_KEY: at("key"), TLS_CERT: at("cert"), ...env }
     })
     const pids = new Set<number>()
     yield* Effect.addFinalizer(() =>

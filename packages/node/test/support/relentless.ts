@@ -295,8 +295,10 @@ class WebSocketConnection implements Connection {
       this.fail(response.statusCode === 503 ? "told" : "unanswered")
       response.destroy()
     })
-    this.socket.on("error", (error: NodeJS.ErrnoException) =>
-      this.fail(error.code === "ECONNREFUSED" ? "refused" : "reset"))
+    this.socket.on(
+      "error",
+      (error: NodeJS.ErrnoException) => this.fail(error.code === "ECONNREFUSED" ? "refused" : "reset")
+    )
     this.socket.on("close", (code) => this.fail(code === 1001 ? "told" : "unanswered"))
   }
 

@@ -28,8 +28,11 @@ export interface HandedOver {
   readonly generation: Effect.Effect<number>
   /** Why it cannot be handed over now, if it cannot. */
   readonly refusal: () => Fault | undefined
-  /** Closes, leaving the accept queues; `last` runs before the program is interrupted. */
-  readonly leave: (last: (reports: ReadonlyArray<DrainReport>, duration: number) => Effect.Effect<void>) => void
+  /** Closes, leaving the accept queues to the successor; `last` runs before the program is interrupted. */
+  readonly leave: (
+    successor: number,
+    last: (reports: ReadonlyArray<DrainReport>, duration: number) => Effect.Effect<void>
+  ) => void
   readonly say: (level: Entry["level"], event: string, message: string, annotations: Record<string, unknown>) => void
 }
 
@@ -297,7 +300,7 @@ class Attempt {
       generation
     })
     successor.letGo()
-    program.leave((reports, duration) =>
+    program.leave(successor.pid, (reports, duration) =>
       Effect.gen({ self: this }, function*() {
         const drain = reportOf(reports, duration)
         const report: HandoverReport = {
@@ -319,8 +322,7 @@ class Attempt {
             ))
         }
         Deferred.doneUnsafe(this.result, Exit.succeed(report))
-      })
-    )
+      }))
   }
 }
 

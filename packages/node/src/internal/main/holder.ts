@@ -2,7 +2,6 @@
  * A program whose sockets are held by the process that started it. What it
  * takes to talk to that one is loaded only then.
  */
-import type * as ListenerRegistry from "@effect-listener/core/ListenerRegistry"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -10,6 +9,7 @@ import * as Option from "effect/Option"
 import type { Inheritance, Report } from "../inherit/protocol.ts"
 import type { Program, Successor } from "../inherit/successor.ts"
 import { variable } from "../inherit/variable.ts"
+import type { Readiness } from "./manager/readiness.ts"
 import type { WatchedRegistry } from "./shutdown.ts"
 
 /** What the environment said when this was loaded: whoever asks for the sockets unsets it. */
@@ -42,19 +42,17 @@ export class Holder {
   private readonly registry: WatchedRegistry
   private readonly before: Array<(successor: Successor) => void> = []
   private readonly attached: Promise<void>
-  private readonly unserved = new Set<ListenerRegistry.Member>()
   /** How the process that held the sockets has closed; without a report where it ended without a word. */
   readonly predecessorReport = Deferred.makeUnsafe<Option.Option<Report>>()
   readonly accepting = Deferred.makeUnsafe<void>()
 
-  constructor(registry: WatchedRegistry, program: Pick<Program, "close" | "fail">) {
+  constructor(registry: WatchedRegistry, readiness: Readiness, program: Pick<Program, "close" | "fail">) {
     this.registry = registry
-    for (const member of registry.members()) this.watch(member)
-    registry.onJoin((member) => this.watch(member))
+    readiness.onChange(() => this.successor?.look())
     this.attached = import("../inherit/successor.ts").then(({ attach }) => {
       this.successor = attach({
         ...program,
-        unserved: () => Array.from(this.unserved, ({ name }) => name),
+        unserved: () => readiness.unserved,
         onPredecessor: (report) =>
           Deferred.doneUnsafe(this.predecessorReport, Exit.succeed(Option.fromUndefinedOr(report))),
         onAccepting: () => Deferred.doneUnsafe(this.accepting, Exit.void),
@@ -70,16 +68,6 @@ export class Holder {
       Effect.promise(() => this.attached),
       () => Option.fromUndefinedOr(this.successor?.holder)
     )
-  }
-
-  private watch(member: ListenerRegistry.Member): void {
-    const { serving } = member
-    if (serving === undefined) return
-    this.unserved.add(member)
-    Effect.runFork(serving).addObserver(() => {
-      this.unserved.delete(member)
-      this.successor?.look()
-    })
   }
 
   /** Says something now, or as soon as it is there. */

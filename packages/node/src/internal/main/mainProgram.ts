@@ -21,6 +21,8 @@ import { describeFailure } from "./failure.ts"
 import { MainHandover, notHandedOver } from "./handover.ts"
 import { Holder, signalsOf, startedBy } from "./holder.ts"
 import { type Main, mains } from "./mains.ts"
+import { hasServiceManager, loadServiceManager, type TellServiceManager } from "./manager/load.ts"
+import { Readiness } from "./manager/readiness.ts"
 import type { Settings } from "./settings.ts"
 import { closeMembers, watchedRegistry } from "./shutdown.ts"
 import { forcedExitCode, onSignal } from "./signals.ts"
@@ -54,6 +56,8 @@ export class MainProgram implements Main {
   private bound: NodeJS.Timeout | undefined
   private copies: NodeJS.Timeout | undefined
   private removeHandlers: () => void = () => {}
+  /** Tells the service manager something, where there is one. */
+  private manager: TellServiceManager | undefined
   /** What it still does when its listeners are closed. */
   private last: ((reports: ReadonlyArray<DrainReport>, duration: number) => Effect.Effect<void>) | undefined
   /** The process that holds the sockets of this one. */
@@ -73,8 +77,9 @@ export class MainProgram implements Main {
         registry: this.registry,
         generation: this.generation,
         refusal: () => this.refusal(),
-        leave: (last) => {
+        leave: (successor, last) => {
           this.last = last
+          this.manager?.((manager) => manager.onHandedOver(successor))
           this.step("Other", "handover")
         },
         say: (level, event, message, annotations) => this.say(level, event, message, annotations)
@@ -116,23 +121,51 @@ export class MainProgram implements Main {
       this.say("Warn", "signal", "a worker thread gets no signals: close the listeners of this program by a message")
     }
     mains.begin(this)
-    this.holder = startedBy === undefined ? undefined : new Holder(this.registry, {
-      close: ({ deadline, queue, reason }) => {
-        this.deadline = deadline
-        this.queue = queue
-        this.close(reason)
-      },
-      fail: (detail) => {
-        this.failed = true
-        this.close(detail)
-      }
-    })
+    this.watchReadiness()
     if (startedBy === "predecessor") Effect.runFork(this.logPredecessor)
     fiber.addObserver((exit) => {
       // a program may end as soon as its listeners are closed, or fail before they are
       if (this.closing === undefined) this.end(exit)
       else this.closing.addObserver(() => this.end(afterSignal(exit)))
     })
+  }
+
+  /** Those that started it may want to know when it is ready. What it takes to tell them is loaded only then. */
+  private watchReadiness(): void {
+    const managed = hasServiceManager(process.env)
+    if (startedBy === undefined && !managed) return
+    const readiness = new Readiness(this.registry)
+    const fail = (detail: string) => {
+      this.failed = true
+      this.say("Error", "failed", detail)
+      this.close(detail)
+    }
+    if (startedBy !== undefined) {
+      this.holder = new Holder(this.registry, readiness, {
+        close: ({ deadline, queue, reason }) => {
+          this.deadline = deadline
+          this.queue = queue
+          this.close(reason)
+        },
+        fail
+      })
+    }
+    if (managed) {
+      const ready = Effect.andThen(
+        Effect.suspend(() => this.holder === undefined ? Effect.void : Deferred.await(this.holder.accepting)),
+        Effect.callback<void>((resume) => {
+          const look = () => {
+            if (readiness.isReady) resume(Effect.void)
+          }
+          readiness.onChange(look)
+          look()
+        })
+      )
+      this.manager = loadServiceManager(process.env, ready, {
+        warn: (message) => this.say("Warn", "serviceManager", message),
+        fail
+      })
+    }
   }
 
   // --- its hand-over ---------------------------------------------------------------------------------------------
@@ -222,6 +255,7 @@ export class MainProgram implements Main {
     this.stop = { reason, at: performance.now() }
     mains.closes(reason)
     this.holder?.tell((successor) => successor.closing())
+    if (reason !== "handover") this.manager?.((manager) => manager.onClosing(`closing: ${reason}`))
     const { hostDeadline } = this
     if (reason !== "handover") this.handover?.cancel(reason)
     const close = closeMembers(this.registry, {
@@ -229,7 +263,10 @@ export class MainProgram implements Main {
       queue: this.queue ?? (reason === "handover" ? "leave" : "sweep"),
       deadline: hostDeadline,
       interval: this.display.interval,
-      onProgress: this.display.progress,
+      onProgress: (closes) => {
+        this.display.progress(closes)
+        this.manager?.((manager) => manager.onProgress(closes))
+      },
       onReport: (report) => this.onReport(report),
       onFailure: (member, cause) => {
         this.failed = true
@@ -243,7 +280,13 @@ export class MainProgram implements Main {
     this.closing = Effect.runFork(
       Effect.yieldNow.pipe(
         Effect.andThen(close),
-        Effect.andThen(Effect.suspend(() => this.last?.(this.reports, this.elapsed()) ?? Effect.void))
+        Effect.andThen(
+          Effect.suspend(() =>
+            this.last === undefined
+              ? Effect.void
+              : Effect.andThen(this.managerTold, this.last(this.reports, this.elapsed()))
+          )
+        )
       )
     )
     this.closing.addObserver(() => {
@@ -252,6 +295,14 @@ export class MainProgram implements Main {
       if (this.fiber !== undefined) interruptGently(this.fiber)
     })
   }
+
+  /** The service manager knows who the service is now, as far as it can be told within a second. */
+  private readonly managerTold: Effect.Effect<void> = Effect.suspend(() => {
+    const tell = this.manager
+    if (tell === undefined) return Effect.void
+    const told = Effect.callback<void>((resume) => tell((manager) => manager.whenSaid(() => resume(Effect.void))))
+    return Effect.asVoid(Effect.timeoutOption(told, "1 second"))
+  })
 
   private onReport(report: DrainReport): void {
     this.reports.push(report)
