@@ -56,6 +56,8 @@ export const start = (
     readonly descriptors?: number | undefined
     /** Descriptors of this process that it gets as 3, 4 and so on; in text, what `spawn` makes of it. */
     readonly passed?: ReadonlyArray<number | "pipe" | "ignore"> | undefined
+    /** What runs the file, in place of the Node that runs the tests. */
+    readonly runtime?: ReadonlyArray<string> | undefined
     /** A shell command that runs `"$0" "$@"`, in place of running the program itself. */
     readonly shell?: string | undefined
     /** The descriptor its stderr goes to, instead of being read here. */
@@ -71,7 +73,7 @@ export const start = (
           onTerminal(options.terminal === true, [
             ...through(options.shell),
             ...limit(options.descriptors),
-            process.execPath,
+            ...options.runtime ?? [process.execPath],
             fileURLToPath(file),
             ...options.args ?? []
           ]),

@@ -8,6 +8,7 @@ import * as Http from "node:http"
 import * as Http2 from "node:http2"
 import type * as Net from "node:net"
 import * as Tls from "node:tls"
+import { armTimeouts } from "../platform/privateNode.ts"
 import { inheritIntroduction } from "../proxyProtocol/introduction.ts"
 import { LingerTimer } from "../socket/lingerTimer.ts"
 import { netSocketOf } from "../socket/nodeSocket.ts"
@@ -122,8 +123,7 @@ export class NodeHttpServers implements HttpContext {
         (request: Http.IncomingMessage) => this.mayUpgrade(request) && shouldUpgradeCallback.call(server, request)
       )
     }
-    // Node arms its time-outs when a server begins to listen
-    server.emit("listening")
+    armTimeouts(server)
   }
 
   private listenTo(server: NodeServer): void {

@@ -16,6 +16,7 @@ import type * as NetAddress from "effect/net/NetAddress"
 import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
+import { missingFor } from "../platform/privateNode.ts"
 import { type HttpApp, makeApp } from "./app.ts"
 import { type App, NodeHttpServers, type NodeHttpServersOptions, socketOf } from "./nodeHttpServers.ts"
 import { UpgradingServer } from "./websockets/webSocketServer.ts"
@@ -53,6 +54,15 @@ export const acquireServers = (
 
 export const open: (options: HttpServerOptions) => Effect.Effect<HttpListener, ListenError, Scope.Scope> = Effect
   .fnUntraced(function*(options) {
+    const feature = missingFor("http")
+    if (feature !== undefined) {
+      return yield* new NotSupported({
+        operation: "open",
+        listener: options.listener.name ?? options.transport.name,
+        trail: [],
+        feature
+      })
+    }
     const servers = yield* acquireServers(options)
     const listener = yield* Listener.listen(options.transport, options.listener)
     // an open listener has an address
@@ -63,16 +73,12 @@ export const open: (options: HttpServerOptions) => Effect.Effect<HttpListener, L
 export const serveConnection = (
   servers: NodeHttpServers,
   connection: Connection
-): Effect.Effect<void, Socket.SocketError | NotSupported> =>
-  socketOf(connection) === undefined
-    ? Effect.fail(
-      new NotSupported({
-        operation: "serve",
-        listener: connection.listener,
-        trail: [],
-        feature: `HTTP over the protocol "${connection.protocol}"`
-      })
-    )
+): Effect.Effect<void, Socket.SocketError | NotSupported> => {
+  const feature = socketOf(connection) === undefined
+    ? `HTTP over the protocol "${connection.protocol}"`
+    : missingFor("http")
+  return feature !== undefined
+    ? Effect.fail(new NotSupported({ operation: "serve", listener: connection.listener, trail: [], feature }))
     : Effect.flatMap(Listener.drive(connection, servers.attach), (ended) => {
       const { SocketCloseError, SocketError, SocketOpenError } = Socket
       switch (ended) {
@@ -86,6 +92,7 @@ export const serveConnection = (
         }
       }
     })
+}
 
 /** Gives an application the connections of a listener, for as long as that lives. */
 export const take = (

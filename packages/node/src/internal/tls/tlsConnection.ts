@@ -17,6 +17,7 @@ import * as Socket from "effect/socket/Socket"
 import type * as Net from "node:net"
 import type * as Tls from "node:tls"
 import type { TlsInfo } from "../../NodeTls.ts"
+import { tcpSocketOf } from "../platform/privateNode.ts"
 import { inheritIntroduction, introduce, introductionOf } from "../proxyProtocol/introduction.ts"
 import { watchDeparture } from "../socket/departure.ts"
 import { goodbye, lingerAndClose } from "../socket/lingeringClose.ts"
@@ -56,10 +57,11 @@ interface OwnedSocket extends Net.Socket {
 }
 
 /** The connection whose TCP socket Node has wrapped into this TLS socket. */
-export const ownerOf = (socket: Net.Socket): TlsConnection | undefined =>
-  // Not in Node's documentation, but the only way back: `tls.Server` makes the TLS socket, and tells nobody from which
-  // TCP socket. A Node without it fails every handshake, and our tests with them.
-  (socket as { readonly _parent?: Partial<OwnedSocket> | null })._parent?.[connectionOf]
+export const ownerOf = (socket: Net.Socket): TlsConnection | undefined => {
+  // it may be another's
+  const tcp = tcpSocketOf(socket) as Partial<Pick<OwnedSocket, typeof connectionOf>> | undefined
+  return tcp?.[connectionOf]
+}
 
 /** What the handshake of a connection of `NodeTls` has settled. */
 export const infoOf = (connection: TransportConnection): Option.Option<TlsInfo> => {

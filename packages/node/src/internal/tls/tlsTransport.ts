@@ -19,6 +19,7 @@ import { sharedTicketKeys } from "../inherit/sharedSocket.ts"
 import { invalid } from "../listen/checks.ts"
 import { bind } from "../listen/netListener.ts"
 import { tcpBinding } from "../listen/tcp.ts"
+import { missingFor } from "../platform/privateNode.ts"
 import { ownerOf, secureOptions, securityFailure, TlsConnection, type TlsConnectionOptions } from "./tlsConnection.ts"
 import { checkContext } from "./tlsContext.ts"
 
@@ -86,6 +87,8 @@ export class TlsTransportImpl implements TlsTransport {
   private get handshakes(): Effect.Effect<Tls.Server, TransportBindError, Scope.Scope> {
     return Effect.gen({ self: this }, function*() {
       const { alpnProtocols, rejectUnauthorized, requestCert, sni } = this.options
+      const missing = missingFor("tls")
+      if (missing !== undefined) return yield* Effect.fail(TransportBindError.NotSupported({ feature: missing }))
       if (alpnProtocols?.every(isProtocolName) === false) {
         return yield* invalid("alpnProtocols", "expected names of 1 to 255 bytes")
       }

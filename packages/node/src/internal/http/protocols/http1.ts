@@ -5,11 +5,12 @@
 import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
 import type * as Http from "node:http"
 import type * as Net from "node:net"
+import { isLast } from "../../platform/privateNode.ts"
 import type { HttpConnection } from "../httpConnection.ts"
 import type { Ending, InFlight, Protocol } from "../protocol.ts"
 import { afterReading } from "./afterReading.ts"
 import { answerTo, isBadInput, onBadInput } from "./badInput.ts"
-import { dismiss, holdOn, hookResponse, hookSocket, isLast, onBodyHead, onPipelinedHead } from "./http1Hooks.ts"
+import { dismiss, holdOn, hookResponse, hookSocket, onBodyHead, onPipelinedHead } from "./http1Hooks.ts"
 import { Pipeline, type Unanswered } from "./http1Pipeline.ts"
 
 /** What is discarded of a request body that the application did not read, to keep the connection; Effect's own limit, in bytes. */

@@ -4,6 +4,7 @@
  */
 import * as Http from "node:http"
 import * as Net from "node:net"
+import { forgetExpectation } from "../../platform/privateNode.ts"
 import { httpConnectionOf } from "../httpConnection.ts"
 import { Http1Protocol } from "./http1.ts"
 
@@ -99,15 +100,6 @@ export const dismiss = (response: Http.ServerResponse, socket: Net.Socket): void
   response.emit("close")
 }
 
-/** What Node's responses know of themselves: that they end the connection, that the client waits for a word before it sends a body. */
-interface Internals {
-  readonly _last: boolean
-  _expect_continue?: boolean
-}
-
-/** The connection ends after this response, whose head is written. */
-export const isLast = (response: Http.ServerResponse): boolean => (response as unknown as Internals)._last
-
 /** The head of an answer to a request with a body. */
 export const onBodyHead: Http.ServerResponse["writeHead"] = function(this: Http.ServerResponse, ...args: [never]) {
   prepareHead(this)
@@ -119,7 +111,7 @@ const prepareHead = (response: Http.ServerResponse): void => {
   // before the listener of Effect's handler, which would destroy the socket half a second later
   if (!response.req.complete) response.prependListener("finish", onEarlyAnswer)
   // Node would end the connection, because a client that was not told to send its body may or may not send it
-  else (response as unknown as Internals)._expect_continue = false
+  else forgetExpectation(response)
 }
 
 function onEarlyAnswer(this: Http.ServerResponse): void {

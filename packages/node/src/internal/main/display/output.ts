@@ -4,6 +4,7 @@
  * to go out before the process ends.
  */
 import * as Fs from "node:fs"
+import { setBlocking } from "../../platform/privateNode.ts"
 
 /** How long an exit waits for what was written (ms). */
 const flushWithin = 1000
@@ -35,12 +36,6 @@ export const unblock = (): () => void => {
     // a terminal that is still stopped would hold up the exit
     for (const terminal of terminals) if (terminal.writableLength === 0) setBlocking(terminal, true)
   }
-}
-
-/** Of the handle below a stream; not in Node's documentation. Without it, a stopped terminal stops the process. */
-const setBlocking = (stream: NodeJS.WriteStream, blocking: boolean): void => {
-  const { _handle: handle } = stream as { readonly _handle?: { readonly setBlocking?: (blocking: boolean) => number } }
-  handle?.setBlocking?.(blocking)
 }
 
 /** Writes to stderr. Only while it is guarded. */
