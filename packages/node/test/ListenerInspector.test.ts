@@ -208,8 +208,8 @@ describe("many viewers", () => {
     }).pipe(quiet))
 })
 
-describe("who asks", () => {
-  it.live("by a name that is not the inspector's is refused on every path, and nothing is taken for another type", () =>
+describe("the name that a request asks by", () => {
+  it.live("is refused on every path where it is not one of the inspector's, and every answer has nosniff", () =>
     Effect.gen(function*() {
       const { serving } = yield* admin([], { hosts: ["admin.example", "*.internal"] })
       const ask = (path: string, host: string) =>

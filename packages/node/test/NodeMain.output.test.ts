@@ -67,6 +67,22 @@ describe("what cannot be written fails nothing", () => {
       assert.isBelow(performance.now() - answered, 1000 + 2000)
     }))
 
+  it.live("a forced exit, too, waits for a full pipe for 1 s at most", () =>
+    Effect.gen(function*() {
+      const program = yield* start("chatty", { drain: { deadline: "30 seconds" } })
+      yield* program.pauseReading("stderr")
+      const client = yield* connect(yield* program.port)
+      yield* client.send("sleep 60000\n")
+      yield* program.signal("SIGTERM")
+      yield* Effect.sleep("1500 millis")
+      const forced = performance.now()
+      yield* program.signal("SIGTERM")
+      yield* program.event("exit")
+      assert.isBelow(performance.now() - forced, 1000 + 2000)
+      yield* program.resumeReading
+      assert.strictEqual((yield* program.exit).code, 143)
+    }))
+
   it.live(
     "the terminal is closed: that is a signal as well, and what is in flight is answered",
     () =>

@@ -34,7 +34,7 @@ export interface Program {
   readonly port: Effect.Effect<number, Error>
   /** Waits for the end of the process and of its output. */
   readonly exit: Effect.Effect<Exit>
-  /** Nobody reads this output any more. */
+  /** Closes the reading end of an output. */
   readonly stopReading: (output: "stdout" | "stderr") => Effect.Effect<void>
   /** Reads no further: what is written fills the pipe, and then waits. */
   readonly pauseReading: (output: "stdout" | "stderr") => Effect.Effect<void>

@@ -181,7 +181,7 @@ const follow = () => {
     last = JSON.parse(data)
     at = new Date()
     over = false
-    // what somebody is copying stays
+    // what is being copied stays
     if (getSelection().type !== "Range") show()
   }
   source.onerror = () => {
@@ -194,7 +194,7 @@ const follow = () => {
     if (source.readyState === EventSource.CLOSED) setTimeout(follow, 2000)
   }
 }
-// nobody looks: nothing is to be sent
+// a hidden page is sent nothing
 document.addEventListener("visibilitychange", () => {
   source && source.close()
   if (document.hidden) say("paused", "paused")

@@ -43,7 +43,7 @@ export const write = (text: string): void => {
   try {
     process.stderr.write(text)
   } catch {
-    // a stream that somebody has replaced may throw
+    // a stream that was replaced may throw
   }
 }
 
