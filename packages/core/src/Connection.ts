@@ -183,8 +183,8 @@ export const runForEach = <E, R>(
  *   until then. Without it, the transport is destroyed at once.
  * - `cut`: the transport was destroyed; interrupt what still runs.
  * - `running`: whether something still runs after `cut`.
- * - `runs`: whether this fiber serves the connection, so that a close it asks
- *   for does not wait for it.
+ * - `fibers`: the fibers that serve the connection. A close that one of them asks
+ *   for does not wait for what that one does.
  * - `protocol`, `phase`, `bytesPending`: what only the protocol knows, for reports.
  *
  * @stability experimental
@@ -200,7 +200,7 @@ export interface ProtocolDriver {
   readonly breakOff?: (() => boolean) | undefined
   readonly cut: () => void
   readonly running: () => boolean
-  readonly runs?: ((fiber: Fiber.Fiber<unknown, unknown>) => boolean) | undefined
+  readonly fibers?: (() => ReadonlyArray<Fiber.Fiber<unknown, unknown>>) | undefined
   readonly protocol?: (() => string) | undefined
   readonly bytesPending?: (() => number) | undefined
   readonly phase?: (() => ConnectionPhase | undefined) | undefined

@@ -4,7 +4,7 @@
  * A drain stops accepting (sweeping the accept queue first), lets every
  * connection finish what it has in flight, says goodbye, and, when the deadline
  * passes, cuts what is left. `internal/lifecycle/listenerClose.ts` is that algorithm step by step
- * and `internal/connection/drainPolicy.ts` the decision about one connection.
+ * and `internal/connection/connectionState.ts` the decision about one connection.
  *
  * @stability experimental
  * @since 0.1.0

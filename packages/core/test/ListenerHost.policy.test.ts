@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { ConnectionCounts, DrainReport, Outcome } from "../src/DrainReport.ts"
-import { lameDuckEnds } from "../src/internal/connection/drainPolicy.ts"
+import { lameDuckEnds } from "../src/internal/lifecycle/lameDuck.ts"
 import { budget, merge, share, stageOf, totals, worst } from "../src/internal/host/hostPolicy.ts"
 import { report as sample } from "./support/errors.ts"
 

@@ -1,6 +1,6 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
+import * as Fiber from "effect/Fiber"
 import * as NetAddress from "effect/net/NetAddress"
 import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
@@ -14,13 +14,29 @@ import { type ConnectionTracing, endSpan, startSpan } from "../telemetry/tracing
 import { clip } from "../util/clip.ts"
 import type { Linked, LinkedList } from "../util/linkedList.ts"
 import type { Timers } from "../util/timers.ts"
-import { type IdleMode, isIdle } from "./drainPolicy.ts"
+import {
+  climb,
+  type DrainAction,
+  type DrainEvent,
+  drainHasBegun,
+  type IdleMode,
+  isIdle,
+  type Rung,
+  type Step,
+  type StepAction,
+  type StepEvent,
+  takeStep
+} from "./connectionState.ts"
+import * as Foreign from "./foreign.ts"
+import { Inactivity } from "./inactivity.ts"
+import type { ReadTurns } from "./readTurns.ts"
 
-/** What a connection needs of the life it belongs to. */
-export interface ConnectionHost {
+/** What a connection needs of the manager it belongs to. */
+export interface ConnectionContext {
   readonly name: string
   readonly timeouts: ResolvedTimeouts
   readonly timers: Timers
+  readonly turns: ReadTurns
   readonly counts: Counts
   readonly tracing: ConnectionTracing
   /** Its remote address is not shown. */
@@ -29,9 +45,13 @@ export interface ConnectionHost {
   readonly timed: boolean
   readonly now: () => number
   /** Something changed that may let a draining connection be told goodbye. */
-  readonly review: (connection: ConnectionImpl) => void
-  /** Lets go of a connection that moves to another scope. */
-  readonly letGo: (connection: ConnectionImpl) => void
+  readonly recheck: (connection: ConnectionImpl) => void
+  /** A connection moves to another scope. */
+  readonly detached: (connection: ConnectionImpl) => void
+  /** Bytes may be pending from now on. */
+  readonly mayStall: () => void
+  /** Foreign code of a connection threw: it is logged, and the connection ends. */
+  readonly threw: (connection: ConnectionImpl, member: string, defect: unknown) => void
   readonly refused: () => void
   readonly linger: () => LingerOptions
 }
@@ -44,6 +64,8 @@ interface Exchange {
   readonly label: string
   readonly since: number
   readonly span: Tracer.Span | undefined
+  /** The fiber that began it; `undefined` where callback code did. */
+  readonly fiber: Fiber.Fiber<unknown, unknown> | undefined
 }
 
 const utf8 = new TextEncoder()
@@ -51,10 +73,7 @@ const utf8 = new TextEncoder()
 const size = (frame: Uint8Array | string): number =>
   typeof frame === "string" ? utf8.encode(frame).length : frame.length
 
-/** A report takes no number that JSON cannot, whatever a foreign transport counts. */
-const finite = (n: number): number => Number.isFinite(n) ? n : 0
-
-/** Whole milliseconds: nobody reads a clock's nanoseconds in a report. */
+/** Whole milliseconds: a report needs no nanoseconds. */
 const age = (since: number, now: number): number => Math.max(0, Math.round(now - since))
 
 /** Not below the span the listener was made in, which is over long before. */
@@ -75,21 +94,25 @@ export const implementationOf = (connection: Connection): ConnectionImpl => {
 export const closeError = (reason: string): Socket.SocketError =>
   new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: 1001, closeReason: reason }) })
 
+/** An address that its transport could not give. */
+const unknownAddress = NetAddress.unixPathAddress("unknown")
+
 /**
  * One connection: what its handler uses, and what the drain knows of it. Plain
- * mutable fields, because they change with every pull; everything that decides
- * is elsewhere.
+ * mutable fields, because they change with every pull; where it stands is for
+ * `connectionState.ts` to say.
  */
-export class ConnectionImpl implements Connection, PullWatcher, Linked<ConnectionImpl> {
-  // first what is looked at when all are gone over, side by side: with thousands of them, memory is what takes time
+export class ConnectionImpl implements Connection, PullWatcher, Linked<ConnectionImpl>, Foreign.ForeignOwner {
+  // fields that a look at all connections reads come first, to share cache lines
   next: ConnectionImpl | undefined
-  step: "Queued" | "Handshake" | "Serving" | "Goodbye" | "Detached" | "Ended" = "Queued"
+  private currentStep: Step = "Queued"
+  private currentRung: Rung = "Untold"
   mode: IdleMode = "handler"
   pulling = 0
   private exchanges: Set<Exchange> | undefined
   /** Present on connections that a protocol drives by callbacks, without a fiber. */
   driver: ProtocolDriver | undefined
-  /** Where it is: in the accept queue, or one of the lists of `Connections`. Its neighbours there are above and here. */
+  /** Where it is: in the accept queue, or one of the lists of `Connections`. Its neighbours are above and here. */
   list: LinkedList<ConnectionImpl> | undefined
   previous: ConnectionImpl | undefined
 
@@ -98,10 +121,10 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   readonly transport: TransportConnection
   /** What its transport offers for speed. */
   readonly fast: FastConnection | undefined
-  readonly host: ConnectionHost
+  readonly host: ConnectionContext
   readonly since: number
 
-  /** Whom it counts for where remotes are limited, once that was asked. */
+  /** Cached key for the per-remote limit. */
   remoteKey: string | undefined
   /** It does count for its remote. */
   counted = false
@@ -117,61 +140,90 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   span: Tracer.Span | undefined
   /** The fiber whose `close` must not wait for this connection: its handler's, or the one that accepted it. */
   fiber: Fiber.Fiber<unknown, unknown> | undefined
-  /** Who handles its chunks, where each that takes its time has a fiber of its own. */
+  /** The handler of its chunks, where each that takes its time has a fiber of its own. */
   chunks: ChunkHandler | undefined
   /** Its fiber is its handler's own, the listener's to interrupt. */
   handled = false
+  /** Admission did not let it in, or nothing took it. */
+  wasRefused = false
   lastActive: number
   /** Counts everything that happens on it: unchanged through a read turn means idle through it. */
   activity = 0
-  /** The drain has told it, a lame duck included. */
-  told = false
-  /** The drain waits for it and may say goodbye. */
-  reached = false
-  /** It had work in flight when the drain reached it. */
+  /** It had work in flight when the drain began with it. */
   hadWork = false
+  /** A close waits for it, but not for what a fiber that asked for the close does on it. */
+  exempt = false
   private graceEnds: number | undefined
-  settling = false
-  /** A read turn has brought everything that had arrived when the drain reached it. */
-  caughtUp = false
   /** How many bytes its handler gets before it may be ended: what had been read by that turn. */
   private entitledBytes = Infinity
-  saidGoodbye = false
   /** Ends the handshake that is under way. */
   endHandshake: ((reason: string) => void) | undefined
-  /** Destroyed by a deadline or an abort. */
-  cut = false
 
   private readingEnded = false
   private received = 0
   private sent = 0
   private listeners: Set<() => void> | undefined
   private lazySocket: Socket.Socket | undefined
-  private cancelTimeout: (() => void) | undefined
-  private seenBytes = 0
+  private inactivity: Inactivity | undefined
+  /** Foreign code of it has thrown. */
+  private broken = false
 
-  constructor(id: number, transport: TransportConnection, host: ConnectionHost, since: number) {
+  constructor(id: number, transport: TransportConnection, host: ConnectionContext, since: number) {
     this.id = id
     this.transport = transport
-    const { fast } = transport
-    // that of another connection came along in a copy
-    this.fast = fast?.owner === transport ? fast : undefined
     this.host = host
     this.since = since
     this.lastActive = since
+    this.fast = Foreign.call(this, "fast", () => ownFast(transport), undefined)
   }
 
   get listener(): string {
     return this.host.name
   }
   get protocol(): string {
-    return this.transport.protocol
+    return Foreign.call(this, "protocol", () => this.transport.protocol, "unknown")
   }
   get remote(): NetAddress.SocketAddress {
-    return this.transport.remote
+    return Foreign.call(this, "remote", () => this.transport.remote, unknownAddress)
   }
   get local(): NetAddress.SocketAddress {
-    return this.transport.local
+    return Foreign.call(this, "local", () => this.transport.local, unknownAddress)
+  }
+
+  /** The first throw is logged and ends the connection; those after it are its consequences. */
+  threw(member: string, defect: unknown): void {
+    if (this.broken) return
+    this.broken = true
+    this.host.threw(this, member, defect)
+  }
+
+  // --- where it stands -------------------------------------------------------------------------------------------
+
+  get step(): Step {
+    return this.currentStep
+  }
+  get rung(): Rung {
+    return this.currentRung
+  }
+  get drainBegun(): boolean {
+    return drainHasBegun(this.currentRung)
+  }
+
+  /** Takes the step that the state machine answers; the caller does what it says. */
+  take(event: StepEvent): StepAction {
+    const { action, next } = takeStep(this.currentStep, event)
+    // its next phase begins
+    if (next !== this.currentStep && (next === "Goodbye" || next === "Detached")) this.lastActive = this.host.now()
+    this.currentStep = next
+    return action
+  }
+
+  /** Takes the rung that the state machine answers; the caller does what it says. */
+  climb(event: DrainEvent): DrainAction {
+    const { action, next } = climb(this.currentRung, event)
+    if (next === "Goodbye" && this.currentRung !== next) this.lastActive = this.host.now()
+    this.currentRung = next
+    return action
   }
 
   // --- the socket, watched ---------------------------------------------------------------------------------------
@@ -187,9 +239,10 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
       fast.watchPulls(this)
       return socket
     }
+    const counting = fast === undefined
     return Socket.make({
       reader: Effect.map(socket.reader, (reader) => ({ ...reader, pull: this.watchPull(reader.pull) })),
-      writer: fast === undefined ? Effect.map(socket.writer, (writer) => this.countWrites(writer)) : socket.writer
+      writer: Effect.map(socket.writer, (writer) => this.watchWrites(writer, counting))
     })
   }
 
@@ -198,8 +251,8 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
     const more = waiting > this.pulling
     this.pulling = waiting
     if (!more) return this.touch()
-    if (this.host.timed) this.watchSilence()
-    if (this.reached) this.host.review(this)
+    if (this.host.timed) (this.inactivity ??= new Inactivity(this)).pulled()
+    this.rechecked()
   }
 
   private watchPull(pull: Socket.Reader["pull"]): Socket.Reader["pull"] {
@@ -216,17 +269,29 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
     })
   }
 
-  private countWrites(writer: Socket.Writer): Socket.Writer {
+  /** A write may have to wait for its peer. */
+  waitsForRoom(): void {
+    this.host.mayStall()
+  }
+
+  private watchWrites(writer: Socket.Writer, counting: boolean): Socket.Writer {
     return {
       write: (chunk) => {
-        if (!Socket.isCloseEvent(chunk)) this.sent += size(chunk)
+        if (counting && !Socket.isCloseEvent(chunk)) this.sent += size(chunk)
+        this.host.mayStall()
         return writer.write(chunk)
       },
       writeAll: (chunks) => {
-        for (const chunk of chunks) this.sent += size(chunk)
+        if (counting) { for (const chunk of chunks) this.sent += size(chunk) }
+        this.host.mayStall()
         return writer.writeAll(chunks)
       }
     }
+  }
+
+  /** It may have become idle. */
+  private rechecked(): void {
+    if (this.exempt || this.drainBegun) this.host.recheck(this)
   }
 
   private touch(): void {
@@ -235,10 +300,37 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   }
 
   get bytesIn(): number {
-    return this.fast === undefined ? this.received : this.fast.bytesIn()
+    const { fast } = this
+    return fast === undefined ? this.received : Foreign.number(this, "bytesIn", () => fast.bytesIn())
   }
-  private bytesOut(): number {
-    return this.fast === undefined ? this.sent : this.fast.bytesOut()
+  get bytesOut(): number {
+    const { fast } = this
+    return fast === undefined ? this.sent : Foreign.number(this, "bytesOut", () => fast.bytesOut())
+  }
+  get bytesPending(): number {
+    return Foreign.number(
+      this,
+      "bytesPending",
+      () => this.driver?.bytesPending?.() ?? this.transport.bytesPending()
+    )
+  }
+
+  // --- its transport ---------------------------------------------------------------------------------------------
+
+  get settled(): Effect.Effect<void> {
+    return Foreign.call(this, "settled", () => this.transport.settled, Effect.void)
+  }
+
+  endReading(error: Socket.SocketError): boolean {
+    return Foreign.call(this, "endReading", () => this.transport.endReading(error), true)
+  }
+
+  goodbye(linger: LingerOptions | "none"): Effect.Effect<void> {
+    return Foreign.run(this, "goodbye", () => this.transport.goodbye(linger), this.destroy)
+  }
+
+  get destroy(): Effect.Effect<void> {
+    return Foreign.run(this, "destroy", () => this.transport.destroy)
   }
 
   // --- exchanges -------------------------------------------------------------------------------------------------
@@ -260,9 +352,9 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   /** The span of an exchange of callback code, where exchanges are traced. */
   startExchangeSpan(label: string): Tracer.Span | undefined {
     const { tracing } = this.host
-    return tracing.exchanges
-      ? startSpan(tracing, "Listener.exchange", { ...this.exchangeSpan(label), ...parentOf(this.span) })
-      : undefined
+    if (!tracing.exchanges) return undefined
+    const options = { ...this.exchangeSpan(label), ...parentOf(this.span) }
+    return Foreign.call(this, "tracer", () => startSpan(tracing, "Listener.exchange", options), undefined)
   }
 
   private exchangeSpan(label: string) {
@@ -270,18 +362,19 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   }
 
   private openExchange(label: string, span: Tracer.Span | undefined): () => void {
-    const exchange: Exchange = { label, since: this.host.now(), span }
+    const exchange: Exchange = { label, since: this.host.now(), span, fiber: Fiber.getCurrent() }
     const open = this.exchanges ??= new Set()
     open.add(exchange)
     this.host.counts.exchanges++
     this.activity++
     this.used = true
+    this.host.mayStall()
     if (this.mode === "handler") this.mode = "pull"
     return () => {
       if (!open.delete(exchange)) return
       this.touch()
       this.exchangeEnded(exchange, this.lastActive)
-      if (this.reached) this.host.review(this)
+      this.rechecked()
     }
   }
 
@@ -299,79 +392,76 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
     })
   }
 
-  /** Nothing is in flight, by the connection's own rule. Who is still shaking hands has asked for nothing yet. */
+  /** Nothing is in flight, by the connection's own rule. In the middle of a handshake nothing has been asked for yet. */
   get idle(): boolean {
-    if (this.step === "Handshake") return true
-    if (this.step !== "Serving") return false
-    return isIdle(this.mode, this.exchanges?.size ?? 0, this.pulling > 0) && this.driver?.busy() !== true
+    if (this.endHandshake !== undefined) return true
+    if (this.currentStep !== "Serving") return false
+    const { driver } = this
+    return isIdle(this.mode, this.exchanges?.size ?? 0, this.pulling > 0) &&
+      (driver === undefined || !Foreign.call(this, "busy", () => driver.busy(), false))
   }
 
   // --- draining --------------------------------------------------------------------------------------------------
 
   get draining(): Effect.Effect<void> {
     return Effect.callback<void>((resume) => {
-      if (this.told) return resume(Effect.void)
+      if (this.currentRung !== "Untold") return resume(Effect.void)
       const listeners = this.listeners ??= new Set()
-      const tell = () => resume(Effect.void)
-      listeners.add(tell)
+      const notify = () => resume(Effect.void)
+      listeners.add(notify)
       return Effect.sync(() => {
-        listeners.delete(tell)
+        listeners.delete(notify)
       })
     })
   }
 
   /** Completes `draining`. */
-  tell(): void {
-    if (this.told) return
-    this.told = true
-    const listeners = this.listeners
+  notifyDraining(): void {
+    const { driver, listeners } = this
     this.listeners = undefined
-    this.driver?.drainNotified()
-    if (listeners !== undefined) { for (const tell of listeners) tell() }
+    if (driver !== undefined) Foreign.call(this, "drainNotified", () => driver.drainNotified(), undefined)
+    if (listeners !== undefined) { for (const notify of listeners) notify() }
   }
 
   /** Ends an idle connection: its handler's pull fails, or its protocol says its last word. */
   sayGoodbye(): void {
-    // its next phase begins
-    if (!this.saidGoodbye) this.lastActive = this.host.now()
-    if (this.step === "Handshake") {
-      this.saidGoodbye = true
-      this.endHandshake?.("draining")
-    } else if (this.driver !== undefined) {
-      this.saidGoodbye = true
-      this.driver.goodbye()
-    } else if (this.endReading() || this.received >= this.entitledBytes) {
-      this.saidGoodbye = true
+    const { driver, endHandshake } = this
+    if (endHandshake !== undefined) {
+      this.climb("goodbye")
+      endHandshake("draining")
+    } else if (driver !== undefined) {
+      this.climb("goodbye")
+      Foreign.call(this, "goodbye", () => driver.goodbye(), undefined)
+    } else if (this.endEntitledReading() || this.received >= this.entitledBytes) {
+      this.climb("goodbye")
       this.readingEnded = true
     }
     // with bytes buffered nothing was ended: the pull that takes them comes by here again, unless it is entitled to none
   }
 
-  private endReading(): boolean {
+  private endEntitledReading(): boolean {
+    const { fast } = this
     const error = closeError("draining")
-    return this.fast?.endReadingAfter === undefined
-      ? this.transport.endReading(error)
-      : this.fast.endReadingAfter(error, this.entitledBytes)
+    return fast?.endReadingAfter === undefined
+      ? this.endReading(error)
+      : Foreign.call(this, "endReadingAfter", () => fast.endReadingAfter?.(error, this.entitledBytes) ?? true, true)
   }
 
   /** What arrives from now on came after the drain, and need not be waited for. */
-  catchUp(): void {
-    if (this.caughtUp) return
-    this.caughtUp = true
-    if (this.fast !== undefined) this.entitledBytes = this.fast.bytesIn()
+  fixEntitlement(): void {
+    if (this.fast !== undefined) this.entitledBytes = this.bytesIn
   }
 
   private moveTo(scope: Scope.Scope): Effect.Effect<void> {
     return Effect.suspend(() => {
-      if (this.step === "Detached" || this.step === "Ended" || this.cut) return Effect.void
+      const action = this.take("detached")
+      if (action !== "Detach" && action !== "DetachRefused") return Effect.void
       this.release()
-      this.step = "Detached"
-      this.lastActive = this.host.now()
       const linger = this.host.linger()
-      this.host.letGo(this)
+      this.host.detached(this)
       return Scope.addFinalizerExit(
         scope,
-        (exit) => this.transport.goodbye(Exit.isSuccess(exit) ? linger : "none")
+        (exit) => this.goodbye(Exit.isSuccess(exit) ? linger : "none")
       )
     })
   }
@@ -384,26 +474,60 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
 
   /** Since when a connection that is idle now has been. */
   get idleSince(): number {
-    return this.driver === undefined ? this.lastActive : this.driver.lastActive()
+    const { driver } = this
+    return driver === undefined
+      ? this.lastActive
+      : Foreign.call(this, "lastActive", () => driver.lastActive(), -Infinity)
   }
 
-  /** When the grace of a connection ends that is idle now. */
-  graceEnd(idleGrace: number): number {
+  /** When the grace of a connection ends that is idle now, where one that was active then has so much. */
+  graceEnd(grace: (lastActive: number) => number): number {
     // half a handshake has the grace for the rest, however long ago it began
-    if (this.step === "Handshake") return this.graceEnds ??= this.host.now() + idleGrace
-    if (this.driver !== undefined) return this.driver.lastActive() + idleGrace
-    return this.graceEnds ??= this.lastActive + idleGrace
+    if (this.endHandshake !== undefined) {
+      const now = this.host.now()
+      return this.graceEnds ??= now + grace(now)
+    }
+    if (this.driver !== undefined) return this.idleSince + grace(this.idleSince)
+    return this.graceEnds ??= this.lastActive + grace(this.lastActive)
   }
 
-  /** Whether a close this fiber asks for must not wait for the connection. */
-  servedBy(fiber: Fiber.Fiber<unknown, unknown>): boolean {
-    return this.fiber === fiber || this.chunks?.running === fiber || this.driver?.runs?.(fiber) === true
+  /** A deadline came nearer: the grace is another. */
+  forgetGrace(): void {
+    this.graceEnds = undefined
   }
 
-  /** Gives back what the connection held of its life: its timer and its open exchanges. */
+  /** The fibers that serve it: its handler's, or the one that accepted it. */
+  private servingFibers(): ReadonlyArray<Fiber.Fiber<unknown, unknown>> {
+    const { chunks, driver, fiber } = this
+    const fibers = driver?.fibers === undefined ? [] : Foreign.call(this, "fibers", () => driver.fibers?.() ?? [], [])
+    const handling = chunks?.running === undefined ? fibers : [chunks.running, ...fibers]
+    return fiber === undefined ? handling : [fiber, ...handling]
+  }
+
+  /** What these fibers do on it, of all that is in flight: nothing, everything, or something besides other work. */
+  shareOf(isExempt: (fiber: Fiber.Fiber<unknown, unknown>) => boolean): "none" | "all" | "some" {
+    const serving = this.servingFibers()
+    const own = serving.filter(isExempt).length
+    const open = Array.from(this.exchanges ?? [])
+    const exempt = open.filter(({ fiber }) =>
+      fiber !== undefined && (isExempt(fiber) || (own > 0 && serving.includes(fiber)))
+    )
+    if (own === 0 && exempt.length === 0) return "none"
+    if (open.length > exempt.length) return "some"
+    if (this.driver !== undefined && this.driverExchanges().length > own) return "some"
+    // accepted, and handed on to another fiber that reads
+    if (!this.handled && this.driver === undefined && open.length === 0 && this.pulling > 0) return "some"
+    return "all"
+  }
+
+  private driverExchanges(): ReturnType<ProtocolDriver["exchanges"]> {
+    const { driver } = this
+    return driver === undefined ? [] : Foreign.call(this, "exchanges", () => driver.exchanges(), [])
+  }
+
+  /** Gives back what the connection held: its timer and its open exchanges. */
   release(): void {
-    this.cancelTimeout?.()
-    this.cancelTimeout = undefined
+    this.inactivity?.stop()
     this.endExchanges()
   }
 
@@ -418,13 +542,21 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
 
   private exchangeEnded({ since, span }: Exchange, now: number): void {
     this.host.counts.exchangeEnded(now - since)
-    if (span !== undefined) endSpan(this.host.tracing, span, Exit.void)
+    if (span !== undefined) this.endExchangeSpan(span)
+  }
+
+  endExchangeSpan(span: Tracer.Span): void {
+    Foreign.call(this, "tracer", () => endSpan(this.host.tracing, span, Exit.void), undefined)
   }
 
   // --- tracing ---------------------------------------------------------------------------------------------------
 
   startSpan(): void {
-    this.span = startSpan(this.host.tracing, "Listener.connection", {
+    this.span = Foreign.call(this, "tracer", () => this.makeSpan(), undefined)
+  }
+
+  private makeSpan(): Tracer.Span {
+    return startSpan(this.host.tracing, "Listener.connection", {
       root: true,
       kind: "server",
       attributes: {
@@ -440,67 +572,49 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
     const { span } = this
     if (span === undefined) return
     span.attribute("reason", reason)
-    span.attribute("bytesIn", finite(this.bytesIn))
-    span.attribute("bytesOut", finite(this.bytesOut()))
     const lost = reason === "failed" || reason === "cut"
-    endSpan(this.host.tracing, span, lost ? Exit.fail(`connection ${reason}`) : Exit.void)
-  }
-
-  // --- time-outs -------------------------------------------------------------------------------------------------
-
-  /** What was written before this pull counts as activity now. */
-  private watchSilence(): void {
-    const sent = this.bytesOut()
-    if (sent !== this.seenBytes) {
-      this.seenBytes = sent
-      this.lastActive = this.host.now()
-    }
-    if (this.cancelTimeout === undefined) this.armTimeout()
-  }
-
-  /** One timer a connection, armed when a pull waits and looked at only when it fires. */
-  private armTimeout(): void {
-    const { firstByte, inactivity } = this.host.timeouts
-    const silent = this.bytesIn === 0
-    const limit = silent ? Math.min(firstByte, inactivity) : inactivity
-    if (limit === Infinity) return
-    this.seenBytes = this.bytesOut()
-    const due = (silent ? this.host.now() : this.lastActive) + limit
-    this.cancelTimeout = this.host.timers.schedule(due, () => this.onTimeout(silent))
-  }
-
-  private onTimeout(silent: boolean): void {
-    this.cancelTimeout = undefined
-    if (this.pulling === 0 || this.step !== "Serving") return
-    const stillSilent = silent && this.bytesIn === 0
-    const sending = this.bytesOut() !== this.seenBytes || this.transport.bytesPending() > 0
-    const expired = stillSilent || this.host.now() - this.lastActive >= this.host.timeouts.inactivity
-    if (expired && !sending) {
-      const ended = this.transport.endReading(closeError(stillSilent ? "first byte timeout" : "inactivity timeout"))
-      if (ended) return
-    }
-    if (sending) this.lastActive = this.host.now()
-    this.armTimeout()
+    Foreign.call(this, "tracer", () => {
+      span.attribute("reason", reason)
+      span.attribute("bytesIn", this.bytesIn)
+      span.attribute("bytesOut", this.bytesOut)
+      endSpan(this.host.tracing, span, lost ? Exit.fail(`connection ${reason}`) : Exit.void)
+    }, undefined)
   }
 
   // --- what an operator sees -------------------------------------------------------------------------------------
 
   get phase(): ConnectionPhase {
-    switch (this.step) {
+    switch (this.currentStep) {
       case "Queued":
       case "Handshake":
       case "Detached":
-        return this.step
+        return this.currentStep
+      case "Refusing":
+        return this.endHandshake === undefined ? "Active" : "Handshake"
       case "Goodbye":
       case "Ended":
-        return this.transport.bytesPending() > 0 ? "Flushing" : "Lingering"
-      case "Serving":
-        return this.driver?.phase?.() ?? (this.idle ? "Idle" : "Active")
+        return this.bytesPending > 0 ? "Flushing" : "Lingering"
+      case "Serving": {
+        const { driver } = this
+        const phase = driver?.phase === undefined
+          ? undefined
+          : Foreign.call(this, "phase", () => driver.phase?.(), undefined)
+        return phase ?? (this.idle ? "Idle" : "Active")
+      }
     }
   }
 
+  private get shownProtocol(): string {
+    const { driver } = this
+    return driver?.protocol === undefined
+      ? this.protocol
+      : Foreign.call(this, "protocol", () => driver.protocol?.(), undefined) ?? this.protocol
+  }
+
   private get shownRemote(): string {
-    return this.host.maskRemote ? "masked" : NetAddress.formatSocketAddress(this.remote)
+    return this.host.maskRemote
+      ? "masked"
+      : Foreign.call(this, "remote", () => NetAddress.formatSocketAddress(this.remote), "unknown")
   }
 
   /** When it entered its phase. */
@@ -510,25 +624,31 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
       case "Handshake":
       case "Active":
         return this.since
-      default:
-        return Math.max(this.lastActive, this.driver?.lastActive() ?? 0)
+      default: {
+        const { driver } = this
+        const active = driver === undefined
+          ? 0
+          : Foreign.call(this, "lastActive", () => driver.lastActive(), 0)
+        return Math.max(this.lastActive, active)
+      }
     }
   }
 
   describe(): ConnectionInfo {
     const now = this.host.now()
     const { phase } = this
-    const exchanges = [...this.driver?.exchanges() ?? [], ...this.exchanges ?? []]
+    const refused = this.wasRefused ? [{ label: "refused", since: this.since }] : []
+    const exchanges = [...this.driverExchanges(), ...this.exchanges ?? [], ...refused]
     return {
       id: this.id,
       remote: this.shownRemote,
-      protocol: this.driver?.protocol?.() ?? this.protocol,
+      protocol: this.shownProtocol,
       phase,
       exchanges: exchanges.map(({ label, since }) => ({ label: clip(label), age: age(since, now) })),
       age: age(this.since, now),
-      bytesIn: finite(this.bytesIn),
-      bytesOut: finite(this.bytesOut()),
-      bytesPending: finite(this.driver?.bytesPending?.() ?? this.transport.bytesPending()),
+      bytesIn: this.bytesIn,
+      bytesOut: this.bytesOut,
+      bytesPending: this.bytesPending,
       phaseAge: age(this.phaseSince(phase), now)
     }
   }
@@ -536,4 +656,10 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   get info(): Effect.Effect<ConnectionInfo> {
     return Effect.sync(() => this.describe())
   }
+}
+
+/** What a transport offers for speed. That of another connection came along in a copy, and is left alone. */
+const ownFast = (transport: TransportConnection): FastConnection | undefined => {
+  const { fast } = transport
+  return fast?.owner === transport ? fast : undefined
 }

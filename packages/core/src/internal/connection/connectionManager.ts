@@ -3,7 +3,7 @@ import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type { DryRun } from "../../Drain.ts"
-import type { ConnectionInfo, DrainReport, EndReason } from "../../DrainReport.ts"
+import { type ConnectionInfo, type DrainReport, type EndReason, formatConnection } from "../../DrainReport.ts"
 import type { LingerOptions, TransportConnection } from "../../Transport.ts"
 import { AcceptQueue, type Consumer } from "../accept/acceptQueue.ts"
 import type { RefusalReason } from "../accept/admission.ts"
@@ -12,21 +12,19 @@ import type { ResolvedAdmission } from "../options/admission.ts"
 import { lingerFor, type ResolvedDrain } from "../options/drain.ts"
 import type { ResolvedTimeouts } from "../options/timeouts.ts"
 import type { Counts } from "../telemetry/counts.ts"
+import { LimitedLog } from "../telemetry/limitedLog.ts"
 import type { ConnectionTracing } from "../telemetry/tracing.ts"
 import { Signal } from "../util/condition.ts"
+import type { LinkedList } from "../util/linkedList.ts"
 import { monotonicMillis, Timers } from "../util/timers.ts"
-import { type ConnectionHost, ConnectionImpl } from "./connection.ts"
+import { type ConnectionContext, ConnectionImpl } from "./connection.ts"
 import { Connections, Tally } from "./connections.ts"
-import { decide } from "./drainPolicy.ts"
-import { refuse, refuseWith } from "./handler.ts"
+import { DrainReview, type ReviewContext } from "./drainReview.ts"
+import { call } from "./foreign.ts"
 import { Handshakes } from "./handshake.ts"
-import { RoomMaker } from "./roomMaker.ts"
-
-/**
- * Who reads a socket stops when it has read so much that nobody took, Node at
- * 16 or 64 KiB. A read turn that brought less has left nothing in the kernel.
- */
-const fullRead = 16 * 1024
+import { ReadTurns } from "./readTurns.ts"
+import { type RefusalContext, refuseWith } from "./refusal.ts"
+import { type RoomContext, RoomMaker } from "./roomMaker.ts"
 
 /** How much longer than it takes an idle connection to end one may be held that is to be refused, in milliseconds. */
 const rejectMargin = 250
@@ -34,8 +32,8 @@ const rejectMargin = 250
 /** How many connections are told in one go before other fibers get a turn. */
 const chunk = 256
 
-/** What all lives of a listener share. */
-export interface LifeOptions {
+/** What the managers of all lifetimes of a listener share. */
+export interface ManagerOptions {
   readonly name: string
   readonly clock: Clock.Clock
   /** The context `make` was called in: drain and connection fibers log and read the clock by it. */
@@ -43,27 +41,19 @@ export interface LifeOptions {
   readonly drain: ResolvedDrain
   readonly admission: ResolvedAdmission
   readonly timeouts: ResolvedTimeouts
-  /** What is counted over all lives. */
+  /** What is counted over all lifetimes. */
   readonly counts: Counts
   readonly tracing: ConnectionTracing
   /** Remote addresses are not shown. */
   readonly maskRemote: boolean
 }
 
-/** A connection that waits for one whole read turn, and how it stood before. */
-interface Settling {
-  readonly connection: ConnectionImpl
-  readonly activity: number
-  readonly bytesIn: number
-  readonly pulling: number
-}
-
 /**
- * One life of a listener, from `Created` to `Closed`: its connections, the queue
- * before them, and the level that says whether they are draining. `reset` begins
- * another, so that nothing of this one can reach into the next.
+ * The connections of one lifetime of a listener, from `Created` to `Closed`, the
+ * queue before them, and the level that says whether they are draining. `reset`
+ * begins another, so that nothing of this one can reach into the next.
  */
-export class Life implements ConnectionHost {
+export class ConnectionManager implements ConnectionContext, RefusalContext, ReviewContext, RoomContext {
   readonly name: string
   readonly clock: Clock.Clock
   readonly context: Context.Context<never>
@@ -81,10 +71,14 @@ export class Life implements ConnectionHost {
   /** The number of connections to wait for fell to zero, or the drain itself was told something. */
   readonly signal = new Signal()
   readonly runFork: <A, E>(effect: Effect.Effect<A, E>, options?: Effect.RunOptions) => Fiber.Fiber<A, E>
-  /** Fibers that wait for this life to be closed: their own connections are not waited for. */
+  readonly turns: ReadTurns
+  /** What clients can cause, in a log that a flood of them leaves readable. */
+  readonly log: LimitedLog
+  private readonly review: DrainReview
+  /** Fibers that wait for the close: what they do on connections is not waited for. */
   readonly waiting = new Set<Fiber.Fiber<unknown, unknown>>()
 
-  /** What draining goes by: the listener's options, or those of the close that runs. */
+  /** The drain options in force: the listener's, or those of the close that runs. */
   drain: ResolvedDrain
   /** Connections are told that the listener goes away: a lame duck or a drain. */
   telling = false
@@ -93,15 +87,14 @@ export class Life implements ConnectionHost {
   sweeping = false
   swept = 0
   lastArrival: number
-  /** When the running drain cuts; `Infinity` where there is no deadline. */
-  deadlineAt: number | undefined
+  private cutsAt: number | undefined
   /** Connections may still be queued: open, or sweeping. */
   accepting = true
-  /** Who was cut, as it stood then. */
+  /** The connections that were cut, as they stood then. */
   readonly cut: Array<ConnectionInfo> = []
+  /** How many are being destroyed. */
+  private destroying = 0
   private readonly leaving = new Map<ConnectionImpl, ConnectionInfo>()
-  /** Connections whose read turn is about to begin, by what tells its end. */
-  private readonly settling = new Map<Effect.Effect<void>, Array<Settling>>()
   /** What the goodbyes of one millisecond share. */
   private latestLinger:
     | { readonly drain: ResolvedDrain; readonly timeLeft: number | undefined; readonly linger: LingerOptions }
@@ -110,7 +103,7 @@ export class Life implements ConnectionHost {
   /** The last id that was given before the close began. */
   private idsBefore: number | undefined
 
-  constructor(options: LifeOptions) {
+  constructor(options: ManagerOptions) {
     this.name = options.name
     this.clock = options.clock
     this.context = options.context
@@ -122,14 +115,31 @@ export class Life implements ConnectionHost {
     this.timed = options.timeouts.firstByte !== Infinity || options.timeouts.inactivity !== Infinity
     this.timers = new Timers(options.clock, options.context)
     this.runFork = Effect.runForkWith(options.context)
+    this.turns = new ReadTurns(this.runFork)
+    this.log = new LimitedLog(options.name, this)
+    this.review = new DrainReview(this)
     this.lastArrival = this.now()
     this.limits = new Limits(options.admission, this.timers, this.now)
-    this.handshakes = new Handshakes(options.timeouts.handshake, this.timers, this.now)
+    this.handshakes = new Handshakes(options.timeouts.handshake, this.timers, this.now, this.turns)
     this.queue = new AcceptQueue(this.connections, this.limits, this.timers, this, options.timeouts.queued)
     this.roomMaker = new RoomMaker(this)
   }
 
   readonly now = (): number => monotonicMillis(this.clock)
+
+  /** When the running close cuts, in monotonic milliseconds; `Infinity` where it has no deadline. */
+  get deadlineAt(): number | undefined {
+    return this.cutsAt
+  }
+  set deadlineAt(at: number | undefined) {
+    const sooner = this.draining && at !== undefined && this.cutsAt !== undefined && at < this.cutsAt
+    this.cutsAt = at
+    if (sooner) this.review.shortenGraces(this.connections.snapshot())
+  }
+
+  get refusing(): LinkedList<ConnectionImpl> {
+    return this.connections.refusing
+  }
 
   readonly linger = (): LingerOptions => {
     const timeLeft = this.deadlineAt === undefined ? undefined : Math.ceil(Math.max(0, this.deadlineAt - this.now()))
@@ -151,29 +161,34 @@ export class Life implements ConnectionHost {
   }
 
   /**
-   * A connection begins to be served. Who comes late is told at once: draining is
-   * a level, read here and whenever a connection may have become idle. One that
-   * was cut on its way to whoever accepted it has ended, and stays so.
+   * A connection begins to be served. Draining is a level, read here and whenever
+   * a connection may have become idle: a late one is told at once. One that was
+   * cut on its way to its handler has ended, and stays so.
    */
   begin(connection: ConnectionImpl): void {
-    if (connection.step === "Ended") return
-    if (connection.step === "Handshake") connection.shaken()
-    connection.step = "Serving"
-    if (this.telling) connection.tell()
-    if (this.draining) this.reach(connection)
+    const action = connection.take("served")
+    if (action === "None") return
+    if (action === "ServeShaken") connection.shaken()
+    if (this.telling) this.review.notify(connection)
+    this.drainIfBegun(connection)
   }
 
   // --- those that wait ---------------------------------------------------------------------------------------------
 
   /** A connection is held: it is watched, and gives up its place when its client has gone. */
   readonly held = (connection: ConnectionImpl): void => {
-    const { watchDeparture } = connection.transport
-    if (watchDeparture === undefined || connection.stopWatching !== undefined) return
+    if (connection.stopWatching !== undefined) return
     let over = false
-    const stop = watchDeparture.call(connection.transport, () => {
+    const gone = () => {
       over = true
       if (this.queue.withdraw(connection)) this.departed(connection)
-    }, this.queue.halfOpen)
+    }
+    const stop = call(
+      connection,
+      "watchDeparture",
+      () => connection.transport.watchDeparture?.(gone, this.queue.halfOpen),
+      undefined
+    )
     if (!over) connection.stopWatching = stop
   }
 
@@ -181,7 +196,7 @@ export class Life implements ConnectionHost {
   private departed(connection: ConnectionImpl): void {
     this.connections.tally?.add("endedByPeer")
     this.ended(connection, "endedByPeer")
-    refuseWith(this, connection, Effect.void)
+    refuseWith(this, connection, undefined)
   }
 
   readonly expired = (connection: ConnectionImpl): void => this.refuseHeld(connection, "queuedTimeout")
@@ -201,9 +216,10 @@ export class Life implements ConnectionHost {
 
   readonly wanted = (): number => this.accepting && !this.telling ? this.queue.waitingForRoom : 0
 
+  /** The need for its place has come to a connection: it ends as in a drain. */
   readonly retire = (connection: ConnectionImpl): void => {
     connection.makesRoom = true
-    this.reach(connection)
+    this.review.begin(connection)
   }
 
   /** With `"reject"`, a connection waits for idle ones to end, and no longer. */
@@ -215,97 +231,25 @@ export class Life implements ConnectionHost {
     }
   }
 
-  /** The drain, or the need for its place, has come to this connection. */
-  reach(connection: ConnectionImpl): void {
-    if (connection.step === "Ended" || connection.step === "Detached") return
-    if (!connection.reached) {
-      connection.reached = true
-      connection.hadWork = connection.step === "Serving" && !connection.idle
-      connection.tell()
-    }
-    this.review(connection)
+  readonly drainIfBegun = (connection: ConnectionImpl): void => {
+    if (this.draining) this.review.begin(connection)
   }
 
-  /** Looks at a draining connection again and does what the policy decides. */
-  readonly review = (connection: ConnectionImpl): void => {
-    if (!connection.reached || connection.saidGoodbye || connection.settling) return
-    if (!this.draining && !connection.makesRoom) return
-    const idle = connection.idle
-    const now = this.now()
-    const graceEnds = idle ? connection.graceEnd(this.drain.idleGrace) : now
-    switch (decide({ idle, settled: connection.caughtUp, now, graceEnds })) {
-      case "Leave":
-        return
-      case "Goodbye":
-        return connection.sayGoodbye()
-      case "Wait": {
-        connection.settling = true
-        this.timers.schedule(graceEnds, () => {
-          connection.settling = false
-          this.review(connection)
-        })
-        return
-      }
-      case "Settle":
-        return this.settle(connection)
-    }
+  /** Something changed that may let a draining connection be told goodbye. */
+  readonly recheck = (connection: ConnectionImpl): void => {
+    if (connection.exempt) this.exemptIfAlone(connection)
+    this.review.recheck(connection)
   }
 
-  /** Waits one whole read turn and, when nothing happened in it, says goodbye. */
-  private settle(connection: ConnectionImpl): void {
-    connection.settling = true
-    const { activity, pulling } = connection
-    // of who does not pull, nobody asks
-    const bytesIn = pulling > 0 ? connection.bytesIn : 0
-    const { settled } = connection.transport
-    let together = this.settling.get(settled)
-    if (together === undefined) {
-      this.settling.set(settled, together = [])
-      this.runFork(this.settleTogether(settled, together))
-    }
-    together.push({ connection, activity, bytesIn, pulling })
-  }
-
-  /** One fiber for all connections that wait for the same, which those of one transport may. */
-  private settleTogether(settled: Effect.Effect<void>, together: Array<Settling>): Effect.Effect<void> {
-    return Effect.gen({ self: this }, function*() {
-      // a fiber about to pull may have been made to yield: it is given its turn before the read turn begins
-      yield* Effect.yieldNow
-      this.settling.delete(settled)
-      // those who came after the first as well
-      if (together.length > 1) yield* Effect.yieldNow
-      yield* settled
-      this.turnsPassed(together, 0)
-    })
-  }
-
-  /** A protocol that throws where it should say goodbye harms no connection but its own. */
-  private turnsPassed(together: ReadonlyArray<Settling>, first: number): void {
-    let next = first
-    try {
-      while (next < together.length) this.turnPassed(together[next++]!)
-    } finally {
-      if (next < together.length) this.turnsPassed(together, next)
-    }
-  }
-
-  private turnPassed({ activity, bytesIn, connection, pulling }: Settling): void {
-    connection.settling = false
-    if (connection.saidGoodbye || (connection.step !== "Serving" && connection.step !== "Handshake")) return
-    if (pulling > 0 && connection.bytesIn - bytesIn < fullRead) connection.catchUp()
-    const idle = connection.idle
-    const now = this.now()
-    const settled = connection.caughtUp || connection.activity === activity
-    const graceEnds = idle ? connection.graceEnd(this.drain.idleGrace) : now
-    const decision = decide({ idle, settled, now, graceEnds })
-    if (decision === "Goodbye") connection.sayGoodbye()
-    else if (decision !== "Leave") this.review(connection)
-  }
+  /** Bytes may be pending from now on. */
+  readonly mayStall = (): void => {}
 
   /** A connection ended, for one reason. */
   end(connection: ConnectionImpl, reason: EndReason): void {
-    if (connection.step === "Ended" || connection.step === "Detached") return
-    connection.step = "Ended"
+    if (connection.take("ended") === "Count") this.count(connection, reason)
+  }
+
+  private count(connection: ConnectionImpl, reason: EndReason): void {
     connection.release()
     this.ended(connection, this.connections.end(connection, this.wasServed(connection, reason) ? "drained" : reason))
     this.queue.match()
@@ -315,21 +259,78 @@ export class Life implements ConnectionHost {
   /** It came during the close, and was answered before the drain looked at it or after. */
   private wasServed(connection: ConnectionImpl, reason: EndReason): boolean {
     return reason === "idle" && this.idsBefore !== undefined && connection.id > this.idsBefore &&
-      connection.describe().bytesOut > 0
+      connection.bytesOut > 0
   }
 
-  readonly letGo = (connection: ConnectionImpl): void => {
+  readonly detached = (connection: ConnectionImpl): void => {
+    if (this.connections.refusing.delete(connection)) return this.notifyIfDrained()
     this.ended(connection, this.connections.end(connection, "detached"))
     this.queue.match()
     this.notifyIfDrained()
   }
 
-  /** Does not wait for the connections of this fiber: it asked for the close. */
-  excuse(fiber: Fiber.Fiber<unknown, unknown>): void {
-    const excused = this.connections.filter((connection) => connection.servedBy(fiber))
-    for (const connection of excused) this.connections.excuse(connection)
+  readonly refusedEnded = (connection: ConnectionImpl): void => {
+    connection.take("ended")
+    if (this.connections.refusing.delete(connection)) this.notifyIfDrained()
+  }
+
+  readonly cutRefused = (connection: ConnectionImpl): void => {
+    if (connection.take("cut") !== "Destroy") return
+    this.connections.refusing.delete(connection)
+    this.destroy(connection)
     this.notifyIfDrained()
-    if (this.telling) { for (const connection of excused) connection.tell() }
+  }
+
+  // --- foreign code ------------------------------------------------------------------------------------------------
+
+  readonly threw = (connection: ConnectionImpl, member: string, defect: unknown): void => {
+    this.runFork(Effect.andThen(
+      this.log.line("foreignCode", () =>
+        Effect.annotateLogs(
+          Effect.logError(`${member} of a connection of listener "${this.name}" threw`, defect),
+          "connection",
+          formatConnection(connection.describe())
+        )),
+      // not in the middle of what has called it
+      Effect.andThen(Effect.yieldNow, Effect.sync(() => this.fail(connection)))
+    ))
+  }
+
+  /** Ends a connection at once, whatever it is doing. */
+  private fail(connection: ConnectionImpl): void {
+    const { step } = connection
+    if (step === "Queued" && !this.connections.has(connection)) {
+      connection.list?.delete(connection)
+      if (connection.take("cut") === "Destroy") this.neverTaken(connection)
+    } else if (connection.wasRefused) return this.cutRefused(connection)
+    else if (connection.take("cut") === "Destroy") this.count(connection, "failed")
+    if (step !== "Detached") this.destroy(connection)
+  }
+
+  // --- fibers that wait for the close ------------------------------------------------------------------------------
+
+  /** Does not wait for what this fiber does: it asked for the close. */
+  private exemptFiber(fiber: Fiber.Fiber<unknown, unknown>): void {
+    for (const connection of this.connections.filter((one) => one.shareOf((other) => other === fiber) !== "none")) {
+      this.exemptConnection(connection)
+    }
+    this.notifyIfDrained()
+  }
+
+  private readonly isExempt = (fiber: Fiber.Fiber<unknown, unknown>): boolean => this.waiting.has(fiber)
+
+  /** Sets a connection aside on which nothing else is in flight. Of another one, what else is in flight is waited for. */
+  private exemptConnection(connection: ConnectionImpl): void {
+    connection.exempt = true
+    this.exemptIfAlone(connection)
+  }
+
+  private exemptIfAlone(connection: ConnectionImpl): void {
+    if (this.connections.tally === undefined || connection.shareOf(this.isExempt) !== "all") return
+    if (!this.connections.excuse(connection)) return
+    connection.exempt = false
+    this.notifyIfDrained()
+    if (this.telling) this.review.notify(connection)
   }
 
   // --- a close -----------------------------------------------------------------------------------------------------
@@ -368,8 +369,9 @@ export class Life implements ConnectionHost {
     return connections.snapshot().concat(connections.closers.toArray(), queue.snapshot())
   }
 
+  /** Refused ones, too, as long as they are there. */
   describeAll(): ReadonlyArray<ConnectionInfo> {
-    return this.everyConnection().map((connection) => connection.describe())
+    return this.everyConnection().concat(this.connections.refusing.toArray()).map((one) => one.describe())
   }
 
   readonly dryRun = (): DryRun => {
@@ -387,13 +389,18 @@ export class Life implements ConnectionHost {
     this.drain = options
     this.connections.tally ??= new Tally()
     this.idsBefore ??= this.ids
-    for (const fiber of this.waiting) this.excuse(fiber)
+    if (this.waiting.size === 0) return
+    // one pass, however many wait
+    for (const connection of this.connections.filter((one) => one.shareOf(this.isExempt) !== "none")) {
+      this.exemptConnection(connection)
+    }
+    this.notifyIfDrained()
   }
 
   notifyDraining(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.beginTelling()
-      return this.eachConnection((connection) => connection.tell())
+      return this.eachConnection((connection) => this.review.notify(connection))
     })
   }
 
@@ -401,14 +408,14 @@ export class Life implements ConnectionHost {
     return Effect.suspend(() => {
       this.draining = true
       this.beginTelling()
-      return this.eachConnection((connection) => this.reach(connection))
+      return this.eachConnection((connection) => this.review.begin(connection))
     })
   }
 
   /** From now on connections are told; closers here, the others as the drain comes to them. */
   private beginTelling(): void {
     this.telling = true
-    for (const connection of this.connections.closers.toArray()) connection.tell()
+    for (const connection of this.connections.closers.toArray()) this.review.notify(connection)
   }
 
   private eachConnection(f: (connection: ConnectionImpl) => void): Effect.Effect<void> {
@@ -441,6 +448,7 @@ export class Life implements ConnectionHost {
   }
 
   clearTimers(): void {
+    this.log.flush()
     this.timers.clear()
   }
 
@@ -449,7 +457,7 @@ export class Life implements ConnectionHost {
     if (connection.step !== "Queued" || !this.connections.remove(connection)) return
     if (this.accepting) return this.queue.requeue(connection)
     this.neverTaken(connection)
-    refuse(this, connection)
+    this.sayNo(connection)
     this.notifyIfDrained()
   }
 
@@ -457,7 +465,7 @@ export class Life implements ConnectionHost {
   refuseQueued(): void {
     const queued = this.queue.removeQueued()
     for (const connection of queued) this.neverTaken(connection)
-    for (const connection of queued) refuse(this, connection)
+    for (const connection of queued) this.sayNo(connection)
   }
 
   private neverTaken(connection: ConnectionImpl): void {
@@ -482,7 +490,14 @@ export class Life implements ConnectionHost {
   readonly refuse = (connection: ConnectionImpl, reason: RefusalReason): void => {
     this.counts.refused[reason]++
     this.tallyRefused()
-    refuse(this, connection)
+    this.sayNo(connection)
+  }
+
+  /** In the words of what serves, where it has some. */
+  private sayNo(connection: ConnectionImpl): void {
+    const by = this.queue.refuser()
+    if (by?.refuse !== undefined) by.refuse(connection)
+    else refuseWith(this, connection, undefined)
   }
 
   /** Nothing is queued any more. */
@@ -498,28 +513,43 @@ export class Life implements ConnectionHost {
     const refusing = this.connections.refusing.toArray()
     const victims = this.connections.snapshot()
     for (const connection of queued) {
+      connection.take("cut")
       this.neverTaken(connection)
-      connection.step = "Ended"
     }
-    for (const connection of refusing) connection.cut = true
-    for (const connection of victims) {
-      const info = connection.describe()
-      this.cut.push(info)
-      connection.cut = true
-      if (connection.handled || connection.driver !== undefined) this.leaving.set(connection, info)
-      this.end(connection, "cut")
+    // those that held the close for as long as it may take are named
+    const late = this.cutsAt !== undefined && this.now() >= this.cutsAt
+    for (const connection of refusing) {
+      if (late) this.cut.push(connection.describe())
+      connection.take("cut")
+      this.connections.refusing.delete(connection)
     }
+    for (const connection of victims) this.cutOff(connection)
     // recorded; only now may other fibers run
-    for (const connection of victims) this.destroy(connection)
-    for (const connection of refusing) this.destroy(connection)
-    for (const connection of queued) this.runFork(connection.transport.destroy)
+    for (const connection of [...victims, ...refusing, ...queued]) this.destroy(connection)
+    this.notifyIfDrained()
+  }
+
+  /** Counts a connection as cut, and remembers how it stood and what of it still runs. */
+  private cutOff(connection: ConnectionImpl): void {
+    const info = connection.describe()
+    if (connection.take("cut") !== "Destroy") return
+    this.cut.push(info)
+    if (connection.handled || connection.driver !== undefined) this.leaving.set(connection, info)
+    this.count(connection, "cut")
   }
 
   /** The transport first: a handler's finalizers end it with a FIN, as if all had been said. */
   private destroy(connection: ConnectionImpl): void {
-    if (connection.driver?.breakOff?.() !== true) this.runFork(connection.transport.destroy)
+    const { driver } = connection
+    this.destroying++
+    const brokenOff = driver?.breakOff !== undefined &&
+      call(connection, "breakOff", () => driver.breakOff?.() === true, false)
+    this.runFork(brokenOff ? Effect.void : connection.destroy).addObserver(() => {
+      this.destroying--
+      this.signal.notify()
+    })
     if (connection.handled) this.interrupt(connection)
-    connection.driver?.cut()
+    if (driver !== undefined) call(connection, "cut", () => driver.cut(), undefined)
   }
 
   /** Only the end of a handler that is cut is waited for. */
@@ -534,21 +564,24 @@ export class Life implements ConnectionHost {
   }
 
   get runningCount(): number {
-    return this.running().length
+    return this.running().length + this.destroying
   }
 
   /** The handlers of cut connections that still run, as they stood when they were cut. */
   private running(): ReadonlyArray<ConnectionInfo> {
     for (const connection of Array.from(this.leaving.keys())) {
-      if (connection.driver !== undefined && !connection.driver.running()) this.leaving.delete(connection)
+      const { driver } = connection
+      if (driver !== undefined && !call(connection, "running", () => driver.running(), false)) {
+        this.leaving.delete(connection)
+      }
     }
     return Array.from(this.leaving.values())
   }
 
-  /** A fiber waits for this life to be closed. */
+  /** A fiber waits for the close: what it does itself is not waited for. */
   wait(fiber: Fiber.Fiber<unknown, unknown>, closing: boolean): void {
     this.waiting.add(fiber)
-    if (closing) this.excuse(fiber)
+    if (closing) this.exemptFiber(fiber)
   }
 
   stopWaiting(fiber: Fiber.Fiber<unknown, unknown>): void {
@@ -558,10 +591,7 @@ export class Life implements ConnectionHost {
   /** Ends the connections whose handlers closed the listener. They have been counted. */
   cutClosers(): void {
     const closers = this.connections.closers.toArray()
-    for (const connection of closers) {
-      connection.cut = true
-      this.end(connection, "closer")
-    }
+    for (const connection of closers) if (connection.take("cut") === "Destroy") this.count(connection, "closer")
     for (const connection of closers) this.destroy(connection)
   }
 

@@ -77,10 +77,16 @@ export class Connections<C extends Linked<C> = ConnectionImpl> {
   }
 
   /** Sets a connection aside whose own handler asked for the close. */
-  excuse(connection: C): void {
-    if (!this.members.delete(connection)) return
+  excuse(connection: C): boolean {
+    if (!this.members.delete(connection)) return false
     this.tally?.add("closer")
     this.closers.add(connection)
+    return true
+  }
+
+  /** Whether it is open: taken, and not ended. */
+  has(connection: C): boolean {
+    return connection.list === this.members || connection.list === this.closers
   }
 
   oldest(): C | undefined {

@@ -10,42 +10,52 @@ import type { TransportConnection } from "../../Transport.ts"
 import { type Linked, LinkedList } from "../util/linkedList.ts"
 import type { Timers } from "../util/timers.ts"
 import { closeError, type ConnectionImpl } from "./connection.ts"
-import type { Life } from "./connectionManager.ts"
+import { call, effectOf } from "./foreign.ts"
+import type { ReadTurns } from "./readTurns.ts"
+
+/** What a handshake needs of the manager of its connection. */
+export interface HandshakeContext {
+  readonly runFork: <A, E>(effect: Effect.Effect<A, E>, options?: Effect.RunOptions) => Fiber.Fiber<A, E>
+  readonly handshakes: Handshakes
+  /** The drain comes to it, where there is one. */
+  readonly drainIfBegun: (connection: ConnectionImpl) => void
+}
 
 /** Whether there is nothing to run. */
 export const isDone = (effect: Effect.Effect<unknown, unknown>): boolean =>
   Exit.isExit(effect) && Exit.isSuccess(effect)
 
 /** Whether a connection can be used as it comes. */
-export const isReady = (connection: ConnectionImpl): boolean => isDone(connection.transport.ready)
+export const isReady = (connection: ConnectionImpl): boolean =>
+  call(connection, "ready", () => isDone(connection.transport.ready), false)
 
 /** Waits for a connection's handshake, in a fiber of its own, and tells how it went. */
 export const shakeHands = (
-  life: Life,
+  context: HandshakeContext,
   connection: ConnectionImpl,
   done: (shaken: Exit.Exit<void, Effect.Error<TransportConnection["ready"]>>) => void
 ): Fiber.Fiber<unknown, unknown> => {
-  connection.step = "Handshake"
-  const handshake = life.handshakes.add(connection)
+  connection.take("handshakeBegan")
+  const handshake = context.handshakes.add(connection)
   let ended: Socket.SocketError | undefined
-  const fiber = life.runFork(connection.transport.ready)
+  const fiber = context.runFork(effectOf("ready", () => connection.transport.ready))
   connection.endHandshake = (reason) => {
     ended ??= closeError(reason)
     fiber.interruptUnsafe()
   }
   fiber.addObserver((exit) => {
-    life.handshakes.delete(handshake)
+    context.handshakes.delete(handshake)
     connection.endHandshake = undefined
     done(ended !== undefined && Exit.isFailure(exit) ? Exit.fail(ended) : exit)
   })
-  if (life.draining && connection.step === "Handshake") life.reach(connection)
+  if (connection.step === "Handshake" || connection.endHandshake !== undefined) context.drainIfBegun(connection)
   return fiber
 }
 
 /** `shakeHands` in the fiber that waits for it; interrupted, it ends the handshake and waits until that has ended. */
-export const handshake = (life: Life, connection: ConnectionImpl): TransportConnection["ready"] =>
+export const handshake = (context: HandshakeContext, connection: ConnectionImpl): TransportConnection["ready"] =>
   Effect.callback((resume) => {
-    const fiber = shakeHands(life, connection, resume)
+    const fiber = shakeHands(context, connection, resume)
     return Fiber.interrupt(fiber)
   })
 
@@ -63,10 +73,14 @@ class Handshake implements Linked<Handshake> {
   }
 }
 
+/** A timer that fires so many milliseconds after its time says that the process stood still. */
+const standstill = 50
+
 /**
  * The handshakes of a listener that are under way, and the time they have. All
- * have the same, so who came first is due first: one timer for all, which stays
- * when that one is done, because there will be a next.
+ * have the same, so that the first to come is the first due: one timer for all,
+ * which stays when that one is done, because there will be a next. Time in which
+ * the process stood still is given back, once: a handshake takes several turns.
  */
 export class Handshakes {
   /** In the order in which they are due. */
@@ -74,12 +88,14 @@ export class Handshakes {
   private readonly limit: number
   private readonly timers: Timers
   private readonly now: () => number
+  private readonly turns: ReadTurns
   private timed = false
 
-  constructor(limit: number, timers: Timers, now: () => number) {
+  constructor(limit: number, timers: Timers, now: () => number, turns: ReadTurns) {
     this.limit = limit
     this.timers = timers
     this.now = now
+    this.turns = turns
   }
 
   add(connection: ConnectionImpl): Handshake {
@@ -95,10 +111,10 @@ export class Handshakes {
 
   private lookAt(at: number): void {
     this.timed = true
-    this.timers.schedule(at, () => this.look())
+    this.timers.schedule(at, () => this.look(at))
   }
 
-  private look(): void {
+  private look(at: number): void {
     const now = this.now()
     const late: Array<ConnectionImpl> = []
     this.timed = false
@@ -110,6 +126,13 @@ export class Handshakes {
       first = this.underWay.first
     }
     if (first !== undefined) this.lookAt(first.due)
-    for (const connection of late) connection.endHandshake?.("handshake timeout")
+    if (now - at <= standstill) return this.end(late)
+    this.timers.schedule(now + Math.min(now - at, this.limit), () => this.end(late))
+  }
+
+  private end(late: ReadonlyArray<ConnectionImpl>): void {
+    for (const connection of late) {
+      this.turns.wait(connection, () => connection.endHandshake?.("handshake timeout"))
+    }
   }
 }

@@ -2,60 +2,62 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Tracer from "effect/Tracer"
 import type { Connection, ProtocolDriver, ProtocolEvents } from "../../Connection.ts"
-import type { EndReason } from "../../DrainReport.ts"
 import type { LingerOptions } from "../../Transport.ts"
 import type { Consumer } from "../accept/acceptQueue.ts"
-import { endSpan } from "../telemetry/tracing.ts"
 import type { ConnectionImpl } from "./connection.ts"
-import type { Life } from "./connectionManager.ts"
-import { finish, refuseWith } from "./handler.ts"
+import type { ConnectionManager } from "./connectionManager.ts"
+import { type Ending, reasonOfProtocol } from "./ending.ts"
+import { call } from "./foreign.ts"
+import { finish } from "./handler.ts"
 import { isReady, shakeHands } from "./handshake.ts"
+import { refuseWith } from "./refusal.ts"
 
 /** How a protocol begins to drive a connection. */
 export type Attach = (connection: Connection, events: ProtocolEvents) => ProtocolDriver
-
-/** How a connection ended, in its protocol's words. */
-export type Ended = Parameters<ProtocolEvents["closed"]>[0]
 
 /**
  * How a protocol that works by callbacks takes part in the accept queue: no
  * fiber and no scope a connection, only what the protocol itself keeps.
  */
 export const driverConsumer = (
-  life: Life,
+  manager: ConnectionManager,
   attach: Attach,
   { halfOpen, refuse }: {
     readonly refuse?: ((connection: Connection) => Effect.Effect<void>) | undefined
     readonly halfOpen?: boolean | undefined
   }
 ): Consumer<ConnectionImpl> => {
-  const ended: OnEnded = (connection, ended) => {
-    life.end(connection, reasonOf(connection, ended))
-    life.handlerEnded(connection)
+  const closed: OnClosed = (connection, ending) => {
+    manager.end(connection, reasonOfProtocol(connection, ending))
+    manager.handlerEnded(connection)
   }
   const attached = (connection: ConnectionImpl): void => {
-    begin(connection, attach, ended)
-    life.begin(connection)
+    begin(connection, attach, closed)
+    manager.begin(connection)
   }
   return {
     once: false,
     halfOpen,
-    take: (connection) => isReady(connection) ? attached(connection) : serveShaken(life, connection, attached),
-    refuse: refuse === undefined ? undefined : (connection) => refuseWith(life, connection, refuse(connection))
+    take: (connection) => isReady(connection) ? attached(connection) : serveShaken(manager, connection, attached),
+    refuse: refuse === undefined ? undefined : (connection) => refuseWith(manager, connection, refuse)
   }
 }
 
 /** A handshake has a fiber; what comes after it has none. */
-const serveShaken = (life: Life, connection: ConnectionImpl, attached: (connection: ConnectionImpl) => void): void => {
+const serveShaken = (
+  manager: ConnectionManager,
+  connection: ConnectionImpl,
+  attached: (connection: ConnectionImpl) => void
+): void => {
   connection.handled = true
-  const fiber = shakeHands(life, connection, (shaken) => {
+  const fiber = shakeHands(manager, connection, (shaken) => {
     connection.fiber = undefined
     if (Exit.isSuccess(shaken) && connection.step === "Handshake") {
       connection.handled = false
       return attached(connection)
     }
-    life.runFork(finish(life, connection, shaken), { uninterruptible: true })
-      .addObserver(() => life.handlerEnded(connection))
+    manager.runFork(finish(manager, connection, shaken), { uninterruptible: true })
+      .addObserver(() => manager.handlerEnded(connection))
   })
   if (connection.step === "Handshake") connection.fiber = fiber
 }
@@ -64,31 +66,35 @@ const serveShaken = (life: Life, connection: ConnectionImpl, attached: (connecti
  * A connection that has a handler already, driven by a protocol from now on:
  * completes when the protocol has ended.
  */
-export const drive = (connection: ConnectionImpl, attach: Attach): Effect.Effect<Ended> =>
-  Effect.callback<Ended>((resume) => {
-    const driver = begin(connection, attach, (_connection, ended) => resume(Effect.succeed(ended)))
-    if (connection.reached) connection.host.review(connection)
-    return Effect.sync(() => driver.cut())
+export const drive = (connection: ConnectionImpl, attach: Attach): Effect.Effect<Ending> =>
+  Effect.callback<Ending>((resume) => {
+    const driver = begin(connection, attach, (_connection, ending) => resume(Effect.succeed(ending)))
+    if (driver === undefined) return resume(Effect.succeed("failed"))
+    connection.host.recheck(connection)
+    return Effect.sync(() => call(connection, "cut", () => driver.cut(), undefined))
   })
 
-type OnEnded = (connection: ConnectionImpl, ended: Ended) => void
+type OnClosed = (connection: ConnectionImpl, ending: Ending) => void
 
-const begin = (connection: ConnectionImpl, attach: Attach, onEnded: OnEnded): ProtocolDriver => {
+const begin = (connection: ConnectionImpl, attach: Attach, onClosed: OnClosed): ProtocolDriver | undefined => {
   connection.mode = "exchange"
-  const driver = attach(connection, new DriverEvents(connection, onEnded))
+  const events = new DriverEvents(connection, onClosed)
+  const driver = call(connection, "attach", () => attach(connection, events), undefined)
   connection.driver = driver
-  if (connection.told) driver.drainNotified()
+  if (driver !== undefined && connection.rung !== "Untold") {
+    call(connection, "drainNotified", () => driver.drainNotified(), undefined)
+  }
   return driver
 }
 
 /** One object a connection: idle ones are many. */
 class DriverEvents implements ProtocolEvents {
   private readonly connection: ConnectionImpl
-  private readonly onEnded: OnEnded
+  private readonly onClosed: OnClosed
 
-  constructor(connection: ConnectionImpl, onEnded: OnEnded) {
+  constructor(connection: ConnectionImpl, onClosed: OnClosed) {
     this.connection = connection
-    this.onEnded = onEnded
+    this.onClosed = onClosed
   }
 
   get traced(): boolean {
@@ -96,13 +102,12 @@ class DriverEvents implements ProtocolEvents {
   }
 
   recheck(): void {
-    const { connection } = this
-    connection.activity++
-    if (connection.reached) connection.host.review(connection)
+    this.connection.activity++
+    this.connection.host.recheck(this.connection)
   }
 
-  closed(ended: Ended): void {
-    this.onEnded(this.connection, ended)
+  closed(ending: Ending): void {
+    this.onClosed(this.connection, ending)
   }
 
   refused(): void {
@@ -110,14 +115,15 @@ class DriverEvents implements ProtocolEvents {
   }
 
   exchangeBegan(label: string | undefined): Tracer.Span | undefined {
-    this.connection.host.counts.exchanges++
+    const { host } = this.connection
+    host.counts.exchanges++
+    host.mayStall()
     return label === undefined ? undefined : this.connection.startExchangeSpan(label)
   }
 
   exchangeEnded(millis: number, span: Tracer.Span | undefined): void {
-    const { counts, tracing } = this.connection.host
-    counts.exchangeEnded(millis)
-    if (span !== undefined) endSpan(tracing, span, Exit.void)
+    this.connection.host.counts.exchangeEnded(millis)
+    if (span !== undefined) this.connection.endExchangeSpan(span)
   }
 
   linger(): LingerOptions {
@@ -128,12 +134,3 @@ class DriverEvents implements ProtocolEvents {
     return this.connection.host.now()
   }
 }
-
-const reasonOf = (connection: ConnectionImpl, ended: Ended): EndReason =>
-  ended === "failed"
-    ? "failed"
-    : ended === "byPeer" && !connection.saidGoodbye
-    ? "endedByPeer"
-    : connection.hadWork
-    ? "drained"
-    : "idle"

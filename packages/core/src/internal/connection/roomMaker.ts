@@ -85,9 +85,9 @@ export class RoomMaker {
 
 /** It is on its way out, or will be when its read turn and its grace are over. */
 const ends = (connection: ConnectionImpl): boolean =>
-  connection.step === "Goodbye" || connection.saidGoodbye || (connection.makesRoom && connection.idle)
+  connection.step === "Goodbye" || connection.rung === "Goodbye" || (connection.makesRoom && connection.idle)
 
 /** It is one that may only wait for its next request: not one whose silence means something. */
 const waitsForRequest = (connection: ConnectionImpl): boolean =>
   connection.step === "Serving" && connection.mode !== "handler" &&
-  (connection.driver === undefined ? connection.used : connection.driver.phase?.() !== "Upgraded")
+  (connection.driver === undefined ? connection.used : connection.phase !== "Upgraded")

@@ -15,7 +15,7 @@ import { type AcceptError, InvalidArgument, type ListenerFaulted } from "../../L
 import type { BoundTransport, Transport } from "../../Transport.ts"
 import { acceptLoop } from "../accept/acceptLoop.ts"
 import type { ConnectionImpl } from "../connection/connection.ts"
-import { Life, type LifeOptions } from "../connection/connectionManager.ts"
+import { ConnectionManager, type ManagerOptions } from "../connection/connectionManager.ts"
 import { finish, type Registration, registrationConsumer } from "../connection/handler.ts"
 import { handshake, isReady } from "../connection/handshake.ts"
 import { admissionDefaults, resolveAdmission } from "../options/admission.ts"
@@ -31,7 +31,7 @@ import { TakingLifecycle } from "./takingLifecycle.ts"
 export const TypeId = "~@effect-listener/core/Listener"
 
 /** A listener of connections: the lifetime, and what takes a connection in it. */
-export class ListenerImpl extends TakingLifecycle<ConnectionImpl, Life, BoundTransport> implements Listener {
+export class ListenerImpl extends TakingLifecycle<ConnectionImpl, ConnectionManager, BoundTransport> implements Listener {
   readonly [TypeId]: typeof TypeId = TypeId
 
   // --- accept ----------------------------------------------------------------------------------------------------
@@ -39,39 +39,39 @@ export class ListenerImpl extends TakingLifecycle<ConnectionImpl, Life, BoundTra
   readonly accept: Effect.Effect<Connection, AcceptError, Scope.Scope> = Effect.uninterruptibleMask((restore) =>
     Effect.withFiber((fiber) =>
       Effect.suspend((): Effect.Effect<Connection, AcceptError, Scope.Scope> => {
-        const life = this.manager
-        return Effect.flatMap(this.takeNext(restore), (connection) => this.own(life, connection, fiber, restore))
+        const { manager } = this
+        return Effect.flatMap(this.takeNext(restore), (connection) => this.own(manager, connection, fiber, restore))
       })
     )
   )
 
   /** An accepted connection lives in the caller's scope, once its handshake is done. */
   private own(
-    life: Life,
+    manager: ConnectionManager,
     connection: ConnectionImpl,
     fiber: Fiber.Fiber<unknown, unknown>,
     restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   ): Effect.Effect<Connection, AcceptError, Scope.Scope> {
     connection.fiber = fiber
     const owned = Effect.suspend(() => {
-      life.begin(connection)
-      return Effect.as(Effect.addFinalizer((exit) => finish(life, connection, exit)), connection)
+      manager.begin(connection)
+      return Effect.as(Effect.addFinalizer((exit) => finish(manager, connection, exit)), connection)
     })
     if (isReady(connection)) return owned
-    return Effect.flatMap(Effect.exit(restore(handshake(life, connection))), (exit) => {
+    return Effect.flatMap(Effect.exit(restore(handshake(manager, connection))), (exit) => {
       if (Exit.isSuccess(exit)) return owned
-      const ended = finish(life, connection, exit)
+      const ended = finish(manager, connection, exit)
       // a client that fails its handshake is no reason to fail an accept
       return Cause.hasInterrupts(exit.cause)
         ? Effect.andThen(ended, Effect.interrupt)
-        : Effect.andThen(ended, Effect.suspend(() => life.accepting ? this.accept : this.takenTooLate))
+        : Effect.andThen(ended, Effect.suspend(() => manager.accepting ? this.accept : this.takenTooLate))
     })
   }
 
   // --- serve -----------------------------------------------------------------------------------------------------
 
   serveHandler(registration: Registration): Effect.Effect<DrainReport, ListenerFaulted> {
-    return this.serve((life) => registrationConsumer(life, registration))
+    return this.serve((manager) => registrationConsumer(manager, registration))
   }
 
   // --- what can be seen and changed ------------------------------------------------------------------------------
@@ -113,14 +113,14 @@ const settle = (
   options: ListenerOptions,
   context: Context.Context<never>,
   clock: Clock.Clock
-): [Kind<Life, BoundTransport>, LifecycleOptions] => {
+): [Kind<ConnectionManager, BoundTransport>, LifecycleOptions] => {
   const drain = resolve(options.drain, defaults)
   const admission = resolveAdmission(options.admission, admissionDefaults)
   const timeouts = resolveTimeouts(options.timeouts)
   const given = options.name ?? transport.name
   const named = resolveName(given)
   const name = Result.getOrElse(named, () => shownName(given))
-  const life: LifeOptions = {
+  const shared: ManagerOptions = {
     name,
     clock,
     context,
@@ -144,25 +144,26 @@ const settle = (
       Result.getFailure(timeouts)
     ])
   )
-  return [connectionKind(transport, life), { ...life, openLimit: life.timeouts.open, badOption }]
+  return [connectionKind(transport, shared), { ...shared, openLimit: shared.timeouts.open, badOption }]
 }
 
-const connectionKind = (transport: Transport, options: LifeOptions): Kind<Life, BoundTransport> => ({
+const connectionKind = (transport: Transport, options: ManagerOptions): Kind<ConnectionManager, BoundTransport> => ({
   taking: "accept",
   transport,
   // changed limits outlive the lifetime they were changed in
-  makeManager: (before) => new Life(before === undefined ? options : { ...options, admission: before.limits.resolved }),
-  opened: (life) => life.limits.watch(),
-  acceptLoop: (life, bound) =>
+  makeManager: (before) => 
+    new ConnectionManager(before === undefined ? options : { ...options, admission: before.limits.resolved }),
+  opened: (manager) => manager.limits.watch(),
+  acceptLoop: (manager, bound) =>
     acceptLoop(bound, {
-      arrive: (connection) => life.arrive(connection),
+      arrive: (connection) => manager.arrive(connection),
       onError: (error) => {
         const code = error.code ?? "unknown"
-        life.counts.acceptError(code)
-        return Effect.logWarning(`accept failed on listener "${life.name}"`, error.message).pipe(
-          Effect.annotateLogs({ event: "acceptFailed", listener: life.name, class: error.class, code })
+        manager.counts.acceptError(code)
+        return Effect.logWarning(`accept failed on listener "${manager.name}"`, error.message).pipe(
+          Effect.annotateLogs({ event: "acceptFailed", listener: manager.name, class: error.class, code })
         )
       },
-      hurry: life.signal.until(() => life.sweeping)
+      hurry: manager.signal.until(() => manager.sweeping)
     })
 })

@@ -8,12 +8,12 @@ import type { DrainProgress, DrainStage } from "../../Drain.ts"
 import type { DrainReport, Outcome } from "../../DrainReport.ts"
 import type { CloseError } from "../../ListenerError.ts"
 import { Tally } from "../connection/connections.ts"
-import { lameDuckEnds } from "../connection/drainPolicy.ts"
 import * as Foreign from "../connection/foreign.ts"
 import { fitCourtesies, type ResolvedDrain } from "../options/drain.ts"
 import type { Counted } from "../telemetry/counts.ts"
 import { sleep } from "../util/timers.ts"
 import type { Stop } from "./binding.ts"
+import { lameDuckEnds } from "./lameDuck.ts"
 import type { ManagedReport, Manager } from "./manager.ts"
 
 const stages: ReadonlyArray<DrainStage> = ["LameDuck", "Sweeping", "Draining", "Aborting", "Closed"]

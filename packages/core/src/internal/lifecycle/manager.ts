@@ -127,7 +127,7 @@ export interface Manager {
   readonly cutAll: () => void
   /** How much was cut so far. */
   readonly cutCount: number
-  /** How many handlers of what was cut still run. */
+  /** How much of what was cut is not over: handlers that run, sockets that are being destroyed. */
   readonly runningCount: number
   readonly report: () => ManagedReport
   /** Takes back every timer. */

@@ -53,7 +53,7 @@ export const make = (serialization: RpcSerialization["Service"]): Draining => {
   const settle = (calls: Calls): Effect.Effect<void> => {
     calls.step = "settling"
     return Effect.andThen(
-      Effect.andThen(Effect.yieldNow, calls.connection.transport.settled),
+      Effect.andThen(Effect.yieldNow, calls.connection.settled),
       Effect.suspend(() => {
         calls.step = "refusing"
         return tell(calls, true)
@@ -63,7 +63,7 @@ export const make = (serialization: RpcSerialization["Service"]): Draining => {
 
   /** Draining comes to a connection at once, or after a lame duck, in which calls are welcome. */
   const announce = (calls: Calls): Effect.Effect<void> =>
-    Effect.flatMap(calls.connection.draining, () => calls.connection.reached ? settle(calls) : tell(calls, false))
+    Effect.flatMap(calls.connection.draining, () => calls.connection.drainBegun ? settle(calls) : tell(calls, false))
 
   const watch = (calls: Calls, socket: Socket.Socket): Socket.Socket => {
     const over = Effect.andThen(tell(calls, true), Effect.fail(closeError("draining")))
@@ -113,7 +113,9 @@ export const make = (serialization: RpcSerialization["Service"]): Draining => {
           if (message._tag !== "Request") return receive(clientId, message)
           const { discard, id, isNotification, tag } = message
           // after a lame duck nothing else says that the drain has come
-          if (calls.connection.reached && calls.step === "executing") Effect.runForkWith(fiber.context)(settle(calls))
+          if (calls.connection.drainBegun && calls.step === "executing") {
+            Effect.runForkWith(fiber.context)(settle(calls))
+          }
           if (calls.step === "refusing") {
             calls.refuse()
             const refuse = Effect.suspend(() => protocol.send(clientId, words.refusal(id)))

@@ -176,7 +176,7 @@ export class HttpConnection implements ProtocolDriver {
     })
   }
 
-  private get fibers(): ReadonlyArray<Fiber.Fiber<unknown, unknown>> {
+  fibers(): ReadonlyArray<Fiber.Fiber<unknown, unknown>> {
     if (this.fiber === undefined && this.watched === undefined) return nobody
     const watched = this.watched === undefined ? [] : Array.from(this.watched)
     return this.fiber === undefined || ended(this.fiber) ? watched : [this.fiber, ...watched]
@@ -265,12 +265,12 @@ export class HttpConnection implements ProtocolDriver {
   }
 
   cut(): void {
-    for (const fiber of this.fibers) fiber.interruptUnsafe()
+    for (const fiber of this.fibers()) fiber.interruptUnsafe()
   }
 
   /** The client has left those that work for it. */
   interruptFibers(): void {
-    for (const fiber of this.fibers) fiber.interruptUnsafe(undefined, ClientAbort.annotation)
+    for (const fiber of this.fibers()) fiber.interruptUnsafe(undefined, ClientAbort.annotation)
   }
 
   running(): boolean {
@@ -279,10 +279,6 @@ export class HttpConnection implements ProtocolDriver {
 
   private get fiberRuns(): boolean {
     return (this.fiber !== undefined && !ended(this.fiber)) || (this.watched !== undefined && this.watched.size > 0)
-  }
-
-  runs(fiber: Fiber.Fiber<unknown, unknown>): boolean {
-    return this.fiber === fiber || this.watched?.has(fiber) === true
   }
 
   protocol(): string {

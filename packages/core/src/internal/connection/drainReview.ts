@@ -1,0 +1,115 @@
+import type { ResolvedDrain } from "../options/drain.ts"
+import type { Timers } from "../util/timers.ts"
+import type { ConnectionImpl } from "./connection.ts"
+import { awaitsLook, type DrainEvent, look } from "./connectionState.ts"
+import type { ReadTurns } from "./readTurns.ts"
+
+/** What a look at a draining connection needs of its manager. */
+export interface ReviewContext {
+  readonly now: () => number
+  readonly timers: Timers
+  readonly turns: ReadTurns
+  readonly drain: ResolvedDrain
+  readonly deadlineAt: number | undefined
+}
+
+/**
+ * A reader of a socket stops when it has read so much that nothing took, Node at
+ * 16 or 64 KiB. A read turn that brought less has left nothing in the kernel.
+ */
+const fullRead = 16 * 1024
+
+/**
+ * A courtesy (the grace, the silence of a linger) takes at most this part of a
+ * short time: the rest is for what is in flight, and nothing is cut for it.
+ */
+export const courtesyPart = 0.25
+
+/**
+ * Looks at draining connections, again whenever one may have become idle, and
+ * does what the state machine decides. There is no pass over the connections
+ * that could come too early or too late for one.
+ */
+export class DrainReview {
+  private readonly context: ReviewContext
+
+  constructor(context: ReviewContext) {
+    this.context = context
+  }
+
+  /** A lame duck has come to this connection. */
+  notify(connection: ConnectionImpl): void {
+    if (connection.step === "Ended" || connection.step === "Detached") return
+    if (connection.climb("drainNotified") === "Notify") connection.notifyDraining()
+  }
+
+  /** The drain has come to this connection. */
+  begin(connection: ConnectionImpl): void {
+    if (connection.step === "Ended" || connection.step === "Detached") return
+    const untold = connection.rung === "Untold"
+    const action = connection.climb("drainBegun")
+    if (action === "None") return
+    if (action === "Begin") {
+      connection.hadWork = connection.step === "Serving" && !connection.idle
+      if (untold) connection.notifyDraining()
+    }
+    this.recheck(connection)
+  }
+
+  /** Looks at a connection again. */
+  recheck(connection: ConnectionImpl): void {
+    this.lookAt(connection, false)
+  }
+
+  /** Graces were given while more time was left. */
+  shortenGraces(connections: ReadonlyArray<ConnectionImpl>): void {
+    for (const connection of connections) {
+      connection.forgetGrace()
+      this.graceOver(connection)
+    }
+  }
+
+  private lookAt(connection: ConnectionImpl, quietTurn: boolean): void {
+    if (!awaitsLook(connection.rung)) return
+    const { idle } = connection
+    const now = this.context.now()
+    const graceEnds = idle ? connection.graceEnd(this.grace) : now
+    switch (connection.climb(look({ idle, quietTurn, now, graceEnds }))) {
+      case "AwaitGrace":
+        this.context.timers.schedule(graceEnds, () => this.graceOver(connection))
+        return
+      case "AwaitTurn":
+        return this.awaitTurn(connection)
+      case "SayGoodbye":
+        return connection.sayGoodbye()
+    }
+  }
+
+  /** How long a connection that was active then may take for its next request. */
+  private readonly grace = (lastActive: number): number => {
+    const { deadlineAt, drain: { idleGrace } } = this.context
+    return deadlineAt === undefined
+      ? idleGrace
+      : Math.min(idleGrace, courtesyPart * Math.max(0, deadlineAt - lastActive))
+  }
+
+  private graceOver(connection: ConnectionImpl): void {
+    if (connection.climb("graceOver") === "Look") this.recheck(connection)
+  }
+
+  /** Waits one whole read turn and, when nothing happened in it, says goodbye. */
+  private awaitTurn(connection: ConnectionImpl): void {
+    const { activity, pulling } = connection
+    // asked only of a connection that is being pulled: it calls into Node
+    const bytesIn = pulling > 0 ? connection.bytesIn : 0
+    this.context.turns.wait(connection, () => {
+      const emptied = pulling > 0 && connection.bytesIn - bytesIn < fullRead
+      this.turnPassed(connection, emptied ? "turnEmptied" : "turnOver", connection.activity === activity)
+    })
+  }
+
+  private turnPassed(connection: ConnectionImpl, event: DrainEvent, quiet: boolean): void {
+    if (connection.climb(event) === "FixEntitlement") connection.fixEntitlement()
+    this.lookAt(connection, quiet)
+  }
+}
