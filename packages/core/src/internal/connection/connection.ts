@@ -52,6 +52,8 @@ export interface ConnectionContext {
   readonly mayStall: () => void
   /** Foreign code of a connection threw: it is logged, and the connection ends. */
   readonly threw: (connection: ConnectionImpl, member: string, defect: unknown) => void
+  /** The same, and the connection goes on. */
+  readonly logThrown: (connection: ConnectionImpl, member: string, defect: unknown) => void
   readonly refused: () => void
   readonly linger: () => LingerOptions
 }
@@ -431,7 +433,9 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
       endHandshake("draining")
     } else if (driver !== undefined) {
       this.climb("goodbye")
-      Foreign.call(this, "goodbye", () => driver.goodbye(), undefined)
+      // a protocol that could not say its last word may have more to do: the deadline is its bound, and names it
+      const owner = { threw: (member: string, defect: unknown) => this.host.logThrown(this, member, defect) }
+      Foreign.call(owner, "goodbye", () => driver.goodbye(), undefined)
     } else if (this.endEntitledReading() || this.received >= this.entitledBytes) {
       this.climb("goodbye")
       this.readingEnded = true
@@ -480,13 +484,10 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
       : Foreign.call(this, "lastActive", () => driver.lastActive(), -Infinity)
   }
 
-  /** When the grace of a connection ends that is idle now, where one that was active then has so much. */
-  graceEnd(grace: (lastActive: number) => number): number {
+  /** When the grace of a connection ends that is idle now, where one that was active then has so much of it. */
+  graceEnd(idleGrace: number, grace: (lastActive: number) => number): number {
     // half a handshake has the grace for the rest, however long ago it began
-    if (this.endHandshake !== undefined) {
-      const now = this.host.now()
-      return this.graceEnds ??= now + grace(now)
-    }
+    if (this.endHandshake !== undefined) return this.graceEnds ??= this.host.now() + idleGrace
     if (this.driver !== undefined) return this.idleSince + grace(this.idleSince)
     return this.graceEnds ??= this.lastActive + grace(this.lastActive)
   }

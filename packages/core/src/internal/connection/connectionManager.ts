@@ -284,16 +284,18 @@ export class ConnectionManager implements ConnectionContext, RefusalContext, Rev
   // --- foreign code ------------------------------------------------------------------------------------------------
 
   readonly threw = (connection: ConnectionImpl, member: string, defect: unknown): void => {
-    this.runFork(Effect.andThen(
-      this.log.line("foreignCode", () =>
-        Effect.annotateLogs(
-          Effect.logError(`${member} of a connection of listener "${this.name}" threw`, defect),
-          "connection",
-          formatConnection(connection.describe())
-        )),
-      // not in the middle of what has called it
-      Effect.andThen(Effect.yieldNow, Effect.sync(() => this.fail(connection)))
-    ))
+    this.logThrown(connection, member, defect)
+    // not in the middle of what has called it
+    this.runFork(Effect.andThen(Effect.yieldNow, Effect.sync(() => this.fail(connection))))
+  }
+
+  readonly logThrown = (connection: ConnectionImpl, member: string, defect: unknown): void => {
+    this.runFork(this.log.line("foreignCode", () =>
+      Effect.annotateLogs(
+        Effect.logError(`${member} of a connection of listener "${this.name}" threw`, defect),
+        "connection",
+        formatConnection(connection.describe())
+      )))
   }
 
   /** Ends a connection at once, whatever it is doing. */

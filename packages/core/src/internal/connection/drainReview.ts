@@ -73,7 +73,7 @@ export class DrainReview {
     if (!awaitsLook(connection.rung)) return
     const { idle } = connection
     const now = this.context.now()
-    const graceEnds = idle ? connection.graceEnd(this.grace) : now
+    const graceEnds = idle ? connection.graceEnd(this.context.drain.idleGrace, this.grace) : now
     switch (connection.climb(look({ idle, quietTurn, now, graceEnds }))) {
       case "AwaitGrace":
         this.context.timers.schedule(graceEnds, () => this.graceOver(connection))

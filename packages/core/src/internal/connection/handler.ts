@@ -29,7 +29,10 @@ export interface Registration {
 }
 
 /** How one registration takes part in the accept queue. */
-export const registrationConsumer = (manager: ConnectionManager, registration: Registration): Consumer<ConnectionImpl> => ({
+export const registrationConsumer = (
+  manager: ConnectionManager,
+  registration: Registration
+): Consumer<ConnectionImpl> => ({
   once: false,
   take: (connection) => serveConnection(manager, connection, registration),
   refuse: registration.refuse === undefined

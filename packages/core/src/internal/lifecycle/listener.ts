@@ -31,7 +31,9 @@ import { TakingLifecycle } from "./takingLifecycle.ts"
 export const TypeId = "~@effect-listener/core/Listener"
 
 /** A listener of connections: the lifetime, and what takes a connection in it. */
-export class ListenerImpl extends TakingLifecycle<ConnectionImpl, ConnectionManager, BoundTransport> implements Listener {
+export class ListenerImpl extends TakingLifecycle<ConnectionImpl, ConnectionManager, BoundTransport>
+  implements Listener
+{
   readonly [TypeId]: typeof TypeId = TypeId
 
   // --- accept ----------------------------------------------------------------------------------------------------
@@ -151,7 +153,7 @@ const connectionKind = (transport: Transport, options: ManagerOptions): Kind<Con
   taking: "accept",
   transport,
   // changed limits outlive the lifetime they were changed in
-  makeManager: (before) => 
+  makeManager: (before) =>
     new ConnectionManager(before === undefined ? options : { ...options, admission: before.limits.resolved }),
   opened: (manager) => manager.limits.watch(),
   acceptLoop: (manager, bound) =>
