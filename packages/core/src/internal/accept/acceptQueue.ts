@@ -53,6 +53,8 @@ export class AcceptQueue<C extends Candidate & Linked<C>> {
   private readonly limits: Limits
   private readonly timers: Timers
   private readonly context: QueueContext<C>
+  /** One of the consumers that take all they can get. */
+  private server: Consumer<C> | undefined
   private matching = false
   /** Matches again when the rate lets the next one in. */
   private wakeAt: number | undefined
@@ -150,13 +152,21 @@ export class AcceptQueue<C extends Candidate & Linked<C>> {
     this.expireLater()
   }
 
+  /** The consumer that takes whatever comes, where there is no other. */
+  get sole(): Consumer<C> | undefined {
+    return this.server !== undefined && this.consumers.size === 1 ? this.server : undefined
+  }
+
   add(consumer: Consumer<C>): void {
     this.consumers.add(consumer)
+    if (!consumer.once) this.server = consumer
     this.match()
   }
 
   remove(consumer: Consumer<C>): void {
     this.consumers.delete(consumer)
+    // the next best is found when it is added or asked for by `match`
+    if (this.server === consumer) this.server = undefined
   }
 
   /** Takes out all that wait for one connection, first come first. */

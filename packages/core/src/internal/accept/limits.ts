@@ -52,6 +52,12 @@ export class Limits {
     this.lag.stop()
   }
 
+  /** Whether one that arrives is let in whoever it is, as far as there are no more open than `maxConnections`. */
+  get onlyCounts(): boolean {
+    const { acceptRate, maxEventLoopLag, maxPerRemote } = this.current
+    return maxPerRemote === Infinity && acceptRate.limit === Infinity && maxEventLoopLag === Infinity
+  }
+
   /** The limit for which a connection that arrives is refused. */
   refuses(
     connection: Candidate,

@@ -22,7 +22,7 @@ export interface ExchangeContext {
 }
 
 /** What is called when an answer is with the kernel, or is not going to be. */
-export type Sent = (error: DatagramSocket.DatagramSocketError | undefined) => void
+export type Sent = (error: DatagramSocket.DatagramSocketError | undefined, exchange: Exchange) => void
 
 const utf8 = new TextEncoder()
 
@@ -75,16 +75,16 @@ export class Exchange implements Linked<Exchange>, Candidate {
 
   /** Sends an answer. A transport that throws has failed no less than one that says so. */
   send(payload: Uint8Array | string, done: Sent): void {
-    if (this.cut) return done(closedError())
+    if (this.cut) return done(closedError(), this)
     const bytes = typeof payload === "string" ? utf8.encode(payload) : payload
     const { length } = bytes
     let over = false
-    const sent: Sent = (error) => {
+    const sent = (error: DatagramSocket.DatagramSocketError | undefined): void => {
       if (over) return
       over = true
       this.bytesPending -= length
       if (error === undefined) this.bytesOut += length
-      done(error)
+      done(error, this)
     }
     this.bytesPending += length
     try {
@@ -152,7 +152,7 @@ const writeError = (cause: unknown) =>
 
 /** An answer. A handler that is nothing else needs no fiber. */
 export class ReplyEffect extends Effectable.Class<void, DatagramSocket.DatagramSocketError> {
-  private readonly exchange: Exchange
+  readonly exchange: Exchange
   private readonly payload: Uint8Array | string
 
   constructor(exchange: Exchange, payload: Uint8Array | string) {

@@ -8,7 +8,7 @@ import * as Tracer from "effect/Tracer"
 import type { Datagram, Reply } from "../../DatagramListener.ts"
 import { formatConnection } from "../../DrainReport.ts"
 import type { Consumer } from "../accept/acceptQueue.ts"
-import { type Exchange, ReplyEffect } from "./exchange.ts"
+import { type Exchange, ReplyEffect, type Sent } from "./exchange.ts"
 import type { ExchangeManager } from "./exchangeManager.ts"
 
 /** A handler and what it runs with. */
@@ -19,22 +19,29 @@ export interface ExchangeRegistration {
 }
 
 /** How a registration takes part in the queue. */
-export const exchangeConsumer = (manager: ExchangeManager, registration: ExchangeRegistration): Consumer<Exchange> => ({
-  once: false,
-  take: (exchange) => serveExchange(manager, exchange, registration)
-})
+export const exchangeConsumer = (manager: ExchangeManager, registration: ExchangeRegistration): Consumer<Exchange> => {
+  // one for all: a datagram costs little more than its system calls
+  const answered: Sent = (error, exchange) =>
+    ended(manager, exchange, error === undefined ? Exit.void : Exit.fail(error))
+  return { once: false, take: (exchange) => serveExchange(manager, exchange, registration, answered) }
+}
 
 /**
  * Runs a handler for a datagram. One that only replies needs no fiber; any other
  * has a fiber and a scope of its own, which belong to the listener and not to
  * the fiber that serves, so that a handler that will not end can be left behind.
  */
-const serveExchange = (manager: ExchangeManager, exchange: Exchange, registration: ExchangeRegistration): void => {
+const serveExchange = (
+  manager: ExchangeManager,
+  exchange: Exchange,
+  registration: ExchangeRegistration,
+  answered: Sent
+): void => {
   exchange.labelOf = registration.label
   manager.begin(exchange)
   const handling = handle(exchange, registration)
-  if (!(handling instanceof ReplyEffect)) return runHandler(manager, exchange, registration.context, handling)
-  handling.begin((error) => ended(manager, exchange, error === undefined ? Exit.void : Exit.fail(error)))
+  if (handling instanceof ReplyEffect && handling.exchange === exchange) handling.begin(answered)
+  else runHandler(manager, exchange, registration.context, handling)
 }
 
 const handle = (

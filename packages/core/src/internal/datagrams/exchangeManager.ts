@@ -110,7 +110,16 @@ export class ExchangeManager implements Manager, ExchangeContext, QueueContext<E
       this.counts.swept++
     }
     this.lastArrival = this.now()
-    this.queue.arrive(new Exchange(++this.ids, datagram, this, this.lastArrival))
+    const exchange = new Exchange(++this.ids, datagram, this, this.lastArrival)
+    const { limits, queue } = this
+    const { sole } = queue
+    if (
+      sole === undefined || queue.size > 0 || !limits.onlyCounts ||
+      this.exchanges.open >= limits.resolved.maxConnections
+    ) return queue.arrive(exchange)
+    // what would be first in the queue, and taken at once
+    this.exchanges.add(exchange)
+    sole.take(exchange)
   }
 
   readonly admitted = (exchange: Exchange): void => this.limits.enter(exchange)
