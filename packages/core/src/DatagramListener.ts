@@ -322,7 +322,9 @@ const registration = <E, R>(
  * started. On a listener that is not open yet it waits; on one that is aborted it
  * fails with `ListenerFaulted`.
  *
- * A handler that is nothing but a reply, such as that of an echo, needs no fiber.
+ * A handler that is nothing but a reply, such as that of an echo, needs no fiber,
+ * and nothing waits for its answer: one that the system refuses for a reason that
+ * it does not tell at once, such as a peer without a route, counts as answered.
  *
  * **Example** (An echo)
  *

@@ -76,6 +76,9 @@ export interface BoundDatagramTransport {
  * - `send`: sends a datagram there, from the address at which this one arrived.
  *   Does not throw. `done` is called once, with `undefined` when the kernel has
  *   the datagram.
+ * - `post`: sends it as well, without a word of how that went, where that is
+ *   cheaper; answers `false` where it has not, and `send` is to be used. For
+ *   handlers that are nothing but a reply, which have no use for the word.
  *
  * @stability experimental
  * @category models
@@ -85,4 +88,5 @@ export interface TransportDatagram {
   readonly payload: Uint8Array
   readonly remote: NetAddress.SocketAddress
   readonly send: (payload: Uint8Array, done: (error: DatagramSocketError | undefined) => void) => void
+  readonly post?: ((payload: Uint8Array) => boolean) | undefined
 }

@@ -615,6 +615,41 @@ describe("failures", () => {
       yield* listener.open
     }))
 
+  it.effect("to post an answer fall back to sending it, and one that was posted is not sent again", () =>
+    Effect.gen(function*() {
+      const transport = yield* MemoryTransport.datagrams()
+      const posted: Array<string> = []
+      const posting = {
+        ...transport,
+        bind: Effect.map(transport.bind, (bound) => ({
+          address: bound.address,
+          stop: bound.stop,
+          dropped: bound.dropped,
+          receiveAll: (arrive: Parameters<typeof bound.receiveAll>[0]) =>
+            bound.receiveAll((datagram) =>
+              arrive({
+                ...datagram,
+                post: (payload) => {
+                  const text = textOf({ ...datagram, payload })
+                  if (text === "throws") return assert.fail("thrown by the transport")
+                  if (text !== "posted") return false
+                  posted.push(text)
+                  return true
+                }
+              })
+            )
+        }))
+      }
+      const listener = yield* DatagramListener.listen(posting)
+      yield* start(DatagramListener.serve(listener, echo))
+      const client = yield* transport.client
+      for (const text of ["posted", "throws", "sent"]) yield* client.send(text)
+      yield* settled
+      assert.deepStrictEqual([posted, yield* client.received], [["posted"], ["sent"]])
+      const { datagrams } = yield* listener.close()
+      assert.deepStrictEqual([datagrams?.answered, datagrams?.failed], [2, 1])
+    }))
+
   it.effect("of a transport whose send throws fail that reply alone", () =>
     Effect.gen(function*() {
       const transport = yield* MemoryTransport.datagrams()

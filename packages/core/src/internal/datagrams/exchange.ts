@@ -94,6 +94,18 @@ export class Exchange implements Linked<Exchange>, Candidate {
     }
   }
 
+  /** Sends an answer that nothing waits for. */
+  post(payload: Uint8Array | string, done: Sent): void {
+    const bytes = typeof payload === "string" ? utf8.encode(payload) : payload
+    try {
+      if (this.datagram.post?.(bytes) !== true) return this.send(bytes, done)
+    } catch (cause) {
+      return done(writeError(cause), this)
+    }
+    this.bytesOut += bytes.length
+    done(undefined, this)
+  }
+
   /**
    * Whether it cannot end before this fiber goes on: it is what its handler does,
    * or was received in the scope that the fiber is in. Received in another scope
@@ -161,14 +173,14 @@ export class ReplyEffect extends Effectable.Class<void, DatagramSocket.DatagramS
     this.payload = payload
   }
 
-  /** Sends it without a fiber. */
-  begin(done: Sent): void {
-    this.exchange.send(this.payload, done)
+  /** Sends it without a fiber, and without asking how that went where that is cheaper. */
+  post(done: Sent): void {
+    this.exchange.post(this.payload, done)
   }
 
   asEffect(): Effect.Effect<void, DatagramSocket.DatagramSocketError> {
     return Effect.callback((resume) => {
-      this.begin((error) => resume(error === undefined ? Effect.void : Effect.fail(error)))
+      this.exchange.send(this.payload, (error) => resume(error === undefined ? Effect.void : Effect.fail(error)))
     })
   }
 }

@@ -40,7 +40,7 @@ const serveExchange = (
   exchange.labelOf = registration.label
   manager.begin(exchange)
   const handling = handle(exchange, registration)
-  if (handling instanceof ReplyEffect && handling.exchange === exchange) handling.begin(answered)
+  if (handling instanceof ReplyEffect && handling.exchange === exchange) handling.post(answered)
   else runHandler(manager, exchange, registration.context, handling)
 }
 
