@@ -89,6 +89,12 @@ export interface TransportOptions {
  *
  * Addresses of IPv4 clients are IPv4, also on `"::"`.
  *
+ * Switching a connection to TLS later, as STARTTLS does, is not supported: the
+ * `upgrade` of its reader fails with `SocketUpgradeError`.
+ *
+ * Other code of the process that closes the listening socket, as `node:cluster`
+ * does with a worker that is to disconnect, closes the listener: it drains.
+ *
  * **Example** (A transport on any free port of this host)
  *
  * ```ts
