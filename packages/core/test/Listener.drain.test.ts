@@ -4,7 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Option, References, Scope, Stream } from "effect"
 import { Socket } from "effect/socket"
 import { TestClock } from "effect/testing"
-import { echo, makeHolder } from "./support/handlers.ts"
+import { answering, echo, makeHolder } from "./support/handlers.ts"
 import { listen, start, tagOf, untilStage } from "./support/listening.ts"
 
 const quick = { idleGrace: 0, deadline: "10 seconds", abortGrace: "100 millis", linger: { idle: 0 } } as const
@@ -43,14 +43,7 @@ describe("draining", () => {
       const listener = yield* listen(transport, { drain: quick })
       yield* start(Listener.serve(
         listener,
-        Effect.fnUntraced(function*(connection) {
-          const pull = yield* Socket.readerString(connection.socket)
-          const writer = yield* connection.socket.writer
-          while (true) {
-            yield* pull
-            yield* connection.exchange("slow", Effect.andThen(Effect.sleep("2 seconds"), writer.write("done")))
-          }
-        }),
+        answering((_, write) => Effect.andThen(Effect.sleep("2 seconds"), write("done"))),
         { idle: "pull" }
       ))
       const idle = yield* Effect.forEach(Array.from({ length: 20 }), () => transport.connect)
@@ -245,15 +238,8 @@ describe("draining", () => {
       const listener = yield* listen(byteByByte(transport), { drain: quick })
       yield* start(Listener.serve(
         listener,
-        Effect.fnUntraced(function*(connection) {
-          const pull = yield* Socket.readerString(connection.socket)
-          const writer = yield* connection.socket.writer
-          // between two bytes nothing is in flight
-          while (true) {
-            const text = (yield* pull).join("")
-            yield* connection.exchange(text, Effect.andThen(Effect.sleep("1 millis"), writer.write(text)))
-          }
-        }),
+        // between two bytes nothing is in flight
+        answering((text, write) => Effect.andThen(Effect.sleep("1 millis"), write(text))),
         { idle: "pull" }
       ))
       const client = yield* transport.connect
@@ -349,14 +335,7 @@ describe("draining", () => {
     Effect.gen(function*() {
       const transport = yield* MemoryTransport.make({ bufferSize: 1000 })
       const listener = yield* listen(transport, { drain: quick })
-      yield* start(Listener.serve(
-        listener,
-        Effect.fnUntraced(function*(connection) {
-          const pull = yield* Socket.readerString(connection.socket)
-          const writer = yield* connection.socket.writer
-          while (true) yield* connection.exchange((yield* pull).join(""), writer.write(new Uint8Array(5000)))
-        })
-      ))
+      yield* start(Listener.serve(listener, answering((_, write) => write(new Uint8Array(5000)))))
       const stuck = yield* transport.connect
       const reader = yield* transport.connect
       yield* stuck.write("big")
