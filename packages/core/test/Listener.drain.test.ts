@@ -436,6 +436,34 @@ describe("draining", () => {
       assert.strictEqual((yield* Fiber.join(closing)).connections.idle, 1)
     }))
 
+  it.effect("what is idle when the deadline comes is told goodbye, and what is not is cut", () =>
+    Effect.gen(function*() {
+      const transport = yield* MemoryTransport.make()
+      const listener = yield* listen(transport, { drain: { ...quick, deadline: "1 second" } })
+      const holder = yield* makeHolder
+      // both are due in the same instant, as after a standstill of the process
+      const answer = answering((text, write) => Effect.andThen(Effect.sleep("1 second"), write(`got ${text}`)))
+      yield* start(
+        Listener.serve(
+          listener,
+          (connection) => connection.id === 1 ? holder.handler(connection) : answer(connection),
+          { idle: "pull" }
+        )
+      )
+      const stuck = yield* transport.connect
+      yield* stuck.write("x")
+      yield* holder.entered
+      const late = yield* transport.connect
+      yield* late.write("hi")
+      yield* Effect.yieldNow
+      const closing = yield* start(Effect.flip(listener.close()))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* late.readAllText, "got hi")
+      assert.deepStrictEqual([yield* late.ended, yield* stuck.ended], ["Fin", "Reset"])
+      const error = yield* Fiber.join(closing)
+      assert.deepStrictEqual("report" in error ? error.report?.cut.map(({ id }) => id) : undefined, [1])
+    }))
+
   it.effect("a sweep that does not end takes a tenth of the deadline, and the report says so", () =>
     Effect.gen(function*() {
       const memory = yield* MemoryTransport.make()

@@ -305,8 +305,10 @@ export class ConnectionManager implements ConnectionContext, RefusalContext, Rev
       connection.list?.delete(connection)
       if (connection.take("cut") === "Destroy") this.neverTaken(connection)
     } else if (connection.wasRefused) return this.cutRefused(connection)
-    else if (connection.take("cut") === "Destroy") this.count(connection, "failed")
-    if (step !== "Detached") this.destroy(connection)
+    else {this.whileDestroying(() => {
+        if (connection.take("cut") === "Destroy") this.count(connection, "failed")
+        if (step !== "Detached") this.destroy(connection)
+      })}
   }
 
   // --- fibers that wait for the close ------------------------------------------------------------------------------
@@ -345,8 +347,20 @@ export class ConnectionManager implements ConnectionContext, RefusalContext, Rev
     return this.limits.resolved.maxConnections
   }
 
+  /** Sockets that are being destroyed have been counted, and are waited for. */
   get remaining(): number {
-    return this.connections.remaining
+    return this.connections.remaining + this.destroying
+  }
+
+  /** What is counted in it is destroyed in it: a close that is woken in between goes on waiting. */
+  private whileDestroying(f: () => void): void {
+    this.destroying++
+    try {
+      f()
+    } finally {
+      this.destroying--
+      this.signal.notify()
+    }
   }
 
   get total(): number {
@@ -434,6 +448,31 @@ export class ConnectionManager implements ConnectionContext, RefusalContext, Rev
     })
   }
 
+  /**
+   * The deadline has come: no grace goes on, and what had arrived is read before
+   * anything is cut, because the process may have stood still until now. One
+   * turn later what is idle is told goodbye; another, and its end is out.
+   */
+  lastLook(): Effect.Effect<void> {
+    const turn = Effect.suspend(() => this.turnOfAll(this.connections.snapshot()))
+    return Effect.suspend(() => {
+      this.drain = { ...this.drain, idleGrace: 0 }
+      this.review.shortenGraces(this.connections.snapshot())
+      return Effect.andThen(turn, turn)
+    })
+  }
+
+  private turnOfAll(connections: ReadonlyArray<ConnectionImpl>): Effect.Effect<void> {
+    return Effect.callback((resume) => {
+      let left = connections.length
+      if (left === 0) return resume(Effect.void)
+      const passed = () => {
+        if (--left === 0) resume(Effect.void)
+      }
+      for (const connection of connections) this.turns.wait(connection, passed)
+    })
+  }
+
   removeWaiting(): ReadonlyArray<Consumer<ConnectionImpl>> {
     return this.queue.removeWaiting()
   }
@@ -514,6 +553,14 @@ export class ConnectionManager implements ConnectionContext, RefusalContext, Rev
     const queued = this.queue.removeQueued()
     const refusing = this.connections.refusing.toArray()
     const victims = this.connections.snapshot()
+    this.whileDestroying(() => this.cutEach(queued, refusing, victims))
+  }
+
+  private cutEach(
+    queued: ReadonlyArray<ConnectionImpl>,
+    refusing: ReadonlyArray<ConnectionImpl>,
+    victims: ReadonlyArray<ConnectionImpl>
+  ): void {
     for (const connection of queued) {
       connection.take("cut")
       this.neverTaken(connection)
@@ -528,7 +575,6 @@ export class ConnectionManager implements ConnectionContext, RefusalContext, Rev
     for (const connection of victims) this.cutOff(connection)
     // recorded; only now may other fibers run
     for (const connection of [...victims, ...refusing, ...queued]) this.destroy(connection)
-    this.notifyIfDrained()
   }
 
   /** Counts a connection as cut, and remembers how it stood and what of it still runs. */
@@ -569,13 +615,25 @@ export class ConnectionManager implements ConnectionContext, RefusalContext, Rev
     return this.running().length + this.destroying
   }
 
+  /** Asked at every end of one: stops at the first that runs. */
+  get isRunning(): boolean {
+    if (this.destroying > 0) return true
+    for (const connection of this.leaving.keys()) {
+      if (this.stillRuns(connection)) return true
+      this.leaving.delete(connection)
+    }
+    return false
+  }
+
+  private stillRuns(connection: ConnectionImpl): boolean {
+    const { driver } = connection
+    return driver === undefined || call(connection, "running", () => driver.running(), false)
+  }
+
   /** The handlers of cut connections that still run, as they stood when they were cut. */
   private running(): ReadonlyArray<ConnectionInfo> {
     for (const connection of Array.from(this.leaving.keys())) {
-      const { driver } = connection
-      if (driver !== undefined && !call(connection, "running", () => driver.running(), false)) {
-        this.leaving.delete(connection)
-      }
+      if (!this.stillRuns(connection)) this.leaving.delete(connection)
     }
     return Array.from(this.leaving.values())
   }

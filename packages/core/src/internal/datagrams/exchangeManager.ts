@@ -246,6 +246,15 @@ export class ExchangeManager implements Manager, ExchangeContext, QueueContext<E
     return this.cut.length
   }
 
+  /** What had arrived was taken by the sweep. */
+  lastLook(): Effect.Effect<void> {
+    return Effect.void
+  }
+
+  get isRunning(): boolean {
+    return this.runningCount > 0
+  }
+
   get runningCount(): number {
     return this.leaving.size
   }

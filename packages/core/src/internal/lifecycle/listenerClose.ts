@@ -307,7 +307,11 @@ export class ListenerClose {
       while (true) {
         if (this.aborted) return "aborted"
         if (drained()) return "drained"
-        if (this.manager.deadlineAt !== undefined && this.manager.now() >= this.manager.deadlineAt) return "deadline"
+        if (this.manager.deadlineAt !== undefined && this.manager.now() >= this.manager.deadlineAt) {
+          // a deadline of zero is an order to cut
+          if (this.options.deadline > 0) yield* this.finished("the last look", this.manager.lastLook())
+          return this.aborted ? "aborted" : drained() ? "drained" : "deadline"
+        }
         yield* this.wait(() => this.aborted || drained(), () => this.manager.deadlineAt)
       }
     })
@@ -316,7 +320,7 @@ export class ListenerClose {
   /** Interrupted handlers have the abort grace for their finalizers. */
   private untilHandlersEnd(): Effect.Effect<void> {
     const graceEnds = this.manager.now() + this.options.abortGrace
-    const over = () => this.endGrace || this.manager.runningCount === 0
+    const over = () => this.endGrace || !this.manager.isRunning
     return Effect.suspend(() => over() ? Effect.void : this.wait(over, graceEnds))
   }
 

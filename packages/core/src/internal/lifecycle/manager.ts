@@ -127,6 +127,10 @@ export interface Manager {
   readonly cutAll: () => void
   /** How much was cut so far. */
   readonly cutCount: number
+  /** What is idle when the deadline comes is told goodbye, and what had arrived by then is read first. */
+  readonly lastLook: () => Effect.Effect<void>
+  /** Whether a handler of what was cut still runs. */
+  readonly isRunning: boolean
   /** How much of what was cut is not over: handlers that run, sockets that are being destroyed. */
   readonly runningCount: number
   readonly report: () => ManagedReport
