@@ -8,7 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Formatter from "effect/Formatter"
 import * as Result from "effect/Result"
 import type { Options } from "../../../NodeWebSocket.ts"
-import { UpgradingServer } from "./webSocketServer.ts"
+import { keepAsking, UpgradingServer } from "./webSocketServer.ts"
 
 /** A mebibyte: more than most messages, and less than what a few clients could fill a memory with. */
 const defaultMaxMessageSize = 1 << 20
@@ -57,18 +57,4 @@ export class PingingServer extends UpgradingServer {
   protected override opened(webSocket: NodeWS.WebSocket): void {
     if (this.interval < DurationOption.longestTimer) keepAsking(webSocket, this.interval)
   }
-}
-
-/** A client that does not answer by the next ping has gone, unless it is us who do not listen. */
-const keepAsking = (webSocket: NodeWS.WebSocket, interval: number): void => {
-  let answered = true
-  webSocket.on("pong", () => {
-    answered = true
-  })
-  const timer = setInterval(() => {
-    if (!answered && !webSocket.isPaused) return webSocket.terminate()
-    answered = false
-    if (webSocket.readyState === webSocket.OPEN) webSocket.ping()
-  }, interval)
-  webSocket.once("close", () => clearInterval(timer))
 }

@@ -10,5 +10,26 @@ export class UpgradingServer extends NodeWS.WebSocketServer {
       done(webSocket, request)
     })
   }
-  protected opened(_webSocket: NodeWS.WebSocket): void {}
+
+  /** Its handshake is done. */
+  protected opened(webSocket: NodeWS.WebSocket): void {
+    keepAsking(webSocket, defaultPing)
+  }
+}
+
+/** How often a client is asked whether it is there, in milliseconds. */
+const defaultPing = 30_000
+
+/** A client that does not answer by the next ping has gone, unless it is us who do not listen. */
+export const keepAsking = (webSocket: NodeWS.WebSocket, interval: number): void => {
+  let answered = true
+  webSocket.on("pong", () => {
+    answered = true
+  })
+  const timer = setInterval(() => {
+    if (!answered && !webSocket.isPaused) return webSocket.terminate()
+    answered = false
+    if (webSocket.readyState === webSocket.OPEN) webSocket.ping()
+  }, interval)
+  webSocket.once("close", () => clearInterval(timer))
 }
