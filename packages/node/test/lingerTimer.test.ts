@@ -44,7 +44,7 @@ const pair = Effect.gen(function*() {
 })
 
 /** How many timers there are when those of earlier tests are over, which outlast their sockets by 100 ms: due before this. */
-const quietTimers = Effect.andThen(Effect.sleep("150 millis"), Effect.sync(timers))
+const quietTimers = Effect.andThen(Effect.sleep("150 millis"), Effect.andThen(turns(1), Effect.sync(timers)))
 
 const closed = (socket: { readonly closed: boolean }) => eventually("closed", () => socket.closed)
 
