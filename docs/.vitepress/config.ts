@@ -34,7 +34,7 @@ const sidebar: Array<DefaultTheme.SidebarItem> = [
   },
   {
     text: "Run",
-    items: pages("operating", "kubernetes", "cluster", "troubleshooting", "errors")
+    items: pages("operating", "kubernetes", "behind-a-proxy", "cluster", "troubleshooting", "errors")
   },
   { text: "Errors", collapsed: true, items: folder("errors") },
   { text: "Extend", items: pages("transports") },
