@@ -37,6 +37,7 @@ export const TypeId: "~@effect-listener/core/Connection" = internalConnection.Ty
  *
  * **Details**
  *
+ * - `via`: the proxy that has named `remote` as its client, where one did.
  * - `socket`: reader and writer. A pull that the drain ends fails with a
  *   `SocketCloseError` of code 1001 and reason `"draining"`; 1000 is the
  *   peer's own end. A handler that ends with either ended normally.
@@ -60,6 +61,7 @@ export interface Connection {
   readonly protocol: string
   readonly remote: NetAddress.SocketAddress
   readonly local: NetAddress.SocketAddress
+  readonly via: NetAddress.SocketAddress | undefined
   readonly socket: Socket.Socket
   readonly exchange: <A, E, R>(label: string, work: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   readonly beginExchange: (label: string) => () => void

@@ -548,6 +548,12 @@ class WrappedConnection implements TransportConnection {
   get ready(): TransportConnection["ready"] {
     return this.overrides.ready ?? this.inner.ready
   }
+  get via(): TransportConnection["via"] {
+    return this.overrides.via ?? this.inner.via
+  }
+  get introduced(): TransportConnection["introduced"] {
+    return this.overrides.introduced ?? this.inner.introduced
+  }
   get settled(): Effect.Effect<void> {
     return this.overrides.settled ?? this.inner.settled
   }

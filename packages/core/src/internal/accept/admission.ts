@@ -13,6 +13,7 @@ export type RefusalReason =
   | "acceptRate"
   | "maxEventLoopLag"
   | "queuedTimeout"
+  | "notIntroduced"
 
 /** What the decision about one connection is made from. */
 export interface Arrival {

@@ -191,6 +191,9 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   get local(): NetAddress.SocketAddress {
     return Foreign.call(this, "local", () => this.transport.local, unknownAddress)
   }
+  get via(): NetAddress.SocketAddress | undefined {
+    return Foreign.call(this, "via", () => this.transport.via, undefined)
+  }
 
   /** The first throw is logged and ends the connection; those after it are its consequences. */
   threw(member: string, defect: unknown): void {

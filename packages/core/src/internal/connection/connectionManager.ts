@@ -22,6 +22,7 @@ import { Connections, Tally } from "./connections.ts"
 import { DrainReview, type ReviewContext } from "./drainReview.ts"
 import { call } from "./foreign.ts"
 import { Handshakes } from "./handshake.ts"
+import { type IntroductionContext, Introductions } from "./introductions.ts"
 import { ReadTurns } from "./readTurns.ts"
 import { type RefusalContext, refuseWith } from "./refusal.ts"
 import { type RoomContext, RoomMaker } from "./roomMaker.ts"
@@ -53,7 +54,9 @@ export interface ManagerOptions {
  * queue before them, and the level that says whether they are draining. `reset`
  * begins another, so that nothing of this one can reach into the next.
  */
-export class ConnectionManager implements ConnectionContext, RefusalContext, ReviewContext, RoomContext {
+export class ConnectionManager
+  implements ConnectionContext, IntroductionContext, RefusalContext, ReviewContext, RoomContext
+{
   readonly name: string
   readonly clock: Clock.Clock
   readonly context: Context.Context<never>
@@ -68,6 +71,7 @@ export class ConnectionManager implements ConnectionContext, RefusalContext, Rev
   readonly handshakes: Handshakes
   readonly queue: AcceptQueue<ConnectionImpl>
   private readonly roomMaker: RoomMaker
+  private readonly introductions = new Introductions(this)
   /** The number of connections to wait for fell to zero, or the drain itself was told something. */
   readonly signal = new Signal()
   readonly runFork: <A, E>(effect: Effect.Effect<A, E>, options?: Effect.RunOptions) => Fiber.Fiber<A, E>
@@ -157,7 +161,30 @@ export class ConnectionManager implements ConnectionContext, RefusalContext, Rev
       this.counts.swept++
     }
     this.lastArrival = this.now()
-    this.queue.arrive(new ConnectionImpl(++this.ids, transport, this, this.lastArrival))
+    const connection = new ConnectionImpl(++this.ids, transport, this, this.lastArrival)
+    const introduced = call(connection, "introduced", () => transport.introduced, undefined)
+    if (introduced === undefined) return this.queue.arrive(connection)
+    this.introductions.begin(connection, introduced, Math.max(1, this.limits.resolved.maxQueued))
+  }
+
+  readonly introduced = (connection: ConnectionImpl): void => {
+    this.queue.arrive(connection)
+    // it is served where something still serves; nothing is held for later
+    if (this.accepting || !this.queue.withdraw(connection)) return
+    this.neverTaken(connection)
+    this.sayNo(connection)
+  }
+
+  readonly notIntroduced = (connection: ConnectionImpl): void => {
+    this.counts.refused.notIntroduced++
+    this.tallyRefused()
+    refuseWith(this, connection, undefined)
+  }
+
+  readonly neverIntroduced = (connection: ConnectionImpl): void => {
+    this.admitted(connection)
+    this.neverTaken(connection)
+    refuseWith(this, connection, undefined)
   }
 
   /**
@@ -349,7 +376,7 @@ export class ConnectionManager implements ConnectionContext, RefusalContext, Rev
 
   /** Sockets that are being destroyed have been counted, and are waited for. */
   get remaining(): number {
-    return this.connections.remaining + this.destroying
+    return this.connections.remaining + this.introductions.size + this.destroying
   }
 
   /** What is counted in it is destroyed in it: a close that is woken in between goes on waiting. */
@@ -382,7 +409,7 @@ export class ConnectionManager implements ConnectionContext, RefusalContext, Rev
   /** Those that are open, oldest first, and those that wait. */
   everyConnection(): Array<ConnectionImpl> {
     const { connections, queue } = this
-    return connections.snapshot().concat(connections.closers.toArray(), queue.snapshot())
+    return connections.snapshot().concat(connections.closers.toArray(), queue.snapshot(), this.introductions.snapshot())
   }
 
   /** Refused ones, too, as long as they are there. */
@@ -424,6 +451,7 @@ export class ConnectionManager implements ConnectionContext, RefusalContext, Rev
     return Effect.suspend(() => {
       this.draining = true
       this.beginTelling()
+      this.introductions.endAt(this.now() + this.drain.idleGrace)
       return this.eachConnection((connection) => this.review.begin(connection))
     })
   }
@@ -553,7 +581,9 @@ export class ConnectionManager implements ConnectionContext, RefusalContext, Rev
     const queued = this.queue.removeQueued()
     const refusing = this.connections.refusing.toArray()
     const victims = this.connections.snapshot()
-    this.whileDestroying(() => this.cutEach(queued, refusing, victims))
+    const introducing = this.introductions.removeAll()
+    for (const connection of introducing) this.admitted(connection)
+    this.whileDestroying(() => this.cutEach([...queued, ...introducing], refusing, victims))
   }
 
   private cutEach(
@@ -666,6 +696,6 @@ export class ConnectionManager implements ConnectionContext, RefusalContext, Rev
   }
 
   notifyIfDrained(): void {
-    if (this.connections.remaining === 0) this.signal.notify()
+    if (this.remaining === 0) this.signal.notify()
   }
 }

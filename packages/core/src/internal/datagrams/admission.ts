@@ -37,5 +37,7 @@ export const dropReason: Record<RefusalReason, DropReason> = {
   acceptRate: "receiveRate",
   maxEventLoopLag: "maxEventLoopLag",
   // nothing limits how long one is held
-  queuedTimeout: "maxQueued"
+  queuedTimeout: "maxQueued",
+  // no datagram is introduced
+  notIntroduced: "transport"
 }

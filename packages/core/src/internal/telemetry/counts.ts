@@ -88,7 +88,8 @@ export class Counts {
     maxPerRemote: 0,
     acceptRate: 0,
     maxEventLoopLag: 0,
-    queuedTimeout: 0
+    queuedTimeout: 0,
+    notIntroduced: 0
   }
   requestsRefused = 0
   /** Present once one of the listeners is one of datagrams. */

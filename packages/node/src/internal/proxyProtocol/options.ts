@@ -1,12 +1,10 @@
 /**
  * The options of the PROXY protocol, checked.
  */
+import * as DurationOption from "@effect-listener/core/DurationOption"
 import { TransportBindError } from "@effect-listener/core/Transport"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Formatter from "effect/Formatter"
 import * as IpNetwork from "effect/net/IpNetwork"
-import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type { ProxyProtocolOptions } from "../../NodeProxyProtocol.ts"
 import type { IntroductionOptions } from "./introduction.ts"
@@ -19,9 +17,6 @@ const defaultLongest = 536
 /** The header of version 2 without addresses, and with as many bytes as its length can say. */
 const shortest = 16
 const longest = shortest + 65_535
-
-/** What Node's timers take. */
-const longestTimeout = 2_147_483_647
 
 const bad = (parameter: string, detail: string): Effect.Effect<never, TransportBindError> =>
   Effect.fail(TransportBindError.InvalidArgument({ parameter: `proxyProtocol.${parameter}`, detail }))
@@ -59,8 +54,8 @@ const checkNetworks = (
 
 const checkTimeout = (input: ProxyProtocolOptions["timeout"]): Effect.Effect<number, TransportBindError> => {
   if (input === undefined) return Effect.succeed(defaultTimeout)
-  const millis = Option.map(Duration.fromInput(input), Duration.toMillis)
-  return Option.isSome(millis) && millis.value >= 1 && millis.value <= longestTimeout
-    ? Effect.succeed(Math.ceil(millis.value))
-    : bad("timeout", `expected a duration from 1 ms to 24.8 days, got ${Formatter.format(input)}`)
+  return Result.match(DurationOption.millis("proxyProtocol.timeout", input, { infinite: false, positive: true }), {
+    onFailure: (error) => Effect.fail(TransportBindError.InvalidArgument(error)),
+    onSuccess: (millis) => Effect.succeed(Math.ceil(millis))
+  })
 }
