@@ -17,7 +17,10 @@ const listen = (options?: Listener.ListenerOptions) =>
     const served: Array<number> = []
     const listener = yield* Listener.listen(transport, options)
     yield* Effect.forkScoped(Listener.serve(listener, ({ id }) => Effect.sync(() => served.push(id))))
-    const introduce = (index: number) => Effect.suspend(() => Deferred.succeed(introductions[index]!, undefined))
+    // a finalizer of a failed test would wait for the virtual clock
+    yield* Effect.addFinalizer(() => listener.abort)
+    const introduce = (index: number) =>
+      Effect.andThen(Effect.suspend(() => Deferred.succeed(introductions[index]!, undefined)), Effect.yieldNow)
     return { memory, listener, introduce, served }
   })
 
