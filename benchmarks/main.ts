@@ -12,6 +12,7 @@
  */
 import { parseArgs } from "node:util"
 import { close, growth, idle, stall } from "./connections.ts"
+import { handover, workers } from "./continuity.ts"
 import { datagram } from "./datagrams.ts"
 import { http, http2, tls } from "./http.ts"
 import { cores, latency, restart, start } from "./programs.ts"
@@ -34,9 +35,11 @@ const benchmarks: ReadonlyArray<Benchmark> = [
   close,
   stall,
   restart,
+  handover,
   latency,
   start,
   cores,
+  workers,
   growth
 ]
 

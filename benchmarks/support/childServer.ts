@@ -20,6 +20,8 @@ export interface Answers {
   readonly listing: number
   /** The same of a dry run, which the progress of a drain counts by. */
   readonly counting: number
+  /** Replaces all processes that serve, and says so when that is done; of a fleet only. */
+  readonly replaced: number
   /** How long a scrape of the metrics takes, in microseconds; of ours only. */
   readonly scrape: number
 }

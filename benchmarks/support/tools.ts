@@ -10,8 +10,14 @@ import * as Path from "node:path"
 const onPath = (name: string): string | undefined =>
   (process.env["PATH"] ?? "").split(Path.delimiter).map((folder) => Path.join(folder, name)).find(Fs.existsSync)
 
+/** Where daemons are, which is not on every user's path. */
+const inSbin = (name: string): string | undefined =>
+  ["/usr/sbin", "/usr/local/sbin"].map((folder) => Path.join(folder, name)).find(Fs.existsSync)
+
 export const wrk: string | undefined = onPath("wrk")
 export const go: string | undefined = onPath("go")
+export const nginx: string | undefined = onPath("nginx") ?? inSbin("nginx")
+export const haproxy: string | undefined = onPath("haproxy") ?? inSbin("haproxy")
 /** Which Go it is. */
 export const goVersion = (): string =>
   go === undefined ? "no go" : ChildProcess.execFileSync(go, ["version"], { encoding: "utf8" }).trim()
@@ -26,6 +32,8 @@ export const pinned: boolean = taskset !== undefined
 export const missing: ReadonlyArray<string> = [
   ...wrk === undefined ? ["no wrk: a client on node:net makes the load"] : [],
   ...go === undefined ? ["no go: its server is not measured"] : [],
+  ...nginx === undefined ? ["no nginx: its reload is not measured"] : [],
+  ...haproxy === undefined ? ["no haproxy: its reload is not measured"] : [],
   ...taskset === undefined ? ["no taskset, or one processor: servers and clients share processors"] : []
 ]
 

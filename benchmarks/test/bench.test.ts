@@ -18,7 +18,7 @@ describe("the benchmarks", () => {
       })
       const run = stdout.matchAll(/^(\w+): .*\n  .* ratio to .*\n.* [\d.,]+ –/gm)
       const names =
-        "accept echo http tls http2 upload download datagrams idle close stall restart latency start cores growth"
+        "accept echo http tls http2 upload download datagrams idle close stall restart handover latency start cores workers growth"
       assert.deepStrictEqual(new Set(Array.from(run, ([, name]) => name)), new Set(names.split(" ")))
     } finally {
       Fs.rmSync(cache, { recursive: true })

@@ -5,7 +5,7 @@ import * as NetAddress from "effect/net/NetAddress"
 import * as Stream from "effect/Stream"
 import * as Fs from "node:fs"
 
-const { BEHAVIOUR_FILE = "", DRAIN_MS = "10000", READY_MS = "30000", UNIX_PATH, WORKERS = "2" } = process.env
+const { BEHAVIOUR_FILE = "", DRAIN_MS = "10000", READY_MS = "180000", UNIX_PATH, WORKERS = "2" } = process.env
 
 const print = (event: object): Effect.Effect<void> => Effect.sync(() => console.log(JSON.stringify(event)))
 

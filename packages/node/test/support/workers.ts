@@ -73,7 +73,7 @@ export const start = (
       env: {
         KIND: kind,
         WORKERS: String(options.workers ?? 2),
-        READY_MS: String(options.readyMillis ?? 30_000),
+        READY_MS: String(options.readyMillis ?? 180_000),
         DRAIN_MS: String(options.drainMillis ?? 10_000),
         ...files
       }
