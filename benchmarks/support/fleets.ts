@@ -188,7 +188,9 @@ const proxied = async (kind: "nginx" | "haproxy", count: number): Promise<Fleet>
   const ports = behind.map((server) => server.port)
   Fs.writeFileSync(config, kind === "nginx" ? nginxConfig(folder, port, ports) : haproxyConfig(folder, port, ports))
   const args = kind === "nginx" ? ["-p", folder, "-c", config] : ["-W", "-f", config]
-  const proxy = ChildProcess.spawn(Tools[kind]!, args, { stdio: ["ignore", "ignore", "pipe"] })
+  const proxy = ChildProcess.spawn((kind === "nginx" ? Tools.nginx : Tools.haproxy)!, args, {
+    stdio: ["ignore", "ignore", "pipe"]
+  })
   let said = ""
   proxy.stderr.on("data", (text) => said += String(text))
   const workersOf = (): ReadonlyArray<number> =>
