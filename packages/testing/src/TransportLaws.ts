@@ -69,6 +69,9 @@ export interface Client {
  * - `resets`: whether a client sees that a connection was cut and not ended.
  *   Default `true`; there is no reset on Unix sockets.
  * - `halfOpen`: whether one side can be ended alone. Default `true`.
+ * - `holder`: the address as another process has it that holds the same listening
+ *   socket: a client that is not accepted waits for whoever binds next. Default:
+ *   there is none, and leaving the queue is not looked at.
  *
  * @stability experimental
  * @category models
@@ -81,6 +84,7 @@ export interface Subject {
   readonly held?: Effect.Effect<number> | undefined
   readonly resets?: boolean | undefined
   readonly halfOpen?: boolean | undefined
+  readonly holder?: Pick<Subject, "transport" | "connect"> | undefined
 }
 
 /**

@@ -3,11 +3,15 @@ import * as TransportLaws from "@effect-listener/testing/TransportLaws"
 import { Effect } from "effect"
 
 const memory = (options?: MemoryTransport.Options): TransportLaws.MakeSubject =>
-  Effect.map(MemoryTransport.make(options), (transport) => ({
-    transport,
-    connect: transport.connect,
-    held: transport.open
-  }))
+  Effect.map(
+    Effect.all([MemoryTransport.make(options), MemoryTransport.make({ ...options, held: true })]),
+    ([transport, holder]) => ({
+      transport,
+      connect: transport.connect,
+      held: transport.open,
+      holder: { transport: holder, connect: holder.connect }
+    })
+  )
 
 // most of their time passes in waiting
 const options = { concurrent: true }

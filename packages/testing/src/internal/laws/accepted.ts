@@ -1,6 +1,6 @@
 /**
- * Law 1: what was accepted before close began is served or counted, and never
- * reset.
+ * Law 1: what was accepted before close began is served, counted, or left in a
+ * queue that another process has, and never reset.
  */
 import type { TransportConnection } from "@effect-listener/core/Transport"
 import * as Effect from "effect/Effect"
@@ -182,6 +182,24 @@ export const checks: ReadonlyArray<Check> = [
         )
         yield* ensureEquals(report.outcome, "Drained", "the outcome of close")
         yield* ensureEquals(report.connections.total, peers.length, "connections in the report")
+      })
+  },
+  {
+    about: "sweep",
+    name: "who is left in the queue of another process is served by the next that binds",
+    run: ({ holder }) =>
+      holder === undefined ? Effect.void : Effect.gen(function*() {
+        const first = yield* bind(holder)
+        const taken = yield* connect(holder)
+        const accepted = yield* accept(first)
+        if (first.leave === undefined) {
+          return yield* ensure(false, "a transport whose socket another process has cannot leave")
+        }
+        yield* within("leave", first.leave)
+        yield* greet(accepted, taken)
+        const late = yield* connect(holder)
+        const second = yield* bind(holder)
+        yield* greet(yield* accept(second), late)
       })
   },
   {

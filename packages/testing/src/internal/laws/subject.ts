@@ -20,6 +20,7 @@ export interface Subject {
   readonly held?: Effect.Effect<number> | undefined
   readonly resets?: boolean | undefined
   readonly halfOpen?: boolean | undefined
+  readonly holder?: Pick<Subject, "transport" | "connect"> | undefined
 }
 
 /** One thing a law demands of a transport. */
