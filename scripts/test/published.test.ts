@@ -10,6 +10,7 @@ import { fromMarkdown } from "../docExamples/extract.ts"
 import { check } from "../docExamples/run.ts"
 import { execute, packAll } from "../pack/packAll.ts"
 import { publicModules, publicPackages } from "../publicModules.ts"
+import { gettingStartedSuite } from "./support/gettingStartedSuite.ts"
 import { starterSuite } from "./support/starterSuite.ts"
 
 const root = Path.resolve(import.meta.dirname, "../..")
@@ -107,6 +108,7 @@ let packing: Promise<Record<string, string>> | undefined
 const tarballs = () => packing ??= packAll(root, packs)
 
 starterSuite(tarballs)
+gettingStartedSuite(tarballs)
 
 describe("the published packages", () => {
   const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "effect-listener-consumer-"))
