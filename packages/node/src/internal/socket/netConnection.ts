@@ -9,34 +9,15 @@ import type * as NetAddress from "effect/net/NetAddress"
 import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import type * as Net from "node:net"
-import { introduce, introductionOf, type IntroductionOptions } from "../proxyProtocol/introduction.ts"
+import { introduce, introductionOf } from "../proxyProtocol/introduction.ts"
 import { watchDeparture } from "./departure.ts"
 import { endOurSide, goodbye, lingerAndClose, LingeringClose } from "./lingeringClose.ts"
-import type { LingerTimer } from "./lingerTimer.ts"
 import { type Input, NetReader, type Waiting } from "./netReader.ts"
 import { NetWriter, type Output } from "./netWriter.ts"
-import { acceptedSocket, nodeSocket } from "./nodeSocket.ts"
-import type { PollPhase } from "./pollPhase.ts"
+import { acceptedSocket, type NetConnectionOptions, nodeSocket } from "./nodeSocket.ts"
 import { readBuffered } from "./readBuffered.ts"
 import { closeError, endedByPeer, notOpen, readError } from "./socketErrors.ts"
 import { Wakers } from "./wakers.ts"
-
-/** What the connections of one listening socket have in common. */
-export interface NetConnectionOptions {
-  readonly protocol: string
-  /** Whether the handler may go on writing when the peer has ended its side. */
-  readonly halfOpen: boolean
-  /** Whether small writes are sent at once. */
-  readonly noDelay: boolean
-  readonly remote: (socket: Net.Socket) => NetAddress.SocketAddress
-  readonly local: (socket: Net.Socket) => NetAddress.SocketAddress
-  /** Releases the socket at once, with a reset where there is one. Called once, on a socket that is not destroyed. */
-  readonly reset: (socket: Net.Socket) => void
-  readonly pollPhase: PollPhase
-  readonly lingerTimer: LingerTimer
-  /** How a proxy names its clients, where one is in front. */
-  readonly introduction: IntroductionOptions | undefined
-}
 
 /** A reader or a writer that somebody has acquired. */
 interface Acquired {

@@ -1,8 +1,30 @@
 /**
- * The `net.Socket` under a connection, and how it is reset.
+ * The `net.Socket` under a connection, what those of one listener have in common,
+ * and how it is reset.
  */
 import { type TransportConnection, unwrap } from "@effect-listener/core/Transport"
+import type * as NetAddress from "effect/net/NetAddress"
 import type * as Net from "node:net"
+import type { IntroductionOptions } from "../proxyProtocol/introduction.ts"
+import type { LingerTimer } from "./lingerTimer.ts"
+import type { PollPhase } from "./pollPhase.ts"
+
+/** What the connections of one listening socket have in common. */
+export interface NetConnectionOptions {
+  readonly protocol: string
+  /** Whether the handler may go on writing when the peer has ended its side. */
+  readonly halfOpen: boolean
+  /** Whether small writes are sent at once. */
+  readonly noDelay: boolean
+  readonly remote: (socket: Net.Socket) => NetAddress.SocketAddress
+  readonly local: (socket: Net.Socket) => NetAddress.SocketAddress
+  /** Releases the socket at once, with a reset where there is one. Called once, on a socket that is not destroyed. */
+  readonly reset: (socket: Net.Socket) => void
+  readonly pollPhase: PollPhase
+  readonly lingerTimer: LingerTimer
+  /** How a proxy names its clients, where one is in front. */
+  readonly introduction: IntroductionOptions | undefined
+}
 
 /** Where the connections of this package's transports have their `net.Socket`. */
 export const nodeSocket: unique symbol = Symbol("@effect-listener/node/nodeSocket")
