@@ -59,6 +59,26 @@ export interface AdmissionOptions {
 }
 
 /**
+ * How long a connection may live.
+ *
+ * **Details**
+ *
+ * - `max`: how long, from its accept on. More than zero.
+ * - `jitter`: by how much the age of one connection may differ from `max` in
+ *   either direction, so that connections that began together do not end
+ *   together: a number from 0 to 1 is a part of `max`, any other duration is
+ *   itself (`"30 seconds"`), and at most `max`. Default 0.1, which is a tenth.
+ *
+ * @stability experimental
+ * @category options
+ * @since 0.1.0
+ */
+export interface AgeLimit {
+  readonly max: Duration.Input
+  readonly jitter?: Duration.Input | undefined
+}
+
+/**
  * How long a listener and its connections may take.
  *
  * **Details**
@@ -69,8 +89,13 @@ export interface AdmissionOptions {
  * - `firstByte`: from a handler's first pull to the first byte. Default: off.
  * - `inactivity`: waiting in a pull with no byte in either direction. Default:
  *   off.
+ * - `age`: from its accept until a connection is told goodbye as in a drain, in
+ *   its protocol's word and when nothing is in flight, so that connections move
+ *   to the instances that were added (gRPC's `MAX_CONNECTION_AGE`). Nothing is
+ *   cut for it: one that stays busy stays. Looked at as often as a hundredth of
+ *   `max` passes, and at least each second. Default: off.
  *
- * A connection that takes longer is ended: its pull fails with a
+ * A connection for which `firstByte` or `inactivity` is over is ended: its pull fails with a
  * `SocketCloseError` of code 1001.
  *
  * @stability experimental
@@ -83,4 +108,5 @@ export interface TimeoutOptions {
   readonly handshake?: Duration.Input | undefined
   readonly firstByte?: Duration.Input | undefined
   readonly inactivity?: Duration.Input | undefined
+  readonly age?: AgeLimit | undefined
 }

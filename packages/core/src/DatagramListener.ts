@@ -198,8 +198,8 @@ export interface DatagramAdmissionOptions {
  *
  * **Details**
  *
- * They are checked by `open`: `make` cannot fail. Of `drain`, `idleGrace` and
- * `linger` mean nothing here. `timeouts.open` is 30 s by default. With
+ * They are checked by `open`: `make` cannot fail. Of `drain`, `idleGrace`, `spread`
+ * and `linger` mean nothing here. `timeouts.open` is 30 s by default. With
  * `tracing.exchanges` each exchange has a span `Listener.exchange`, a root, and
  * what its handler does is below it. With `maskRemote` no remote address is shown:
  * reports, logs and spans have `"masked"` in its place.

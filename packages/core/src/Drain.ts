@@ -60,6 +60,11 @@ export interface LameDuck {
  * - `idleGrace`: how long a connection that was active just before is given for
  *   its next request. A courtesy; nothing that had arrived depends on it.
  *   Default 250 ms.
+ * - `spread`: how long the goodbyes of a drain are spread over, so that their
+ *   clients do not all reconnect at once: each connection has its turn, oldest
+ *   first, and is served as before until then. One that came during the drain is
+ *   told at once. At most three quarters of the deadline: what is told last is
+ *   to finish, too. A lame duck tells all at once, and ends none. Default 0.
  * - `abortGrace`: how long interrupted handlers may take for their finalizers.
  *   Default 1 s.
  * - `linger`: see `LingerInput`.
@@ -72,6 +77,7 @@ export interface DrainOptions {
   readonly deadline?: Duration.Input | undefined
   readonly lameDuck?: Duration.Input | LameDuck | undefined
   readonly idleGrace?: Duration.Input | undefined
+  readonly spread?: Duration.Input | undefined
   readonly abortGrace?: Duration.Input | undefined
   readonly linger?: LingerInput | undefined
 }

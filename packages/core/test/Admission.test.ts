@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import type * as Duration from "effect/Duration"
 import * as NetAddress from "effect/net/NetAddress"
 import * as Result from "effect/Result"
-import type { AdmissionOptions, TimeoutOptions } from "../src/Admission.ts"
+import type { AdmissionOptions, AgeLimit, TimeoutOptions } from "../src/Admission.ts"
 import * as Admission from "../src/internal/accept/admission.ts"
 import { PerRemote, remoteKey } from "../src/internal/accept/perRemote.ts"
 import * as Options from "../src/internal/options/admission.ts"
@@ -214,7 +214,8 @@ describe("Timeout options", () => {
         queued: 60_000,
         handshake: 15_000,
         firstByte: Infinity,
-        inactivity: Infinity
+        inactivity: Infinity,
+        age: { max: Infinity, jitter: 0 }
       })
     }
   })
@@ -233,6 +234,31 @@ describe("Timeout options", () => {
       const resolved = times({ [name]: input })
       assert.strictEqual(typeof resolved === "string" ? resolved : resolved[name], ms)
     }
+  })
+
+  it.each([
+    [{ max: "1 hour" }, { max: 3_600_000, jitter: 360_000 }],
+    [{ max: "1 hour", jitter: 0 }, { max: 3_600_000, jitter: 0 }],
+    [{ max: 1000, jitter: 1 }, { max: 1000, jitter: 1000 }],
+    [{ max: 1000, jitter: "200 millis" }, { max: 1000, jitter: 200 }],
+    [{ max: 1000, jitter: { milliseconds: 1000 } }, { max: 1000, jitter: 1000 }],
+    [{ max: Infinity, jitter: 0.5 }, { max: Infinity, jitter: 0 }],
+    [{ max: 0 }, "timeouts.age.max is no time at all (0)"],
+    [{ max: -1 }, "timeouts.age.max is negative (-1)"],
+    [{ max: NaN }, "timeouts.age.max is not a duration (NaN)"],
+    [{ max: "soon" }, `timeouts.age.max is not a duration ("soon")`],
+    [{}, "timeouts.age.max is not a duration (undefined)"],
+    [{ max: 1000, jitter: 1.5 }, "timeouts.age.jitter is neither a part from 0 to 1 nor a duration (1.5)"],
+    [{ max: 1000, jitter: -0.1 }, "timeouts.age.jitter is neither a part from 0 to 1 nor a duration (-0.1)"],
+    [{ max: 1000, jitter: NaN }, "timeouts.age.jitter is neither a part from 0 to 1 nor a duration (NaN)"],
+    [{ max: 1000, jitter: "2 seconds" }, "timeouts.age.jitter is more than max (2000 ms > 1000 ms)"],
+    [{ max: 1000, jitter: "-1 seconds" }, `timeouts.age.jitter is negative ("-1 seconds")`],
+    [{ max: 1000, jitter: null }, "timeouts.age.jitter is not a duration (null)"],
+    ["1 hour", `timeouts.age has no max ("1 hour")`],
+    [null, "timeouts.age has no max (null)"]
+  ])("an age of %j", (age, expected) => {
+    const resolved = times({ age: untyped<AgeLimit>(age) })
+    assert.deepStrictEqual(typeof resolved === "string" ? resolved : resolved.age, expected)
   })
 })
 

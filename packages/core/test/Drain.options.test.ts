@@ -75,6 +75,7 @@ const times: ReadonlyArray<readonly [name: string, options: (input: Duration.Inp
   ["lameDuck.quiet", (quiet) => ({ lameDuck: { min: 0, quiet, max: 0 } })],
   ["lameDuck.max", (max) => ({ lameDuck: { min: 0, quiet: 0, max } })],
   ["idleGrace", (idleGrace) => ({ idleGrace })],
+  ["spread", (spread) => ({ spread })],
   ["abortGrace", (abortGrace) => ({ abortGrace })],
   ["linger.idle", (idle) => ({ linger: { idle } })],
   ["linger.total", (total) => ({ linger: { total } })]
@@ -86,6 +87,7 @@ describe("Drain options", () => {
       deadline: 20_000,
       lameDuck: { min: 0, quiet: 0, max: 0 },
       idleGrace: 250,
+      spread: 0,
       abortGrace: 1000,
       queue: "sweep" as const,
       linger: { idle: 500, total: undefined, bytes: 67_108_864 }
@@ -183,6 +185,7 @@ describe("Drain options", () => {
       deadline: 1,
       lameDuck: { min: 2, quiet: 3, max: 4 },
       idleGrace: 5,
+      spread: 10,
       abortGrace: 6,
       queue: "leave",
       linger: { idle: 7, total: 8, bytes: 9 }

@@ -66,8 +66,10 @@ import type * as NodeTls from "./NodeTls.ts"
  * - `request`: until a request has arrived whole, its body included. Default
  *   5 minutes.
  * - `inactivity`: between two requests. Default 5 s.
+ * - `age`: of a connection, before it is told goodbye between two requests. Default:
+ *   off.
  *
- * Each takes any duration of more than zero; an infinite one is no limit.
+ * Each but `age` takes any duration of more than zero; an infinite one is no limit.
  *
  * @stability experimental
  * @category options
@@ -409,7 +411,7 @@ export const layerTest: Layer.Layer<
 export interface HandlerOptions
   extends Pick<ServerOptions, "http1" | "http2" | "halfOpen" | "websocket" | "maxPipelined" | "upgrades">
 {
-  readonly timeouts?: Omit<TimeoutOptions, "open" | "handshake"> | undefined
+  readonly timeouts?: Omit<TimeoutOptions, "open" | "handshake" | "age"> | undefined
 }
 
 /**

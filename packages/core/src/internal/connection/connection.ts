@@ -134,8 +134,8 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   admitted = false
   /** While it is held: ends the watch over its client. */
   stopWatching: (() => void) | undefined
-  /** It is to end, so that another can be served. */
-  makesRoom = false
+  /** It is to end, for its age or so that another can be served. */
+  retired = false
   /** It has had work. */
   used = false
   /** From accept to end, where connections are traced. */

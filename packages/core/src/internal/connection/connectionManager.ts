@@ -17,9 +17,11 @@ import type { ConnectionTracing } from "../telemetry/tracing.ts"
 import { Signal } from "../util/condition.ts"
 import type { LinkedList } from "../util/linkedList.ts"
 import { monotonicMillis, Timers } from "../util/timers.ts"
+import { type AgeContext, AgeLimit } from "./ageLimit.ts"
 import { type ConnectionContext, ConnectionImpl } from "./connection.ts"
 import { Connections, Tally } from "./connections.ts"
 import { DrainReview, type ReviewContext } from "./drainReview.ts"
+import { DrainSpread, type SpreadContext } from "./drainSpread.ts"
 import { call } from "./foreign.ts"
 import { Handshakes } from "./handshake.ts"
 import { type IntroductionContext, Introductions } from "./introductions.ts"
@@ -55,7 +57,14 @@ export interface ManagerOptions {
  * begins another, so that nothing of this one can reach into the next.
  */
 export class ConnectionManager
-  implements ConnectionContext, IntroductionContext, RefusalContext, ReviewContext, RoomContext
+  implements
+    AgeContext,
+    ConnectionContext,
+    IntroductionContext,
+    RefusalContext,
+    ReviewContext,
+    RoomContext,
+    SpreadContext
 {
   readonly name: string
   readonly clock: Clock.Clock
@@ -71,6 +80,8 @@ export class ConnectionManager
   readonly handshakes: Handshakes
   readonly queue: AcceptQueue<ConnectionImpl>
   private readonly roomMaker: RoomMaker
+  private readonly spread = new DrainSpread(this)
+  private readonly age: AgeLimit | undefined
   private readonly introductions = new Introductions(this)
   /** The number of connections to wait for fell to zero, or the drain itself was told something. */
   readonly signal = new Signal()
@@ -127,6 +138,7 @@ export class ConnectionManager
     this.handshakes = new Handshakes(options.timeouts.handshake, this.timers, this.now, this.turns)
     this.queue = new AcceptQueue(this.connections, this.limits, this.timers, this, options.timeouts.queued)
     this.roomMaker = new RoomMaker(this)
+    this.age = options.timeouts.age.max === Infinity ? undefined : new AgeLimit(this)
   }
 
   readonly now = (): number => monotonicMillis(this.clock)
@@ -138,7 +150,9 @@ export class ConnectionManager
   set deadlineAt(at: number | undefined) {
     const sooner = this.draining && at !== undefined && this.cutsAt !== undefined && at < this.cutsAt
     this.cutsAt = at
-    if (sooner) this.review.shortenGraces(this.connections.snapshot())
+    if (!sooner) return
+    this.spread.shorten()
+    this.review.shortenGraces(this.connections.snapshot())
   }
 
   get refusing(): LinkedList<ConnectionImpl> {
@@ -196,6 +210,7 @@ export class ConnectionManager
     const action = connection.take("served")
     if (action === "None") return
     if (action === "ServeShaken") connection.shaken()
+    this.age?.watch(connection)
     if (this.telling) this.review.notify(connection)
     this.drainIfBegun(connection)
   }
@@ -243,9 +258,9 @@ export class ConnectionManager
 
   readonly wanted = (): number => this.accepting && !this.telling ? this.queue.waitingForRoom : 0
 
-  /** The need for its place has come to a connection: it ends as in a drain. */
+  /** Its age or the need for its place has come to a connection: it ends as in a drain. */
   readonly retire = (connection: ConnectionImpl): void => {
-    connection.makesRoom = true
+    connection.retired = true
     this.review.begin(connection)
   }
 
@@ -452,9 +467,14 @@ export class ConnectionManager
       this.draining = true
       this.beginTelling()
       this.introductions.endAt(this.now() + this.drain.idleGrace)
-      return this.eachConnection((connection) => this.review.begin(connection))
+      if (this.drain.spread === 0) return this.eachConnection(this.beginDrainOf)
+      for (const connection of this.connections.refusing.toArray()) this.review.begin(connection)
+      this.spread.begin(this.connections.snapshot())
+      return Effect.void
     })
   }
+
+  readonly beginDrainOf = (connection: ConnectionImpl): void => this.review.begin(connection)
 
   /** From now on connections are told; closers here, the others as the drain comes to them. */
   private beginTelling(): void {
@@ -485,6 +505,7 @@ export class ConnectionManager
     const turn = Effect.suspend(() => this.turnOfAll(this.connections.snapshot()))
     return Effect.suspend(() => {
       this.drain = { ...this.drain, idleGrace: 0 }
+      this.spread.end()
       this.review.shortenGraces(this.connections.snapshot())
       return Effect.andThen(turn, turn)
     })

@@ -69,7 +69,7 @@ export class RoomMaker {
     let told = 0
     for (const connection of connections.snapshot()) {
       if (ends(connection)) missing--
-      else if (connection.makesRoom) told++
+      else if (connection.retired) told++
       else if (waitsForRequest(connection)) (connection.idle ? idle : busy).push(connection)
     }
     idle.sort((a, b) => a.idleSince - b.idleSince)
@@ -85,7 +85,7 @@ export class RoomMaker {
 
 /** It is on its way out, or will be when its read turn and its grace are over. */
 const ends = (connection: ConnectionImpl): boolean =>
-  connection.step === "Goodbye" || connection.rung === "Goodbye" || (connection.makesRoom && connection.idle)
+  connection.step === "Goodbye" || connection.rung === "Goodbye" || (connection.retired && connection.idle)
 
 /** It is one that may only wait for its next request: not one whose silence means something. */
 const waitsForRequest = (connection: ConnectionImpl): boolean =>

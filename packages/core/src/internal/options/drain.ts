@@ -16,6 +16,7 @@ export interface ResolvedDrain {
   readonly deadline: number
   readonly lameDuck: { readonly min: number; readonly quiet: number; readonly max: number }
   readonly idleGrace: number
+  readonly spread: number
   readonly abortGrace: number
   readonly queue: "sweep" | "leave"
   readonly linger: { readonly idle: number; readonly total: number | undefined; readonly bytes: number }
@@ -25,6 +26,7 @@ export const defaults: ResolvedDrain = {
   deadline: 20_000,
   lameDuck: { min: 0, quiet: 0, max: 0 },
   idleGrace: 250,
+  spread: 0,
   abortGrace: 1000,
   queue: "sweep",
   linger: { idle: 500, total: undefined, bytes: 64 * 1024 * 1024 }
@@ -52,6 +54,7 @@ export const resolve = (
       deadline: yield* time("deadline", options?.deadline, base.deadline, infiniteDeadline),
       lameDuck: lameDuck === undefined ? base.lameDuck : yield* resolveLameDuck(`${prefix}lameDuck`, lameDuck),
       idleGrace: yield* time("idleGrace", options?.idleGrace, base.idleGrace),
+      spread: yield* time("spread", options?.spread, base.spread),
       abortGrace: yield* time("abortGrace", options?.abortGrace, base.abortGrace),
       queue: options?.queue === undefined ? base.queue : yield* resolveQueue(`${prefix}queue`, options.queue),
       linger: {
