@@ -354,24 +354,10 @@ const registration = <E, R>(
  * @since 0.2.0
  */
 export const serve: {
-  /**
-   * Serves every datagram with a handler, until the listener is closed.
-   *
-   * @stability experimental
-   * @category running
-   * @since 0.2.0
-   */
   <E, R>(
     handler: (datagram: Datagram, reply: Reply) => Effect.Effect<unknown, E, R>,
     options?: ServeOptions
   ): (listener: DatagramListener) => Effect.Effect<DrainReport, ListenerFaulted, Exclude<R, Scope.Scope>>
-  /**
-   * Serves every datagram with a handler, until the listener is closed.
-   *
-   * @stability experimental
-   * @category running
-   * @since 0.2.0
-   */
   <E, R>(
     listener: DatagramListener,
     handler: (datagram: Datagram, reply: Reply) => Effect.Effect<unknown, E, R>,
@@ -443,21 +429,7 @@ export const receive = (self: DatagramListener): Effect.Effect<ReceivedDatagram,
  * @since 0.2.0
  */
 export const close: {
-  /**
-   * Receives what waits, then no more, waits for the exchanges, and reports.
-   *
-   * @stability experimental
-   * @category combinators
-   * @since 0.2.0
-   */
   (options?: CloseOptions): (self: DatagramListener) => Effect.Effect<DrainReport, CloseError>
-  /**
-   * Receives what waits, then no more, waits for the exchanges, and reports.
-   *
-   * @stability experimental
-   * @category combinators
-   * @since 0.2.0
-   */
   (self: DatagramListener, options?: CloseOptions): Effect.Effect<DrainReport, CloseError>
 } = dual(
   (args) => isDatagramListener(args[0]),
@@ -499,21 +471,7 @@ export const reset = (self: DatagramListener): Effect.Effect<void, InvalidOperat
  * @since 0.2.0
  */
 export const setAdmission: {
-  /**
-   * Changes the limits of a running listener.
-   *
-   * @stability experimental
-   * @category combinators
-   * @since 0.2.0
-   */
   (options: DatagramAdmissionOptions): (self: DatagramListener) => Effect.Effect<void, InvalidArgument>
-  /**
-   * Changes the limits of a running listener.
-   *
-   * @stability experimental
-   * @category combinators
-   * @since 0.2.0
-   */
   (self: DatagramListener, options: DatagramAdmissionOptions): Effect.Effect<void, InvalidArgument>
 } = dual(
   2,

@@ -305,24 +305,10 @@ const registration = <E, R>(
  * @since 0.1.0
  */
 export const serve: {
-  /**
-   * Serves every connection with a handler, until the listener is closed.
-   *
-   * @stability experimental
-   * @category running
-   * @since 0.1.0
-   */
   <E, R>(
     handler: (connection: Connection) => Effect.Effect<unknown, E, R>,
     options?: ServeOptions
   ): (listener: Listener) => Effect.Effect<DrainReport, ListenerFaulted, Exclude<R, Scope.Scope>>
-  /**
-   * Serves every connection with a handler, until the listener is closed.
-   *
-   * @stability experimental
-   * @category running
-   * @since 0.1.0
-   */
   <E, R>(
     listener: Listener,
     handler: (connection: Connection) => Effect.Effect<unknown, E, R>,
@@ -542,21 +528,7 @@ export const accept = (self: Listener): Effect.Effect<Connection, AcceptError, S
  * @since 0.1.0
  */
 export const close: {
-  /**
-   * Stops accepting, drains, and reports.
-   *
-   * @stability experimental
-   * @category combinators
-   * @since 0.1.0
-   */
   (options?: CloseOptions): (self: Listener) => Effect.Effect<DrainReport, CloseError>
-  /**
-   * Stops accepting, drains, and reports.
-   *
-   * @stability experimental
-   * @category combinators
-   * @since 0.1.0
-   */
   (self: Listener, options?: CloseOptions): Effect.Effect<DrainReport, CloseError>
 } = dual(
   (args) => isListener(args[0]),
@@ -598,21 +570,7 @@ export const reset = (self: Listener): Effect.Effect<void, InvalidOperation> => 
  * @since 0.1.0
  */
 export const setAdmission: {
-  /**
-   * Changes the limits of a running listener.
-   *
-   * @stability experimental
-   * @category combinators
-   * @since 0.1.0
-   */
   (options: AdmissionOptions): (self: Listener) => Effect.Effect<void, InvalidArgument>
-  /**
-   * Changes the limits of a running listener.
-   *
-   * @stability experimental
-   * @category combinators
-   * @since 0.1.0
-   */
   (self: Listener, options: AdmissionOptions): Effect.Effect<void, InvalidArgument>
 } = dual(
   2,

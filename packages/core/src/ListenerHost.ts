@@ -319,25 +319,9 @@ const makeLayer = (
  * @since 0.1.0
  */
 export const provide: {
-  /**
-   * Provides a host to the layers of an application, and closes it before they
-   * are released.
-   *
-   * @stability experimental
-   * @category layers
-   * @since 0.1.0
-   */
   (options?: HostLayerOptions): <A, E, R>(
     app: Layer.Layer<A, E, R>
   ) => Layer.Layer<A | ListenerHost, E | InvalidArgument, Exclude<R, ListenerHost>>
-  /**
-   * Provides a host to the layers of an application, and closes it before they
-   * are released.
-   *
-   * @stability experimental
-   * @category layers
-   * @since 0.1.0
-   */
   <A, E, R>(
     app: Layer.Layer<A, E, R>,
     options?: HostLayerOptions

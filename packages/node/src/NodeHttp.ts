@@ -217,24 +217,10 @@ const split = <O, S>(args: Arguments<O, S>): readonly [LazyArg<NodeServer> | und
  * @since 0.1.0
  */
 export const make: {
-  /**
-   * Effect's HTTP server on a listener that is open.
-   *
-   * @stability experimental
-   * @category constructors
-   * @since 0.1.0
-   */
   (
     createServer: LazyArg<Http.Server | Http2.Http2Server | Http2.Http2SecureServer>,
     options: Options
   ): Effect.Effect<HttpServer.HttpServer["Service"], ServeError, Scope.Scope>
-  /**
-   * Effect's HTTP server on a listener that is open.
-   *
-   * @stability experimental
-   * @category constructors
-   * @since 0.1.0
-   */
   (options: ServerOptions): Effect.Effect<HttpServer.HttpServer["Service"], ServeError, Scope.Scope>
 } = (...args: Arguments<Options, ServerOptions>) => Effect.map(open(...split(args)), Context.get(HttpServer.HttpServer))
 
@@ -247,24 +233,10 @@ export const make: {
  * @since 0.1.0
  */
 export const layerServer: {
-  /**
-   * Provides Effect's HTTP server, and the listener under it.
-   *
-   * @stability experimental
-   * @category layers
-   * @since 0.1.0
-   */
   (
     createServer: LazyArg<Http.Server | Http2.Http2Server | Http2.Http2SecureServer>,
     options: Options
   ): Layer.Layer<HttpServer.HttpServer | Listener, ServeError>
-  /**
-   * Provides Effect's HTTP server, and the listener under it.
-   *
-   * @stability experimental
-   * @category layers
-   * @since 0.1.0
-   */
   (options: ServerOptions): Layer.Layer<HttpServer.HttpServer | Listener, ServeError>
 } = (...args: Arguments<Options, ServerOptions>) => Layer.effectContext(open(...split(args)))
 
@@ -293,26 +265,10 @@ export const layerServer: {
  * @since 0.1.0
  */
 export const layer: {
-  /**
-   * Provides Effect's HTTP server on a listener, with what HTTP applications
-   * need of the platform.
-   *
-   * @stability experimental
-   * @category layers
-   * @since 0.1.0
-   */
   (
     createServer: LazyArg<Http.Server | Http2.Http2Server | Http2.Http2SecureServer>,
     options: Options
   ): Layer.Layer<Provided, ServeError>
-  /**
-   * Provides Effect's HTTP server on a listener, with what HTTP applications
-   * need of the platform.
-   *
-   * @stability experimental
-   * @category layers
-   * @since 0.1.0
-   */
   (options: ServerOptions): Layer.Layer<Provided, ServeError>
 } = (...args: Arguments<Options, ServerOptions>) =>
   Layer.merge(Layer.effectContext(open(...split(args))), layerHttpServices)
@@ -325,24 +281,10 @@ export const layer: {
  * @since 0.1.0
  */
 export const layerConfig: {
-  /**
-   * `layer`, with options from the configuration.
-   *
-   * @stability experimental
-   * @category layers
-   * @since 0.1.0
-   */
   (
     createServer: LazyArg<Http.Server | Http2.Http2Server | Http2.Http2SecureServer>,
     options: Config.Wrap<Options>
   ): Layer.Layer<Provided, ServeError | Config.ConfigError>
-  /**
-   * `layer`, with options from the configuration.
-   *
-   * @stability experimental
-   * @category layers
-   * @since 0.1.0
-   */
   (options: Config.Wrap<ServerOptions>): Layer.Layer<Provided, ServeError | Config.ConfigError>
 } = (...args: Arguments<Config.Wrap<Options>, Config.Wrap<ServerOptions>>) => {
   const [createServer, wrapped] = split<Config.Wrap<ServerOptions>, Config.Wrap<ServerOptions>>(args)

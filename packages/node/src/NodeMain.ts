@@ -121,23 +121,7 @@ export interface RunMainOptions {
  * @since 0.1.0
  */
 export const runMain: {
-  /**
-   * Runs an effect as the main program of the process, and closes its listeners
-   * gracefully when a signal asks the process to stop.
-   *
-   * @stability experimental
-   * @category running
-   * @since 0.1.0
-   */
   (options?: RunMainOptions): <E, A>(program: Effect.Effect<A, E>) => void
-  /**
-   * Runs an effect as the main program of the process, and closes its listeners
-   * gracefully when a signal asks the process to stop.
-   *
-   * @stability experimental
-   * @category running
-   * @since 0.1.0
-   */
   <E, A>(program: Effect.Effect<A, E>, options?: RunMainOptions): void
 } = dual(
   (args) => Effect.isEffect(args[0]),
