@@ -5,6 +5,7 @@ import * as Result from "effect/Result"
 import type { AdmissionOptions, AgeLimit, TimeoutOptions } from "../src/Admission.ts"
 import * as Admission from "../src/internal/accept/admission.ts"
 import { PerRemote, remoteKey } from "../src/internal/accept/perRemote.ts"
+import type { RefusalReason } from "../src/internal/options/admission.ts"
 import * as Options from "../src/internal/options/admission.ts"
 import type { BadOption } from "../src/internal/options/time.ts"
 import * as Timeouts from "../src/internal/options/timeouts.ts"
@@ -281,7 +282,7 @@ describe("refusal", () => {
     it: string
     limits: Options.ResolvedAdmission
     now: Partial<Admission.Arrival>
-    refused?: Admission.RefusalReason
+    refused?: RefusalReason
   }>([
     { it: "a consumer takes it", limits: limits({}), now: { open: 9 } },
     { it: "nobody overtakes the queue", limits: limits({ maxQueued: 1 }), now: { queued: 1 }, refused: "maxQueued" },

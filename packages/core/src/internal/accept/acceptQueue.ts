@@ -1,7 +1,7 @@
 import type { ListenerFaulted, OperationAborted } from "../../ListenerError.ts"
+import type { RefusalReason } from "../options/admission.ts"
 import { type Linked, LinkedList } from "../util/linkedList.ts"
 import type { Timers } from "../util/timers.ts"
-import type { RefusalReason } from "./admission.ts"
 import type { Candidate } from "./candidate.ts"
 import type { Limits } from "./limits.ts"
 

@@ -1,19 +1,7 @@
 /**
  * The decision about one connection that arrives.
  */
-import type { ResolvedAdmission } from "../options/admission.ts"
-
-/**
- * Why a connection is refused: the limit it meets.
- */
-export type RefusalReason =
-  | "maxConnections"
-  | "maxQueued"
-  | "maxPerRemote"
-  | "acceptRate"
-  | "maxEventLoopLag"
-  | "queuedTimeout"
-  | "notIntroduced"
+import type { RefusalReason, ResolvedAdmission } from "../options/admission.ts"
 
 /** What the decision about one connection is made from. */
 export interface Arrival {

@@ -5,7 +5,7 @@
 import * as Result from "effect/Result"
 import type { DatagramAdmissionOptions } from "../../DatagramListener.ts"
 import type { DropReason } from "../../DrainReport.ts"
-import type { RefusalReason } from "../accept/admission.ts"
+import type { RefusalReason } from "../options/admission.ts"
 import { admissionDefaults, resolveAdmission, type ResolvedAdmission } from "../options/admission.ts"
 import type { BadOption } from "../options/time.ts"
 

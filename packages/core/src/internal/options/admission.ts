@@ -6,6 +6,18 @@ import * as Result from "effect/Result"
 import type { AdmissionOptions } from "../../Admission.ts"
 import { type BadOption, millis } from "./time.ts"
 
+/**
+ * Why a connection is refused: the limit it meets.
+ */
+export type RefusalReason =
+  | "maxConnections"
+  | "maxQueued"
+  | "maxPerRemote"
+  | "acceptRate"
+  | "maxEventLoopLag"
+  | "queuedTimeout"
+  | "notIntroduced"
+
 export interface ResolvedAdmission {
   readonly maxConnections: number
   readonly overflow: "wait" | "reject"

@@ -1,5 +1,5 @@
 import type { DatagramCounts, DropReason, EndReason, Outcome } from "../../DrainReport.ts"
-import type { RefusalReason } from "../accept/admission.ts"
+import type { RefusalReason } from "../options/admission.ts"
 
 /** Upper bounds of the durations that are told apart, in milliseconds. */
 export const durations: ReadonlyArray<number> = [
