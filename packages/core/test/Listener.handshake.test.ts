@@ -215,3 +215,61 @@ describe("a handshake that fails", () => {
       assert.deepStrictEqual(lines, [failed, failed])
     }))
 })
+
+describe("handshakes of connections that accept waits for", () => {
+  it.effect("run side by side: a silent client holds up none but itself", () =>
+    Effect.gen(function*() {
+      let first = true
+      const handshake = Effect.suspend(() => {
+        const silent = first
+        first = false
+        return silent ? Effect.never : Effect.void
+      })
+      const transport = yield* MemoryTransport.make({ handshake })
+      const listener = yield* listen(transport, { drain, timeouts: { handshake: "15 seconds" } })
+      const accepted: Array<number> = []
+      yield* start(Effect.forever(Effect.scoped(Effect.map(listener.accept, ({ id }) => accepted.push(id)))))
+      const silent = yield* transport.connect
+      yield* transport.connect
+      yield* transport.connect
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(accepted, [2, 3])
+      assert.deepStrictEqual((yield* listener.connections).map(({ phase }) => phase), ["Handshake"])
+      yield* TestClock.adjust("14 seconds")
+      assert.include(["Fin", "Reset"], yield* silent.ended)
+    }))
+
+  it.effect("a close keeps the accept that one of them will serve, and fails the others", () =>
+    Effect.gen(function*() {
+      const done = yield* Deferred.make<void>()
+      const transport = yield* MemoryTransport.make({ handshake: Deferred.await(done) })
+      const listener = yield* listen(transport, { drain })
+      const one = yield* start(Effect.scoped(Effect.map(listener.accept, ({ id }) => id)))
+      const other = yield* start(Effect.flip(Effect.scoped(listener.accept)))
+      yield* transport.connect
+      yield* TestClock.adjust("1 millis")
+      const closing = yield* start(listener.close())
+      yield* TestClock.adjust("1 millis")
+      assert.strictEqual((yield* Fiber.join(other))._tag, "OperationAborted")
+      assert.isUndefined(one.pollUnsafe())
+      yield* Deferred.succeed(done, undefined)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* Fiber.join(one), 1)
+      assert.deepInclude((yield* Fiber.join(closing)).connections, { total: 1, neverAccepted: 0, cut: 0 })
+    }))
+
+  it.effect("an accept whose connection fails its handshake during a close is told that it is over", () =>
+    Effect.gen(function*() {
+      const done = yield* Deferred.make<void, ListenerError.SecurityFailure>()
+      const transport = yield* MemoryTransport.make({ handshake: Deferred.await(done) })
+      const listener = yield* listen(transport, { drain })
+      const one = yield* start(Effect.flip(Effect.scoped(listener.accept)))
+      yield* transport.connect
+      const closing = yield* start(listener.close())
+      yield* TestClock.adjust("1 millis")
+      yield* Deferred.fail(done, refused)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* Fiber.join(one))._tag, "OperationAborted")
+      assert.deepInclude((yield* Fiber.join(closing)).connections, { total: 1, failed: 1 })
+    }))
+})

@@ -15,6 +15,8 @@ export interface Consumer<C> {
   readonly take: (connection: C) => void
   /** Called when the listener stops accepting. Only those that wait in `accept` have it. */
   readonly fail?: ((error: OperationAborted | ListenerFaulted) => void) | undefined
+  /** Called when accepting has ended, and what it waited for did not become ready. */
+  readonly late?: (() => void) | undefined
   /** How this consumer refuses what admission does not let in. */
   readonly refuse?: ((connection: C) => void) | undefined
   /** Whether it serves clients that have ended their side. Left out, the transport says. */
@@ -26,6 +28,12 @@ export interface QueueContext<C> {
   /** A connection is let in or held; told before anybody can take it. */
   readonly admitted: (connection: C) => void
   readonly refuse: (connection: C, reason: RefusalReason) => void
+  /**
+   * Gets a connection ready for one that waits in `accept`, and answers whether
+   * that takes time: it comes back by `ready`, or never. Called with the
+   * connection already out of the queue and registered.
+   */
+  readonly prepare?: ((connection: C) => boolean) | undefined
   /** A connection is held for longer than the call that brought it, and may be watched. */
   readonly held?: ((connection: C) => void) | undefined
   /** A connection was held for as long as it may be; it is out of the queue. */
@@ -56,6 +64,8 @@ export class AcceptQueue<C extends Candidate & Linked<C>> {
   /** One of the consumers that take all they can get. */
   private server: Consumer<C> | undefined
   private matching = false
+  /** How many are being prepared, beside each other: none waits for the handshake of another. */
+  private preparing = 0
   /** Matches again when the rate lets the next one in. */
   private wakeAt: number | undefined
   private cancelWake: (() => void) | undefined
@@ -116,6 +126,12 @@ export class AcceptQueue<C extends Candidate & Linked<C>> {
     this.hold(connection)
   }
 
+  /** A connection that was prepared: ready, or not to come back. */
+  ready(connection: C | undefined): void {
+    this.preparing--
+    if (connection !== undefined) this.requeue(connection)
+  }
+
   private hold(connection: C): void {
     if (connection.list !== this.queued) return
     this.context.held?.(connection)
@@ -169,9 +185,9 @@ export class AcceptQueue<C extends Candidate & Linked<C>> {
     if (this.server === consumer) this.server = undefined
   }
 
-  /** Takes out all that wait for one connection, first come first. */
+  /** Takes out all that wait for one connection, first come first, but for those that what is prepared will serve. */
   removeWaiting(): Array<Consumer<C>> {
-    const waiting = Array.from(this.consumers).filter((consumer) => consumer.once)
+    const waiting = Array.from(this.consumers).filter((consumer) => consumer.once).slice(this.preparing)
     for (const consumer of waiting) this.consumers.delete(consumer)
     return waiting
   }
@@ -212,6 +228,7 @@ export class AcceptQueue<C extends Candidate & Linked<C>> {
         this.limits.take(connection)
         const consumer: Consumer<C> = this.consumers.values().next().value!
         this.withdraw(connection)
+        if (consumer.once && this.prepares(connection)) continue
         // in turn, where there are several
         if (consumer.once || this.consumers.size > 1) {
           this.consumers.delete(consumer)
@@ -223,6 +240,17 @@ export class AcceptQueue<C extends Candidate & Linked<C>> {
     } finally {
       this.matching = false
     }
+  }
+
+  private prepares(connection: C): boolean {
+    const { prepare } = this.context
+    if (prepare === undefined) return false
+    this.connections.add(connection)
+    // before it begins: it may be over at once
+    this.preparing++
+    if (prepare(connection)) return true
+    this.preparing--
+    return false
   }
 
   private matchAt(at: number): void {

@@ -158,6 +158,8 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   private graceEnds: number | undefined
   /** How many bytes its handler gets before it may be ended: what had been read by that turn. */
   private entitledBytes = Infinity
+  /** Its handshake was waited for, and is done. */
+  handshakeDone = false
   /** Ends the handshake that is under way. */
   endHandshake: ((reason: string) => void) | undefined
 

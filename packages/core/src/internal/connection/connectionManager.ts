@@ -22,8 +22,9 @@ import { type ConnectionContext, ConnectionImpl } from "./connection.ts"
 import { Connections, Tally } from "./connections.ts"
 import { DrainReview, type ReviewContext } from "./drainReview.ts"
 import { DrainSpread, type SpreadContext } from "./drainSpread.ts"
+import { type FinishContext, whenShaken } from "./finish.ts"
 import { call } from "./foreign.ts"
-import { Handshakes } from "./handshake.ts"
+import { Handshakes, isReady } from "./handshake.ts"
 import { type IntroductionContext, Introductions } from "./introductions.ts"
 import { ReadTurns } from "./readTurns.ts"
 import { type RefusalContext, refuseWith } from "./refusal.ts"
@@ -60,6 +61,7 @@ export class ConnectionManager
   implements
     AgeContext,
     ConnectionContext,
+    FinishContext,
     IntroductionContext,
     RefusalContext,
     ReviewContext,
@@ -213,6 +215,32 @@ export class ConnectionManager
     this.age?.watch(connection)
     if (this.telling) this.review.notify(connection)
     this.drainIfBegun(connection)
+  }
+
+  // --- handshakes of those that wait in accept -----------------------------------------------------------------------
+
+  /** Their handshakes run side by side: each is given to the next that waits when its own is done. */
+  readonly prepare = (connection: ConnectionImpl): boolean => {
+    if (isReady(connection)) return false
+    whenShaken(this, connection, () => this.prepared(connection), () => this.prepared(undefined))
+    return true
+  }
+
+  private prepared(connection: ConnectionImpl | undefined): void {
+    if (connection !== undefined) {
+      connection.take("shaken")
+      connection.shaken()
+      this.connections.remove(connection)
+    }
+    this.queue.ready(connection)
+    if (this.accepting) return
+    // accepting has ended meanwhile: what nothing took is refused, and what nothing is left for is told
+    if (connection !== undefined && this.queue.withdraw(connection)) {
+      this.neverTaken(connection)
+      this.sayNo(connection)
+    }
+    for (const consumer of this.queue.removeWaiting()) consumer.late?.()
+    this.notifyIfDrained()
   }
 
   // --- those that wait ---------------------------------------------------------------------------------------------

@@ -1,4 +1,3 @@
-import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -6,15 +5,11 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import { type Connection, CurrentConnection } from "../../Connection.ts"
-import { formatConnection } from "../../DrainReport.ts"
-import { SecurityFailure } from "../../ListenerError.ts"
-import type { LingerOptions } from "../../Transport.ts"
 import type { Consumer } from "../accept/acceptQueue.ts"
 import type { ConnectionImpl } from "./connection.ts"
 import type { ConnectionManager } from "./connectionManager.ts"
 import type { IdleMode } from "./connectionState.ts"
-import { type Ending, endingOf, reasonOf } from "./ending.ts"
-import { call } from "./foreign.ts"
+import { finishOrLeave } from "./finish.ts"
 import { handshake, isDone, isReady } from "./handshake.ts"
 import { refuseWith } from "./refusal.ts"
 
@@ -88,104 +83,3 @@ const serveConnection = (manager: ConnectionManager, connection: ConnectionImpl,
   })
   Effect.runForkWith(own)(program)
 }
-
-/**
- * The end of every connection: its scope has ended, now its transport does, and
- * then it is counted. A detached connection is another scope's to end.
- */
-export const finish = (
-  manager: ConnectionManager,
-  connection: ConnectionImpl,
-  exit: Exit.Exit<unknown, unknown>
-): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    const ending = endingOf(exit)
-    const failed = ending === "failed" && Exit.isFailure(exit) ? logEnd(manager, connection, exit) : Effect.void
-    switch (connection.take("released")) {
-      case "Goodbye": {
-        connection.release()
-        const end = connection.goodbye(lingerAfter(manager, exit, ending))
-        return Effect.andThen(
-          failed,
-          Effect.onExit(end, () => Effect.sync(() => manager.end(connection, reasonOf(connection, ending))))
-        )
-      }
-      case "Destroy":
-        return Effect.andThen(failed, connection.destroy)
-      default:
-        return failed
-    }
-  })
-
-/**
- * `finish` without waiting for it, where the transport can do that and there is
- * nothing to say: a detached goodbye needs no fiber, and there is no effect to
- * run.
- */
-const finishOrLeave = (
-  manager: ConnectionManager,
-  connection: ConnectionImpl,
-  exit: Exit.Exit<unknown, unknown>
-): Effect.Effect<void> | undefined => {
-  const ending = endingOf(exit)
-  const { fast } = connection
-  if (fast?.goodbyeDetached === undefined || connection.step !== "Serving" || ending === "failed") {
-    return finish(manager, connection, exit)
-  }
-  connection.take("released")
-  connection.release()
-  // whatever ends it now, there is no handler to interrupt
-  connection.handled = false
-  const linger = lingerAfter(manager, exit, ending)
-  const done = () => manager.end(connection, reasonOf(connection, ending))
-  call(connection, "goodbyeDetached", () => fast.goodbyeDetached?.(linger, done), undefined)
-  return undefined
-}
-
-const lingerAfter = (
-  manager: ConnectionManager,
-  exit: Exit.Exit<unknown, unknown>,
-  ending: Ending
-): LingerOptions | "none" => {
-  manager.mayStall()
-  const clean = Exit.isSuccess(exit) || (ending !== "failed" && !Cause.hasInterrupts(exit.cause))
-  return clean ? manager.linger() : "none"
-}
-
-const logEnd = (
-  manager: ConnectionManager,
-  connection: ConnectionImpl,
-  exit: Exit.Failure<unknown, unknown>
-): Effect.Effect<void> => {
-  const error = Cause.squash(exit.cause)
-  if (connection.step === "Handshake" && error instanceof SecurityFailure) {
-    return logHandshake(manager, connection, error)
-  }
-  // the failure of an accepted connection's scope is told to the owner of that scope
-  return connection.handled ? logFailure(manager, connection, exit) : Effect.void
-}
-
-const logFailure = (
-  manager: ConnectionManager,
-  connection: ConnectionImpl,
-  exit: Exit.Failure<unknown, unknown>
-): Effect.Effect<void> =>
-  manager.log.line("connectionFailed", () =>
-    Effect.annotateLogs(
-      Effect.logError(`connection handler failed on listener "${manager.name}"`, exit.cause),
-      "connection",
-      formatConnection(connection.describe())
-    ))
-
-/** Any client can send a port something that is no handshake: worth a line, not an alarm. */
-const logHandshake = (
-  manager: ConnectionManager,
-  connection: ConnectionImpl,
-  error: SecurityFailure
-): Effect.Effect<void> =>
-  manager.log.line("handshakeFailed", () =>
-    Effect.annotateLogs(
-      Effect.logInfo(`handshake failed on listener "${manager.name}"`, error.detail),
-      "connection",
-      formatConnection(connection.describe())
-    ))

@@ -27,7 +27,7 @@ export const isDone = (effect: Effect.Effect<unknown, unknown>): boolean =>
 
 /** Whether a connection can be used as it comes. */
 export const isReady = (connection: ConnectionImpl): boolean =>
-  call(connection, "ready", () => isDone(connection.transport.ready), false)
+  connection.handshakeDone || call(connection, "ready", () => isDone(connection.transport.ready), false)
 
 /** Waits for a connection's handshake, in a fiber of its own, and tells how it went. */
 export const shakeHands = (
@@ -46,6 +46,7 @@ export const shakeHands = (
   fiber.addObserver((exit) => {
     context.handshakes.delete(handshake)
     connection.endHandshake = undefined
+    if (Exit.isSuccess(exit)) connection.handshakeDone = true
     done(ended !== undefined && Exit.isFailure(exit) ? Exit.fail(ended) : exit)
   })
   if (connection.step === "Handshake" || connection.endHandshake !== undefined) context.drainIfBegun(connection)

@@ -1,5 +1,4 @@
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import type * as Tracer from "effect/Tracer"
 import type { Connection, ProtocolDriver, ProtocolEvents } from "../../Connection.ts"
 import type { LingerOptions } from "../../Transport.ts"
@@ -7,9 +6,9 @@ import type { Consumer } from "../accept/acceptQueue.ts"
 import type { ConnectionImpl } from "./connection.ts"
 import type { ConnectionManager } from "./connectionManager.ts"
 import { type Ending, reasonOfProtocol } from "./ending.ts"
+import { whenShaken } from "./finish.ts"
 import { call } from "./foreign.ts"
-import { finish } from "./handler.ts"
-import { isReady, shakeHands } from "./handshake.ts"
+import { isReady } from "./handshake.ts"
 import { refuseWith } from "./refusal.ts"
 
 /** How a protocol begins to drive a connection. */
@@ -38,28 +37,10 @@ export const driverConsumer = (
   return {
     once: false,
     halfOpen,
-    take: (connection) => isReady(connection) ? attached(connection) : serveShaken(manager, connection, attached),
+    take: (connection) =>
+      isReady(connection) ? attached(connection) : whenShaken(manager, connection, () => attached(connection)),
     refuse: refuse === undefined ? undefined : (connection) => refuseWith(manager, connection, refuse)
   }
-}
-
-/** A handshake has a fiber; what comes after it has none. */
-const serveShaken = (
-  manager: ConnectionManager,
-  connection: ConnectionImpl,
-  attached: (connection: ConnectionImpl) => void
-): void => {
-  connection.handled = true
-  const fiber = shakeHands(manager, connection, (shaken) => {
-    connection.fiber = undefined
-    if (Exit.isSuccess(shaken) && connection.step === "Handshake") {
-      connection.handled = false
-      return attached(connection)
-    }
-    manager.runFork(finish(manager, connection, shaken), { uninterruptible: true })
-      .addObserver(() => manager.handlerEnded(connection))
-  })
-  if (connection.step === "Handshake") connection.fiber = fiber
 }
 
 /**

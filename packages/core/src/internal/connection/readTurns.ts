@@ -47,7 +47,10 @@ export class ReadTurns {
     }).pipe(Effect.catchCause((cause) =>
       Effect.sync(() => {
         if (Cause.hasInterruptsOnly(cause)) return
-        for (const { connection } of together) connection.threw("settled", Cause.squash(cause))
+        for (const { connection, passed } of together) {
+          connection.threw("settled", Cause.squash(cause))
+          passed()
+        }
       })
     ))
   }

@@ -1,8 +1,6 @@
-import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
@@ -16,8 +14,8 @@ import type { BoundTransport, Transport } from "../../Transport.ts"
 import { acceptLoop } from "../accept/acceptLoop.ts"
 import type { ConnectionImpl } from "../connection/connection.ts"
 import { ConnectionManager, type ManagerOptions } from "../connection/connectionManager.ts"
-import { finish, type Registration, registrationConsumer } from "../connection/handler.ts"
-import { handshake, isReady } from "../connection/handshake.ts"
+import { finish } from "../connection/finish.ts"
+import { type Registration, registrationConsumer } from "../connection/handler.ts"
 import { admissionDefaults, resolveAdmission } from "../options/admission.ts"
 import { defaults, resolve } from "../options/drain.ts"
 import { resolveName, shownName } from "../options/name.ts"
@@ -42,31 +40,21 @@ export class ListenerImpl extends TakingLifecycle<ConnectionImpl, ConnectionMana
     Effect.withFiber((fiber) =>
       Effect.suspend((): Effect.Effect<Connection, AcceptError, Scope.Scope> => {
         const { manager } = this
-        return Effect.flatMap(this.takeNext(restore), (connection) => this.own(manager, connection, fiber, restore))
+        return Effect.flatMap(this.takeNext(restore), (connection) => this.own(manager, connection, fiber))
       })
     )
   )
 
-  /** An accepted connection lives in the caller's scope, once its handshake is done. */
+  /** An accepted connection lives in the caller's scope. Its handshake is done: the queue saw to that. */
   private own(
     manager: ConnectionManager,
     connection: ConnectionImpl,
-    fiber: Fiber.Fiber<unknown, unknown>,
-    restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+    fiber: Fiber.Fiber<unknown, unknown>
   ): Effect.Effect<Connection, AcceptError, Scope.Scope> {
-    connection.fiber = fiber
-    const owned = Effect.suspend(() => {
+    return Effect.suspend(() => {
+      connection.fiber = fiber
       manager.begin(connection)
       return Effect.as(Effect.addFinalizer((exit) => finish(manager, connection, exit)), connection)
-    })
-    if (isReady(connection)) return owned
-    return Effect.flatMap(Effect.exit(restore(handshake(manager, connection))), (exit) => {
-      if (Exit.isSuccess(exit)) return owned
-      const ended = finish(manager, connection, exit)
-      // a client that fails its handshake is no reason to fail an accept
-      return Cause.hasInterrupts(exit.cause)
-        ? Effect.andThen(ended, Effect.interrupt)
-        : Effect.andThen(ended, Effect.suspend(() => manager.accepting ? this.accept : this.takenTooLate))
     })
   }
 

@@ -36,7 +36,8 @@ export class TakingLifecycle<A extends Candidate & Linked<A>, M extends QueueMan
             given = arrived
             resume(Effect.succeed(arrived))
           },
-          fail: (error) => resume(Effect.fail(error))
+          fail: (error) => resume(Effect.fail(error)),
+          late: () => resume(this.takenTooLate)
         }
         manager.queue.add(consumer)
         this.served()

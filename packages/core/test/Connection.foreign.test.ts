@@ -1,0 +1,208 @@
+/** Whatever foreign code throws ends its own connection, once and counted, and nothing else. */
+import { type Connection, Listener, Transport } from "@effect-listener/core"
+import { MemoryTransport } from "@effect-listener/testing"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Fiber, Logger, Scope } from "effect"
+import { TestClock } from "effect/testing"
+import { echo } from "./support/handlers.ts"
+import { listen, start } from "./support/listening.ts"
+
+const drain = { idleGrace: 0, deadline: "2 seconds", abortGrace: "500 millis", linger: { idle: 0 } } as const
+
+const thrown = (): never => {
+  throw new Error("the socket is gone")
+}
+
+const sum = ({ total, ...ends }: { readonly total: number } & Readonly<Record<string, number>>) =>
+  Object.values(ends).reduce((a, b) => a + b, 0) - total
+
+type Change = (connection: Transport.TransportConnection) => Transport.TransportConnection
+
+const overriding = (overrides: Parameters<typeof Transport.wrapConnection>[1]): Change => (connection) =>
+  Transport.wrapConnection(connection, overrides)
+
+/** A getter that throws: what it is of is read only when the listener asks. */
+const throwing = (name: keyof Transport.TransportConnection): Change => (connection) =>
+  Object.defineProperty(overriding({})(connection), name, { get: thrown })
+
+const members: Readonly<Record<string, Change>> = {
+  bytesPending: overriding({ bytesPending: thrown }),
+  endReading: overriding({ endReading: thrown }),
+  goodbye: overriding({ goodbye: thrown }),
+  "goodbye that dies": overriding({ goodbye: () => Effect.die(new Error("no")) }),
+  "goodbye that is no effect": overriding({ goodbye: () => undefined as unknown as Effect.Effect<void> }),
+  "destroy that dies": overriding({ destroy: Effect.die(new Error("no")) }),
+  "settled that dies": overriding({ settled: Effect.die(new Error("no")) }),
+  "the getter of destroy": throwing("destroy"),
+  "the getter of ready": throwing("ready"),
+  "the getter of settled": throwing("settled"),
+  "the getter of socket": throwing("socket"),
+  "the getter of remote": throwing("remote"),
+  "the getter of protocol": throwing("protocol"),
+  "the getter of fast": throwing("fast"),
+  "fast.bytesIn": (connection) => {
+    const wrapper = overriding({})(connection)
+    const fast: Transport.FastConnection = { owner: wrapper, bytesIn: thrown, bytesOut: thrown }
+    return Object.defineProperty(wrapper, "fast", { value: fast })
+  }
+}
+
+/** Three connections, the second of which is changed; then a close. */
+const closeWith = (change: Change, serve: (listener: Listener.Listener) => Effect.Effect<unknown, unknown>) =>
+  Effect.gen(function*() {
+    const lines: Array<string> = []
+    const logger = Logger.make(({ message }) => {
+      lines.push([message].flat().map(String).join(" "))
+    })
+    const memory = yield* MemoryTransport.make()
+    let n = 0
+    const transport = Transport.mapConnections(memory, (connection) => ++n === 2 ? change(connection) : connection)
+    const owner = yield* Scope.make()
+    const listener = yield* Scope.provide(Listener.listen(transport, { drain }), owner).pipe(
+      Effect.provide(Logger.layer([logger]))
+    )
+    yield* start(Effect.ignore(serve(listener)))
+    const clients = [yield* memory.connect, yield* memory.connect, yield* memory.connect]
+    yield* TestClock.adjust("100 millis")
+    const closing = yield* start(Effect.exit(listener.close()))
+    yield* TestClock.adjust("2600 millis")
+    const exit = yield* Fiber.join(closing)
+    assert.strictEqual(yield* listener.state, "Closed")
+    const ending = yield* start(Scope.close(owner, Exit.void))
+    yield* TestClock.adjust("2600 millis")
+    yield* Fiber.join(ending)
+    const report = yield* listener.closed
+    return { clients, exit, lines, report }
+  })
+
+const served = {
+  "a handler": (listener: Listener.Listener) => Listener.serve(listener, echo, { idle: "pull" }),
+  "a handler that never ends": (listener: Listener.Listener) => Listener.serve(listener, () => Effect.never)
+}
+
+for (const [how, serve] of Object.entries(served)) {
+  describe(`a transport that throws under ${how}`, () => {
+    for (const [member, change] of Object.entries(members)) {
+      it.effect(`in ${member}: the close ends in a report, and the others end as they would`, () =>
+        Effect.gen(function*() {
+          const { clients, report } = yield* closeWith(change, serve)
+          // one that throws before the close begins has ended by then
+          assert.include([2, 3], report.connections.total)
+          assert.strictEqual(sum(report.connections), 0)
+          const expected = how === "a handler" ? "Fin" : "Reset"
+          for (const client of [clients[0]!, clients[2]!]) assert.strictEqual(yield* client.ended, expected)
+        }))
+    }
+  })
+}
+
+describe("a protocol that throws", () => {
+  const members = [
+    "busy",
+    "exchanges",
+    "lastActive",
+    "drainNotified",
+    "goodbye",
+    "cut",
+    "running",
+    "fibers",
+    "protocol",
+    "bytesPending",
+    "phase"
+  ] as const
+
+  const driver = (
+    connection: Connection.Connection,
+    events: Connection.ProtocolEvents,
+    broken: string | undefined
+  ): Connection.ProtocolDriver => {
+    const run = Effect.runForkWith(Effect.runSync(Effect.context<never>()))
+    const usual: Connection.ProtocolDriver = {
+      busy: () => false,
+      exchanges: () => [],
+      lastActive: () => -Infinity,
+      drainNotified: () => {},
+      goodbye: () => {
+        run(Effect.tap(connection.transport.goodbye("none"), () => Effect.sync(() => events.closed("normal"))))
+      },
+      cut: () => {},
+      running: () => false,
+      fibers: () => [],
+      protocol: () => "test",
+      bytesPending: () => 0,
+      phase: () => undefined
+    }
+    return broken === undefined ? usual : { ...usual, [broken]: thrown }
+  }
+
+  for (const member of ["attach", ...members]) {
+    it.effect(`in ${member}: the close ends in a report, and the others end as they would`, () =>
+      Effect.gen(function*() {
+        const { clients, report } = yield* closeWith(
+          (connection) => connection,
+          (listener) =>
+            Listener.serveDriver(listener, (connection, events) => {
+              if (member === "attach" && connection.id === 2) thrown()
+              return driver(connection, events, connection.id === 2 ? member : undefined)
+            })
+        )
+        assert.include([2, 3], report.connections.total)
+        assert.strictEqual(sum(report.connections), 0)
+        for (const client of [clients[0]!, clients[2]!]) assert.strictEqual(yield* client.ended, "Fin")
+      }))
+  }
+})
+
+describe("a refuse that", () => {
+  const refusals: Readonly<Record<string, () => Effect.Effect<void>>> = {
+    "throws": thrown,
+    "dies": () => Effect.die(new Error("no")),
+    "never ends": () => Effect.never,
+    "answers with no effect": () => undefined as unknown as Effect.Effect<void>
+  }
+  for (const [what, refuse] of Object.entries(refusals)) {
+    it.effect(`${what}: the client is ended within 5 seconds, and the next is served when there is room`, () =>
+      Effect.gen(function*() {
+        const memory = yield* MemoryTransport.make()
+        const listener = yield* listen(memory, {
+          admission: { maxConnections: 1, overflow: "reject" },
+          drain
+        })
+        yield* start(Listener.serve(listener, () => Effect.never, { refuse }))
+        const first = yield* memory.connect
+        const refused = yield* memory.connect
+        yield* TestClock.adjust("1 second")
+        if (what === "never ends") {
+          const [, info] = yield* listener.connections
+          assert.deepStrictEqual(info?.exchanges.map(({ label }) => label), ["refused"])
+        }
+        yield* TestClock.adjust("5 seconds")
+        assert.include(["Fin", "Reset"], yield* refused.ended)
+        assert.strictEqual((yield* listener.connections).length, 1)
+        assert.strictEqual(yield* first.state, "Open")
+      }))
+  }
+
+  it.effect("detaches what it refuses leaves every gauge at zero", () =>
+    Effect.gen(function*() {
+      const memory = yield* MemoryTransport.make()
+      const scope = yield* Scope.make()
+      const listener = yield* listen(memory, { admission: { maxConnections: 1, overflow: "reject" }, drain })
+      yield* start(Listener.serve(listener, () => Effect.never, {
+        refuse: (connection) => connection.detach(scope)
+      }))
+      yield* memory.connect
+      const refused = yield* memory.connect
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(yield* refused.state, "Open")
+      assert.strictEqual((yield* listener.connections).length, 1)
+      const closing = yield* start(Effect.exit(listener.close()))
+      yield* TestClock.adjust("2600 millis")
+      yield* Fiber.join(closing)
+      const report = yield* listener.closed
+      assert.deepInclude(report.connections, { total: 1, cut: 1, detached: 0 })
+      assert.strictEqual(yield* refused.state, "Open")
+      yield* Scope.close(scope, Exit.void)
+      assert.strictEqual(yield* refused.ended, "Fin")
+    }))
+})
