@@ -29,7 +29,7 @@ import { events } from "./internal/inspector/events.ts"
 import { isAllowed } from "./internal/inspector/hostCheck.ts"
 import * as inspection from "./internal/inspector/inspect.ts"
 import * as page from "./internal/inspector/page.ts"
-import { WorkerInfo } from "./internal/workers/schemas.ts"
+import { WorkerInfo } from "./internal/reports/schemas.ts"
 import type { NodeWorkers } from "./NodeWorkers.ts"
 
 /**

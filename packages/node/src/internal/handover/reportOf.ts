@@ -1,6 +1,6 @@
 import type { DrainReport } from "@effect-listener/core/DrainReport"
 import type { Report } from "../inherit/protocol.ts"
-import { totalsOf, worst } from "../workers/reports.ts"
+import { totalsOf, worst } from "../reports/reports.ts"
 
 /** The reports of one close as one: that of the only listener, or as a host's. */
 export const reportOf = (reports: ReadonlyArray<DrainReport>, duration: number): Report =>

@@ -19,7 +19,7 @@ import type {
   Source
 } from "../../ListenerInspector.ts"
 import type { NodeWorkers } from "../../NodeWorkers.ts"
-import { TypeId as WorkersTypeId } from "../workers/schemas.ts"
+import { TypeId as WorkersTypeId } from "../reports/schemas.ts"
 import { byLabel, byNetwork } from "./summary.ts"
 
 const isWorkers = (source: Source): source is NodeWorkers => Predicate.hasProperty(source, WorkersTypeId)

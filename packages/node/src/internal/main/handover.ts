@@ -7,9 +7,9 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type { HandoverFailed, HandoverOptions, HandoverReport, UpgradeOptions } from "../../NodeHandover.ts"
+import type { Entry } from "../display/display.ts"
 import type { HandedOver, Handover } from "../handover/handover.ts"
 import { Sharing } from "../inherit/sharing.ts"
-import type { Entry } from "./display/display.ts"
 import { onSignal } from "./signals.ts"
 
 export class MainHandover {

@@ -1,5 +1,5 @@
 import { inspect } from "node:util"
-import * as Output from "./display/output.ts"
+import * as Output from "../display/output.ts"
 import { worst } from "./exitCode.ts"
 
 /** A main program, as the process it runs in sees it. */

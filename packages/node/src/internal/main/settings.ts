@@ -5,7 +5,7 @@ import * as Result from "effect/Result"
 import { inspect } from "node:util"
 import type { HandoverOptions } from "../../NodeHandover.ts"
 import type { RunMainOptions } from "../../NodeMain.ts"
-import type { Progress } from "./display/display.ts"
+import type { Progress } from "../display/display.ts"
 import { startedBy } from "./holder.ts"
 import * as Signals from "./signals.ts"
 

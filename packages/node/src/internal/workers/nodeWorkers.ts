@@ -13,11 +13,11 @@ import type { NodeWorkers, Options, WorkerFailed, WorkersReport } from "../../No
 import { inheritedSockets } from "../inherit/inheritedSockets.ts"
 import type { BoundTo } from "../inherit/protocol.ts"
 import { nativeAddress } from "../listen/socketAddress.ts"
+import { merged, namedReports } from "../reports/reports.ts"
+import { TypeId } from "../reports/schemas.ts"
 import { type HoldFailure, holdSockets } from "./heldSockets.ts"
 import * as Inspection from "./inspection.ts"
 import { type Failed, isCount, millis, resolve } from "./options.ts"
-import { merged, namedReports } from "./reports.ts"
-import { TypeId } from "./schemas.ts"
 import { Supervisor } from "./supervisor.ts"
 
 export const make = (

@@ -18,9 +18,9 @@ import type {
   WorkersReport
 } from "../../NodeWorkers.ts"
 import { WorkerMetrics } from "../inspector/workerMetrics.ts"
+import { workersReport } from "../reports/reports.ts"
 import type { HeldSocket } from "./heldSockets.ts"
 import type { Failed, Settings } from "./options.ts"
-import { workersReport } from "./reports.ts"
 import { type Action, type Event, type Failure, initial, type State, step, type Told } from "./supervisorState.ts"
 import { Worker } from "./worker.ts"
 

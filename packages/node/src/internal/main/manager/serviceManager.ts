@@ -6,8 +6,8 @@ import type { DrainProgress } from "@effect-listener/core/Drain"
 import * as Result from "effect/Result"
 import { spawn } from "node:child_process"
 import { performance } from "node:perf_hooks"
+import * as ProgressLine from "../../display/progressLine.ts"
 import { describe, inheritedSockets } from "../../inherit/inheritedSockets.ts"
-import * as ProgressLine from "../display/progressLine.ts"
 import { assignments, type ServiceEvent } from "./notifications.ts"
 
 /** What of the program it needs. */

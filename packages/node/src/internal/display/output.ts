@@ -4,7 +4,7 @@
  * to go out before the process ends.
  */
 import * as Fs from "node:fs"
-import { setBlocking } from "../../platform/privateNode.ts"
+import { setBlocking } from "../platform/privateNode.ts"
 
 /** How long an exit waits for what was written (ms). */
 const flushWithin = 1000
