@@ -3,6 +3,7 @@ import * as Path from "node:path"
 import { type DefaultTheme, defineConfig } from "vitepress"
 
 const docs = Path.resolve(import.meta.dirname, "..")
+const base = process.env["SITE_BASE"] ?? "/effect-listener/"
 const repository = "https://github.com/effect-listener/effect-listener"
 
 /** The title of a page: its first heading. */
@@ -22,34 +23,43 @@ const folder = (name: string): Array<DefaultTheme.SidebarItem> =>
 const sidebar: Array<DefaultTheme.SidebarItem> = [
   {
     text: "Begin",
+    items: pages("getting-started", "from-node-http-server", "recipes", "architecture", "faq", "glossary")
+  },
+  { text: "Build", items: pages("protocols", "rpc", "datagrams", "testing", "transports") },
+  {
+    text: "Run",
     items: pages(
-      "architecture",
-      "from-node-http-server",
-      "migrating-from-pm2",
-      "migrating-from-node-cluster",
-      "protocols",
-      "rpc",
-      "testing"
+      "operating",
+      "continuity",
+      "docker",
+      "kubernetes",
+      "behind-a-proxy",
+      "cluster",
+      "troubleshooting",
+      "runtimes"
     )
   },
   {
-    text: "Run",
-    items: pages("operating", "kubernetes", "behind-a-proxy", "cluster", "troubleshooting", "errors")
+    text: "Choose",
+    items: pages("comparison", "migrating-from-pm2", "migrating-from-node-cluster", "versioning")
   },
-  { text: "Errors", collapsed: true, items: folder("errors") },
-  { text: "Extend", items: pages("transports") },
-  { text: "API", collapsed: true, items: [{ text: "All modules", link: "/api/" }, ...folder("api")] },
-  { text: "Decisions", collapsed: true, items: folder("decisions") }
+  // with a link of its own, or the group would be a button with a button in it
+  { text: "Errors", link: "/errors", collapsed: true, items: folder("errors") },
+  { text: "API", link: "/api/", collapsed: true, items: folder("api") },
+  { text: "Decisions", link: "/decisions/", collapsed: true, items: folder("decisions") }
 ]
 
 export default defineConfig({
   title: "effect-listener",
   description: "A server's listener as a resource with a typed, observable lifetime",
   lang: "en",
-  base: process.env["SITE_BASE"] ?? "/effect-listener/",
+  base,
+  head: [["link", { rel: "icon", type: "image/svg+xml", href: `${base}favicon.svg` }]],
   cleanUrls: true,
   rewrites: { "api/README.md": "api/index.md", "decisions/README.md": "decisions/index.md" },
   markdown: {
+    languageAlias: { haproxy: "nginx" },
+    theme: { light: "github-light-high-contrast", dark: "github-dark-high-contrast" },
     config: (markdown) => {
       // what lies outside of this folder is in the repository, not on the site
       markdown.core.ruler.push("repositoryLinks", (state) => {
@@ -69,7 +79,8 @@ export default defineConfig({
   themeConfig: {
     search: { provider: "local" },
     nav: [
-      { text: "Guide", link: "/architecture" },
+      { text: "Guide", link: "/getting-started" },
+      { text: "Recipes", link: "/recipes" },
       { text: "API", link: "/api/" },
       { text: "Errors", link: "/errors" }
     ],

@@ -1,0 +1,9 @@
+/**
+ * Writes docs/decisions/README.md, the index of the decisions: `node scripts/decisions.ts`.
+ */
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { decisionIndex } from "./decisions/index.ts"
+
+const root = Path.resolve(import.meta.dirname, "..")
+Fs.writeFileSync(Path.join(root, "docs/decisions/README.md"), decisionIndex(root))
