@@ -85,6 +85,10 @@ export interface AgeLimit {
  *
  * - `open`: the bind. Default 30 s.
  * - `queued`: held by admission, before it is refused. Default 60 s.
+ * - `send`: bytes are pending, and the peer takes none for so long, in a drain
+ *   and outside of one. A reader that is slow but steady is never ended by it, nor
+ *   is a stream that is quiet. While a goodbye is flushed, `linger.total` is the
+ *   limit if it is shorter. Looked at four times in it. Default 60 s.
  * - `handshake`: until a connection's handshake is done. Default 15 s.
  * - `firstByte`: from a handler's first pull to the first byte. Default: off.
  * - `inactivity`: waiting in a pull with no byte in either direction. Default:
@@ -96,7 +100,8 @@ export interface AgeLimit {
  *   `max` passes, and at least each second. Default: off.
  *
  * A connection for which `firstByte` or `inactivity` is over is ended: its pull fails with a
- * `SocketCloseError` of code 1001.
+ * `SocketCloseError` of code 1001. One for which `send` is over is destroyed, and
+ * counted as cut.
  *
  * @stability experimental
  * @category options
@@ -105,6 +110,7 @@ export interface AgeLimit {
 export interface TimeoutOptions {
   readonly open?: Duration.Input | undefined
   readonly queued?: Duration.Input | undefined
+  readonly send?: Duration.Input | undefined
   readonly handshake?: Duration.Input | undefined
   readonly firstByte?: Duration.Input | undefined
   readonly inactivity?: Duration.Input | undefined

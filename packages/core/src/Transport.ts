@@ -225,6 +225,8 @@ export interface FastConnection {
  */
 export interface PullWatcher {
   readonly pulls: (waiting: number) => void
+  /** A write has to wait until the peer has taken something. */
+  readonly waitsForRoom?: (() => void) | undefined
 }
 
 /**

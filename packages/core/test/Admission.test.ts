@@ -213,6 +213,7 @@ describe("Timeout options", () => {
       assert.deepStrictEqual(times(nothing), {
         open: 30_000,
         queued: 60_000,
+        send: 60_000,
         handshake: 15_000,
         firstByte: Infinity,
         inactivity: Infinity,

@@ -449,3 +449,48 @@ describe("setAdmission", () => {
       assert.strictEqual(yield* Effect.flatMap(transport.connect, (client) => client.ended), "Fin")
     }))
 })
+
+describe("a client that takes nothing of what is sent to it", () => {
+  const serve = (
+    options: Listener.ListenerOptions,
+    handler: (connection: Connection.Connection) => Effect.Effect<unknown, unknown, Scope.Scope>
+  ) =>
+    Effect.gen(function*() {
+      const transport = yield* MemoryTransport.make({ bufferSize: 16 })
+      const listener = yield* listen(transport, options)
+      yield* start(Listener.serve(listener, handler))
+      return { transport, listener }
+    })
+  const write = (bytes: number) => (connection: Connection.Connection) =>
+    Effect.flatMap(connection.socket.writer, (writer) => writer.write("x".repeat(bytes)))
+
+  it.effect("is cut when it has taken nothing for timeouts.send, and a slow reader is not", () =>
+    Effect.gen(function*() {
+      const { listener, transport } = yield* serve({
+        timeouts: { send: "8 seconds" },
+        drain: { linger: { total: "60 seconds" } }
+      }, write(400))
+      const stuck = yield* transport.connect
+      const slow = yield* transport.connect
+      for (let second = 0; second < 20; second++) {
+        if (second < 7) assert.strictEqual(yield* stuck.state, "Open")
+        yield* slow.read
+        yield* TestClock.adjust("1 second")
+      }
+      assert.strictEqual(yield* stuck.ended, "Reset")
+      assert.strictEqual(yield* slow.state, "Open")
+      assert.deepStrictEqual((yield* listener.connections).map(({ id }) => id), [2])
+    }))
+
+  it.effect("while it is said goodbye to, is cut when linger.total is over, and its place is free", () =>
+    Effect.gen(function*() {
+      const { listener, transport } = yield* serve(
+        { drain: { linger: { total: "2 seconds" } } },
+        (connection) => Effect.forkDetach(Effect.ignore(write(400)(connection)), { startImmediately: true })
+      )
+      const stuck = yield* transport.connect
+      yield* TestClock.adjust("4 seconds")
+      assert.strictEqual(yield* stuck.ended, "Reset")
+      assert.deepStrictEqual(yield* listener.connections, [])
+    }))
+})

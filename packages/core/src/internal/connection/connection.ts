@@ -314,6 +314,10 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
     const { fast } = this
     return fast === undefined ? this.sent : Foreign.number(this, "bytesOut", () => fast.bytesOut())
   }
+  /** Bytes that its transport has not sent, whatever its protocol holds back. */
+  get transportPending(): number {
+    return Foreign.number(this, "bytesPending", () => this.transport.bytesPending())
+  }
   get bytesPending(): number {
     return Foreign.number(
       this,
@@ -375,7 +379,6 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
     this.host.counts.exchanges++
     this.activity++
     this.used = true
-    this.host.mayStall()
     if (this.mode === "handler") this.mode = "pull"
     return () => {
       if (!open.delete(exchange)) return

@@ -29,6 +29,7 @@ import { type IntroductionContext, Introductions } from "./introductions.ts"
 import { ReadTurns } from "./readTurns.ts"
 import { type RefusalContext, refuseWith } from "./refusal.ts"
 import { type RoomContext, RoomMaker } from "./roomMaker.ts"
+import { type SendContext, SendLimit } from "./sendLimit.ts"
 
 /** How much longer than it takes an idle connection to end one may be held that is to be refused, in milliseconds. */
 const rejectMargin = 250
@@ -66,6 +67,7 @@ export class ConnectionManager
     RefusalContext,
     ReviewContext,
     RoomContext,
+    SendContext,
     SpreadContext
 {
   readonly name: string
@@ -92,6 +94,7 @@ export class ConnectionManager
   /** What clients can cause, in a log that a flood of them leaves readable. */
   readonly log: LimitedLog
   private readonly review: DrainReview
+  private readonly sendLimit: SendLimit
   /** Fibers that wait for the close: what they do on connections is not waited for. */
   readonly waiting = new Set<Fiber.Fiber<unknown, unknown>>()
 
@@ -135,6 +138,7 @@ export class ConnectionManager
     this.turns = new ReadTurns(this.runFork)
     this.log = new LimitedLog(options.name, this)
     this.review = new DrainReview(this)
+    this.sendLimit = new SendLimit(this)
     this.lastArrival = this.now()
     this.limits = new Limits(options.admission, this.timers, this.now)
     this.handshakes = new Handshakes(options.timeouts.handshake, this.timers, this.now, this.turns)
@@ -312,7 +316,20 @@ export class ConnectionManager
   }
 
   /** Bytes may be pending from now on. */
-  readonly mayStall = (): void => {}
+  readonly mayStall = (): void => this.sendLimit.mayStall()
+
+  readonly stalled = (connection: ConnectionImpl): void => {
+    this.runFork(this.log.line("stalled", () =>
+      Effect.annotateLogs(
+        Effect.logWarning(`a client of listener "${this.name}" takes nothing of what was sent, and is cut`),
+        "connection",
+        formatConnection(connection.describe())
+      )))
+    this.whileDestroying(() => {
+      this.cutOff(connection)
+      this.destroy(connection)
+    })
+  }
 
   /** A connection ended, for one reason. */
   end(connection: ConnectionImpl, reason: EndReason): void {
@@ -566,6 +583,7 @@ export class ConnectionManager
   }
 
   clearTimers(): void {
+    this.sendLimit.stop()
     this.log.flush()
     this.timers.clear()
   }
@@ -660,7 +678,8 @@ export class ConnectionManager
   private cutOff(connection: ConnectionImpl): void {
     const info = connection.describe()
     if (connection.take("cut") !== "Destroy") return
-    this.cut.push(info)
+    // outside a close there is no report
+    if (this.connections.tally !== undefined) this.cut.push(info)
     if (connection.handled || connection.driver !== undefined) this.leaving.set(connection, info)
     this.count(connection, "cut")
   }

@@ -9,6 +9,7 @@ import { type BadOption, millis } from "./time.ts"
 export interface ResolvedTimeouts {
   readonly open: number
   readonly queued: number
+  readonly send: number
   readonly handshake: number
   readonly firstByte: number
   readonly inactivity: number
@@ -24,6 +25,7 @@ export interface ResolvedAge {
 export const timeoutDefaults: ResolvedTimeouts = {
   open: 30_000,
   queued: 60_000,
+  send: 60_000,
   handshake: 15_000,
   firstByte: Infinity,
   inactivity: Infinity,
@@ -44,6 +46,7 @@ export const resolveTimeouts = (options: TimeoutOptions | undefined): Result.Res
     return {
       open: yield* time("open"),
       queued: yield* time("queued"),
+      send: yield* time("send"),
       handshake: yield* time("handshake"),
       firstByte: yield* time("firstByte"),
       inactivity: yield* time("inactivity"),

@@ -306,6 +306,7 @@ export class NetConnection implements TransportConnection, FastConnection, Input
   }
 
   get room(): Wakers {
+    this.watcher?.waitsForRoom?.()
     if (this.lazyRoom === undefined) {
       this.lazyRoom = new Wakers()
       this.netSocket.on("drain", onRoom)
