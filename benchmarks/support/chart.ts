@@ -49,5 +49,36 @@ export const barChart = (title: string, bars: ReadonlyArray<Bar>): string => {
   return `${svg}\n`
 }
 
+export interface Line {
+  readonly who: string
+  readonly points: ReadonlyArray<readonly [x: number, y: number]>
+}
+
+/** Lines over a common axis, as SVG. */
+export const lineChart = (title: string, lines: ReadonlyArray<Line>): string => {
+  const chart = Echarts.init(null, null, { renderer: "svg", ssr: true, width: 760, height: 340 })
+  const series = lines.map(({ points, who }): Echarts.LineSeriesOption => ({
+    type: "line",
+    name: who,
+    data: points.map(([x, y]) => [x, y]),
+    showSymbol: false,
+    lineStyle: { width: 1.5 }
+  }))
+  chart.setOption({
+    animation: false,
+    backgroundColor: "#ffffff",
+    color: ["#dc2626", "#f59e0b", "#64748b", "#2563eb"],
+    title: { text: title, left: 12, top: 8, textStyle: { fontSize: 14 } },
+    legend: { bottom: 4 },
+    grid: { left: 64, right: 24, top: 44, bottom: 56 },
+    xAxis: { type: "value", min: 0, max: "dataMax" },
+    yAxis: { type: "value", min: 0 },
+    series
+  })
+  const svg = chart.renderToSVGString()
+  chart.dispose()
+  return `${svg}\n`
+}
+
 const label = (value: number): string =>
   value >= 1000 ? Math.round(value).toLocaleString("en") : String(+value.toPrecision(3))

@@ -33,6 +33,7 @@ const sidebar: Array<DefaultTheme.SidebarItem> = [
       "continuity",
       "docker",
       "kubernetes",
+      "scale",
       "behind-a-proxy",
       "cluster",
       "troubleshooting",
