@@ -1,6 +1,6 @@
 import { Effect, Random } from "effect"
-import { agePosition, ageStep, oldAt } from "../../packages/core/src/internal/connection/ageLimit.ts"
-import { spreadWindow, turnOf } from "../../packages/core/src/internal/connection/drainSpread.ts"
+import { agePosition, ageStep, oldAt } from "../../packages/core/src/internal/connection/draining/ageLimit.ts"
+import { spreadWindow, turnOf } from "../../packages/core/src/internal/connection/draining/drainSpread.ts"
 import { Backlog, Calendar } from "./clients.ts"
 
 /** What is restarted, and what its clients do. Times in milliseconds of virtual time. */

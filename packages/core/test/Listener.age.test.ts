@@ -3,7 +3,7 @@ import { MemoryTransport } from "@effect-listener/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Random, type Scope } from "effect"
 import { TestClock } from "effect/testing"
-import { agePosition, ageStep, oldAt } from "../src/internal/connection/ageLimit.ts"
+import { agePosition, ageStep, oldAt } from "../src/internal/connection/draining/ageLimit.ts"
 import { echo, makeHolder } from "./support/handlers.ts"
 import { listen, start } from "./support/listening.ts"
 

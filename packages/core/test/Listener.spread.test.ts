@@ -3,7 +3,7 @@ import { MemoryTransport } from "@effect-listener/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Exit, Fiber, Scope } from "effect"
 import { TestClock } from "effect/testing"
-import { spreadWindow, turnOf } from "../src/internal/connection/drainSpread.ts"
+import { spreadWindow, turnOf } from "../src/internal/connection/draining/drainSpread.ts"
 import { answering, echo, makeHolder } from "./support/handlers.ts"
 import { listen, start, untilStage } from "./support/listening.ts"
 

@@ -27,9 +27,9 @@ import {
   type StepEvent,
   takeStep
 } from "./connectionState.ts"
+import { Inactivity } from "./draining/inactivity.ts"
+import type { ReadTurns } from "./draining/readTurns.ts"
 import * as Foreign from "./foreign.ts"
-import { Inactivity } from "./inactivity.ts"
-import type { ReadTurns } from "./readTurns.ts"
 
 /** What a connection needs of the manager it belongs to. */
 export interface ConnectionContext {

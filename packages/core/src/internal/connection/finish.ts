@@ -9,10 +9,10 @@ import { type EndReason, formatConnection } from "../../DrainReport.ts"
 import { SecurityFailure } from "../../ListenerError.ts"
 import type { LingerOptions } from "../../Transport.ts"
 import type { LimitedLog } from "../telemetry/limitedLog.ts"
+import { type HandshakeContext, shakeHands } from "./arriving/handshake.ts"
 import type { ConnectionImpl } from "./connection.ts"
 import { type Ending, endingOf, reasonOf } from "./ending.ts"
 import { call } from "./foreign.ts"
-import { type HandshakeContext, shakeHands } from "./handshake.ts"
 
 /** What the end of a connection needs of its manager. */
 export interface FinishContext extends HandshakeContext {

@@ -6,12 +6,12 @@ import * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import { type Connection, CurrentConnection } from "../../Connection.ts"
 import type { Consumer } from "../accept/acceptQueue.ts"
+import { handshake, isDone, isReady } from "./arriving/handshake.ts"
+import { refuseWith } from "./arriving/refusal.ts"
 import type { ConnectionImpl } from "./connection.ts"
 import type { ConnectionManager } from "./connectionManager.ts"
 import type { IdleMode } from "./connectionState.ts"
 import { finishOrLeave } from "./finish.ts"
-import { handshake, isDone, isReady } from "./handshake.ts"
-import { refuseWith } from "./refusal.ts"
 
 /** A handler and what it runs with. */
 export interface Registration {

@@ -5,7 +5,7 @@
  * preemptions and proves their absence, but drowns in long programs; random
  * finds wide windows there at once; PCT finds narrow ones.
  */
-import { generator } from "./random.ts"
+import { generator } from "../util/random.ts"
 import type { Schedule } from "./schedule.ts"
 import type { PointKind, RunView, Strategy } from "./types.ts"
 

@@ -1,8 +1,8 @@
-import type { ResolvedDrain } from "../options/drain.ts"
-import type { ResolvedTimeouts } from "../options/timeouts.ts"
-import type { Timers } from "../util/timers.ts"
-import type { ConnectionImpl } from "./connection.ts"
-import type { Connections } from "./connections.ts"
+import type { ResolvedDrain } from "../../options/drain.ts"
+import type { ResolvedTimeouts } from "../../options/timeouts.ts"
+import type { Timers } from "../../util/timers.ts"
+import type { ConnectionImpl } from "../connection.ts"
+import type { Connections } from "../connections.ts"
 import type { ReadTurns } from "./readTurns.ts"
 
 /** What the limit of stalled sending needs of its manager. */

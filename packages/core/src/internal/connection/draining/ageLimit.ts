@@ -1,9 +1,9 @@
 import * as Context from "effect/Context"
 import * as Random from "effect/Random"
-import type { ResolvedAge, ResolvedTimeouts } from "../options/timeouts.ts"
-import type { Timers } from "../util/timers.ts"
-import type { ConnectionImpl } from "./connection.ts"
-import type { Connections } from "./connections.ts"
+import type { ResolvedAge, ResolvedTimeouts } from "../../options/timeouts.ts"
+import type { Timers } from "../../util/timers.ts"
+import type { ConnectionImpl } from "../connection.ts"
+import type { Connections } from "../connections.ts"
 
 /** What a limit of age needs of its manager. */
 export interface AgeContext {

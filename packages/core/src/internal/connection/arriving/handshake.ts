@@ -6,12 +6,12 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type * as Socket from "effect/socket/Socket"
-import type { TransportConnection } from "../../Transport.ts"
-import { type Linked, LinkedList } from "../util/linkedList.ts"
-import type { Timers } from "../util/timers.ts"
-import { closeError, type ConnectionImpl } from "./connection.ts"
-import { call, effectOf } from "./foreign.ts"
-import type { ReadTurns } from "./readTurns.ts"
+import type { TransportConnection } from "../../../Transport.ts"
+import { type Linked, LinkedList } from "../../util/linkedList.ts"
+import type { Timers } from "../../util/timers.ts"
+import { closeError, type ConnectionImpl } from "../connection.ts"
+import type { ReadTurns } from "../draining/readTurns.ts"
+import { call, effectOf } from "../foreign.ts"
 
 /** What a handshake needs of the manager of its connection. */
 export interface HandshakeContext {

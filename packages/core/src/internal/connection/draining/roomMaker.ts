@@ -1,7 +1,7 @@
-import type { ResolvedDrain } from "../options/drain.ts"
-import type { Timers } from "../util/timers.ts"
-import type { ConnectionImpl } from "./connection.ts"
-import type { Connections } from "./connections.ts"
+import type { ResolvedDrain } from "../../options/drain.ts"
+import type { Timers } from "../../util/timers.ts"
+import type { ConnectionImpl } from "../connection.ts"
+import type { Connections } from "../connections.ts"
 
 /** What a room maker needs of its manager. */
 export interface RoomContext {

@@ -1,4 +1,4 @@
-import { closeError, type ConnectionImpl } from "./connection.ts"
+import { closeError, type ConnectionImpl } from "../connection.ts"
 
 /**
  * The time-outs of a connection that waits in a pull: for its first byte, and for

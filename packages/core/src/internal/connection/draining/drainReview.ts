@@ -1,7 +1,7 @@
-import type { ResolvedDrain } from "../options/drain.ts"
-import type { Timers } from "../util/timers.ts"
-import type { ConnectionImpl } from "./connection.ts"
-import { awaitsLook, type DrainEvent, look } from "./connectionState.ts"
+import type { ResolvedDrain } from "../../options/drain.ts"
+import type { Timers } from "../../util/timers.ts"
+import type { ConnectionImpl } from "../connection.ts"
+import { awaitsLook, type DrainEvent, look } from "../connectionState.ts"
 import type { ReadTurns } from "./readTurns.ts"
 
 /** What a look at a draining connection needs of its manager. */

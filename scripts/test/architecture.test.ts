@@ -1,0 +1,76 @@
+/**
+ * The rules of the house that the tree itself can be asked for.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { publicPackages } from "../publicModules.ts"
+
+const root = Path.resolve(import.meta.dirname, "../..")
+
+/** The folders of each package's `internal/`, in the order of the arrows: none imports one of a later row. */
+const rows: Record<(typeof publicPackages)[number], ReadonlyArray<ReadonlyArray<string>>> = {
+  core: [["util"], ["telemetry", "options"], ["accept"], ["connection"], ["lifecycle", "rpc"], ["datagrams"], ["host"]],
+  node: [
+    ["platform", "proxyProtocol"],
+    ["socket"],
+    ["inherit"],
+    ["listen"],
+    ["tls", "http", "datagrams"],
+    ["display", "reports"],
+    ["handover"],
+    ["main", "inspector"],
+    ["workers"]
+  ],
+  testing: [["util"], ["interleavings", "memory"], ["faults", "clients"], ["laws"], ["datagramLaws"]]
+}
+
+interface Source {
+  readonly file: string
+  /** The folder of `internal/` it lies in; `undefined` for a public module. */
+  readonly folder: string | undefined
+  readonly imports: ReadonlyArray<string>
+}
+
+const folderOf = (file: string): string | undefined => /\/internal\/([^/]+)\//.exec(file)?.[1]
+
+const sources = (name: string): ReadonlyArray<Source> =>
+  Fs.globSync(`packages/${name}/src/**/*.ts`, { cwd: root }).map((file) => {
+    const text = Fs.readFileSync(Path.join(root, file), "utf8")
+    return {
+      file,
+      lines:
+        (file.includes("/internal/") ? text : text.replaceAll(/^ *\/\*\*\n(?: *\*.*\n)+/gm, "")).split("\n").length,
+      folder: folderOf(file),
+      imports: Array.from(
+        text.matchAll(/ from "(\.{1,2}\/[^"]+)"/g),
+        ([, path]) => Path.join(Path.dirname(file), path!)
+      )
+    }
+  })
+
+describe.each(publicPackages)("packages/%s", (name) => {
+  const all = sources(name)
+  const rank = (folder: string): number => rows[name].findIndex((row) => row.includes(folder))
+
+  it("has no folder that the rows do not name", () => {
+    const folders = new Set(all.flatMap(({ folder }) => folder === undefined ? [] : [folder]))
+    assert.deepStrictEqual(Array.from(folders).filter((folder) => rank(folder) < 0), [])
+  })
+
+  it("imports one way", () => {
+    const against = all.flatMap(({ file, folder, imports }) =>
+      folder === undefined ? [] : imports.filter((path) => {
+        const other = folderOf(path)
+        return other !== undefined && other !== folder && rank(other) > rank(folder)
+      }).map((path) => `${file} imports ${path}`)
+    )
+    assert.deepStrictEqual(against, [])
+  })
+
+  it("has no folder of more than 12 files", () => {
+    const files = Map.groupBy(all, ({ file }) => Path.dirname(file))
+    const large = Array.from(files).filter(([folder, { length }]) => folder.includes("/internal") && length > 12)
+    assert.deepStrictEqual(large.map(([folder, { length }]) => `${folder}: ${length}`), [])
+  })
+})
