@@ -60,7 +60,7 @@ export const wholeStorm: Omit<Storm, "balancer" | "spread" | "age"> = {
   requestEvery: 10_000,
   requestTimeout: 1000,
   tolerance: 0.1,
-  horizon: 1_800_000
+  horizon: 7_200_000
 }
 
 const tick = 10
