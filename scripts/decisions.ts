@@ -1,5 +1,5 @@
 /**
- * Writes docs/decisions/README.md, the index of the decisions: `node scripts/decisions.ts`.
+ * Writes docs/decisions/README.md, the index of the decisions: a part of `pnpm reference`.
  */
 import * as Fs from "node:fs"
 import * as Path from "node:path"

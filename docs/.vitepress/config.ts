@@ -20,7 +20,7 @@ const folder = (name: string): Array<DefaultTheme.SidebarItem> =>
     .sort()
     .map((file) => ({ text: title(`${name}/${file}`), link: `/${name}/${file.slice(0, -".md".length)}` }))
 
-const sidebar: Array<DefaultTheme.SidebarItem> = [
+const guides: Array<DefaultTheme.SidebarItem> = [
   {
     text: "Begin",
     items: pages("getting-started", "from-node-http-server", "recipes", "architecture", "faq", "glossary")
@@ -43,7 +43,19 @@ const sidebar: Array<DefaultTheme.SidebarItem> = [
   {
     text: "Choose",
     items: pages("comparison", "migrating-from-pm2", "migrating-from-node-cluster", "versioning")
-  },
+  }
+]
+
+const listed = new Set(guides.flatMap(({ items = [] }) => items.map(({ link }) => link)))
+/** Guides that have no place yet. */
+const others = Fs.readdirSync(docs)
+  .filter((file) => file.endsWith(".md"))
+  .map((file) => file.slice(0, -".md".length))
+  .filter((name) => !["index", "errors"].includes(name) && !listed.has(`/${name}`))
+
+const sidebar: Array<DefaultTheme.SidebarItem> = [
+  ...guides,
+  ...others.length === 0 ? [] : [{ text: "More", items: pages(...others) }],
   // with a link of its own, or the group would be a button with a button in it
   { text: "Errors", link: "/errors", collapsed: true, items: folder("errors") },
   { text: "API", link: "/api/", collapsed: true, items: folder("api") },

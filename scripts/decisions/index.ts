@@ -26,7 +26,7 @@ export const decisions = (root: string): ReadonlyArray<Decision> =>
 
 export const decisionIndex = (root: string): string =>
   [
-    "<!-- Generated from the titles by `node scripts/decisions.ts`. -->",
+    "<!-- Generated from the titles by `pnpm reference`. -->",
     "",
     "# Decisions",
     "",

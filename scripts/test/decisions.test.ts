@@ -6,7 +6,7 @@ import { decisionIndex, decisions } from "../decisions/index.ts"
 const root = Path.resolve(import.meta.dirname, "../..")
 
 describe("docs/decisions", () => {
-  it("has an index that is whole: `node scripts/decisions.ts` writes it", () => {
+  it("has an index that is whole: `pnpm reference` writes it", () => {
     assert.strictEqual(Fs.readFileSync(Path.join(root, "docs/decisions/README.md"), "utf8"), decisionIndex(root))
   })
 
