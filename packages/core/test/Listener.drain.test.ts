@@ -697,3 +697,70 @@ describe("draining", () => {
       assert.isTrue(Option.isNone(yield* Connection.CurrentConnection))
     }))
 })
+
+describe("a close that a handler asks for", () => {
+  const closing = (close: (listener: Listener.Listener) => Effect.Effect<unknown, unknown>) =>
+    Effect.gen(function*() {
+      const transport = yield* MemoryTransport.make()
+      const listener = yield* listen(transport, { drain: quick })
+      const answered: Array<string> = []
+      yield* start(Listener.serve(listener, (connection) =>
+        connection.exchange(
+          "close",
+          Effect.gen(function*() {
+            yield* Effect.ignore(close(listener))
+            answered.push("closer")
+          })
+        )))
+      yield* transport.connect
+      yield* TestClock.adjust("8 seconds")
+      return { answered, report: yield* listener.closed }
+    })
+
+  it.effect("under a time-out does not wait for that handler", () =>
+    Effect.gen(function*() {
+      const { answered, report } = yield* closing((listener) => Effect.timeout(listener.close(), "7 seconds"))
+      assert.deepInclude(report.connections, { total: 1, closer: 1, cut: 0 })
+      assert.deepStrictEqual(answered, ["closer"])
+      assert.isBelow(report.duration, 1000)
+    }))
+
+  for (const startImmediately of [false, true]) {
+    it.effect(`and goes on${startImmediately ? " after it has begun" : ""} is waited for`, () =>
+      Effect.gen(function*() {
+        const { answered, report } = yield* closing((listener) =>
+          Effect.andThen(Effect.forkDetach(listener.close(), { startImmediately }), Effect.sleep("5 seconds"))
+        )
+        assert.deepInclude(report.connections, { total: 1, drained: 1, closer: 0, cut: 0 })
+        assert.deepStrictEqual(answered, ["closer"])
+        assert.isAtLeast(report.duration, 5000)
+      }))
+  }
+
+  it.effect("in the fiber that has accepted several does not cut what others do on them", () =>
+    Effect.gen(function*() {
+      const transport = yield* MemoryTransport.make()
+      const listener = yield* listen(transport, { drain: quick })
+      const answered: Array<number> = []
+      const accepting = yield* start(Effect.gen(function*() {
+        for (let i = 0; i < 3; i++) {
+          const scope = yield* Scope.make()
+          const connection = yield* Scope.provide(listener.accept, scope)
+          const answer = connection.exchange(
+            "answer",
+            Effect.andThen(Effect.sleep("3 seconds"), Effect.sync(() => answered.push(connection.id)))
+          )
+          yield* Effect.forkDetach(Effect.flatMap(Effect.exit(answer), (exit) => Scope.close(scope, exit)), {
+            startImmediately: true
+          })
+        }
+        return yield* listener.close()
+      }))
+      for (let i = 0; i < 3; i++) yield* transport.connect
+      yield* TestClock.adjust("8 seconds")
+      const report = yield* Fiber.join(accepting)
+      assert.deepStrictEqual(answered, [1, 2, 3])
+      assert.isAtLeast(report.duration, 3000)
+      assert.deepInclude(report.connections, { total: 3, cut: 0 })
+    }))
+})

@@ -506,7 +506,7 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   }
 
   /** The fibers that serve it: its handler's, or the one that accepted it. */
-  private servingFibers(): ReadonlyArray<Fiber.Fiber<unknown, unknown>> {
+  servingFibers(): ReadonlyArray<Fiber.Fiber<unknown, unknown>> {
     const { chunks, driver, fiber } = this
     const fibers = driver?.fibers === undefined ? [] : Foreign.call(this, "fibers", () => driver.fibers?.() ?? [], [])
     const handling = chunks?.running === undefined ? fibers : [chunks.running, ...fibers]

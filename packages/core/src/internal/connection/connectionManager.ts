@@ -17,25 +17,22 @@ import type { ConnectionTracing } from "../telemetry/tracing.ts"
 import { Signal } from "../util/condition.ts"
 import type { LinkedList } from "../util/linkedList.ts"
 import { monotonicMillis, Timers } from "../util/timers.ts"
-import { Handshakes, isReady } from "./arriving/handshake.ts"
-import { type IntroductionContext, Introductions } from "./arriving/introductions.ts"
-import { type RefusalContext, refuseWith } from "./arriving/refusal.ts"
+import { type AgeContext, AgeLimit } from "./draining/ageLimit.ts"
+import { Closers, type ClosersContext } from "./closers.ts"
 import { type ConnectionContext, ConnectionImpl } from "./connection.ts"
 import { Connections, Tally } from "./connections.ts"
-import { type AgeContext, AgeLimit } from "./draining/ageLimit.ts"
-import { DrainReview, type ReviewContext } from "./draining/drainReview.ts"
+import { Cutting, type CuttingContext } from "./cutting.ts"
+import { DrainReview, each, type ReviewContext } from "./draining/drainReview.ts"
 import { DrainSpread, type SpreadContext } from "./draining/drainSpread.ts"
-import { ReadTurns } from "./draining/readTurns.ts"
-import { type RoomContext, RoomMaker } from "./draining/roomMaker.ts"
-import { type SendContext, SendLimit } from "./draining/sendLimit.ts"
 import { type FinishContext, whenShaken } from "./finish.ts"
 import { call } from "./foreign.ts"
-
-/** How much longer than it takes an idle connection to end one may be held that is to be refused, in milliseconds. */
-const rejectMargin = 250
-
-/** How many connections are told in one go before other fibers get a turn. */
-const chunk = 256
+import { Handshakes, isReady } from "./arriving/handshake.ts"
+import { type IntroductionContext, Introductions } from "./arriving/introductions.ts"
+import { ReadTurns } from "./draining/readTurns.ts"
+import { type RefusalContext, refuseWith } from "./arriving/refusal.ts"
+import { type RoomContext, RoomMaker } from "./draining/roomMaker.ts"
+import { type SendContext, SendLimit } from "./draining/sendLimit.ts"
+import { WaitingRoom, type WaitingRoomContext } from "./waitingRoom.ts"
 
 /** What the managers of all lifetimes of a listener share. */
 export interface ManagerOptions {
@@ -61,14 +58,17 @@ export interface ManagerOptions {
 export class ConnectionManager
   implements
     AgeContext,
+    ClosersContext,
     ConnectionContext,
+    CuttingContext,
     FinishContext,
     IntroductionContext,
     RefusalContext,
     ReviewContext,
     RoomContext,
     SendContext,
-    SpreadContext
+    SpreadContext,
+    WaitingRoomContext
 {
   readonly name: string
   readonly clock: Clock.Clock
@@ -95,8 +95,9 @@ export class ConnectionManager
   readonly log: LimitedLog
   private readonly review: DrainReview
   private readonly sendLimit: SendLimit
-  /** Fibers that wait for the close: what they do on connections is not waited for. */
-  readonly waiting = new Set<Fiber.Fiber<unknown, unknown>>()
+  private readonly closers = new Closers(this)
+  private readonly cutting = new Cutting(this)
+  private readonly waitingRoom = new WaitingRoom(this)
 
   /** The drain options in force: the listener's, or those of the close that runs. */
   drain: ResolvedDrain
@@ -110,11 +111,6 @@ export class ConnectionManager
   private cutsAt: number | undefined
   /** Connections may still be queued: open, or sweeping. */
   accepting = true
-  /** The connections that were cut, as they stood then. */
-  readonly cut: Array<ConnectionInfo> = []
-  /** How many are being destroyed. */
-  private destroying = 0
-  private readonly leaving = new Map<ConnectionImpl, ConnectionInfo>()
   /** What the goodbyes of one millisecond share. */
   private latestLinger:
     | { readonly drain: ResolvedDrain; readonly timeLeft: number | undefined; readonly linger: LingerOptions }
@@ -249,36 +245,9 @@ export class ConnectionManager
 
   // --- those that wait ---------------------------------------------------------------------------------------------
 
-  /** A connection is held: it is watched, and gives up its place when its client has gone. */
-  readonly held = (connection: ConnectionImpl): void => {
-    if (connection.stopWatching !== undefined) return
-    let over = false
-    const gone = () => {
-      over = true
-      if (this.queue.withdraw(connection)) this.departed(connection)
-    }
-    const stop = call(
-      connection,
-      "watchDeparture",
-      () => connection.transport.watchDeparture?.(gone, this.queue.halfOpen),
-      undefined
-    )
-    if (!over) connection.stopWatching = stop
-  }
+  readonly held = (connection: ConnectionImpl): void => this.waitingRoom.enter(connection)
 
-  /** Its client has gone while it was held: it is never executed, and its socket is released. */
-  private departed(connection: ConnectionImpl): void {
-    this.connections.tally?.add("endedByPeer")
-    this.ended(connection, "endedByPeer")
-    refuseWith(this, connection, undefined)
-  }
-
-  readonly expired = (connection: ConnectionImpl): void => this.refuseHeld(connection, "queuedTimeout")
-
-  private refuseHeld(connection: ConnectionImpl, reason: RefusalReason): void {
-    this.neverTaken(connection)
-    this.refuse(connection, reason)
-  }
+  readonly expired = (connection: ConnectionImpl): void => this.waitingRoom.expired(connection)
 
   get makeRoom(): () => number {
     return this.roomMaker.count
@@ -296,14 +265,7 @@ export class ConnectionManager
     this.review.begin(connection)
   }
 
-  /** With `"reject"`, a connection waits for idle ones to end, and no longer. */
-  readonly looked = (): void => {
-    if (this.limits.resolved.overflow !== "reject") return
-    const latest = this.now() - this.drain.idleGrace - this.drain.linger.idle - rejectMargin
-    for (const connection of this.queue.snapshot()) {
-      if (connection.since <= latest && this.queue.withdraw(connection)) this.refuseHeld(connection, "maxConnections")
-    }
-  }
+  readonly looked = (): void => this.waitingRoom.looked()
 
   readonly drainIfBegun = (connection: ConnectionImpl): void => {
     if (this.draining) this.review.begin(connection)
@@ -311,7 +273,7 @@ export class ConnectionManager
 
   /** Something changed that may let a draining connection be told goodbye. */
   readonly recheck = (connection: ConnectionImpl): void => {
-    if (connection.exempt) this.exemptIfAlone(connection)
+    if (connection.exempt) this.closers.recheck(connection)
     this.review.recheck(connection)
   }
 
@@ -325,10 +287,7 @@ export class ConnectionManager
         "connection",
         formatConnection(connection.describe())
       )))
-    this.whileDestroying(() => {
-      this.cutOff(connection)
-      this.destroy(connection)
-    })
+    this.cutting.one(connection)
   }
 
   /** A connection ended, for one reason. */
@@ -336,7 +295,7 @@ export class ConnectionManager
     if (connection.take("ended") === "Count") this.count(connection, reason)
   }
 
-  private count(connection: ConnectionImpl, reason: EndReason): void {
+  readonly count = (connection: ConnectionImpl, reason: EndReason): void => {
     connection.release()
     this.ended(connection, this.connections.end(connection, this.wasServed(connection, reason) ? "drained" : reason))
     this.queue.match()
@@ -364,7 +323,7 @@ export class ConnectionManager
   readonly cutRefused = (connection: ConnectionImpl): void => {
     if (connection.take("cut") !== "Destroy") return
     this.connections.refusing.delete(connection)
-    this.destroy(connection)
+    this.cutting.destroy(connection)
     this.notifyIfDrained()
   }
 
@@ -387,41 +346,11 @@ export class ConnectionManager
 
   /** Ends a connection at once, whatever it is doing. */
   private fail(connection: ConnectionImpl): void {
-    const { step } = connection
-    if (step === "Queued" && !this.connections.has(connection)) {
-      connection.list?.delete(connection)
-      if (connection.take("cut") === "Destroy") this.neverTaken(connection)
-    } else if (connection.wasRefused) return this.cutRefused(connection)
-    else {this.whileDestroying(() => {
-        if (connection.take("cut") === "Destroy") this.count(connection, "failed")
-        if (step !== "Detached") this.destroy(connection)
-      })}
-  }
-
-  // --- fibers that wait for the close ------------------------------------------------------------------------------
-
-  /** Does not wait for what this fiber does: it asked for the close. */
-  private exemptFiber(fiber: Fiber.Fiber<unknown, unknown>): void {
-    for (const connection of this.connections.filter((one) => one.shareOf((other) => other === fiber) !== "none")) {
-      this.exemptConnection(connection)
-    }
-    this.notifyIfDrained()
-  }
-
-  private readonly isExempt = (fiber: Fiber.Fiber<unknown, unknown>): boolean => this.waiting.has(fiber)
-
-  /** Sets a connection aside on which nothing else is in flight. Of another one, what else is in flight is waited for. */
-  private exemptConnection(connection: ConnectionImpl): void {
-    connection.exempt = true
-    this.exemptIfAlone(connection)
-  }
-
-  private exemptIfAlone(connection: ConnectionImpl): void {
-    if (this.connections.tally === undefined || connection.shareOf(this.isExempt) !== "all") return
-    if (!this.connections.excuse(connection)) return
-    connection.exempt = false
-    this.notifyIfDrained()
-    if (this.telling) this.review.notify(connection)
+    if (connection.wasRefused) return this.cutRefused(connection)
+    if (connection.step !== "Queued" || this.connections.has(connection)) return this.cutting.fail(connection)
+    connection.list?.delete(connection)
+    if (connection.take("cut") === "Destroy") this.neverTaken(connection)
+    this.cutting.destroy(connection)
   }
 
   // --- a close -----------------------------------------------------------------------------------------------------
@@ -436,18 +365,7 @@ export class ConnectionManager
 
   /** Sockets that are being destroyed have been counted, and are waited for. */
   get remaining(): number {
-    return this.connections.remaining + this.introductions.size + this.destroying
-  }
-
-  /** What is counted in it is destroyed in it: a close that is woken in between goes on waiting. */
-  private whileDestroying(f: () => void): void {
-    this.destroying++
-    try {
-      f()
-    } finally {
-      this.destroying--
-      this.signal.notify()
-    }
+    return this.connections.remaining + this.introductions.size + this.cutting.destroying
   }
 
   get total(): number {
@@ -459,7 +377,7 @@ export class ConnectionManager
   }
 
   get cutCount(): number {
-    return this.cut.length
+    return this.cutting.cut.length
   }
 
   get closersCount(): number {
@@ -492,12 +410,7 @@ export class ConnectionManager
     this.drain = options
     this.connections.tally ??= new Tally()
     this.idsBefore ??= this.ids
-    if (this.waiting.size === 0) return
-    // one pass, however many wait
-    for (const connection of this.connections.filter((one) => one.shareOf(this.isExempt) !== "none")) {
-      this.exemptConnection(connection)
-    }
-    this.notifyIfDrained()
+    this.closers.beginClose()
   }
 
   notifyDraining(): Effect.Effect<void> {
@@ -528,42 +441,15 @@ export class ConnectionManager
   }
 
   private eachConnection(f: (connection: ConnectionImpl) => void): Effect.Effect<void> {
-    const connections = this.connections.snapshot().concat(this.connections.refusing.toArray())
-    let next = 0
-    return Effect.whileLoop({
-      while: () => next < connections.length,
-      body: () => {
-        const end = Math.min(next + chunk, connections.length)
-        for (; next < end; next++) f(connections[next]!)
-        return next < connections.length ? Effect.yieldNow : Effect.void
-      },
-      step: () => {}
-    })
+    return each(this.connections.snapshot().concat(this.connections.refusing.toArray()), f)
   }
 
-  /**
-   * The deadline has come: no grace goes on, and what had arrived is read before
-   * anything is cut, because the process may have stood still until now. One
-   * turn later what is idle is told goodbye; another, and its end is out.
-   */
+  /** The deadline has come: what had arrived by then is read before anything is cut. */
   lastLook(): Effect.Effect<void> {
-    const turn = Effect.suspend(() => this.turnOfAll(this.connections.snapshot()))
     return Effect.suspend(() => {
       this.drain = { ...this.drain, idleGrace: 0 }
       this.spread.end()
-      this.review.shortenGraces(this.connections.snapshot())
-      return Effect.andThen(turn, turn)
-    })
-  }
-
-  private turnOfAll(connections: ReadonlyArray<ConnectionImpl>): Effect.Effect<void> {
-    return Effect.callback((resume) => {
-      let left = connections.length
-      if (left === 0) return resume(Effect.void)
-      const passed = () => {
-        if (--left === 0) resume(Effect.void)
-      }
-      for (const connection of connections) this.turns.wait(connection, passed)
+      return this.review.lastLook(() => this.connections.snapshot())
     })
   }
 
@@ -577,8 +463,8 @@ export class ConnectionManager
       swept: this.swept,
       refused: tally?.refused ?? 0,
       connections: (tally ?? new Tally()).counts(counted),
-      cut: this.cut,
-      handlersLeftBehind: this.running()
+      cut: this.cutting.cut,
+      handlersLeftBehind: this.cutting.running()
     }
   }
 
@@ -604,7 +490,7 @@ export class ConnectionManager
     for (const connection of queued) this.sayNo(connection)
   }
 
-  private neverTaken(connection: ConnectionImpl): void {
+  readonly neverTaken = (connection: ConnectionImpl): void => {
     this.connections.tally?.add("neverAccepted")
     this.ended(connection, "neverAccepted")
   }
@@ -616,7 +502,7 @@ export class ConnectionManager
   }
 
   /** The same for every end, whatever it is. */
-  private ended(connection: ConnectionImpl, reason: EndReason): void {
+  readonly ended = (connection: ConnectionImpl, reason: EndReason): void => {
     this.counts.end(reason)
     this.limits.leave(connection)
     connection.endSpan(reason)
@@ -646,111 +532,37 @@ export class ConnectionManager
   cutAll(): void {
     this.connections.tally ??= new Tally()
     const queued = this.queue.removeQueued()
-    const refusing = this.connections.refusing.toArray()
-    const victims = this.connections.snapshot()
     const introducing = this.introductions.removeAll()
     for (const connection of introducing) this.admitted(connection)
-    this.whileDestroying(() => this.cutEach([...queued, ...introducing], refusing, victims))
+    this.cutting.all([...queued, ...introducing])
   }
 
-  private cutEach(
-    queued: ReadonlyArray<ConnectionImpl>,
-    refusing: ReadonlyArray<ConnectionImpl>,
-    victims: ReadonlyArray<ConnectionImpl>
-  ): void {
-    for (const connection of queued) {
-      connection.take("cut")
-      this.neverTaken(connection)
-    }
-    // those that held the close for as long as it may take are named
-    const late = this.cutsAt !== undefined && this.now() >= this.cutsAt
-    for (const connection of refusing) {
-      if (late) this.cut.push(connection.describe())
-      connection.take("cut")
-      this.connections.refusing.delete(connection)
-    }
-    for (const connection of victims) this.cutOff(connection)
-    // recorded; only now may other fibers run
-    for (const connection of [...victims, ...refusing, ...queued]) this.destroy(connection)
-  }
-
-  /** Counts a connection as cut, and remembers how it stood and what of it still runs. */
-  private cutOff(connection: ConnectionImpl): void {
-    const info = connection.describe()
-    if (connection.take("cut") !== "Destroy") return
-    // outside a close there is no report
-    if (this.connections.tally !== undefined) this.cut.push(info)
-    if (connection.handled || connection.driver !== undefined) this.leaving.set(connection, info)
-    this.count(connection, "cut")
-  }
-
-  /** The transport first: a handler's finalizers end it with a FIN, as if all had been said. */
-  private destroy(connection: ConnectionImpl): void {
-    const { driver } = connection
-    this.destroying++
-    const brokenOff = driver?.breakOff !== undefined &&
-      call(connection, "breakOff", () => driver.breakOff?.() === true, false)
-    this.runFork(brokenOff ? Effect.void : connection.destroy).addObserver(() => {
-      this.destroying--
-      this.signal.notify()
-    })
-    if (connection.handled) this.interrupt(connection)
-    if (driver !== undefined) call(connection, "cut", () => driver.cut(), undefined)
-  }
-
-  /** Only the end of a handler that is cut is waited for. */
-  private interrupt(connection: ConnectionImpl): void {
-    connection.fiber?.addObserver(() => this.handlerEnded(connection))
-    connection.fiber?.interruptUnsafe()
-  }
-
-  /** A handler has ended, however long after its connection. */
-  handlerEnded(connection: ConnectionImpl): void {
-    if (this.leaving.delete(connection)) this.signal.notify()
-  }
+  readonly handlerEnded = (connection: ConnectionImpl): void => this.cutting.handlerEnded(connection)
 
   get runningCount(): number {
-    return this.running().length + this.destroying
+    return this.cutting.running().length + this.cutting.destroying
   }
 
-  /** Asked at every end of one: stops at the first that runs. */
   get isRunning(): boolean {
-    if (this.destroying > 0) return true
-    for (const connection of this.leaving.keys()) {
-      if (this.stillRuns(connection)) return true
-      this.leaving.delete(connection)
-    }
-    return false
-  }
-
-  private stillRuns(connection: ConnectionImpl): boolean {
-    const { driver } = connection
-    return driver === undefined || call(connection, "running", () => driver.running(), false)
-  }
-
-  /** The handlers of cut connections that still run, as they stood when they were cut. */
-  private running(): ReadonlyArray<ConnectionInfo> {
-    for (const connection of Array.from(this.leaving.keys())) {
-      if (!this.stillRuns(connection)) this.leaving.delete(connection)
-    }
-    return Array.from(this.leaving.values())
+    return this.cutting.isRunning
   }
 
   /** A fiber waits for the close: what it does itself is not waited for. */
-  wait(fiber: Fiber.Fiber<unknown, unknown>, closing: boolean): void {
-    this.waiting.add(fiber)
-    if (closing) this.exemptFiber(fiber)
+  wait(fiber: Fiber.Fiber<unknown, unknown>): void {
+    this.closers.wait(fiber)
   }
 
   stopWaiting(fiber: Fiber.Fiber<unknown, unknown>): void {
-    this.waiting.delete(fiber)
+    this.closers.stopWaiting(fiber)
+  }
+
+  readonly exempted = (connection: ConnectionImpl): void => {
+    if (this.telling) this.review.notify(connection)
   }
 
   /** Ends the connections whose handlers closed the listener. They have been counted. */
   cutClosers(): void {
-    const closers = this.connections.closers.toArray()
-    for (const connection of closers) if (connection.take("cut") === "Destroy") this.count(connection, "closer")
-    for (const connection of closers) this.destroy(connection)
+    this.cutting.closers()
   }
 
   /** A request was read after a goodbye and not executed. */
@@ -763,7 +575,7 @@ export class ConnectionManager
     if (this.connections.tally !== undefined) this.connections.tally.refused++
   }
 
-  notifyIfDrained(): void {
+  readonly notifyIfDrained = (): void => {
     if (this.remaining === 0) this.signal.notify()
   }
 }

@@ -1,3 +1,4 @@
+import * as Effect from "effect/Effect"
 import type { ResolvedDrain } from "../../options/drain.ts"
 import type { Timers } from "../../util/timers.ts"
 import type { ConnectionImpl } from "../connection.ts"
@@ -24,6 +25,26 @@ const fullRead = 16 * 1024
  * short time: the rest is for what is in flight, and nothing is cut for it.
  */
 export const courtesyPart = 0.25
+
+/** How many connections are told in one go before other fibers get a turn. */
+const chunk = 256
+
+/** Does something with each connection, and gives other fibers a turn now and then. */
+export const each = (
+  connections: ReadonlyArray<ConnectionImpl>,
+  f: (connection: ConnectionImpl) => void
+): Effect.Effect<void> => {
+  let next = 0
+  return Effect.whileLoop({
+    while: () => next < connections.length,
+    body: () => {
+      const end = Math.min(next + chunk, connections.length)
+      for (; next < end; next++) f(connections[next]!)
+      return next < connections.length ? Effect.yieldNow : Effect.void
+    },
+    step: () => {}
+  })
+}
 
 /**
  * Looks at draining connections, again whenever one may have become idle, and
@@ -67,6 +88,30 @@ export class DrainReview {
       connection.forgetGrace()
       this.graceOver(connection)
     }
+  }
+
+  /**
+   * The deadline has come: no grace goes on, and what had arrived is read before
+   * anything is cut, because the process may have stood still until now. One
+   * turn later what is idle is told goodbye; another, and its end is out.
+   */
+  lastLook(connections: () => ReadonlyArray<ConnectionImpl>): Effect.Effect<void> {
+    const turn = Effect.suspend(() => this.turnOfAll(connections()))
+    return Effect.suspend(() => {
+      this.shortenGraces(connections())
+      return Effect.andThen(turn, turn)
+    })
+  }
+
+  private turnOfAll(connections: ReadonlyArray<ConnectionImpl>): Effect.Effect<void> {
+    return Effect.callback((resume) => {
+      let left = connections.length
+      if (left === 0) return resume(Effect.void)
+      const passed = () => {
+        if (--left === 0) resume(Effect.void)
+      }
+      for (const connection of connections) this.context.turns.wait(connection, passed)
+    })
   }
 
   private lookAt(connection: ConnectionImpl, quietTurn: boolean): void {
