@@ -1,10 +1,10 @@
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
-import { CurrentConnection } from "../../Connection.ts"
-import type { ConnectionImpl } from "./connection.ts"
-import type { Connections } from "./connections.ts"
-import { waitingFor } from "./starter.ts"
+import { CurrentConnection } from "../../../Connection.ts"
+import { waitingFor } from "../arriving/starter.ts"
+import type { ConnectionImpl } from "../connection.ts"
+import type { Connections } from "../connections.ts"
 
 /** What the fibers that wait for a close need of the manager of its connections. */
 export interface ClosersContext {
