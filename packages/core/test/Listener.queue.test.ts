@@ -18,7 +18,7 @@ const answer = (name: string) => (connection: Connection) =>
     const { write } = yield* connection.socket.writer
     const { pull } = yield* connection.socket.reader
     yield* write(name)
-    yield* Effect.forever(pull)
+    return yield* Effect.forever(pull)
   })
 
 const serve = (transport: Transport.Transport, name: string) =>

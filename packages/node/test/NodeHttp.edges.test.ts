@@ -471,7 +471,7 @@ describe("a WebSocket by `upgrade`", () => {
           yield* socket.reader
           const { write } = yield* socket.writer
           const chunk = new Uint8Array(1 << 16)
-          yield* Effect.forever(Effect.andThen(write(chunk), Effect.sync(() => written++)))
+          return yield* Effect.forever(Effect.andThen(write(chunk), Effect.sync(() => written++)))
         }).pipe(Effect.scoped)
       ))
       const peer = yield* Hostile.connect(port, WebSocketFrames.handshake, { deaf: true })
@@ -496,7 +496,7 @@ describe("a WebSocket by `upgrade`", () => {
             const { pull } = yield* socket.reader
             for (let i = 0; i < messages; i++) yield* pull
             seen.begun++
-            yield* Effect.never
+            return yield* Effect.never
           }).pipe(Effect.scoped, Effect.ensuring(Effect.sync(() => seen.ended++)))
         ))
         const client = yield* open(port)

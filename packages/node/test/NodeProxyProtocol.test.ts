@@ -62,7 +62,7 @@ describe("NodeProxyProtocol over TCP", () => {
         Effect.fnUntraced(function*(connection) {
           const pull = yield* Socket.readerString(connection.socket)
           const writer = yield* connection.socket.writer
-          yield* Effect.forever(Effect.flatMap(pull, (chunks) => writer.writeAll(chunks)))
+          return yield* Effect.forever(Effect.flatMap(pull, (chunks) => writer.writeAll(chunks)))
         }),
         { idle: "pull" }
       ))

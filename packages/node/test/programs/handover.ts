@@ -55,7 +55,7 @@ const bytes = (transport: Transport): Effect.Effect<unknown, ListenError> =>
       Effect.gen(function*() {
         const { pull } = yield* connection.socket.reader
         const { write } = yield* connection.socket.writer
-        yield* Effect.forever(Effect.andThen(pull, write(`${pid}\n`)))
+        return yield* Effect.forever(Effect.andThen(pull, write(`${pid}\n`)))
       }), { idle: "pull" }))
   }))
 
@@ -68,7 +68,7 @@ const routes = Layer.merge(
     Effect.gen(function*() {
       const { pull } = yield* socket.reader
       const { write } = yield* socket.writer
-      yield* Effect.forever(Effect.andThen(pull, write(String(pid))))
+      return yield* Effect.forever(Effect.andThen(pull, write(String(pid))))
     }))
 )
 

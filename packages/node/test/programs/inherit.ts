@@ -71,7 +71,7 @@ const program = Effect.gen(function*() {
   )
   const seen = spawnSync("sh", ["-c", "env | grep -c -e LISTEN_ -e EFFECT_LISTENER_"], { encoding: "utf8" })
   yield* print({ event: "child", variables: Number(seen.stdout) })
-  yield* Effect.never
+  return yield* Effect.never
 })
 
 NodeMain.runMain(Effect.provideService(Effect.scoped(program), Logger.LogToStderr, true))

@@ -59,7 +59,10 @@ const handler = (failed: Deferred.Deferred<never, Error>) =>
         if (line === "reject") void Promise.reject(new Error("rejected"))
         const finalizer = /^finalize (\d+)/.exec(line)?.[1]
         if (finalizer !== undefined) {
-          yield* connection.exchange(line, Effect.onInterrupt(Effect.never, () => Effect.sleep(Number(finalizer))))
+          return yield* connection.exchange(
+            line,
+            Effect.onInterrupt(Effect.never, () => Effect.sleep(Number(finalizer)))
+          )
         }
         const millis = Number(/^sleep (\d+)/.exec(line)?.[1] ?? 0)
         yield* connection.exchange(line, Effect.andThen(Effect.sleep(millis), write(`${line}\n`)))

@@ -126,7 +126,7 @@ export const readInheritance = (text: string): Result.Result<Inheritance, string
 export const encode = (message: Message): string => `${JSON.stringify(message)}\n`
 
 /** One line of the channel, or why it is none. */
-export const decode = (line: string): Result.Result<Message, string> => decodeMessage(line)
+const decode = (line: string): Result.Result<Message, string> => decodeMessage(line)
 
 /** The longest line: a report names each connection that was cut. */
 const longestLine = 64 * 1024 * 1024

@@ -113,7 +113,7 @@ class HeldSocket implements SharedSocket {
 }
 
 /** A variable that cannot be believed, as an error of a bind. */
-export const badVariable = (bad: BadVariable): TransportBindError => TransportBindError.InvalidArgument(bad)
+const badVariable = (bad: BadVariable): TransportBindError => TransportBindError.InvalidArgument(bad)
 
 const checkChoice = (inherit: Inherit): Effect.Effect<Choice, TransportBindError> => {
   const choice = typeof inherit === "string" ? { name: inherit } : inherit

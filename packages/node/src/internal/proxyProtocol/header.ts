@@ -4,7 +4,7 @@
  * decision, pure and total.
  */
 import * as Net from "node:net"
-import { readTlvs, type Ssl, type Tlvs } from "./tlvs.ts"
+import { readTlvs, type Tlvs } from "./tlvs.ts"
 
 /** One side of the proxied connection. */
 export interface Endpoint {
@@ -18,8 +18,6 @@ export interface ParsedHeader extends Tlvs {
   /** The client and the address it connected to. Absent where the proxy speaks for itself, or for a family that is not IP over a stream. */
   readonly proxied: { readonly source: Endpoint; readonly destination: Endpoint } | undefined
 }
-
-export type { Ssl }
 
 /**
  * What to do about the bytes so far.
@@ -40,7 +38,7 @@ export interface ParseOptions {
 }
 
 /** The longest header of version 1, with its CRLF (section 2.1). */
-export const longestV1 = 107
+const longestV1 = 107
 
 /** The header of version 2 without addresses (section 2.2). */
 const fixedV2 = 16

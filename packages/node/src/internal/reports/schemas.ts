@@ -5,7 +5,7 @@ import * as Schema from "effect/Schema"
 
 export const TypeId = "~@effect-listener/node/NodeWorkers" as const
 
-export const WorkerState = Schema.Literals(["Starting", "Accepting", "Draining"])
+const WorkerState = Schema.Literals(["Starting", "Accepting", "Draining"])
 
 export const WorkerInfo = Schema.Struct({
   pid: Schema.Int,
@@ -35,7 +35,7 @@ export const WorkerReport = Schema.Struct({
   listeners: Schema.Array(DrainReport)
 })
 
-export const Replaced = Schema.Struct({
+const Replaced = Schema.Struct({
   slot: Schema.Int,
   by: Schema.NullOr(Schema.Int),
   readyAfter: Schema.Finite,

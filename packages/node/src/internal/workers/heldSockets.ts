@@ -133,7 +133,7 @@ const bindPath = (
   Effect.gen(function*() {
     yield* supported
     yield* checkText("path", path)
-    if (Buffer.byteLength(path) > longestPath) yield* invalid("path", `is longer than ${longestPath} bytes`)
+    if (Buffer.byteLength(path) > longestPath) return yield* invalid("path", `is longer than ${longestPath} bytes`)
     if (mode !== undefined) yield* checkInteger("mode", mode, 0, 0o777)
     const hidden = yield* hiddenBeside(path)
     const bound = yield* Effect.try({

@@ -119,7 +119,7 @@ export interface Step {
 }
 
 /** A worker that has accepted for so long (ms) was healthy: the next back-off begins anew. */
-export const healthyAfter = 10_000
+const healthyAfter = 10_000
 
 export const initial = (size: number, concurrency: number): State => ({
   stage: "Created",

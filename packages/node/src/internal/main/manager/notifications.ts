@@ -14,7 +14,7 @@ export type ServiceEvent =
   | { readonly type: "HandedOver"; readonly pid: number }
 
 /** How often a close that takes long asks for more time, and for how much (ms): three times as much as until it asks again. */
-export const extendEvery = 5000
+const extendEvery = 5000
 const extendBy = 3 * extendEvery
 
 export const assignments = (event: ServiceEvent): ReadonlyArray<string> => {
