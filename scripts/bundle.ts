@@ -16,6 +16,10 @@ const root = Path.resolve(import.meta.dirname, "..")
 /** What is imported by a name, not by a path. */
 const others = /^[^./]/
 
+/** What most servers load comes in one file; of the test kit each module loads what it needs, so that most run anywhere. */
+const chunks = (name: string) =>
+  name === "testing" ? {} : { advancedChunks: { groups: [{ name: "common", minShareCount: 3 }] } }
+
 const bundle = async (name: string): Promise<void> => {
   const folder = Path.join(root, "packages", name)
   const dist = Path.join(folder, "dist")
@@ -28,7 +32,7 @@ const bundle = async (name: string): Promise<void> => {
     platform: "neutral"
   })
   try {
-    await build.write({ dir: dist, sourcemap: true, chunkFileNames: "internal/[name].js" })
+    await build.write({ dir: dist, sourcemap: true, chunkFileNames: "internal/[name].js", ...chunks(name) })
   } finally {
     await build.close()
   }
