@@ -22,6 +22,8 @@ export interface Service {
   readonly handedOver: (pid: number) => Effect.Effect<Record<string, unknown>, Error>
   /** Waits until a process says that it was not handed over, as often as `count`; answers the reason. */
   readonly failed: (count: number) => Effect.Effect<string, Error>
+  /** Fails with what a process says that was not handed over. */
+  readonly refused: Effect.Effect<never, Error>
   readonly signal: (pid: number, signal: NodeJS.Signals) => Effect.Effect<void>
   /** What the next upgrade is started with. */
   readonly next: (options: object) => Effect.Effect<void>
@@ -76,6 +78,10 @@ export const start = (kind: Kind, env: Record<string, string> = {}): Effect.Effe
           return reason !== undefined && ++seen === count ? reason : undefined
         })
       },
+      refused: Effect.flatMap(
+        process.stderr((text) => text.includes("not handed over") ? text : undefined),
+        (text) => Effect.fail(new Error(text))
+      ),
       signal: (pid, signal) => Effect.sync(() => kill(pid, signal)),
       next: (options) => Effect.sync(() => Fs.writeFileSync(at("next"), JSON.stringify(options))),
       process,
@@ -116,8 +122,8 @@ export const handOver = (
       const before = pids.at(-1)!
       yield* between
       yield* service.signal(before, "SIGUSR2")
+      const { report } = yield* Effect.raceFirst(service.handedOver(before), service.refused)
       const { pid } = yield* service.generation(generation)
-      const { report } = yield* service.handedOver(before)
       assert.strictEqual((report as { readonly pid: number }).pid, pid)
       pids.push(pid)
     }

@@ -18,11 +18,11 @@ export interface Provable {
  */
 const together = 4
 
-/** How long after some the next are tried (ms): whoever accepts takes milliseconds. */
+/** How long after the first the next are tried (ms), and twice as long after those: a busy machine takes its time. */
 const between = 25
 
 /** How long the last connections may take to be accepted (ms). */
-const patience = 2000
+const patience = 5000
 
 /** Calls back with the number of connections it took, or without one where none was accepted here. */
 export const prove = (socket: Provable, tries: number, done: (probes: number | undefined) => void): void => {
@@ -30,10 +30,14 @@ export const prove = (socket: Provable, tries: number, done: (probes: number | u
   const ports = new Set<number | undefined>()
   /** Whose connections were accepted, and could not be told from others. */
   const seen = new Set<number | undefined>()
+  let over = false
   let probes = 0
+  let pause = between
   let timer: NodeJS.Timeout | undefined
 
   const end = (result: number | undefined): void => {
+    if (over) return
+    over = true
     clearTimeout(timer)
     socket.probing = undefined
     for (const client of clients) client.destroy()
@@ -47,7 +51,9 @@ export const prove = (socket: Provable, tries: number, done: (probes: number | u
       return false
     }
     if (!ports.has(accepted.remotePort)) {
+      // a client's connection shows it as well, where a busy predecessor has taken all of our own
       seen.add(accepted.remotePort)
+      if (probes >= tries) setImmediate(end, probes)
       return false
     }
     accepted.destroy()
@@ -69,11 +75,13 @@ export const prove = (socket: Provable, tries: number, done: (probes: number | u
   }
   const next = (): void => {
     if (probes >= tries) {
+      if (seen.size > 0) return end(probes)
       timer = setTimeout(end, patience, undefined)
       return
     }
     for (let left = Math.min(together, tries - probes); left > 0; left--) probe()
-    timer = setTimeout(next, between)
+    timer = setTimeout(next, pause)
+    pause *= 2
   }
   next()
 }
