@@ -7,6 +7,9 @@ const cores = Os.availableParallelism()
 /** What takes dozens of repetitions; `npm run test:long` runs them, `npm test` their short forms. */
 const long = ["**/*.long.test.ts"]
 
+/** Dozens of hand-overs and replacements under load, over each protocol: `pnpm unit --project endurance`. */
+const endurance = ["**/*.endurance.test.ts"]
+
 /** These open sockets and start processes, and spend most of their time waiting for them. */
 const sockets = [
   "packages/node/test/**/*.test.ts",
@@ -28,7 +31,7 @@ export default defineConfig({
         test: {
           name: "virtual",
           include: ["packages/{core,testing}/test/**/*.test.ts", "scripts/test/**/*.test.ts"],
-          exclude: [...sockets, ...long],
+          exclude: [...sockets, ...long, ...endurance],
           maxWorkers: cores,
           sequence: { groupOrder: 0 }
         }
@@ -38,7 +41,7 @@ export default defineConfig({
         test: {
           name: "sockets",
           include: sockets,
-          exclude: long,
+          exclude: [...long, ...endurance],
           // more than there are cores: while one waits for a process or a deadline, another runs
           maxWorkers: 2 * cores,
           sequence: { groupOrder: 1 }
@@ -52,6 +55,16 @@ export default defineConfig({
           testTimeout: 600_000,
           fileParallelism: false,
           sequence: { groupOrder: 2 }
+        }
+      },
+      {
+        extends: true,
+        test: {
+          name: "endurance",
+          include: endurance.map((pattern) => `{packages,examples,scripts}/${pattern}`),
+          testTimeout: 900_000,
+          fileParallelism: false,
+          sequence: { groupOrder: 3 }
         }
       }
     ]

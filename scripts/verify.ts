@@ -2,7 +2,8 @@
  * The project's test commands.
  *
  *     node scripts/verify.ts           types, lint, format, unused code, packages, then every test
- *     node scripts/verify.ts --long    what needs longer: dozens of repetitions, whole grids, other Nodes
+ *     node scripts/verify.ts --long    what needs longer: dozens of repetitions, whole grids
+ *     node scripts/verify.ts --nodes   sockets and laws on the other Nodes that are promised
  *
  * Ends with one line, `N passed, N failed`: the tests, and one for each of the other checks. Exit code 1 when anything
  * failed or when no test ran. What needs a program that is not installed is shown as `not run: name: reason`; with
@@ -13,7 +14,7 @@ import * as Path from "node:path"
 import { temporaryFolder } from "./temporaryFolder.ts"
 import type { Outcome } from "./verify/run.ts"
 import { run, stopAll } from "./verify/run.ts"
-import { checks, longTests, shortTests, type TestRun, testStep } from "./verify/steps.ts"
+import { checks, longTests, nodeTests, shortTests, type TestRun, testStep } from "./verify/steps.ts"
 import { summarize } from "./verify/summary.ts"
 import type { Tests } from "./verify/testReporter.ts"
 import { empty } from "./verify/testReporter.ts"
@@ -21,14 +22,15 @@ import { empty } from "./verify/testReporter.ts"
 const root = Path.resolve(import.meta.dirname, "..")
 const full = process.argv.includes("--full")
 const long = process.argv.includes("--long")
+const nodes = process.argv.includes("--nodes")
 
 const main = async (): Promise<number> => {
   const outcomes: Array<Outcome> = []
-  for (const group of long ? [] : checks) {
+  for (const group of long || nodes ? [] : checks) {
     outcomes.push(...await Promise.all(group.map(async (step) => show(await run(step, root)))))
   }
   const tests: Array<Tests & { readonly run: Outcome }> = []
-  for (const testRun of long ? longTests : shortTests) tests.push(await runTests(testRun))
+  for (const testRun of long ? longTests : nodes ? nodeTests : shortTests) tests.push(await runTests(testRun))
   const summary = summarize({ checks: outcomes, tests, full })
   for (const line of summary.lines) console.log(line)
   return summary.exitCode

@@ -59,12 +59,16 @@ export interface TestRun {
 
 /** What `npm test` runs. */
 export const shortTests: ReadonlyArray<TestRun> = [
-  { name: "tests", projects: ["virtual", "sockets"], timeout: minutes(15) }
+  { name: "tests", projects: ["virtual", "sockets"], timeout: minutes(25) }
 ]
 
-/** What `npm run test:long` runs: the repetitions, then sockets and laws on the other Nodes that are promised. */
+/** What `npm run test:long` runs: whole grids and repetitions. */
 export const longTests: ReadonlyArray<TestRun> = [
-  { name: "long tests", projects: ["long"], timeout: minutes(45) },
+  { name: "long tests", projects: ["long"], timeout: minutes(45) }
+]
+
+/** What `npm run test:nodes` runs: sockets and laws on the other Nodes that are promised. */
+export const nodeTests: ReadonlyArray<TestRun> = [
   // the oldest that packages/core and packages/node promise (`engines`), and the newest
   { name: "tests on Node 22", projects: ["virtual"], timeout: minutes(15), node: "22.19" },
   { name: "tests on Node 24.16", projects: ["sockets"], timeout: minutes(15), node: "24.16" },

@@ -12,7 +12,7 @@ import { replaceUnderLoad, stopUnderLoad } from "./support/workerRounds.ts"
 import * as Workers from "./support/workers.ts"
 
 describe("a replacement under clients that never stop", () => {
-  // the other protocols, and twenty replacements each, are in NodeWorkers.long.test.ts
+  // the other protocols, and twenty replacements each, are in NodeWorkers.endurance.test.ts
   it.live.each(["http", "webSocket", "tcp"] as const)(
     "%s: no request is lost, and every generation answers",
     (kind) => replaceUnderLoad(kind, 1)

@@ -83,7 +83,9 @@ class Crowd implements Clients {
       }
       for (const look of Array.from(this.waiting)) look()
       // a client that keeps its connection thinks between two requests
-      await new Promise((resume) => kept ? setTimeout(resume, 5) : setImmediate(resume))
+      if (kept) await new Promise((resume) => setTimeout(resume, 5))
+      // Node runs timers before it reads: a goodbye that has come meanwhile is heard before the next request
+      await new Promise((resume) => setImmediate(() => setImmediate(resume)))
     }
     connection?.end()
   }
