@@ -73,13 +73,15 @@ export class Closers {
     this.context.notifyIfDrained()
   }
 
-  /** The handlers that may have started a fiber: those of its own connection, where it has one. */
+  /**
+   * The handlers that may have started a fiber: those of its own connection. A
+   * fiber without one is none of a handler's, though it may have been resumed
+   * within an operation of one.
+   */
   private handlersAround(fiber: AnyFiber): ReadonlyArray<AnyFiber> {
     const own = Option.getOrUndefined(fiber.getRef(CurrentConnection))
-    const connections = own === undefined
-      ? this.context.connections.filter(() => true)
-      : this.context.connections.filter((one) => one === own)
-    return connections.flatMap((connection) => connection.servingFibers())
+    if (own === undefined) return []
+    return this.context.connections.filter((one) => one === own).flatMap((connection) => connection.servingFibers())
   }
 
   private alsoExempt(
