@@ -21,8 +21,8 @@ const sockets = [
 export default defineConfig({
   test: {
     setupFiles: ["./vitest.setup.ts"],
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
     // what a test needs beyond Node and npm: without it the test is not run, and `pnpm verify` says so
     tags,
     projects: [

@@ -188,7 +188,7 @@ const live = Effect.fnUntraced(function*(kind: Kind, seed: string, tally: Tally)
   )
   const after = yield* scrape(name)
   // only where nothing else may have kept it from being served
-  const undisturbed = !faulty && !limited && report.outcome === "Drained"
+  const undisturbed = !faulty && !limited && report.outcome === "Drained" && !report.sweepCut
   const losses = [
     ...unanswered(asked, report, faults),
     ...undisturbed ? unserved(asked) : [],
@@ -254,7 +254,8 @@ const lookAt = (listener: Listener.Listener, name: string, seed: string, tally: 
     tally.scrapes++
     const wrong = [
       now.accepted === now.ended + now.open ? "" : `${now.accepted} accepted, ${now.ended} ended, ${now.open} open`,
-      now.open === connections.length ? "" : `${now.open} open, ${connections.length} connections`,
+      // refused ones are shown as long as they are there, and were never let in
+      now.open <= connections.length ? "" : `${now.open} open, ${connections.length} connections`,
       now.exchanges === now.exchangesTimed + now.exchangesOpen
         ? ""
         : `${now.exchanges} exchanges, ${now.exchangesTimed} ended, ${now.exchangesOpen} open`,
