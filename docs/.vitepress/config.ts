@@ -69,6 +69,8 @@ export default defineConfig({
   base,
   head: [["link", { rel: "icon", type: "image/svg+xml", href: `${base}favicon.svg` }]],
   cleanUrls: true,
+  // the search index of all pages is one file, loaded when somebody searches
+  vite: { build: { chunkSizeWarningLimit: 5000 } },
   rewrites: { "api/README.md": "api/index.md", "decisions/README.md": "decisions/index.md" },
   markdown: {
     languageAlias: { haproxy: "nginx" },
