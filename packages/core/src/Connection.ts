@@ -20,7 +20,7 @@ import type * as Socket from "effect/socket/Socket"
 import type * as Tracer from "effect/Tracer"
 import type { ConnectionInfo, ConnectionPhase } from "./DrainReport.ts"
 import * as internalConnection from "./internal/connection/connection.ts"
-import * as internal from "./internal/connection/runForEach.ts"
+import * as internal from "./internal/connection/serving/runForEach.ts"
 import type { LingerOptions, TransportConnection } from "./Transport.ts"
 
 /**

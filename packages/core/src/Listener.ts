@@ -24,8 +24,8 @@ import type { Connection, ProtocolDriver, ProtocolEvents } from "./Connection.ts
 import type { CloseOptions, DrainOptions, DrainProgress, DryRun } from "./Drain.ts"
 import type { ConnectionInfo, DrainReport } from "./DrainReport.ts"
 import { implementationOf } from "./internal/connection/connection.ts"
-import { type Registration, registrationConsumer } from "./internal/connection/handler.ts"
-import * as internalDriver from "./internal/connection/protocolDriver.ts"
+import { type Registration, registrationConsumer } from "./internal/connection/serving/handler.ts"
+import * as internalDriver from "./internal/connection/serving/protocolDriver.ts"
 import * as internal from "./internal/lifecycle/listener.ts"
 import type {
   AcceptError,

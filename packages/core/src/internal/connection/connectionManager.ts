@@ -31,8 +31,8 @@ import { DrainSpread, type SpreadContext } from "./draining/drainSpread.ts"
 import { ReadTurns } from "./draining/readTurns.ts"
 import { type RoomContext, RoomMaker } from "./draining/roomMaker.ts"
 import { type SendContext, SendLimit } from "./draining/sendLimit.ts"
-import { type FinishContext, whenShaken } from "./finish.ts"
 import { call } from "./foreign.ts"
+import { type FinishContext, whenShaken } from "./serving/finish.ts"
 
 /** What the managers of all lifetimes of a listener share. */
 export interface ManagerOptions {

@@ -5,14 +5,14 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import { type EndReason, formatConnection } from "../../DrainReport.ts"
-import { SecurityFailure } from "../../ListenerError.ts"
-import type { LingerOptions } from "../../Transport.ts"
-import type { LimitedLog } from "../telemetry/limitedLog.ts"
-import { type HandshakeContext, shakeHands } from "./arriving/handshake.ts"
-import type { ConnectionImpl } from "./connection.ts"
+import { type EndReason, formatConnection } from "../../../DrainReport.ts"
+import { SecurityFailure } from "../../../ListenerError.ts"
+import type { LingerOptions } from "../../../Transport.ts"
+import type { LimitedLog } from "../../telemetry/limitedLog.ts"
+import { type HandshakeContext, shakeHands } from "../arriving/handshake.ts"
+import type { ConnectionImpl } from "../connection.ts"
+import { call } from "../foreign.ts"
 import { type Ending, endingOf, reasonOf } from "./ending.ts"
-import { call } from "./foreign.ts"
 
 /** What the end of a connection needs of its manager. */
 export interface FinishContext extends HandshakeContext {

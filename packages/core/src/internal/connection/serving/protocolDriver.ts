@@ -1,15 +1,15 @@
 import * as Effect from "effect/Effect"
 import type * as Tracer from "effect/Tracer"
-import type { Connection, ProtocolDriver, ProtocolEvents } from "../../Connection.ts"
-import type { LingerOptions } from "../../Transport.ts"
-import type { Consumer } from "../accept/acceptQueue.ts"
-import { isReady } from "./arriving/handshake.ts"
-import { refuseWith } from "./arriving/refusal.ts"
-import type { ConnectionImpl } from "./connection.ts"
-import type { ConnectionManager } from "./connectionManager.ts"
+import type { Connection, ProtocolDriver, ProtocolEvents } from "../../../Connection.ts"
+import type { LingerOptions } from "../../../Transport.ts"
+import type { Consumer } from "../../accept/acceptQueue.ts"
+import { isReady } from "../arriving/handshake.ts"
+import { refuseWith } from "../arriving/refusal.ts"
+import type { ConnectionImpl } from "../connection.ts"
+import type { ConnectionManager } from "../connectionManager.ts"
+import { call } from "../foreign.ts"
 import { type Ending, reasonOfProtocol } from "./ending.ts"
 import { whenShaken } from "./finish.ts"
-import { call } from "./foreign.ts"
 
 /** How a protocol begins to drive a connection. */
 export type Attach = (connection: Connection, events: ProtocolEvents) => ProtocolDriver
