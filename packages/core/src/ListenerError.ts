@@ -34,6 +34,9 @@ const sentences = (
   what: string
 ): string => withPage(error._tag, oneLine(`${error.operation} on listener "${error.listener}"${what}`))
 
+/** A cause is foreign: `String` throws for an object whose `toString` is no function. */
+const textOf = (cause: unknown): string => typeof cause === "string" ? cause : Formatter.format(cause)
+
 /**
  * The operation is not allowed in the listener's current state: a misuse.
  *
@@ -208,7 +211,8 @@ export class TransportFailure extends Schema.TaggedError<TransportFailure>(
 )("TransportFailure", { ...common, code: Schema.optional(Schema.String), cause: Schema.Defect() }) {
   override get message(): string {
     const code = this.code === undefined ? "" : ` ${this.code}`
-    return sentences(this, `: transport failure${code}${this.cause instanceof Error ? ` (${this.cause.message})` : ""}`)
+    const cause = this.cause instanceof Error ? ` (${textOf(this.cause.message)})` : ""
+    return sentences(this, `: transport failure${code}${cause}`)
   }
 }
 
@@ -223,7 +227,7 @@ export class ListenerFaulted extends Schema.TaggedError<ListenerFaulted>(
   "@effect-listener/core/ListenerError/ListenerFaulted"
 )("ListenerFaulted", { ...common, reason: Schema.Union([Schema.Literal("Aborted"), TransportFailure]) }) {
   override get message(): string {
-    const reason = this.reason === "Aborted" ? "aborted" : this.reason.code ?? String(this.reason.cause)
+    const reason = this.reason === "Aborted" ? "aborted" : this.reason.code ?? textOf(this.reason.cause)
     return sentences(this, `: the listener is faulted (${reason})`)
   }
 }

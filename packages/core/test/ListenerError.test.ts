@@ -182,6 +182,8 @@ describe("ListenerError", () => {
       { what: "a system error", cause: Object.assign(new Error("listen EACCES"), { code: "EACCES", errno: -13 }) },
       { what: "an error that is its own cause", cause: ownCause() },
       { what: "a record without prototype", cause: Object.create(null) },
+      { what: "an object that no text can be made of", cause: { toString: "no function", valueOf: "no function" } },
+      { what: "an error whose message is no text", cause: Object.assign(new Error(), { message: { toString: 1 } }) },
       {
         what: "an object that will not be JSON",
         cause: {
@@ -195,6 +197,10 @@ describe("ListenerError", () => {
       assert.instanceOf(back, ListenerError.TransportFailure)
       assert.strictEqual(cause instanceof Error, back.cause instanceof Error)
       assert.include(ListenerError.format(back), "WS_E_OTHER")
+      assert.include(
+        ListenerError.format(new ListenerError.ListenerFaulted({ ...at, reason: back })),
+        "WS_E_OBJECT_FAULTED"
+      )
     })
 
     // the schema's own arbitrary gives every tag, with all that its fields allow
