@@ -1,19 +1,16 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
+import type * as Fiber from "effect/Fiber"
 import * as NetAddress from "effect/net/NetAddress"
 import * as Scope from "effect/Scope"
-import * as Socket from "effect/socket/Socket"
+import type * as Socket from "effect/socket/Socket"
 import type * as Tracer from "effect/Tracer"
 import type { Connection, ProtocolDriver } from "../../Connection.ts"
-import type { ConnectionInfo, ConnectionPhase, EndReason } from "../../DrainReport.ts"
+import type { ConnectionInfo, ConnectionPhase } from "../../DrainReport.ts"
 import type { FastConnection, LingerOptions, PullWatcher, TransportConnection } from "../../Transport.ts"
-import type { ResolvedTimeouts } from "../options/timeouts.ts"
-import type { Counts } from "../telemetry/counts.ts"
-import { type ConnectionTracing, endSpan, startSpan } from "../telemetry/tracing.ts"
-import { clip } from "../util/clip.ts"
 import type { Linked, LinkedList } from "../util/linkedList.ts"
-import type { Timers } from "../util/timers.ts"
+import type { ConnectionContext } from "./connectionContext.ts"
+import { infoOf, phaseOf } from "./connectionInfo.ts"
 import {
   climb,
   type DrainAction,
@@ -28,58 +25,15 @@ import {
   takeStep
 } from "./connectionState.ts"
 import { Inactivity } from "./draining/inactivity.ts"
-import type { ReadTurns } from "./draining/readTurns.ts"
+import { endExchanges, type Exchange, openExchange, runExchange } from "./exchanges.ts"
 import * as Foreign from "./foreign.ts"
-
-/** What a connection needs of the manager it belongs to. */
-export interface ConnectionContext {
-  readonly name: string
-  readonly timeouts: ResolvedTimeouts
-  readonly timers: Timers
-  readonly turns: ReadTurns
-  readonly counts: Counts
-  readonly tracing: ConnectionTracing
-  /** Its remote address is not shown. */
-  readonly maskRemote: boolean
-  /** Whether a connection that stays silent is ended. */
-  readonly timed: boolean
-  readonly now: () => number
-  /** Something changed that may let a draining connection be told goodbye. */
-  readonly recheck: (connection: ConnectionImpl) => void
-  /** A connection moves to another scope. */
-  readonly detached: (connection: ConnectionImpl) => void
-  /** Bytes may be pending from now on. */
-  readonly mayStall: () => void
-  /** Foreign code of a connection threw: it is logged, and the connection ends. */
-  readonly threw: (connection: ConnectionImpl, member: string, defect: unknown) => void
-  /** The same, and the connection goes on. */
-  readonly logThrown: (connection: ConnectionImpl, member: string, defect: unknown) => void
-  readonly refused: () => void
-  readonly linger: () => LingerOptions
-}
+import { closeError } from "./socketErrors.ts"
+import { startExchangeSpan } from "./spans.ts"
+import { watchedSocket } from "./watchedSocket.ts"
 
 export interface ChunkHandler {
   readonly running: Fiber.Fiber<unknown, unknown> | undefined
 }
-
-interface Exchange {
-  readonly label: string
-  readonly since: number
-  readonly span: Tracer.Span | undefined
-  /** The fiber that began it; `undefined` where callback code did. */
-  readonly fiber: Fiber.Fiber<unknown, unknown> | undefined
-}
-
-const utf8 = new TextEncoder()
-
-const size = (frame: Uint8Array | string): number =>
-  typeof frame === "string" ? utf8.encode(frame).length : frame.length
-
-/** Whole milliseconds: a report needs no nanoseconds. */
-const age = (since: number, now: number): number => Math.max(0, Math.round(now - since))
-
-/** Not below the span the listener was made in, which is over long before. */
-const parentOf = (span: Tracer.Span | undefined) => span === undefined ? { root: true } : { parent: span }
 
 /** Here and not in the public module, which could not be evaluated before this one. */
 export const TypeId = "~@effect-listener/core/Connection"
@@ -92,9 +46,6 @@ export const implementationOf = (connection: Connection): ConnectionImpl => {
   if (connection instanceof ConnectionImpl) return connection
   throw new TypeError("expected a connection that a listener has handed over, not a copy or a likeness of one")
 }
-
-export const closeError = (reason: string): Socket.SocketError =>
-  new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: 1001, closeReason: reason }) })
 
 /** An address that its transport could not give. */
 const unknownAddress = NetAddress.unixPathAddress("unknown")
@@ -111,7 +62,7 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   private currentRung: Rung = "Untold"
   mode: IdleMode = "handler"
   pulling = 0
-  private exchanges: Set<Exchange> | undefined
+  exchanges: Set<Exchange> | undefined
   /** Present on connections that a protocol drives by callbacks, without a fiber. */
   driver: ProtocolDriver | undefined
   /** Where it is: in the accept queue, or one of the lists of `Connections`. Its neighbours are above and here. */
@@ -163,9 +114,10 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   /** Ends the handshake that is under way. */
   endHandshake: ((reason: string) => void) | undefined
 
-  private readingEnded = false
-  private received = 0
-  private sent = 0
+  readingEnded = false
+  /** Bytes that were counted from outside, where the transport does not count them. */
+  received = 0
+  sent = 0
   private listeners: Set<() => void> | undefined
   private lazySocket: Socket.Socket | undefined
   private inactivity: Inactivity | undefined
@@ -236,21 +188,7 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   // --- the socket, watched ---------------------------------------------------------------------------------------
 
   get socket(): Socket.Socket {
-    return this.lazySocket ??= this.watchedSocket()
-  }
-
-  private watchedSocket(): Socket.Socket {
-    const { fast } = this
-    const { socket } = this.transport
-    if (fast?.watchPulls !== undefined) {
-      fast.watchPulls(this)
-      return socket
-    }
-    const counting = fast === undefined
-    return Socket.make({
-      reader: Effect.map(socket.reader, (reader) => ({ ...reader, pull: this.watchPull(reader.pull) })),
-      writer: Effect.map(socket.writer, (writer) => this.watchWrites(writer, counting))
-    })
+    return this.lazySocket ??= watchedSocket(this)
   }
 
   /** So many pulls wait: one more than before, or one less, or one has taken something. */
@@ -262,46 +200,17 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
     this.rechecked()
   }
 
-  private watchPull(pull: Socket.Reader["pull"]): Socket.Reader["pull"] {
-    const watched = Effect.onExit(pull, (exit) => {
-      this.pulls(this.pulling - 1)
-      if (Exit.isSuccess(exit)) { for (const frame of exit.value) this.received += size(frame) }
-      return Effect.void
-    })
-    return Effect.suspend(() => {
-      this.pulls(this.pulling + 1)
-      if (!this.readingEnded) return watched
-      this.pulling--
-      return Effect.fail(closeError("draining"))
-    })
-  }
-
   /** A write may have to wait for its peer. */
   waitsForRoom(): void {
     this.host.mayStall()
   }
 
-  private watchWrites(writer: Socket.Writer, counting: boolean): Socket.Writer {
-    return {
-      write: (chunk) => {
-        if (counting && !Socket.isCloseEvent(chunk)) this.sent += size(chunk)
-        this.host.mayStall()
-        return writer.write(chunk)
-      },
-      writeAll: (chunks) => {
-        if (counting) { for (const chunk of chunks) this.sent += size(chunk) }
-        this.host.mayStall()
-        return writer.writeAll(chunks)
-      }
-    }
-  }
-
   /** It may have become idle. */
-  private rechecked(): void {
+  rechecked(): void {
     if (this.exempt || this.drainBegun) this.host.recheck(this)
   }
 
-  private touch(): void {
+  touch(): void {
     this.activity++
     this.lastActive = this.host.now()
   }
@@ -349,57 +258,15 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   // these can be taken off a connection and called: made when somebody asks, because most connections are never asked
 
   get beginExchange(): Connection["beginExchange"] {
-    return (label) => this.openExchange(label, this.startExchangeSpan(label))
+    return (label) => openExchange(this, label, startExchangeSpan(this, label))
   }
 
   get exchange(): Connection["exchange"] {
-    return (label, work) => this.runExchange(label, work)
+    return (label, work) => runExchange(this, label, work)
   }
 
   get detach(): Connection["detach"] {
     return (scope) => this.moveTo(scope)
-  }
-
-  /** The span of an exchange of callback code, where exchanges are traced. */
-  startExchangeSpan(label: string): Tracer.Span | undefined {
-    const { tracing } = this.host
-    if (!tracing.exchanges) return undefined
-    const options = { ...this.exchangeSpan(label), ...parentOf(this.span) }
-    return Foreign.call(this, "tracer", () => startSpan(tracing, "Listener.exchange", options), undefined)
-  }
-
-  private exchangeSpan(label: string) {
-    return { kind: "server", attributes: { listener: this.listener, connection: this.id, label } } as const
-  }
-
-  private openExchange(label: string, span: Tracer.Span | undefined): () => void {
-    const exchange: Exchange = { label, since: this.host.now(), span, fiber: Fiber.getCurrent() }
-    const open = this.exchanges ??= new Set()
-    open.add(exchange)
-    this.host.counts.exchanges++
-    this.activity++
-    this.used = true
-    if (this.mode === "handler") this.mode = "pull"
-    return () => {
-      if (!open.delete(exchange)) return
-      this.touch()
-      this.exchangeEnded(exchange, this.lastActive)
-      this.rechecked()
-    }
-  }
-
-  private runExchange<A, E, R>(label: string, work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
-    return Effect.suspend(() => {
-      const end = this.openExchange(label, undefined)
-      const traced = this.host.tracing.exchanges
-        // the span that is provided is nothing the caller could provide
-        ? Effect.withSpan(work, "Listener.exchange", this.exchangeSpan(label)) as typeof work
-        : work
-      return Effect.onExit(traced, () => {
-        end()
-        return Effect.void
-      })
-    })
   }
 
   /** Nothing is in flight, by the connection's own rule. In the middle of a handshake nothing has been asked for yet. */
@@ -513,23 +380,7 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
     return fiber === undefined ? handling : [fiber, ...handling]
   }
 
-  /** What these fibers do on it, of all that is in flight: nothing, everything, or something besides other work. */
-  shareOf(isExempt: (fiber: Fiber.Fiber<unknown, unknown>) => boolean): "none" | "all" | "some" {
-    const serving = this.servingFibers()
-    const own = serving.filter(isExempt).length
-    const open = Array.from(this.exchanges ?? [])
-    const exempt = open.filter(({ fiber }) =>
-      fiber !== undefined && (isExempt(fiber) || (own > 0 && serving.includes(fiber)))
-    )
-    if (own === 0 && exempt.length === 0) return "none"
-    if (open.length > exempt.length) return "some"
-    if (this.driver !== undefined && this.driverExchanges().length > own) return "some"
-    // accepted, and handed on to another fiber that reads
-    if (!this.handled && this.driver === undefined && open.length === 0 && this.pulling > 0) return "some"
-    return "all"
-  }
-
-  private driverExchanges(): ReturnType<ProtocolDriver["exchanges"]> {
+  driverExchanges(): ReturnType<ProtocolDriver["exchanges"]> {
     const { driver } = this
     return driver === undefined ? [] : Foreign.call(this, "exchanges", () => driver.exchanges(), [])
   }
@@ -537,129 +388,17 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   /** Gives back what the connection held: its timer and its open exchanges. */
   release(): void {
     this.inactivity?.stop()
-    this.endExchanges()
-  }
-
-  private endExchanges(): void {
-    const open = this.exchanges
-    this.exchanges = undefined
-    if (open === undefined || open.size === 0) return
-    const now = this.host.now()
-    for (const exchange of open) this.exchangeEnded(exchange, now)
-    open.clear()
-  }
-
-  private exchangeEnded({ since, span }: Exchange, now: number): void {
-    this.host.counts.exchangeEnded(now - since)
-    if (span !== undefined) this.endExchangeSpan(span)
-  }
-
-  endExchangeSpan(span: Tracer.Span): void {
-    Foreign.call(this, "tracer", () => endSpan(this.host.tracing, span, Exit.void), undefined)
-  }
-
-  // --- tracing ---------------------------------------------------------------------------------------------------
-
-  startSpan(): void {
-    this.span = Foreign.call(this, "tracer", () => this.makeSpan(), undefined)
-  }
-
-  private makeSpan(): Tracer.Span {
-    return startSpan(this.host.tracing, "Listener.connection", {
-      root: true,
-      kind: "server",
-      attributes: {
-        listener: this.listener,
-        connection: this.id,
-        protocol: this.protocol,
-        remote: this.shownRemote
-      }
-    })
-  }
-
-  endSpan(reason: EndReason): void {
-    const { span } = this
-    if (span === undefined) return
-    span.attribute("reason", reason)
-    const lost = reason === "failed" || reason === "cut"
-    Foreign.call(this, "tracer", () => {
-      span.attribute("reason", reason)
-      span.attribute("bytesIn", this.bytesIn)
-      span.attribute("bytesOut", this.bytesOut)
-      endSpan(this.host.tracing, span, lost ? Exit.fail(`connection ${reason}`) : Exit.void)
-    }, undefined)
+    endExchanges(this)
   }
 
   // --- what an operator sees -------------------------------------------------------------------------------------
 
   get phase(): ConnectionPhase {
-    switch (this.currentStep) {
-      case "Queued":
-      case "Handshake":
-      case "Detached":
-        return this.currentStep
-      case "Refusing":
-        return this.endHandshake === undefined ? "Active" : "Handshake"
-      case "Goodbye":
-      case "Ended":
-        return this.bytesPending > 0 ? "Flushing" : "Lingering"
-      case "Serving": {
-        const { driver } = this
-        const phase = driver?.phase === undefined
-          ? undefined
-          : Foreign.call(this, "phase", () => driver.phase?.(), undefined)
-        return phase ?? (this.idle ? "Idle" : "Active")
-      }
-    }
-  }
-
-  private get shownProtocol(): string {
-    const { driver } = this
-    return driver?.protocol === undefined
-      ? this.protocol
-      : Foreign.call(this, "protocol", () => driver.protocol?.(), undefined) ?? this.protocol
-  }
-
-  private get shownRemote(): string {
-    return this.host.maskRemote
-      ? "masked"
-      : Foreign.call(this, "remote", () => NetAddress.formatSocketAddress(this.remote), "unknown")
-  }
-
-  /** When it entered its phase. */
-  private phaseSince(phase: ConnectionPhase): number {
-    switch (phase) {
-      case "Queued":
-      case "Handshake":
-      case "Active":
-        return this.since
-      default: {
-        const { driver } = this
-        const active = driver === undefined
-          ? 0
-          : Foreign.call(this, "lastActive", () => driver.lastActive(), 0)
-        return Math.max(this.lastActive, active)
-      }
-    }
+    return phaseOf(this)
   }
 
   describe(): ConnectionInfo {
-    const now = this.host.now()
-    const { phase } = this
-    const refused = this.wasRefused ? [{ label: "refused", since: this.since }] : []
-    const exchanges = [...this.driverExchanges(), ...this.exchanges ?? [], ...refused]
-    return {
-      id: this.id,
-      remote: this.shownRemote,
-      protocol: this.shownProtocol,
-      phase,
-      exchanges: exchanges.map(({ label, since }) => ({ label: clip(label), age: age(since, now) })),
-      age: age(this.since, now),
-      bytesIn: this.bytesIn,
-      bytesOut: this.bytesOut,
-      bytesPending: this.bytesPending,
-      phaseAge: age(this.phaseSince(phase), now)
-    }
+    return infoOf(this)
   }
 
   get info(): Effect.Effect<ConnectionInfo> {

@@ -21,7 +21,8 @@ import { Handshakes, isReady } from "./arriving/handshake.ts"
 import { type IntroductionContext, Introductions } from "./arriving/introductions.ts"
 import { type RefusalContext, refuseWith } from "./arriving/refusal.ts"
 import { WaitingRoom, type WaitingRoomContext } from "./arriving/waitingRoom.ts"
-import { type ConnectionContext, ConnectionImpl } from "./connection.ts"
+import { ConnectionImpl } from "./connection.ts"
+import type { ConnectionContext } from "./connectionContext.ts"
 import { Connections, Tally } from "./connections.ts"
 import { type AgeContext, AgeLimit } from "./draining/ageLimit.ts"
 import { Closers, type ClosersContext } from "./draining/closers.ts"
@@ -33,6 +34,7 @@ import { type RoomContext, RoomMaker } from "./draining/roomMaker.ts"
 import { type SendContext, SendLimit } from "./draining/sendLimit.ts"
 import { call } from "./foreign.ts"
 import { type FinishContext, whenShaken } from "./serving/finish.ts"
+import { endConnectionSpan, startConnectionSpan } from "./spans.ts"
 
 /** What the managers of all lifetimes of a listener share. */
 export interface ManagerOptions {
@@ -498,14 +500,14 @@ export class ConnectionManager
   readonly admitted = (connection: ConnectionImpl): void => {
     this.counts.accept()
     this.limits.enter(connection)
-    if (this.tracing.connections) connection.startSpan()
+    if (this.tracing.connections) startConnectionSpan(connection)
   }
 
   /** The same for every end, whatever it is. */
   readonly ended = (connection: ConnectionImpl, reason: EndReason): void => {
     this.counts.end(reason)
     this.limits.leave(connection)
-    connection.endSpan(reason)
+    endConnectionSpan(connection, reason)
   }
 
   /** Turns away a connection that admission does not let in. */

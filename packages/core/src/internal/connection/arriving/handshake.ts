@@ -9,9 +9,10 @@ import type * as Socket from "effect/socket/Socket"
 import type { TransportConnection } from "../../../Transport.ts"
 import { type Linked, LinkedList } from "../../util/linkedList.ts"
 import type { Timers } from "../../util/timers.ts"
-import { closeError, type ConnectionImpl } from "../connection.ts"
+import type { ConnectionImpl } from "../connection.ts"
 import type { ReadTurns } from "../draining/readTurns.ts"
 import { call, effectOf } from "../foreign.ts"
+import { closeError } from "../socketErrors.ts"
 
 /** What a handshake needs of the manager of its connection. */
 export interface HandshakeContext {

@@ -5,6 +5,7 @@ import { CurrentConnection } from "../../../Connection.ts"
 import { waitingFor } from "../arriving/starter.ts"
 import type { ConnectionImpl } from "../connection.ts"
 import type { Connections } from "../connections.ts"
+import { shareOf } from "./exemption.ts"
 
 /** What the fibers that wait for a close need of the manager of its connections. */
 export interface ClosersContext {
@@ -52,7 +53,7 @@ export class Closers {
 
   /** Something ended on a connection of which not all was exempt. */
   recheck(connection: ConnectionImpl): void {
-    if (!this.closing || connection.shareOf(this.isWaiting) !== "all") return
+    if (!this.closing || shareOf(connection, this.isWaiting) !== "all") return
     if (!this.context.connections.excuse(connection)) return
     connection.exempt = false
     this.context.notifyIfDrained()
@@ -66,7 +67,7 @@ export class Closers {
   private readonly isWaiting = (fiber: AnyFiber): boolean => this.waiting.has(fiber)
 
   private exempt(which: (fiber: AnyFiber) => boolean): void {
-    for (const connection of this.context.connections.filter((one) => one.shareOf(which) !== "none")) {
+    for (const connection of this.context.connections.filter((one) => shareOf(one, which) !== "none")) {
       connection.exempt = true
       this.recheck(connection)
     }

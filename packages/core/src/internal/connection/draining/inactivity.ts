@@ -1,4 +1,5 @@
-import { closeError, type ConnectionImpl } from "../connection.ts"
+import type { ConnectionImpl } from "../connection.ts"
+import { closeError } from "../socketErrors.ts"
 
 /**
  * The time-outs of a connection that waits in a pull: for its first byte, and for

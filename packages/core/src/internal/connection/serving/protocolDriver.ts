@@ -8,6 +8,7 @@ import { refuseWith } from "../arriving/refusal.ts"
 import type { ConnectionImpl } from "../connection.ts"
 import type { ConnectionManager } from "../connectionManager.ts"
 import { call } from "../foreign.ts"
+import { endExchangeSpan, startExchangeSpan } from "../spans.ts"
 import { type Ending, reasonOfProtocol } from "./ending.ts"
 import { whenShaken } from "./finish.ts"
 
@@ -99,12 +100,12 @@ class DriverEvents implements ProtocolEvents {
     const { host } = this.connection
     host.counts.exchanges++
     host.mayStall()
-    return label === undefined ? undefined : this.connection.startExchangeSpan(label)
+    return label === undefined ? undefined : startExchangeSpan(this.connection, label)
   }
 
   exchangeEnded(millis: number, span: Tracer.Span | undefined): void {
     this.connection.host.counts.exchangeEnded(millis)
-    if (span !== undefined) this.connection.endExchangeSpan(span)
+    if (span !== undefined) endExchangeSpan(this.connection, span)
   }
 
   linger(): LingerOptions {

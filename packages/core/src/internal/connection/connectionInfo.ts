@@ -1,0 +1,79 @@
+/**
+ * A connection as an operator sees it: in reports, in logs, while it is there.
+ */
+import * as NetAddress from "effect/net/NetAddress"
+import type { ConnectionInfo, ConnectionPhase } from "../../DrainReport.ts"
+import { clip } from "../util/clip.ts"
+import type { ConnectionImpl } from "./connection.ts"
+import * as Foreign from "./foreign.ts"
+
+export const infoOf = (connection: ConnectionImpl): ConnectionInfo => {
+  const { bytesIn, bytesOut, bytesPending, id, since } = connection
+  const now = connection.host.now()
+  const phase = phaseOf(connection)
+  const refused = connection.wasRefused ? [{ label: "refused", since }] : []
+  const exchanges = [...connection.driverExchanges(), ...connection.exchanges ?? [], ...refused]
+  return {
+    id,
+    remote: remoteOf(connection),
+    protocol: protocolOf(connection),
+    phase,
+    exchanges: exchanges.map(({ label, since }) => ({ label: clip(label), age: age(since, now) })),
+    age: age(since, now),
+    bytesIn,
+    bytesOut,
+    bytesPending,
+    phaseAge: age(phaseSince(connection, phase), now)
+  }
+}
+
+export const phaseOf = (connection: ConnectionImpl): ConnectionPhase => {
+  const { driver, endHandshake, step } = connection
+  switch (step) {
+    case "Queued":
+    case "Handshake":
+    case "Detached":
+      return step
+    case "Refusing":
+      return endHandshake === undefined ? "Active" : "Handshake"
+    case "Goodbye":
+    case "Ended":
+      return connection.bytesPending > 0 ? "Flushing" : "Lingering"
+    case "Serving": {
+      const phase = driver?.phase === undefined
+        ? undefined
+        : Foreign.call(connection, "phase", () => driver.phase?.(), undefined)
+      return phase ?? (connection.idle ? "Idle" : "Active")
+    }
+  }
+}
+
+/** When it entered its phase. */
+const phaseSince = (connection: ConnectionImpl, phase: ConnectionPhase): number => {
+  switch (phase) {
+    case "Queued":
+    case "Handshake":
+    case "Active":
+      return connection.since
+    default: {
+      const { driver, lastActive } = connection
+      const active = driver === undefined ? 0 : Foreign.call(connection, "lastActive", () => driver.lastActive(), 0)
+      return Math.max(lastActive, active)
+    }
+  }
+}
+
+const protocolOf = (connection: ConnectionImpl): string => {
+  const { driver, protocol } = connection
+  return driver?.protocol === undefined
+    ? protocol
+    : Foreign.call(connection, "protocol", () => driver.protocol?.(), undefined) ?? protocol
+}
+
+export const remoteOf = (connection: ConnectionImpl): string =>
+  connection.host.maskRemote
+    ? "masked"
+    : Foreign.call(connection, "remote", () => NetAddress.formatSocketAddress(connection.remote), "unknown")
+
+/** Whole milliseconds: a report needs no nanoseconds. */
+const age = (since: number, now: number): number => Math.max(0, Math.round(now - since))
