@@ -1,29 +1,21 @@
-import type * as Clock from "effect/Clock"
-import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type { DryRun } from "../../Drain.ts"
 import { type ConnectionInfo, type DrainReport, type EndReason, formatConnection } from "../../DrainReport.ts"
 import type { LingerOptions, TransportConnection } from "../../Transport.ts"
-import { AcceptQueue, type Consumer } from "../accept/acceptQueue.ts"
-import { Limits } from "../accept/limits.ts"
 import type { RefusalReason } from "../options/admission.ts"
-import type { ResolvedAdmission } from "../options/admission.ts"
 import { lingerFor, type ResolvedDrain } from "../options/drain.ts"
 import type { ResolvedTimeouts } from "../options/timeouts.ts"
-import type { Counts } from "../telemetry/counts.ts"
 import { LimitedLog } from "../telemetry/limitedLog.ts"
-import type { ConnectionTracing } from "../telemetry/tracing.ts"
-import { Signal } from "../util/condition.ts"
 import type { LinkedList } from "../util/linkedList.ts"
-import { monotonicMillis, Timers } from "../util/timers.ts"
-import { Handshakes, isReady } from "./arriving/handshake.ts"
+import { Arrivals } from "./arriving/arrivals.ts"
+import { Handshakes } from "./arriving/handshake.ts"
 import { type IntroductionContext, Introductions } from "./arriving/introductions.ts"
-import { type RefusalContext, refuseWith } from "./arriving/refusal.ts"
+import type { RefusalContext } from "./arriving/refusal.ts"
 import { WaitingRoom, type WaitingRoomContext } from "./arriving/waitingRoom.ts"
 import { ConnectionImpl } from "./connection.ts"
 import type { ConnectionContext } from "./connectionContext.ts"
-import { Connections, Tally } from "./connections.ts"
+import { Tally } from "./connections.ts"
 import { type AgeContext, AgeLimit } from "./draining/ageLimit.ts"
 import { Closers, type ClosersContext } from "./draining/closers.ts"
 import { Cutting, type CuttingContext } from "./draining/cutting.ts"
@@ -33,23 +25,12 @@ import { ReadTurns } from "./draining/readTurns.ts"
 import { type RoomContext, RoomMaker } from "./draining/roomMaker.ts"
 import { type SendContext, SendLimit } from "./draining/sendLimit.ts"
 import { call } from "./foreign.ts"
-import { type FinishContext, whenShaken } from "./serving/finish.ts"
+import { LifetimeManager, type LifetimeOptions } from "./lifetimeManager.ts"
+import type { FinishContext } from "./serving/finish.ts"
 import { endConnectionSpan, startConnectionSpan } from "./spans.ts"
 
-/** What the managers of all lifetimes of a listener share. */
-export interface ManagerOptions {
-  readonly name: string
-  readonly clock: Clock.Clock
-  /** The context `make` was called in: drain and connection fibers log and read the clock by it. */
-  readonly context: Context.Context<never>
-  readonly drain: ResolvedDrain
-  readonly admission: ResolvedAdmission
+export interface ManagerOptions extends LifetimeOptions {
   readonly timeouts: ResolvedTimeouts
-  /** What is counted over all lifetimes. */
-  readonly counts: Counts
-  readonly tracing: ConnectionTracing
-  /** Remote addresses are not shown. */
-  readonly maskRemote: boolean
 }
 
 /**
@@ -57,7 +38,7 @@ export interface ManagerOptions {
  * queue before them, and the level that says whether they are draining. `reset`
  * begins another, so that nothing of this one can reach into the next.
  */
-export class ConnectionManager
+export class ConnectionManager extends LifetimeManager<ConnectionImpl>
   implements
     AgeContext,
     ClosersContext,
@@ -72,26 +53,14 @@ export class ConnectionManager
     SpreadContext,
     WaitingRoomContext
 {
-  readonly name: string
-  readonly clock: Clock.Clock
-  readonly context: Context.Context<never>
   readonly timeouts: ResolvedTimeouts
-  readonly counts: Counts
-  readonly tracing: ConnectionTracing
-  readonly maskRemote: boolean
-  readonly timers: Timers
   readonly timed: boolean
-  readonly connections = new Connections()
-  readonly limits: Limits
   readonly handshakes: Handshakes
-  readonly queue: AcceptQueue<ConnectionImpl>
+  readonly arrivals = new Arrivals(this)
   private readonly roomMaker: RoomMaker
   private readonly spread = new DrainSpread(this)
   private readonly age: AgeLimit | undefined
   private readonly introductions = new Introductions(this)
-  /** The number of connections to wait for fell to zero, or the drain itself was told something. */
-  readonly signal = new Signal()
-  readonly runFork: <A, E>(effect: Effect.Effect<A, E>, options?: Effect.RunOptions) => Fiber.Fiber<A, E>
   readonly turns: ReadTurns
   /** What clients can cause, in a log that a flood of them leaves readable. */
   readonly log: LimitedLog
@@ -101,18 +70,11 @@ export class ConnectionManager
   private readonly cutting = new Cutting(this)
   private readonly waitingRoom = new WaitingRoom(this)
 
-  /** The drain options in force: the listener's, or those of the close that runs. */
-  drain: ResolvedDrain
   /** Connections are told that the listener goes away: a lame duck or a drain. */
   telling = false
   /** Connections are waited for and told goodbye as they become idle. */
   draining = false
-  sweeping = false
-  swept = 0
-  lastArrival: number
   private cutsAt: number | undefined
-  /** Connections may still be queued: open, or sweeping. */
-  accepting = true
   /** What the goodbyes of one millisecond share. */
   private latestLinger:
     | { readonly drain: ResolvedDrain; readonly timeLeft: number | undefined; readonly linger: LingerOptions }
@@ -122,30 +84,17 @@ export class ConnectionManager
   private idsBefore: number | undefined
 
   constructor(options: ManagerOptions) {
-    this.name = options.name
-    this.clock = options.clock
-    this.context = options.context
-    this.drain = options.drain
+    super(options, options.timeouts.queued)
     this.timeouts = options.timeouts
-    this.counts = options.counts
-    this.tracing = options.tracing
-    this.maskRemote = options.maskRemote
     this.timed = options.timeouts.firstByte !== Infinity || options.timeouts.inactivity !== Infinity
-    this.timers = new Timers(options.clock, options.context)
-    this.runFork = Effect.runForkWith(options.context)
     this.turns = new ReadTurns(this.runFork)
     this.log = new LimitedLog(options.name, this)
     this.review = new DrainReview(this)
     this.sendLimit = new SendLimit(this)
-    this.lastArrival = this.now()
-    this.limits = new Limits(options.admission, this.timers, this.now)
     this.handshakes = new Handshakes(options.timeouts.handshake, this.timers, this.now, this.turns)
-    this.queue = new AcceptQueue(this.connections, this.limits, this.timers, this, options.timeouts.queued)
     this.roomMaker = new RoomMaker(this)
     this.age = options.timeouts.age.max === Infinity ? undefined : new AgeLimit(this)
   }
-
-  readonly now = (): number => monotonicMillis(this.clock)
 
   /** When the running close cuts, in monotonic milliseconds; `Infinity` where it has no deadline. */
   get deadlineAt(): number | undefined {
@@ -174,35 +123,24 @@ export class ConnectionManager
 
   /** A connection the transport handed over. */
   arrive(transport: TransportConnection): void {
-    if (this.sweeping) {
-      this.swept++
-      this.counts.swept++
-    }
-    this.lastArrival = this.now()
+    this.noteArrival()
     const connection = new ConnectionImpl(++this.ids, transport, this, this.lastArrival)
     const introduced = call(connection, "introduced", () => transport.introduced, undefined)
     if (introduced === undefined) return this.queue.arrive(connection)
     this.introductions.begin(connection, introduced, Math.max(1, this.limits.resolved.maxQueued))
   }
 
-  readonly introduced = (connection: ConnectionImpl): void => {
-    this.queue.arrive(connection)
-    // it is served where something still serves; nothing is held for later
-    if (this.accepting || !this.queue.withdraw(connection)) return
-    this.neverTaken(connection)
-    this.sayNo(connection)
+  readonly prepare = (connection: ConnectionImpl): boolean => this.arrivals.prepare(connection)
+
+  readonly refuse = (connection: ConnectionImpl, reason: RefusalReason): void =>
+    this.arrivals.refuse(connection, reason)
+
+  requeue(connection: ConnectionImpl): void {
+    this.arrivals.requeue(connection)
   }
 
-  readonly notIntroduced = (connection: ConnectionImpl): void => {
-    this.counts.refused.notIntroduced++
-    this.tallyRefused()
-    refuseWith(this, connection, undefined)
-  }
-
-  readonly neverIntroduced = (connection: ConnectionImpl): void => {
-    this.admitted(connection)
-    this.neverTaken(connection)
-    refuseWith(this, connection, undefined)
+  refuseQueued(): void {
+    this.arrivals.refuseQueued()
   }
 
   /**
@@ -217,32 +155,6 @@ export class ConnectionManager
     this.age?.watch(connection)
     if (this.telling) this.review.notify(connection)
     this.drainIfBegun(connection)
-  }
-
-  // --- handshakes of those that wait in accept -----------------------------------------------------------------------
-
-  /** Their handshakes run side by side: each is given to the next that waits when its own is done. */
-  readonly prepare = (connection: ConnectionImpl): boolean => {
-    if (isReady(connection)) return false
-    whenShaken(this, connection, () => this.prepared(connection), () => this.prepared(undefined))
-    return true
-  }
-
-  private prepared(connection: ConnectionImpl | undefined): void {
-    if (connection !== undefined) {
-      connection.take("shaken")
-      connection.shaken()
-      this.connections.remove(connection)
-    }
-    this.queue.ready(connection)
-    if (this.accepting) return
-    // accepting has ended meanwhile: what nothing took is refused, and what nothing is left for is told
-    if (connection !== undefined && this.queue.withdraw(connection)) {
-      this.neverTaken(connection)
-      this.sayNo(connection)
-    }
-    for (const consumer of this.queue.removeWaiting()) consumer.late?.()
-    this.notifyIfDrained()
   }
 
   // --- those that wait ---------------------------------------------------------------------------------------------
@@ -357,44 +269,22 @@ export class ConnectionManager
 
   // --- a close -----------------------------------------------------------------------------------------------------
 
-  get queued(): number {
-    return this.queue.size
-  }
-
-  get limit(): number {
-    return this.limits.resolved.maxConnections
-  }
-
   /** Sockets that are being destroyed have been counted, and are waited for. */
-  get remaining(): number {
+  override get remaining(): number {
     return this.connections.remaining + this.introductions.size + this.cutting.destroying
-  }
-
-  get total(): number {
-    return this.connections.tally?.total(this.connections.counted) ?? 0
-  }
-
-  get oldest(): ConnectionInfo | undefined {
-    return this.connections.oldest()?.describe()
   }
 
   get cutCount(): number {
     return this.cutting.cut.length
   }
 
-  get closersCount(): number {
-    return this.connections.closers.size
-  }
-
-  /** Those that are open, oldest first, and those that wait. */
-  everyConnection(): Array<ConnectionImpl> {
-    const { connections, queue } = this
-    return connections.snapshot().concat(connections.closers.toArray(), queue.snapshot(), this.introductions.snapshot())
+  override everyOne(): Array<ConnectionImpl> {
+    return super.everyOne().concat(this.introductions.snapshot())
   }
 
   /** Refused ones, too, as long as they are there. */
-  describeAll(): ReadonlyArray<ConnectionInfo> {
-    return this.everyConnection().concat(this.connections.refusing.toArray()).map((one) => one.describe())
+  override describeAll(): ReadonlyArray<ConnectionInfo> {
+    return super.describeAll().concat(this.connections.refusing.toArray().map((one) => one.describe()))
   }
 
   readonly dryRun = (): DryRun => {
@@ -408,9 +298,8 @@ export class ConnectionManager
   }
 
   /** From now on ends are counted for a report, and the fibers that wait for this close are exempt from it. */
-  beginClose(options: ResolvedDrain): void {
-    this.drain = options
-    this.connections.tally ??= new Tally()
+  override beginClose(options: ResolvedDrain): void {
+    super.beginClose(options)
     this.idsBefore ??= this.ids
     this.closers.beginClose()
   }
@@ -455,41 +344,14 @@ export class ConnectionManager
     })
   }
 
-  removeWaiting(): ReadonlyArray<Consumer<ConnectionImpl>> {
-    return this.queue.removeWaiting()
-  }
-
   report(): Pick<DrainReport, "swept" | "refused" | "connections" | "cut" | "handlersLeftBehind"> {
-    const { counted, tally } = this.connections
-    return {
-      swept: this.swept,
-      refused: tally?.refused ?? 0,
-      connections: (tally ?? new Tally()).counts(counted),
-      cut: this.cutting.cut,
-      handlersLeftBehind: this.cutting.running()
-    }
+    return { ...this.arrivedAndEnded, cut: this.cutting.cut, handlersLeftBehind: this.cutting.running() }
   }
 
   clearTimers(): void {
     this.sendLimit.stop()
     this.log.flush()
     this.timers.clear()
-  }
-
-  /** Takes back a connection whose accept was interrupted after it was given: the next in line gets it. */
-  requeue(connection: ConnectionImpl): void {
-    if (connection.step !== "Queued" || !this.connections.remove(connection)) return
-    if (this.accepting) return this.queue.requeue(connection)
-    this.neverTaken(connection)
-    this.sayNo(connection)
-    this.notifyIfDrained()
-  }
-
-  /** Lets go of the connections nobody took before the listener closed, in their protocol's words. */
-  refuseQueued(): void {
-    const queued = this.queue.removeQueued()
-    for (const connection of queued) this.neverTaken(connection)
-    for (const connection of queued) this.sayNo(connection)
   }
 
   readonly neverTaken = (connection: ConnectionImpl): void => {
@@ -508,26 +370,6 @@ export class ConnectionManager
     this.counts.end(reason)
     this.limits.leave(connection)
     endConnectionSpan(connection, reason)
-  }
-
-  /** Turns away a connection that admission does not let in. */
-  readonly refuse = (connection: ConnectionImpl, reason: RefusalReason): void => {
-    this.counts.refused[reason]++
-    this.tallyRefused()
-    this.sayNo(connection)
-  }
-
-  /** In the words of what serves, where it has some. */
-  private sayNo(connection: ConnectionImpl): void {
-    const by = this.queue.refuser()
-    if (by?.refuse !== undefined) by.refuse(connection)
-    else refuseWith(this, connection, undefined)
-  }
-
-  /** Nothing is queued any more. */
-  stopAccepting(): void {
-    this.accepting = false
-    this.limits.stopWatching()
   }
 
   /** Destroys every connection, interrupts every handler, and remembers how each one stood. */
@@ -570,14 +412,10 @@ export class ConnectionManager
   /** A request was read after a goodbye and not executed. */
   readonly refused = (): void => {
     this.counts.requestsRefused++
-    this.tallyRefused()
+    this.noteRefused()
   }
 
-  private tallyRefused(): void {
+  noteRefused(): void {
     if (this.connections.tally !== undefined) this.connections.tally.refused++
-  }
-
-  readonly notifyIfDrained = (): void => {
-    if (this.remaining === 0) this.signal.notify()
   }
 }

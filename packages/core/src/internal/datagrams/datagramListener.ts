@@ -75,7 +75,7 @@ export class DatagramListenerImpl extends TakingLifecycle<Exchange, ExchangeMana
           new InvalidArgument({ operation: "setAdmission", listener: this.name, trail: [], ...resolved.failure })
         )
       }
-      limits.change(resolved.success, this.manager.everyExchange())
+      limits.change(resolved.success, this.manager.everyOne())
       queue.match()
       return Effect.void
     })

@@ -1,40 +1,22 @@
-import type * as Clock from "effect/Clock"
-import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type { BoundDatagramTransport, TransportDatagram } from "../../DatagramTransport.ts"
 import type { DryRun } from "../../Drain.ts"
 import type { ConnectionInfo, DropReason } from "../../DrainReport.ts"
-import { AcceptQueue, type Consumer, type QueueContext } from "../accept/acceptQueue.ts"
-import { Limits } from "../accept/limits.ts"
-import { Connections, Tally } from "../connection/connections.ts"
+import { Tally } from "../connection/connections.ts"
+import { LifetimeManager, type LifetimeOptions } from "../connection/lifetimeManager.ts"
 import type { ManagedReport, Manager } from "../lifecycle/manager.ts"
 import type { RefusalReason } from "../options/admission.ts"
-import type { ResolvedAdmission } from "../options/admission.ts"
 import type { ResolvedDrain } from "../options/drain.ts"
-import { type Counts, DatagramTally, type ExchangeEnd } from "../telemetry/counts.ts"
-import { type ConnectionTracing, endSpan, startSpan } from "../telemetry/tracing.ts"
-import { Signal } from "../util/condition.ts"
-import { monotonicMillis, Timers } from "../util/timers.ts"
+import { DatagramTally, type ExchangeEnd } from "../telemetry/counts.ts"
+import { endSpan, startSpan } from "../telemetry/tracing.ts"
 import { dropReason } from "./admission.ts"
 import { Exchange, type ExchangeContext } from "./exchange.ts"
 
-/** What all lifetimes of a datagram listener share. */
-export interface ExchangeOptions {
-  readonly name: string
+export interface ExchangeOptions extends LifetimeOptions {
   readonly protocol: string
-  readonly clock: Clock.Clock
-  /** The context `make` was called in. */
-  readonly context: Context.Context<never>
-  readonly drain: ResolvedDrain
-  readonly admission: ResolvedAdmission
-  /** What is counted over all lifetimes. */
-  readonly counts: Counts
   readonly totals: DatagramTally
-  readonly tracing: ConnectionTracing
-  /** Remote addresses are not shown. */
-  readonly maskRemote: boolean
 }
 
 /**
@@ -42,28 +24,10 @@ export interface ExchangeOptions {
  * them. An exchange ends with its handler, so a drain has nothing to tell it: to
  * close is to receive no more, and to wait.
  */
-export class ExchangeManager implements Manager, ExchangeContext, QueueContext<Exchange> {
-  readonly name: string
+export class ExchangeManager extends LifetimeManager<Exchange> implements Manager, ExchangeContext {
   readonly protocol: string
-  readonly clock: Clock.Clock
-  readonly context: Context.Context<never>
-  readonly maskRemote: boolean
-  readonly counts: Counts
-  readonly tracing: ConnectionTracing
-  readonly timers: Timers
-  readonly limits: Limits
-  readonly queue: AcceptQueue<Exchange>
-  readonly exchanges = new Connections<Exchange>()
-  readonly signal = new Signal()
-  readonly runFork: <A, E>(effect: Effect.Effect<A, E>, options?: Effect.RunOptions) => Fiber.Fiber<A, E>
-
-  drain: ResolvedDrain
   deadlineAt: number | undefined
-  sweeping = false
-  lastArrival: number
-  /** Datagrams may still be queued: open, or sweeping. */
-  accepting = true
-  private swept = 0
+  private readonly exchanges = this.connections
   private readonly tally = new DatagramTally()
   private readonly totals: DatagramTally
   private readonly cut: Array<ConnectionInfo> = []
@@ -77,23 +41,10 @@ export class ExchangeManager implements Manager, ExchangeContext, QueueContext<E
   private ids = 0
 
   constructor(options: ExchangeOptions) {
-    this.name = options.name
+    super(options, Infinity)
     this.protocol = options.protocol
-    this.clock = options.clock
-    this.context = options.context
-    this.drain = options.drain
-    this.counts = options.counts
     this.totals = options.totals
-    this.tracing = options.tracing
-    this.maskRemote = options.maskRemote
-    this.timers = new Timers(options.clock, options.context)
-    this.runFork = Effect.runForkWith(options.context)
-    this.lastArrival = this.now()
-    this.limits = new Limits(options.admission, this.timers, this.now)
-    this.queue = new AcceptQueue(this.exchanges, this.limits, this.timers, this)
   }
-
-  readonly now = (): number => monotonicMillis(this.clock)
 
   // --- what arrives ----------------------------------------------------------------------------------------------
 
@@ -105,11 +56,7 @@ export class ExchangeManager implements Manager, ExchangeContext, QueueContext<E
   readonly arrive = (datagram: TransportDatagram): void => {
     this.tally.received++
     this.totals.received++
-    if (this.sweeping) {
-      this.swept++
-      this.counts.swept++
-    }
-    this.lastArrival = this.now()
+    this.noteArrival()
     const exchange = new Exchange(++this.ids, datagram, this, this.lastArrival)
     const { limits, queue } = this
     const { sole } = queue
@@ -206,41 +153,7 @@ export class ExchangeManager implements Manager, ExchangeContext, QueueContext<E
     this.limits.leave(exchange)
   }
 
-  private notifyIfDrained(): void {
-    if (this.exchanges.remaining === 0) this.signal.notify()
-  }
-
-  /** Those that are open, oldest first, and those that wait. */
-  everyExchange(): Array<Exchange> {
-    const { exchanges, queue } = this
-    return exchanges.snapshot().concat(exchanges.closers.toArray(), queue.snapshot())
-  }
-
-  describeAll(): ReadonlyArray<ConnectionInfo> {
-    return this.everyExchange().map((exchange) => exchange.describe())
-  }
-
   // --- a close ---------------------------------------------------------------------------------------------------
-
-  get queued(): number {
-    return this.queue.size
-  }
-
-  get limit(): number {
-    return this.limits.resolved.maxConnections
-  }
-
-  get remaining(): number {
-    return this.exchanges.remaining
-  }
-
-  get total(): number {
-    return this.exchanges.tally?.total(this.exchanges.counted) ?? 0
-  }
-
-  get oldest(): ConnectionInfo | undefined {
-    return this.exchanges.oldest()?.describe()
-  }
 
   get cutCount(): number {
     return this.cut.length
@@ -259,10 +172,6 @@ export class ExchangeManager implements Manager, ExchangeContext, QueueContext<E
     return this.leaving.size
   }
 
-  get closersCount(): number {
-    return this.exchanges.closers.size
-  }
-
   readonly dryRun = (): DryRun => ({
     active: this.exchanges.counted,
     idle: 0,
@@ -270,9 +179,8 @@ export class ExchangeManager implements Manager, ExchangeContext, QueueContext<E
     waitingFor: this.exchanges.snapshot().map((exchange) => exchange.describe())
   })
 
-  beginClose(options: ResolvedDrain): void {
-    this.drain = options
-    this.exchanges.tally ??= new Tally()
+  override beginClose(options: ResolvedDrain): void {
+    super.beginClose(options)
     for (const fiber of this.waiting) this.excuse(fiber)
   }
 
@@ -282,15 +190,6 @@ export class ExchangeManager implements Manager, ExchangeContext, QueueContext<E
 
   beginDrain(): Effect.Effect<void> {
     return Effect.void
-  }
-
-  stopAccepting(): void {
-    this.accepting = false
-    this.limits.stopWatching()
-  }
-
-  removeWaiting(): ReadonlyArray<Consumer<Exchange>> {
-    return this.queue.removeWaiting()
   }
 
   refuseQueued(): void {
@@ -324,11 +223,8 @@ export class ExchangeManager implements Manager, ExchangeContext, QueueContext<E
 
   report(): ManagedReport {
     this.countTransport()
-    const { counted, tally } = this.exchanges
     return {
-      swept: this.swept,
-      refused: tally?.refused ?? 0,
-      connections: (tally ?? new Tally()).counts(counted),
+      ...this.arrivedAndEnded,
       cut: this.cut,
       handlersLeftBehind: Array.from(this.leaving.values()),
       // those of the fibers that close end only after the report

@@ -77,7 +77,7 @@ export class ListenerImpl extends TakingLifecycle<ConnectionImpl, ConnectionMana
           new InvalidArgument({ operation: "setAdmission", listener: this.name, trail: [], ...resolved.failure })
         )
       }
-      limits.change(resolved.success, this.manager.everyConnection())
+      limits.change(resolved.success, this.manager.everyOne())
       queue.match()
       return Effect.void
     })

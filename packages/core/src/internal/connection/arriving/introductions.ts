@@ -17,6 +17,16 @@ import type { ConnectionImpl } from "../connection.ts"
 import type { ReadTurns } from "../draining/readTurns.ts"
 import { effectOf } from "../foreign.ts"
 
+/** How introductions end. */
+export interface Introduced {
+  /** The client is named: admission decides. */
+  introduced(connection: ConnectionImpl): void
+  /** The peer named none, or not in time. */
+  notIntroduced(connection: ConnectionImpl): void
+  /** The listener closes, and the peer has still named none. */
+  neverIntroduced(connection: ConnectionImpl): void
+}
+
 /** What introductions need of the manager of their connections. */
 export interface IntroductionContext {
   readonly name: string
@@ -25,15 +35,10 @@ export interface IntroductionContext {
   readonly timers: Timers
   readonly turns: ReadTurns
   readonly log: LimitedLog
-  /** The client is named: admission decides. */
-  readonly introduced: (connection: ConnectionImpl) => void
-  /** The peer named none, or not in time. */
-  readonly notIntroduced: (connection: ConnectionImpl) => void
-  /** The listener closes, and the peer has still named none. */
-  readonly neverIntroduced: (connection: ConnectionImpl) => void
+  readonly arrivals: Introduced
 }
 
-type Introduced = NonNullable<TransportConnection["introduced"]>
+type Introducing = NonNullable<TransportConnection["introduced"]>
 
 export class Introductions {
   private readonly underWay = new LinkedList<ConnectionImpl>()
@@ -52,11 +57,11 @@ export class Introductions {
   }
 
   /** At most so many at a time: beyond, the one that takes longest makes room. */
-  begin(connection: ConnectionImpl, introduced: Introduced, most: number): void {
+  begin(connection: ConnectionImpl, introduced: Introducing, most: number): void {
     const { first } = this.underWay
     if (first !== undefined && this.underWay.size >= most) {
       this.remove(first)
-      this.context.notIntroduced(first)
+      this.context.arrivals.notIntroduced(first)
     }
     this.underWay.add(connection)
     const fiber = this.context.runFork(effectOf("introduced", () => introduced))
@@ -64,9 +69,9 @@ export class Introductions {
     fiber.addObserver((exit) => {
       if (connection.list !== this.underWay) return
       this.remove(connection)
-      if (Exit.isSuccess(exit)) return this.context.introduced(connection)
+      if (Exit.isSuccess(exit)) return this.context.arrivals.introduced(connection)
       this.logFailure(connection, exit.cause)
-      this.context.notIntroduced(connection)
+      this.context.arrivals.notIntroduced(connection)
     })
   }
 
@@ -78,7 +83,7 @@ export class Introductions {
         this.context.turns.wait(connection, () => {
           if (connection.list !== this.underWay) return
           this.remove(connection)
-          this.context.neverIntroduced(connection)
+          this.context.arrivals.neverIntroduced(connection)
         })
       }
     })
@@ -99,7 +104,7 @@ export class Introductions {
   }
 
   /** A health check that connects and leaves is no failure, and says so by the socket's own end. */
-  private logFailure(connection: ConnectionImpl, cause: Cause.Cause<Effect.Error<Introduced>>): void {
+  private logFailure(connection: ConnectionImpl, cause: Cause.Cause<Effect.Error<Introducing>>): void {
     const error = Cause.squash(cause)
     if (!(error instanceof SecurityFailure)) return
     this.context.runFork(this.context.log.line("introductionFailed", () =>
