@@ -13,7 +13,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import * as ProgressLine from "../src/internal/display/progressLine.ts"
-import { closeMembers, watchedRegistry } from "../src/internal/main/shutdown.ts"
+import { closeMembers, watchedRegistry } from "../src/internal/main/stopping/closeMembers.ts"
 
 /** A registry, and what a program made with it shows when it is closed. */
 const setup = (deadline?: number) => {

@@ -9,8 +9,8 @@ import * as Result from "effect/Result"
 import { fit, LiveLine } from "../src/internal/display/liveLine.ts"
 import * as ProgressLine from "../src/internal/display/progressLine.ts"
 import { afterSignal, exitCode, worst } from "../src/internal/main/exitCode.ts"
-import * as Signals from "../src/internal/main/signals.ts"
-import * as StopPolicy from "../src/internal/main/stopPolicy.ts"
+import * as Signals from "../src/internal/main/stopping/signals.ts"
+import * as StopPolicy from "../src/internal/main/stopping/stopPolicy.ts"
 
 const info = (over: Partial<ConnectionInfo> = {}): ConnectionInfo => ({
   id: 1,

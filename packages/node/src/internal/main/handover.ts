@@ -10,7 +10,7 @@ import type { HandoverFailed, HandoverOptions, HandoverReport, UpgradeOptions } 
 import type { Entry } from "../display/display.ts"
 import type { HandedOver, Handover } from "../handover/handover.ts"
 import { Sharing } from "../inherit/sharing.ts"
-import { onSignal } from "./signals.ts"
+import { onSignal } from "./stopping/signals.ts"
 
 export class MainHandover {
   readonly sharing = new Sharing()

@@ -10,7 +10,7 @@ import type { Inheritance, Report } from "../inherit/protocol.ts"
 import type { Program, Successor } from "../inherit/successor.ts"
 import { variable } from "../inherit/variable.ts"
 import type { Readiness } from "./manager/readiness.ts"
-import type { WatchedRegistry } from "./shutdown.ts"
+import type { WatchedRegistry } from "./stopping/closeMembers.ts"
 
 /** What the environment said when this was loaded: whoever asks for the sockets unsets it. */
 const passed = process.env[variable]

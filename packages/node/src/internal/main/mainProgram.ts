@@ -1,4 +1,4 @@
-import { type DrainReport, format as formatReport, formatConnection } from "@effect-listener/core/DrainReport"
+import { type DrainReport, format as formatReport } from "@effect-listener/core/DrainReport"
 import { longestTimer } from "@effect-listener/core/DurationOption"
 import { CurrentRegistry } from "@effect-listener/core/ListenerRegistry"
 import * as Cause from "effect/Cause"
@@ -14,7 +14,6 @@ import { isMainThread } from "node:worker_threads"
 import * as Display from "../display/display.ts"
 import type { Fault } from "../handover/handoverState.ts"
 import { CurrentSharing } from "../inherit/sharing.ts"
-import { onClusterDisconnect } from "./clusterWorker.ts"
 import { CurrentMain, type MainHandle } from "./currentMain.ts"
 import { afterSignal, exitCode } from "./exitCode.ts"
 import { describeFailure } from "./failure.ts"
@@ -24,9 +23,12 @@ import { type Main, mains } from "./mains.ts"
 import { hasServiceManager, loadServiceManager, type TellServiceManager } from "./manager/load.ts"
 import { Readiness } from "./manager/readiness.ts"
 import type { Settings } from "./settings.ts"
-import { closeMembers, watchedRegistry } from "./shutdown.ts"
-import { forcedExitCode, onSignal } from "./signals.ts"
-import * as StopPolicy from "./stopPolicy.ts"
+import { closeMembers, watchedRegistry } from "./stopping/closeMembers.ts"
+import { onClusterDisconnect } from "./stopping/clusterWorker.ts"
+import { interruptGently } from "./stopping/interruptGently.ts"
+import { inFlightLines, lossesOf } from "./stopping/losses.ts"
+import { forcedExitCode, onSignal } from "./stopping/signals.ts"
+import * as StopPolicy from "./stopping/stopPolicy.ts"
 
 /** What handlers that were cut at the host's deadline have for their end, and their listeners to report it. */
 const closeGrace = 1500
@@ -36,9 +38,6 @@ const standstill = 500
 
 /** What finalizers have at least, however late the listeners were closed. */
 const finalizerGrace = 500
-
-/** How many connections are named when a process ends without waiting for them. */
-const named = 1000
 
 /** One program under `runMain`: what it is told, how it closes, what bounds that, and its end. */
 export class MainProgram implements Main {
@@ -307,21 +306,7 @@ export class MainProgram implements Main {
   private onReport(report: DrainReport): void {
     this.reports.push(report)
     this.holder?.tell((successor) => successor.report(report))
-    const { listener } = report
-    for (const info of report.cut) {
-      this.say("Warn", "cut", `${listener}: cut ${formatConnection(info)}`, { listener, remote: info.remote })
-    }
-    for (const info of report.handlersLeftBehind) {
-      const message = `${listener}: handler left behind ${formatConnection(info)}`
-      this.say("Warn", "handlerLeftBehind", message, { listener, remote: info.remote })
-    }
-    const { neverAccepted } = report.connections
-    if (neverAccepted > 0) {
-      this.say("Warn", "neverAccepted", `${listener}: connections that nothing took: ${neverAccepted}`, {
-        listener,
-        count: neverAccepted
-      })
-    }
+    for (const { annotations, event, message } of lossesOf(report)) this.say("Warn", event, message, annotations)
   }
 
   /** What the host gives the program after its signal, or the holder of its sockets: the smaller one. */
@@ -368,20 +353,7 @@ export class MainProgram implements Main {
   }
 
   inFlight(): ReadonlyArray<string> {
-    const lines: Array<string> = []
-    let more = 0
-    for (const { listeners } of this.registry.members()) {
-      if (listeners === undefined) continue
-      for (const listener of Effect.runSync(listeners)) {
-        for (const info of Effect.runSync(listener.connections)) {
-          if (info.phase === "Idle") continue
-          if (lines.length < named) lines.push(`${listener.name}: cut ${formatConnection(info)}`)
-          else more++
-        }
-      }
-    }
-    if (more > 0) lines.push(`and ${more} more`)
-    return lines
+    return inFlightLines(this.registry)
   }
 
   onForce(reason: string): void {
@@ -437,16 +409,4 @@ export class MainProgram implements Main {
   private context(): Context.Context<never> | undefined {
     return this.registry.members().find(({ context }) => context !== undefined)?.context
   }
-}
-
-/**
- * Interrupts a program, but not while it runs finalizers: an interruption that
- * waits for their end takes the place of the failure they run for.
- */
-const interruptGently = (fiber: Fiber.Fiber<unknown, unknown>): void => {
-  // not in the interface of fibers, but all of them have it; without it, the interruption waits inside the fiber
-  const { interruptible } = fiber as { readonly interruptible?: boolean }
-  if (interruptible !== false) return fiber.interruptUnsafe(fiber.id)
-  const retry = setTimeout(() => interruptGently(fiber), 10)
-  fiber.addObserver(() => clearTimeout(retry))
 }

@@ -7,7 +7,7 @@ import type { HandoverOptions } from "../../NodeHandover.ts"
 import type { RunMainOptions } from "../../NodeMain.ts"
 import type { Progress } from "../display/display.ts"
 import { startedBy } from "./holder.ts"
-import * as Signals from "./signals.ts"
+import * as Signals from "./stopping/signals.ts"
 
 /** The options of `runMain` with every default filled in; times in milliseconds. */
 export interface Settings {

@@ -1,6 +1,6 @@
 import type * as ListenerRegistry from "@effect-listener/core/ListenerRegistry"
 import * as Effect from "effect/Effect"
-import type { WatchedRegistry } from "../shutdown.ts"
+import type { WatchedRegistry } from "../stopping/closeMembers.ts"
 
 /** Which listeners of a program do not take connections yet. */
 export class Readiness {
