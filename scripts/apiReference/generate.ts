@@ -8,9 +8,10 @@ import { readModule } from "./read.ts"
 import { renderIndex, renderModule } from "./render.ts"
 
 export const generate = (root: string): ReadonlyMap<string, string> => {
+  const readFile = (file: string): string => Fs.readFileSync(Path.join(root, file), "utf8")
   const modules = publicModules(root).map((module) => ({
     ...module,
-    ...readModule(module.file, Fs.readFileSync(Path.join(root, module.file), "utf8"))
+    ...readModule(module.file, readFile(module.file), readFile)
   }))
   const pages = new Map([["README.md", renderIndex(modules)]])
   for (const module of modules) {

@@ -2,8 +2,9 @@
  * Reads a public module into what its page shows: each export with its docstring and the signature it is written with.
  *
  * Signatures are the source's own text, cut before the implementation. So an exported function needs explicit types, and
- * one without is an error here.
+ * one without is an error here. What a module exports from a file of `internal` is read there.
  */
+import * as Path from "node:path"
 import type { ArrowFunctionExpression, Class, Comment, Declaration, ParamPattern, Statement } from "oxc-parser"
 import { parseSync } from "oxc-parser"
 
@@ -34,25 +35,36 @@ interface Source {
   readonly comments: ReadonlyArray<Comment>
 }
 
-export const readModule = (file: string, text: string): ModuleDoc => {
-  const { comments, errors, program } = parseSync(file, text)
-  if (errors.length > 0) throw new Error(`${file}: ${errors[0]?.message}`)
-  const source: Source = { file, text, comments: comments.filter(isDocstring) }
+/** The text of another file, by its path. */
+export type ReadFile = (file: string) => string
+
+export const readModule = (file: string, text: string, readFile: ReadFile): ModuleDoc => {
+  const { body, source } = parse(file, text)
   const [first] = source.comments
   if (first === undefined || text.slice(0, first.start).trim() !== "") {
     throw new Error(`${file}: the module has no docstring`)
   }
   return {
     doc: parseDocstring(first.value),
-    exports: program.body.flatMap((statement) => readExport(source, statement))
+    exports: body.flatMap((statement) => readExport(source, statement, readFile))
   }
 }
 
-const readExport = (source: Source, statement: Statement): ReadonlyArray<Export> => {
+const parse = (file: string, text: string): { readonly source: Source; readonly body: ReadonlyArray<Statement> } => {
+  const { comments, errors, program } = parseSync(file, text)
+  if (errors.length > 0) throw new Error(`${file}: ${errors[0]?.message}`)
+  return { source: { file, text, comments: comments.filter(isDocstring) }, body: program.body as Array<Statement> }
+}
+
+const readExport = (source: Source, statement: Statement, readFile: ReadFile): ReadonlyArray<Export> => {
   if (statement.type === "ExportAllDeclaration" || statement.type === "ExportDefaultDeclaration") {
     throw new Error(`${place(source, statement.start)}: export each thing by its own name`)
   }
   if (statement.type !== "ExportNamedDeclaration") return []
+  if (statement.source !== null) {
+    const names = statement.specifiers.map(({ exported }) => source.text.slice(exported.start, exported.end))
+    return readFrom(Path.join(Path.dirname(source.file), statement.source.value), names, readFile)
+  }
   const comment = docstringBefore(source, statement.start)
   const doc = comment === undefined ? undefined : parseDocstring(comment.value)
   if (doc?.tags.has("internal")) return []
@@ -65,6 +77,27 @@ const readExport = (source: Source, statement: Statement): ReadonlyArray<Export>
     if (!doc.tags.has(tag)) throw new Error(`${place(source, statement.start)}: ${read.name} has no @${tag}`)
   }
   return [{ ...read, doc }]
+}
+
+/** What another file declares by these names. */
+const readFrom = (file: string, names: ReadonlyArray<string>, readFile: ReadFile): ReadonlyArray<Export> => {
+  const { body, source } = parse(file, readFile(file))
+  const exports = body.flatMap((statement) =>
+    declares(source, statement, names) ? readExport(source, statement, readFile) : []
+  )
+  for (const name of names) {
+    if (!exports.some((found) => found.name === name)) throw new Error(`${file}: ${name} is not declared here`)
+  }
+  return exports
+}
+
+const declares = (source: Source, statement: Statement, names: ReadonlyArray<string>): boolean =>
+  statement.type === "ExportNamedDeclaration" && statement.declaration !== null &&
+  names.includes(nameOf(source, statement.declaration))
+
+const nameOf = ({ text }: Source, declaration: Declaration): string => {
+  const id = declaration.type === "VariableDeclaration" ? declaration.declarations[0]?.id : declaration.id
+  return id?.type === "Identifier" ? id.name : text.slice(id?.start, id?.end)
 }
 
 const readDeclaration = (source: Source, declaration: Declaration): Omit<Export, "doc"> => {

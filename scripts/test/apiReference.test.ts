@@ -20,8 +20,20 @@ describe("docs/api", () => {
 
 const tags = "@stability experimental\n * @category models\n * @since 0.1.0\n */"
 
+const internal = [
+  `/**\n * B.\n * ${tags}\nexport interface B {}`,
+  `/**\n * C.\n * ${tags}\nexport const C = 1`,
+  `/**\n * The type.\n * ${tags}\nexport type C = 1`,
+  "export const other = 2"
+].join("\n")
+
+const readFile = (file: string): string => {
+  assert.strictEqual(file, "internal/b.ts")
+  return internal
+}
+
 const read = (...declarations: ReadonlyArray<string>) =>
-  readModule("A.ts", ["/** A. */", "import \"b\"", ...declarations].join("\n"))
+  readModule("A.ts", ["/** A. */", "import \"b\"", ...declarations].join("\n"), readFile)
 
 const signature = (declaration: string) => read(`/** B.\n * ${tags}\nexport ${declaration}`).exports[0]?.signature
 
@@ -66,6 +78,15 @@ describe("readModule", () => {
     assert.deepStrictEqual(read("/** @internal */", "export const b = 1", "const c = 2").exports, [])
   })
 
+  it("reads what is exported from another file there", () => {
+    const { exports } = read("export type { B } from \"./internal/b.ts\"", "export { C } from \"./internal/b.ts\"")
+    assert.deepStrictEqual(exports.map(({ doc, kind, name }) => [name, kind, doc.text]), [
+      ["B", "interface", "B."],
+      ["C", "constant", "C."],
+      ["C", "type", "The type."]
+    ])
+  })
+
   it("splits docstrings into text and tags", () => {
     const { exports } = read(
       `/**\n * B.\n *\n *     code\n *\n * @see {@link c}\n *   for more\n * @see d\n * ${tags}`,
@@ -88,6 +109,10 @@ describe("readModule", () => {
       /^A\.ts:8: an exported function states what it takes$/
     ],
     "a star": ["export * from \"c\"", /^A\.ts:3: export each thing by its own name$/],
+    "another name than that it is declared by": [
+      "export { C as D } from \"./internal/b.ts\"",
+      /^internal\/b\.ts: D is not declared here$/
+    ],
     "a list": ["const b = 1\nexport { b }", /^A\.ts:4: declare it where it is exported$/]
   } as const
 
@@ -96,7 +121,10 @@ describe("readModule", () => {
   })
 
   it("refuses a module without a docstring", () => {
-    assert.throws(() => readModule("A.ts", "export const b: number = 1"), /^A\.ts: the module has no docstring$/)
+    assert.throws(
+      () => readModule("A.ts", "export const b: number = 1", readFile),
+      /^A\.ts: the module has no docstring$/
+    )
   })
 })
 
@@ -108,7 +136,7 @@ describe("renderModule", () => {
       `/** Another.\n * ${tags}\nexport type C = 1`,
       `/** The type.\n * @category models\n * @stability experimental\n * @since 0.1.0\n */\nexport type B = 1`
     ].join("\n")
-    const module = readModule("A.ts", text)
+    const module = readModule("A.ts", text, readFile)
     const page = renderModule({
       package: "core",
       packageName: "@effect-listener/core",

@@ -6,7 +6,6 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { expectations, fromMarkdown, fromTypeScript } from "../docExamples/extract.ts"
 import { check } from "../docExamples/run.ts"
-import { publicModules } from "../publicModules.ts"
 import { temporaryFolder } from "../temporaryFolder.ts"
 
 const root = Path.resolve(import.meta.dirname, "../..")
@@ -20,7 +19,7 @@ const documents = Fs.globSync(["README.md", "{docs,packages,examples,benchmarks}
 })
 
 const examples = [
-  ...publicModules(root).flatMap(({ file }) => fromTypeScript(file, read(file))),
+  ...Fs.globSync("packages/*/src/**/*.ts", { cwd: root }).sort().flatMap((file) => fromTypeScript(file, read(file))),
   ...documents.sort().flatMap((file) => fromMarkdown(file, read(file)))
 ]
 
