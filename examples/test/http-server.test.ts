@@ -403,7 +403,7 @@ describe.each([["http", false], ["https", true]] as const)("examples/http-server
       yield* server.sigterm
       let lines = 0
       // the second line: no copy of the first signal is to be expected any more
-      yield* server.stderr((line) => line.includes("draining 1 of ") && ++lines === 2 ? line : undefined)
+      yield* server.stderr((line) => line.includes("draining 1 of 2") && ++lines === 2 ? line : undefined)
       yield* server.sigterm
       const exit = yield* server.exit
       assert.strictEqual(exit.code, 143)
