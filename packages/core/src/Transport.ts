@@ -175,7 +175,8 @@ export interface TransportConnection extends NotInCopies {
    * Calls `gone` once when the peer has gone though nothing is read: it has reset
    * the connection, or ended its side where it may not go on after that.
    * `halfOpen` says whether it may; left out, the transport does. The result takes
-   * it back. Reads ahead no more than a reader is buffered, and loses nothing.
+   * it back. Reads ahead no more than a reader is buffered, and loses nothing. Of
+   * a peer that has ended its side and may go on, nothing more need be told.
    * Without it a connection that is held keeps its place when its client has gone.
    */
   readonly watchDeparture?: ((gone: () => void, halfOpen?: boolean) => () => void) | undefined

@@ -198,6 +198,10 @@ export const events = {
         if (text.startsWith("=")) seen.answered.push(text.slice(1))
       })))
   },
+  "queued client leaves": {
+    needs: "open",
+    step: ({ transport }) => Effect.ignore(Effect.scoped(Effect.flatMap(transport.connect, (client) => client.reset)))
+  },
   "transport throws": {
     needs: "client",
     step: (world) =>
@@ -258,6 +262,7 @@ const inPairs: ReadonlyArray<EventName> = [
   "accept until it fails",
   "accept two",
   "refuse",
+  "queued client leaves",
   "transport throws"
 ]
 const endings: ReadonlyArray<EventName> = ["close", "abort", "interrupt close", "exchange", "deadline"]

@@ -231,6 +231,12 @@ export const brokenTransports: ReadonlyArray<BrokenTransport> = [
   broken(6, "never settles", "settled does not wait for bytes", {
     connection: () => ({ settled: Effect.never })
   }),
+  broken(6, "does not notice that a client has gone", "a client that has gone is noticed though nothing is read", {
+    connection: () => ({ watchDeparture: () => () => {} })
+  }),
+  broken(6, "takes a client that ended its side for gone", "a client that has gone is noticed though nothing is read", {
+    connection: (connection) => ({ watchDeparture: (gone) => connection.watchDeparture?.(gone, false) ?? (() => {}) })
+  }),
   broken(6, "lingers for a client that has ended", "goodbye does not wait for a client that has ended its side", {
     connection: (connection) => ({
       goodbye: (linger) =>

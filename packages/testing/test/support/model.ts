@@ -57,6 +57,13 @@ class Disagreement extends Error {}
 const agree = (condition: boolean, what: string): Effect.Effect<void, Disagreement> =>
   condition ? Effect.void : Effect.fail(new Disagreement(what))
 
+/** A connection as the model knows it. */
+interface Connected {
+  readonly client: TransportLaws.Client
+  /** Its client has ended its side. */
+  ended: boolean
+}
+
 interface Accepted {
   readonly scope: Scope.Closeable
 }
@@ -121,7 +128,7 @@ export const run = (
     let closing: Call | undefined
     let waiting: Array<{ readonly fiber: Call; readonly scope: Scope.Closeable }> = []
     const held: Array<Accepted> = []
-    const clients: Array<TransportLaws.Client> = []
+    const clients: Array<Connected> = []
     const call = (effect: Effect.Effect<unknown, { readonly _tag: string }>): Effect.Effect<Call> =>
       Effect.forkDetach(effect, { startImmediately: true })
 
@@ -131,7 +138,8 @@ export const run = (
     /** Why it is faulted: an abort cuts, a fault leaves connections alone. */
     let aborted = false
     let waits = 0
-    let queued = 0
+    /** Those that nothing has taken, first come first. */
+    let queued: ReadonlyArray<Connected> = []
     let open = 0
     /** Of those that are open, how many an abort has cut: their scopes are still to be closed. */
     let cut = 0
@@ -165,7 +173,7 @@ export const run = (
       state,
       waiting: waits,
       held: open,
-      known: queued + open - cut,
+      known: queued.length + open - cut,
       opening: state === "Opening",
       closing: state === "Closing" && !interrupted
     })
@@ -195,11 +203,11 @@ export const run = (
     )
 
     /** A connection goes to whoever waits longest, or into the queue. */
-    const arrive = () => {
+    const arrive = (connection: Connected) => {
       if (waits > 0) {
         waits--
         open++
-      } else queued++
+      } else queued = [...queued, connection]
     }
     const failAccepts = (tag: string) => {
       if (waits > 0) acceptsFail = tag
@@ -222,7 +230,7 @@ export const run = (
     const endSweep = () => {
       sweeping = false
       failAccepts("OperationAborted")
-      queued = 0
+      queued = []
       drainIfDone()
     }
 
@@ -242,8 +250,8 @@ export const run = (
         }
         const scope = yield* Scope.make()
         waiting.push({ fiber: yield* call(Scope.provide(listener.accept, scope)), scope })
-        if (queued > 0) {
-          queued--
+        if (queued.length > 0) {
+          queued = queued.slice(1)
           open++
         } else waits++
       }),
@@ -258,7 +266,7 @@ export const run = (
         if (from === "Open") sweeping = true
         else if (from === "Faulted") {
           // its listening socket is gone, and an abort has cut everything
-          queued = 0
+          queued = []
           if (aborted) cut = open
           drainIfDone()
           yield* untilSwept
@@ -276,7 +284,7 @@ export const run = (
           case "Cut":
             aborted = true
             failAccepts("OperationAborted")
-            queued = 0
+            queued = []
             cut = open
             return
           case "Escalate":
@@ -365,11 +373,26 @@ export const run = (
           `connecting in ${state} ${Option.isSome(client) ? "succeeded" : "failed"}`
         )
         if (Option.isNone(client)) return
-        clients.push(client.value)
-        arrive()
+        const connection: Connected = { client: client.value, ended: false }
+        clients.push(connection)
+        arrive(connection)
       }),
-      clientEnds: Effect.suspend(() => clients.at(-1)?.end ?? Effect.void),
-      clientResets: Effect.suspend(() => clients.pop()?.reset ?? Effect.void),
+      // one that has ended its side may still be answered, and keeps its place
+      clientEnds: Effect.suspend(() => {
+        const connection = clients.at(-1)
+        if (connection === undefined) return Effect.void
+        connection.ended = true
+        return connection.client.end
+      }),
+      // one that has gone before anything has taken it has no place any more
+      clientResets: Effect.suspend(() => {
+        const connection = clients.pop()
+        if (connection === undefined) return Effect.void
+        // whether a socket hears of it depends on whether it has read the end before
+        if (connection.ended && queued.includes(connection)) return Effect.void
+        queued = queued.filter((one) => one !== connection)
+        return connection.client.reset
+      }),
       release: Effect.gen(function*() {
         const oldest = held.shift()
         if (oldest === undefined) return

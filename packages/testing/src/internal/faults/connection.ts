@@ -111,6 +111,8 @@ export const make = (options: Options): TransportConnection => {
     }),
     endReading: (error) => incoming.endReading(error),
     settled: connection.settled,
+    // a client that falls silent does not say either that it has gone
+    watchDeparture: behaviour.silence === undefined ? connection.watchDeparture?.bind(connection) : undefined,
     goodbye: (linger) =>
       Effect.suspend(() => {
         incoming.end(closeError(1006))

@@ -3,10 +3,24 @@
  */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import { ask, connect, ensureFin } from "./kit/clients.ts"
-import { describe, ensure, ensureEquals, late, many, orBroken, start, tooLong, turns, within } from "./kit/expect.ts"
+import { bytesOf, decode } from "./kit/bytes.ts"
+import { ask, connect, ensureFin, type Peer } from "./kit/clients.ts"
+import {
+  type Broken,
+  describe,
+  ensure,
+  ensureEquals,
+  late,
+  many,
+  orBroken,
+  start,
+  tooLong,
+  turns,
+  until,
+  within
+} from "./kit/expect.ts"
 import { close, closing, counts, listen, serve, untilExecuted } from "./kit/serving.ts"
-import { bind, closeError, linger, pair } from "./kit/transport.ts"
+import { accept, bind, closeError, linger, pair, pullAll } from "./kit/transport.ts"
 import type { Check } from "./subject.ts"
 
 export const checks: ReadonlyArray<Check> = [
@@ -81,6 +95,52 @@ export const checks: ReadonlyArray<Check> = [
         yield* within("settled, before the first pull", connection.settled)
         yield* Effect.forkScoped(Effect.ignore(pull), { startImmediately: true })
         yield* within("settled, while a pull waits", connection.settled)
+      })
+  },
+  {
+    about: "departure",
+    name: "a client that has gone is noticed though nothing is read, once, and no other is",
+    run: (subject) =>
+      Effect.gen(function*() {
+        const bound = yield* bind(subject)
+        /** A connection that is watched, what its client does meanwhile, and how often that was said to be gone. */
+        const watched = (does: (peer: Peer) => Effect.Effect<unknown, Broken>, halfOpen: boolean, takenBack = false) =>
+          Effect.gen(function*() {
+            const peer = yield* connect(subject)
+            const connection = yield* accept(bound)
+            yield* within("the handshake", orBroken(connection.ready, "the handshake"))
+            let gone = 0
+            const stop = connection.watchDeparture?.(() => {
+              gone++
+            }, halfOpen)
+            if (takenBack) stop?.()
+            yield* does(peer)
+            return { connection, watched: stop !== undefined, times: () => gone }
+          })
+        const ends = (peer: Peer) => peer.end
+        // in the middle of a handshake its reset may look like an end
+        const resets = (peer: Peer) => Effect.andThen(peer.write("off"), peer.reset)
+        const stays = yield* watched((peer) => peer.write("on"), false)
+        // optional: without it a connection that is held keeps its place
+        if (!stays.watched) return
+        const forgotten = yield* watched(ends, false, true)
+        const half = yield* watched((peer) => Effect.andThen(peer.write("last"), peer.end), true)
+        const ended = yield* watched(ends, false)
+        const reset = subject.resets === false ? undefined : yield* watched(resets, true)
+        const left = reset === undefined ? [ended] : [ended, reset]
+        yield* until("clients that have gone being noticed", Effect.sync(() => left.every(({ times }) => times() > 0)))
+        yield* turns(10)
+        yield* ensureEquals(left.map(({ times }) => times()), left.map(() => 1), "how often each was noticed")
+        yield* ensureEquals(
+          [stays, forgotten, half].map(({ times }) => times()),
+          [0, 0, 0],
+          "how often one that stays, one that is not watched any more, and one that may end its side were noticed"
+        )
+        for (const [{ connection }, sent] of [[stays, "on"], [half, "last"]] as const) {
+          const reader = yield* orBroken(connection.socket.reader, "the reader")
+          const received = decode(yield* pullAll(Effect.map(reader.pull, bytesOf), sent.length))
+          yield* ensureEquals(received, sent, "what was sent while nothing was read")
+        }
       })
   },
   {

@@ -137,6 +137,11 @@ export const make = <Peer>(options: {
       Effect.catch(() => Effect.void)
     )
 
+  const watchDeparture: ServerConnection["watchDeparture"] = (gone, halfOpen = true) =>
+    incoming.watchEnd((ending) => {
+      if (ending === "Reset" || !halfOpen) gone()
+    })
+
   const connection: ServerConnection = {
     sequence: options.sequence,
     remote: options.remote,
@@ -155,6 +160,7 @@ export const make = <Peer>(options: {
       return true
     },
     settled: Effect.andThen(Effect.yieldNow, incoming.readTurn),
+    watchDeparture,
     goodbye,
     destroy: Effect.sync(reset),
     dismiss,

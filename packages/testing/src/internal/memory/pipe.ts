@@ -53,6 +53,7 @@ export class Pipe<E> {
   #turnIsComing = false
   #end: E | undefined
   #ending: Ending | undefined
+  #watcher: ((ending: Ending) => void) | undefined
   #stopped: E | undefined
 
   #written = 0
@@ -235,11 +236,25 @@ export class Pipe<E> {
     // Who has closed does not see how the peer ends
     if (this.#closed) return constVoid
     if (ending === "Reset") this.#discard()
+    const first = this.#ending === undefined
     this.#ending = ending
     this.#end = this.#options.error(ending)
     return () => {
       this.#line.serve()
       this.#options.onEnd?.(ending)
+      if (first) this.#watcher?.(ending)
+    }
+  }
+
+  /**
+   * Tells of the peer's end, whether anything is read or not, and of nothing after it: so it is with Node's sockets.
+   * The result takes it back.
+   */
+  watchEnd(watcher: (ending: Ending) => void): () => void {
+    this.#watcher = watcher
+    if (this.#ending !== undefined) watcher(this.#ending)
+    return () => {
+      if (this.#watcher === watcher) this.#watcher = undefined
     }
   }
 
