@@ -10,7 +10,9 @@ const root = Path.resolve(import.meta.dirname, "../..")
 
 /** The folders of each package's `internal/`, in the order of the arrows: none imports one of a later row. */
 const rows: Record<(typeof publicPackages)[number], ReadonlyArray<ReadonlyArray<string>>> = {
-  core: [["util"], ["telemetry", "options"], ["accept"], ["connection"], ["lifecycle", "rpc"], ["datagrams"], ["host"]],
+  core: [["util"], ["telemetry", "options", "transport"], ["accept"], ["connection"], ["lifecycle", "rpc"], [
+    "datagrams"
+  ], ["host"]],
   node: [
     ["platform", "proxyProtocol"],
     ["socket"],

@@ -15,20 +15,19 @@
  * @since 0.2.0
  */
 import * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import type * as NetAddress from "effect/net/NetAddress"
 import * as Predicate from "effect/Predicate"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import type { DatagramSocketError } from "effect/socket/DatagramSocket"
 import type * as Stream from "effect/Stream"
 import type { DatagramTransport } from "./DatagramTransport.ts"
-import type { CloseOptions, DrainOptions, DrainProgress, DryRun } from "./Drain.ts"
+import type { CloseOptions, DrainProgress, DryRun } from "./Drain.ts"
 import type { ConnectionInfo, DrainReport } from "./DrainReport.ts"
 import * as internal from "./internal/datagrams/datagramListener.ts"
-import { exchangeConsumer, type ExchangeRegistration } from "./internal/datagrams/exchangeHandler.ts"
+import type { DatagramAdmissionOptions, DatagramListenerOptions, ServeOptions } from "./internal/datagrams/options.ts"
 import type {
   AcceptError,
   CloseError,
@@ -160,79 +159,7 @@ export const DatagramListener: Context.Service<DatagramListener, DatagramListene
  */
 export const isDatagramListener = (u: unknown): u is DatagramListener => Predicate.hasProperty(u, TypeId)
 
-/**
- * The limits of a datagram listener. A datagram beyond one is dropped, and
- * counted by its reason: nothing is said to its sender.
- *
- * **Details**
- *
- * - `maxExchanges`: datagrams handled at the same time. Default: no limit.
- * - `maxPerRemote`: datagrams of one remote IP address at the same time, those
- *   that are queued included. Nothing is kept of a remote that has none. Default:
- *   no limit.
- * - `receiveRate`: at most `limit` datagrams are let in in any stretch of time as
- *   long as `interval`. Default: no limit.
- * - `maxQueued`: how many datagrams may wait for a `receive`, or for a `serve` to
- *   begin. Default 511.
- * - `maxEventLoopLag`: while the event loop is later than this, datagrams are
- *   dropped. Default: no limit.
- *
- * Limits are exact. `Infinity` is none.
- *
- * @stability experimental
- * @category options
- * @since 0.2.0
- */
-export interface DatagramAdmissionOptions {
-  readonly maxExchanges?: number | undefined
-  readonly maxPerRemote?: number | undefined
-  readonly receiveRate?: { readonly limit: number; readonly interval: Duration.Input } | undefined
-  readonly maxQueued?: number | undefined
-  readonly maxEventLoopLag?: Duration.Input | undefined
-}
-
-/**
- * The options of a datagram listener: its name in reports, logs and metrics
- * (default: the transport's), how it drains, what it lets in, how long its bind
- * may take, what is traced.
- *
- * **Details**
- *
- * They are checked by `open`: `make` cannot fail. Of `drain`, `idleGrace`, `spread`
- * and `linger` mean nothing here. `timeouts.open` is 30 s by default. With
- * `tracing.exchanges` each exchange has a span `Listener.exchange`, a root, and
- * what its handler does is below it. With `maskRemote` no remote address is shown:
- * reports, logs and spans have `"masked"` in its place.
- *
- * @stability experimental
- * @category options
- * @since 0.2.0
- */
-export interface DatagramListenerOptions {
-  readonly name?: string | undefined
-  readonly drain?: DrainOptions | undefined
-  readonly admission?: DatagramAdmissionOptions | undefined
-  readonly timeouts?: { readonly open?: Duration.Input | undefined } | undefined
-  readonly tracing?: { readonly exchanges?: boolean | undefined } | undefined
-  readonly maskRemote?: boolean | undefined
-}
-
-/**
- * How datagrams are served.
- *
- * **Details**
- *
- * `label` names an exchange where it is shown: in `exchanges`, in the report that
- * says what was cut, in spans. It is called only then. Default: `datagram of 64
- * bytes`.
- *
- * @stability experimental
- * @category options
- * @since 0.2.0
- */
-export interface ServeOptions {
-  readonly label?: ((datagram: Datagram) => string) | undefined
-}
+export type { DatagramAdmissionOptions, DatagramListenerOptions, ServeOptions } from "./internal/datagrams/options.ts"
 
 /**
  * Makes a datagram listener in state `Created` that belongs to the current scope:
@@ -283,29 +210,12 @@ export const make = (
 export const listen = (
   transport: DatagramTransport,
   options?: DatagramListenerOptions
-): Effect.Effect<DatagramListener, ListenError, Scope.Scope> => Effect.tap(make(transport, options), openFirst)
-
-/** Opens a listener that nothing else has yet: nothing can have opened or aborted it. */
-const openFirst = (listener: DatagramListener): Effect.Effect<void, ListenError> =>
-  Effect.catchTag(listener.open, ["InvalidOperation", "OperationAborted"], (error) => Effect.die(error))
+): Effect.Effect<DatagramListener, ListenError, Scope.Scope> =>
+  Effect.tap(internal.make(transport, options ?? {}), (listener) => listener.openFirst)
 
 /** `make` is the only constructor of datagram listeners. */
 const implementation = (listener: DatagramListener): internal.DatagramListenerImpl =>
   listener as internal.DatagramListenerImpl
-
-const registration = <E, R>(
-  handler: (datagram: Datagram, reply: Reply) => Effect.Effect<unknown, E, R>,
-  options: ServeOptions | undefined
-): Effect.Effect<ExchangeRegistration, never, Exclude<R, Scope.Scope>> =>
-  Effect.map(
-    Effect.context<Exclude<R, Scope.Scope>>(),
-    (context): ExchangeRegistration => ({
-      // the context has everything but the scope, which each exchange brings
-      handler: handler as (datagram: Datagram, reply: Reply) => Effect.Effect<unknown, E, Scope.Scope>,
-      context: Context.omit(Scope.Scope)(context) as Context.Context<never>,
-      label: options?.label
-    })
-  )
 
 /**
  * Serves every datagram with a handler, until the listener is closed, and
@@ -370,7 +280,7 @@ export const serve: {
     handler: (datagram: Datagram, reply: Reply) => Effect.Effect<unknown, E, R>,
     options?: ServeOptions
   ): Effect.Effect<DrainReport, ListenerFaulted, Exclude<R, Scope.Scope>> =>
-    Effect.flatMap(registration(handler, options), (member) => implementation(listener).serveHandler(member))
+    implementation(listener).serveHandler(handler, options)
 )
 
 /**
@@ -391,16 +301,7 @@ export const layerServe = <E, R>(
   handler: (datagram: Datagram, reply: Reply) => Effect.Effect<unknown, E, R>,
   options?: DatagramListenerOptions & ServeOptions
 ): Layer.Layer<DatagramListener, ListenError, Exclude<R, Scope.Scope>> =>
-  Layer.effect(
-    DatagramListener,
-    Effect.gen(function*() {
-      const member = yield* registration(handler, options)
-      const listener = yield* make(transport, options)
-      implementation(listener).register((manager) => exchangeConsumer(manager, member))
-      yield* openFirst(listener)
-      return listener
-    })
-  )
+  Layer.effect(DatagramListener, internal.makeServing(transport, handler, options ?? {}))
 
 /**
  * Binds the transport and begins to receive.

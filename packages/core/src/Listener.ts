@@ -16,17 +16,18 @@ import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import type * as NetAddress from "effect/net/NetAddress"
 import * as Predicate from "effect/Predicate"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import * as SocketServer from "effect/socket/SocketServer"
 import type * as Stream from "effect/Stream"
-import type { AdmissionOptions, TimeoutOptions } from "./Admission.ts"
+import type { AdmissionOptions } from "./Admission.ts"
 import type { Connection, ProtocolDriver, ProtocolEvents } from "./Connection.ts"
-import type { CloseOptions, DrainOptions, DrainProgress, DryRun } from "./Drain.ts"
+import type { CloseOptions, DrainProgress, DryRun } from "./Drain.ts"
 import type { ConnectionInfo, DrainReport } from "./DrainReport.ts"
 import { implementationOf } from "./internal/connection/connection.ts"
-import { type Registration, registrationConsumer } from "./internal/connection/serving/handler.ts"
 import * as internalDriver from "./internal/connection/serving/protocolDriver.ts"
 import * as internal from "./internal/lifecycle/listener.ts"
+import * as socketServer from "./internal/lifecycle/socketServer.ts"
+import type { ListenerOptions, ServeOptions, SocketServeOptions } from "./internal/options/listenerOptions.ts"
 import type {
   AcceptError,
   CloseError,
@@ -113,84 +114,17 @@ export const Listener: Context.Service<Listener, Listener> = Context.Service<Lis
  */
 export const isListener = (u: unknown): u is Listener => Predicate.hasProperty(u, TypeId)
 
-/**
- * The options of a listener: its name in reports, logs and metrics (default: the
- * transport's), how it drains, whom it lets in, how long things may take, what
- * is traced.
- *
- * **Details**
- *
- * They are checked by `open`: `make` cannot fail. With `maskRemote` no remote
- * address is shown: reports, logs and spans have `"masked"` in its place.
- * `Connection.remote` stays as it is.
- *
- * @stability experimental
- * @category options
- * @since 0.1.0
- */
-export interface ListenerOptions {
-  readonly name?: string | undefined
-  readonly drain?: DrainOptions | undefined
-  readonly admission?: AdmissionOptions | undefined
-  readonly timeouts?: TimeoutOptions | undefined
-  readonly tracing?: TracingOptions | undefined
-  readonly maskRemote?: boolean | undefined
-}
-
-/**
- * What gets a span of its own, beyond opening and closing, which always have one.
- *
- * **Details**
- *
- * - `connections`: `Listener.connection`, from accept to end, a root; what its
- *   handler does is below it.
- * - `exchanges`: `Listener.exchange`, with the exchange's label as an attribute.
- *
- * Both are off by default: a span costs several times what an exchange does.
- *
- * @stability experimental
- * @category options
- * @since 0.1.0
- */
-export interface TracingOptions {
-  readonly connections?: boolean | undefined
-  readonly exchanges?: boolean | undefined
-}
-
-/**
- * How connections are served.
- *
- * **Details**
- *
- * `idle` says when a connection has nothing in flight:
- *
- * - `"handler"` (default): never, from accept to the handler's end. Safe for
- *   any protocol, but a client that stays costs the deadline. Once the handler
- *   has opened an exchange, the connection goes by `"pull"`.
- * - `"pull"`: while the handler waits in `pull` with no open exchange. For
- *   handlers that work on one thing at a time: what most want.
- * - `"exchange"`: while no exchange is open. For callback protocols.
- *
- * `refuse` says how a connection is refused that admission does not let in; a
- * FIN by default.
- *
- * @stability experimental
- * @category options
- * @since 0.1.0
- */
-export interface ServeOptions {
-  readonly idle?: "handler" | "pull" | "exchange" | undefined
-  readonly refuse?: ((connection: Connection) => Effect.Effect<void>) | undefined
-}
+export type {
+  ListenerOptions,
+  ServeOptions,
+  SocketServeOptions,
+  TracingOptions
+} from "./internal/options/listenerOptions.ts"
 
 /**
  * Makes a listener in state `Created` that belongs to the current scope: when
  * that closes, the listener is brought to `Closed`, drained with its own
- * deadline, then cut.
- *
- * **Details**
- *
- * It cannot fail: options are checked by `open`.
+ * deadline, then cut. It cannot fail: `open` checks the options.
  *
  * @see {@link listen} for a listener that is open already
  * @stability experimental
@@ -229,30 +163,11 @@ export const make = (
 export const listen = (
   transport: Transport,
   options?: ListenerOptions
-): Effect.Effect<Listener, ListenError, Scope.Scope> => Effect.tap(make(transport, options), openFirst)
-
-/** Opens a listener that only its scope can have closed meanwhile: as with every effect of a scope that is gone, that is an interruption. */
-const openFirst = (listener: Listener): Effect.Effect<void, ListenError> =>
-  Effect.catchTag(listener.open, ["InvalidOperation", "OperationAborted"], () => Effect.interrupt)
+): Effect.Effect<Listener, ListenError, Scope.Scope> =>
+  Effect.tap(internal.make(transport, options ?? {}), (listener) => listener.openFirst)
 
 /** `make` is the only constructor of listeners. */
 const implementation = (listener: Listener): internal.ListenerImpl => listener as internal.ListenerImpl
-
-const registration = <E, R>(
-  handler: (connection: Connection) => Effect.Effect<unknown, E, R>,
-  options: SocketServeOptions | undefined
-): Effect.Effect<Registration, never, Exclude<R, Scope.Scope>> =>
-  Effect.map(
-    Effect.context<Exclude<R, Scope.Scope>>(),
-    (context): Registration => ({
-      // the context has everything but the scope, which each connection brings
-      handler: handler as (connection: Connection) => Effect.Effect<unknown, E, Scope.Scope>,
-      context: Context.omit(Scope.Scope)(context) as Context.Context<never>,
-      idle: options?.idle ?? "handler",
-      services: options?.services,
-      refuse: options?.refuse
-    })
-  )
 
 /**
  * Serves every connection with a handler, until the listener is closed, and
@@ -321,17 +236,13 @@ export const serve: {
     handler: (connection: Connection) => Effect.Effect<unknown, E, R>,
     options?: ServeOptions
   ): Effect.Effect<DrainReport, ListenerFaulted, Exclude<R, Scope.Scope>> =>
-    Effect.flatMap(registration(handler, options), (member) => implementation(listener).serveHandler(member))
+    implementation(listener).serveHandler(handler, options)
 )
 
 /**
  * A layer that serves a transport for as long as it is there, and provides the
- * listener.
- *
- * **Details**
- *
- * The handler is in place before the first connection arrives. When the layer
- * ends, the listener drains before the services its handler uses are released.
+ * listener. The handler is in place before the first connection arrives. When the
+ * layer ends, the listener drains before the services its handler uses are released.
  *
  * @stability experimental
  * @category layers
@@ -342,37 +253,12 @@ export const layerServe = <E, R>(
   handler: (connection: Connection) => Effect.Effect<unknown, E, R>,
   options?: ListenerOptions & ServeOptions
 ): Layer.Layer<Listener, ListenError, Exclude<R, Scope.Scope>> =>
-  Layer.effect(
-    Listener,
-    Effect.gen(function*() {
-      const member = yield* registration(handler, options)
-      const listener = yield* make(transport, options)
-      implementation(listener).register((life) => registrationConsumer(life, member))
-      yield* openFirst(listener)
-      return listener
-    })
-  )
-
-/**
- * How a `SocketServer` runs its handlers, beyond `ServeOptions`.
- *
- * @stability experimental
- * @category options
- * @since 0.1.0
- */
-export interface SocketServeOptions extends ServeOptions {
-  /** What else the handler of one connection finds in its context. */
-  readonly services?: ((connection: Connection) => Context.Context<never>) | undefined
-}
+  Layer.effect(Listener, internal.makeServing(transport, handler, options ?? {}))
 
 /**
  * Effect's `SocketServer` over a listener: `run` serves, never returns, and
- * fails when the listener is aborted.
- *
- * **Details**
- *
- * Unlike Effect's own, interrupting `run` does not interrupt its handlers: they
- * belong to the listener and are drained with it.
+ * fails when the listener is aborted. Unlike Effect's own, interrupting `run`
+ * does not interrupt its handlers: they belong to the listener, and drain with it.
  *
  * @stability experimental
  * @category constructors
@@ -382,18 +268,7 @@ export const makeSocketServer = (
   listener: Listener,
   options?: SocketServeOptions
 ): Effect.Effect<SocketServer.SocketServer["Service"], InvalidOperation> =>
-  Effect.map(listener.address, (address) =>
-    SocketServer.SocketServer.of({
-      address,
-      run: (handler) =>
-        Effect.flatMap(registration((connection) => handler(connection.socket), options), (member) =>
-          implementation(listener).serveHandler(member)).pipe(
-            Effect.mapError((cause) =>
-              new SocketServer.SocketServerError({ reason: new SocketServer.SocketServerUnknownError({ cause }) })
-            ),
-            Effect.andThen(Effect.never)
-          )
-    }))
+  socketServer.makeSocketServer(implementation(listener), options)
 
 /**
  * A layer that provides Effect's `SocketServer` over a transport, and the
@@ -417,11 +292,7 @@ export const layerSocketServer = (
       const listener = yield* listen(transport, options)
       const server = yield* makeSocketServer(listener, options)
       return Context.add(Context.make(SocketServer.SocketServer, server), Listener, listener)
-    }).pipe(
-      Effect.mapError((cause) =>
-        new SocketServer.SocketServerError({ reason: new SocketServer.SocketServerOpenError({ cause }) })
-      )
-    )
+    }).pipe(Effect.mapError(socketServer.openError))
   )
 
 /**
@@ -450,12 +321,9 @@ export const serveDriver = (
 
 /**
  * Lets a protocol that works by callbacks drive a connection inside its
- * handler, and answers how it ended: for protocol packages.
- *
- * **Details**
- *
- * From now on the protocol says when the connection is idle, and says goodbye
- * to it. Interruption cuts it.
+ * handler, and answers how it ended: for protocol packages. From now on the
+ * protocol says when the connection is idle, and says goodbye to it.
+ * Interruption cuts it.
  *
  * @see {@link serveDriver} for connections that need no handler
  * @stability experimental
@@ -469,14 +337,10 @@ export const drive = (
   Effect.suspend(() => internalDriver.drive(implementationOf(connection), attach))
 
 /**
- * Closes a listener whose report nobody will receive, such as in a finalizer:
- * for protocol packages.
- *
- * **Details**
- *
- * Brings any state to `Closed` with the listener's own options, joins a close
- * that runs, and never fails. The log line of a close that was not clean is a
- * warning, as it is when the listener's scope closes it.
+ * Closes a listener whose report is not received, such as in a finalizer: for
+ * protocol packages. Brings any state to `Closed` with the listener's own
+ * options, joins a close that runs, and never fails. The log line of a close
+ * that was not clean is a warning, as it is when the listener's scope closes it.
  *
  * @stability experimental
  * @category running

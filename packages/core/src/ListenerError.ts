@@ -15,11 +15,10 @@
  */
 import * as Effect from "effect/Effect"
 import * as Formatter from "effect/Formatter"
-import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { DrainReport, format as formatReport, oneLine } from "./DrainReport.ts"
-import * as Hresult from "./Hresult.ts"
+import { DrainReport, oneLine } from "./DrainReport.ts"
 import { withPage } from "./internal/util/errorPage.ts"
+import { errorText } from "./internal/util/errorText.ts"
 import { ListenerState } from "./ListenerState.ts"
 
 const common = {
@@ -439,28 +438,4 @@ export const classOf = (error: ListenerError): ErrorClass => classes[error._tag]
  * @category formatting
  * @since 0.1.0
  */
-export const format = (error: ListenerError): string => {
-  const { code, name, meaning } = Option.getOrThrow(Hresult.describe(Hresult.of(error)))
-  return [
-    oneLine(`${error._tag}: ${error.message}`),
-    ...[
-      `${Hresult.format(code)} ${name} (${classOf(error)}): ${meaning}`,
-      ...error.trail.map(oneLine),
-      ...carried(error)
-    ].map((line) => `  ${line}`)
-  ].join("\n")
-}
-
-const carried = (error: ListenerError): ReadonlyArray<string> => {
-  switch (error._tag) {
-    case "OperationAborted":
-    case "OperationTimedOut":
-      return error.report === undefined ? [] : formatReport(error.report).split("\n")
-    case "ListenerFaulted":
-      return error.reason === "Aborted" ? [] : format(error.reason).split("\n")
-    case "TransportFailure":
-      return error.cause === undefined ? [] : [oneLine(`cause: ${Formatter.format(error.cause)}`)]
-    default:
-      return []
-  }
-}
+export const format = (error: ListenerError): string => errorText(error, classOf)

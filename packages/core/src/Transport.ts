@@ -12,10 +12,11 @@
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import type * as NetAddress from "effect/net/NetAddress"
 import type * as Scope from "effect/Scope"
-import * as Socket from "effect/socket/Socket"
+import type * as Socket from "effect/socket/Socket"
+import * as internal from "./internal/transport/wrappedConnection.ts"
 import type { SecurityFailure } from "./ListenerError.ts"
 
 /**
@@ -426,36 +427,7 @@ export class TransportAcceptError extends Data.TaggedError("TransportAcceptError
 export const mapConnections = (
   transport: Transport,
   f: (connection: TransportConnection) => TransportConnection
-): Transport => {
-  const map = (connection: TransportConnection): TransportConnection => {
-    try {
-      return f(connection)
-    } catch (cause) {
-      const unusable = new Socket.SocketError({ reason: new Socket.SocketOpenError({ kind: "Unknown", cause }) })
-      return wrapConnection(connection, { ready: Effect.fail(unusable) })
-    }
-  }
-  return {
-    name: transport.name,
-    bind: Effect.map(transport.bind, (inner) => {
-      const { fast } = inner
-      const bound: BoundTransport = {
-        ...inner,
-        address: inner.address,
-        accept: Effect.map(inner.accept, map),
-        stop: inner.stop,
-        get fast() {
-          return fast?.owner !== inner ? undefined : {
-            owner: bound,
-            acceptAll: (arrive: (connection: TransportConnection) => void) =>
-              fast.acceptAll((connection) => arrive(map(connection)))
-          }
-        }
-      }
-      return bound
-    })
-  }
-}
+): Transport => internal.mapConnections(transport, f)
 
 /**
  * The same connection with other members.
@@ -486,7 +458,7 @@ export const mapConnections = (
 export const wrapConnection = (
   connection: TransportConnection,
   overrides: Partial<Omit<TransportConnection, "fast">>
-): TransportConnection => new WrappedConnection(connection, overrides)
+): TransportConnection => internal.wrapConnection(connection, overrides)
 
 /**
  * The connection that a transport handed over, beneath what `wrapConnection` has
@@ -514,80 +486,4 @@ export const wrapConnection = (
 export const unwrap = (
   connection: TransportConnection,
   wrappers: "all" | "transparent" = "all"
-): TransportConnection => {
-  let current = connection
-  while (current instanceof WrappedConnection && (wrappers === "all" || current.transparent)) current = current.inner
-  return current
-}
-
-class WrappedConnection implements TransportConnection {
-  readonly inner: TransportConnection
-  /** Reading, writing and the end are those of the connection within. */
-  readonly transparent: boolean
-  readonly fast: FastConnection | undefined
-  private readonly overrides: Partial<Omit<TransportConnection, "fast">>
-
-  constructor(inner: TransportConnection, overrides: Partial<Omit<TransportConnection, "fast">>) {
-    const { destroy, endReading, goodbye, socket } = overrides
-    this.inner = inner
-    this.overrides = overrides
-    this.transparent = socket === undefined && endReading === undefined && goodbye === undefined &&
-      destroy === undefined
-    this.fast = this.transparent && inner.fast?.owner === inner ? fastOf(this, inner.fast) : undefined
-  }
-
-  get remote(): NetAddress.SocketAddress {
-    return this.overrides.remote ?? this.inner.remote
-  }
-  get local(): NetAddress.SocketAddress {
-    return this.overrides.local ?? this.inner.local
-  }
-  get protocol(): string {
-    return this.overrides.protocol ?? this.inner.protocol
-  }
-  get socket(): Socket.Socket {
-    return this.overrides.socket ?? this.inner.socket
-  }
-  get ready(): TransportConnection["ready"] {
-    return this.overrides.ready ?? this.inner.ready
-  }
-  get via(): TransportConnection["via"] {
-    return this.overrides.via ?? this.inner.via
-  }
-  get introduced(): TransportConnection["introduced"] {
-    return this.overrides.introduced ?? this.inner.introduced
-  }
-  get settled(): Effect.Effect<void> {
-    return this.overrides.settled ?? this.inner.settled
-  }
-  get destroy(): Effect.Effect<void> {
-    return this.overrides.destroy ?? this.inner.destroy
-  }
-  get watchDeparture(): TransportConnection["watchDeparture"] {
-    return this.overrides.watchDeparture ?? this.inner.watchDeparture?.bind(this.inner)
-  }
-  bytesPending(): number {
-    return this.overrides.bytesPending === undefined ? this.inner.bytesPending() : this.overrides.bytesPending()
-  }
-  endReading(error: Socket.SocketError): boolean {
-    return this.overrides.endReading === undefined
-      ? this.inner.endReading(error)
-      : this.overrides.endReading(error)
-  }
-  goodbye(linger: LingerOptions | "none"): Effect.Effect<void> {
-    return this.overrides.goodbye === undefined ? this.inner.goodbye(linger) : this.overrides.goodbye(linger)
-  }
-}
-
-/** The same, as that of the connection around it. */
-const fastOf = (owner: TransportConnection, fast: FastConnection): FastConnection => {
-  const { endReadingAfter, goodbyeDetached, watchPulls } = fast
-  return {
-    owner,
-    bytesIn: () => fast.bytesIn(),
-    bytesOut: () => fast.bytesOut(),
-    watchPulls: watchPulls?.bind(fast),
-    endReadingAfter: endReadingAfter?.bind(fast),
-    goodbyeDetached: goodbyeDetached?.bind(fast)
-  }
-}
+): TransportConnection => internal.unwrap(connection, wrappers)

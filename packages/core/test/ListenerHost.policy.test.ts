@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { ConnectionCounts, DrainReport, Outcome } from "../src/DrainReport.ts"
 import { budget, merge, share, stageOf, totals, worst } from "../src/internal/host/hostPolicy.ts"
-import { lameDuckEnds } from "../src/internal/lifecycle/lameDuck.ts"
+import { lameDuckEnds } from "../src/internal/lifecycle/closing/lameDuck.ts"
 import { report as sample } from "./support/errors.ts"
 
 const reportOf = (n: number, outcome: Outcome): DrainReport => ({

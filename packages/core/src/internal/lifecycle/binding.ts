@@ -10,8 +10,8 @@ import type { DrainReport } from "../../DrainReport.ts"
 import { type OpenError, OperationAborted, OperationTimedOut } from "../../ListenerError.ts"
 import { ListenerName } from "../../Transport.ts"
 import type { ResolvedDrain } from "../options/drain.ts"
+import { fromBindError, transportFailure } from "../transport/transportErrors.ts"
 import type { AcceptFailure, Bindable, Bound } from "./manager.ts"
-import { fromBindError, transportFailure } from "./transportErrors.ts"
 
 /** How a binding stops listening: what becomes of the accept queue, and what does it. */
 export interface Stop {

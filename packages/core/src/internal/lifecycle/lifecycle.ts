@@ -23,13 +23,13 @@ import { defaults, resolve, type ResolvedDrain } from "../options/drain.ts"
 import type { BadOption } from "../options/time.ts"
 import type { Counted } from "../telemetry/counts.ts"
 import { startCloseSpan } from "../telemetry/tracing.ts"
+import { transportFailure } from "../transport/transportErrors.ts"
 import { Broadcast } from "../util/broadcast.ts"
 import { Binding, type BindingContext, nothingToStop } from "./binding.ts"
-import { atMost, closeExit, closeLine, countClose, emptyReport, endClosers, Lifetime } from "./closeOutcome.ts"
-import { type CloseDecision, ListenerClose, type ListenerCloseContext } from "./listenerClose.ts"
+import { atMost, closeExit, closeLine, countClose, emptyReport, endClosers, Lifetime } from "./closing/closeOutcome.ts"
+import { type CloseDecision, ListenerClose, type ListenerCloseContext } from "./closing/listenerClose.ts"
 import { Machine } from "./machine.ts"
 import type { AcceptFailure, Bound, Kind, LifecycleOptions, Manager } from "./manager.ts"
-import { transportFailure } from "./transportErrors.ts"
 
 /**
  * The lifetime of any listener. The shell around the state machine: asks

@@ -1,15 +1,11 @@
-import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
-import * as Option from "effect/Option"
-import * as Result from "effect/Result"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import type { AdmissionOptions } from "../../Admission.ts"
 import type { Connection } from "../../Connection.ts"
 import type { ConnectionInfo, DrainReport } from "../../DrainReport.ts"
 import type { Listener, ListenerOptions } from "../../Listener.ts"
-import { type AcceptError, InvalidArgument, type ListenerFaulted } from "../../ListenerError.ts"
+import type { AcceptError, ListenerFaulted, ListenError } from "../../ListenerError.ts"
 import type { BoundTransport, Transport } from "../../Transport.ts"
 import { acceptLoop } from "../accept/acceptLoop.ts"
 import type { ConnectionImpl } from "../connection/connection.ts"
@@ -17,19 +13,19 @@ import { ConnectionManager, type ManagerOptions } from "../connection/connection
 import { finish } from "../connection/serving/finish.ts"
 import { type Registration, registrationConsumer } from "../connection/serving/handler.ts"
 import { admissionDefaults, resolveAdmission } from "../options/admission.ts"
-import { defaults, resolve } from "../options/drain.ts"
-import { resolveName, shownName } from "../options/name.ts"
-import { resolveTimeouts, timeoutDefaults } from "../options/timeouts.ts"
-import { publish } from "../telemetry/metrics.ts"
-import type { Kind, LifecycleOptions } from "./manager.ts"
-import { join } from "./member.ts"
-import { TakingLifecycle } from "./takingLifecycle.ts"
+import type { ServeOptions, SocketServeOptions } from "../options/listenerOptions.ts"
+import { capture } from "./capture.ts"
+import { makeMember } from "./member.ts"
+import { type AdmissionKind, settle } from "./settle.ts"
+import { acceptContext, takingKind, TakingLifecycle } from "./takingLifecycle.ts"
 
 /** Here and not in the public module, which could not be evaluated before this one. */
 export const TypeId = "~@effect-listener/core/Listener"
 
+type Handler<E, R> = (connection: Connection) => Effect.Effect<unknown, E, R>
+
 /** A listener of connections: the lifetime, and what takes a connection in it. */
-export class ListenerImpl extends TakingLifecycle<ConnectionImpl, ConnectionManager, BoundTransport>
+export class ListenerImpl extends TakingLifecycle<ConnectionImpl, ConnectionManager, BoundTransport, AdmissionOptions>
   implements Listener
 {
   readonly [TypeId]: typeof TypeId = TypeId
@@ -60,100 +56,66 @@ export class ListenerImpl extends TakingLifecycle<ConnectionImpl, ConnectionMana
 
   // --- serve -----------------------------------------------------------------------------------------------------
 
-  serveHandler(registration: Registration): Effect.Effect<DrainReport, ListenerFaulted> {
-    return this.serve((manager) => registrationConsumer(manager, registration))
+  serveHandler<E, R>(
+    handler: Handler<E, R>,
+    options: SocketServeOptions | undefined
+  ): Effect.Effect<DrainReport, ListenerFaulted, Exclude<R, Scope.Scope>> {
+    return Effect.flatMap(
+      registration(handler, options),
+      (member) => this.serve((manager) => registrationConsumer(manager, member))
+    )
   }
 
   // --- what can be seen and changed ------------------------------------------------------------------------------
 
   readonly connections: Effect.Effect<ReadonlyArray<ConnectionInfo>> = this.inFlight
 
-  readonly setAdmission = (options: AdmissionOptions): Effect.Effect<void, InvalidArgument> =>
-    Effect.suspend(() => {
-      const { limits, queue } = this.manager
-      const resolved = resolveAdmission(options, limits.resolved)
-      if (Result.isFailure(resolved)) {
-        return Effect.fail(
-          new InvalidArgument({ operation: "setAdmission", listener: this.name, trail: [], ...resolved.failure })
-        )
-      }
-      limits.change(resolved.success, this.manager.everyOne())
-      queue.match()
-      return Effect.void
-    })
+  protected readonly admission = admissionKind
 }
+
+const admissionKind: AdmissionKind<AdmissionOptions> = { defaults: admissionDefaults, resolve: resolveAdmission }
 
 /** Makes a listener that belongs to the scope it is made in. */
 export const make = (
   transport: Transport,
   options: ListenerOptions
 ): Effect.Effect<ListenerImpl, never, Scope.Scope> =>
+  makeMember((context, clock) => {
+    const settled = settle(transport, options, admissionKind, context, clock)
+    return new ListenerImpl(
+      takingKind(settled, {
+        taking: "accept",
+        transport,
+        manager: (options: ManagerOptions) => new ConnectionManager(options),
+        acceptLoop: (manager, bound: BoundTransport) =>
+          acceptLoop(bound, acceptContext(manager, "accept", (connection) => manager.arrive(connection)))
+      }),
+      settled
+    )
+  })
+
+/** Makes a listener and opens it; its handler is in place before the first connection arrives. */
+export const makeServing = <E, R>(
+  transport: Transport,
+  handler: Handler<E, R>,
+  options: ListenerOptions & ServeOptions
+): Effect.Effect<ListenerImpl, ListenError, Scope.Scope | Exclude<R, Scope.Scope>> =>
   Effect.gen(function*() {
-    const context = Context.omit(Scope.Scope)(yield* Effect.context<never>())
-    const clock = yield* Clock.Clock
-    const [kind, resolved] = settle(transport, options, context, clock)
-    const listener = new ListenerImpl(kind, resolved)
-    yield* join(listener, context)
+    const member = yield* registration(handler, options)
+    const listener = yield* make(transport, options)
+    listener.register((manager) => registrationConsumer(manager, member))
+    yield* listener.openFirst
     return listener
   })
 
-/** Options with every default filled in, and the kind of listener they make. */
-const settle = (
-  transport: Transport,
-  options: ListenerOptions,
-  context: Context.Context<never>,
-  clock: Clock.Clock
-): [Kind<ConnectionManager, BoundTransport>, LifecycleOptions] => {
-  const drain = resolve(options.drain, defaults)
-  const admission = resolveAdmission(options.admission, admissionDefaults)
-  const timeouts = resolveTimeouts(options.timeouts)
-  const given = options.name ?? transport.name
-  const named = resolveName(given)
-  const name = Result.getOrElse(named, () => shownName(given))
-  const shared: ManagerOptions = {
-    name,
-    clock,
-    context,
-    drain: Result.getOrElse(drain, () => defaults),
-    admission: Result.getOrElse(admission, () => admissionDefaults),
-    timeouts: Result.getOrElse(timeouts, () => timeoutDefaults),
-    counts: publish(context, name),
-    tracing: {
-      context,
-      clock,
-      connections: options.tracing?.connections === true,
-      exchanges: options.tracing?.exchanges === true
-    },
-    maskRemote: options.maskRemote === true
-  }
-  const badOption = Option.getOrUndefined(
-    Option.firstSomeOf([
-      Result.getFailure(named),
-      Result.getFailure(drain),
-      Result.getFailure(admission),
-      Result.getFailure(timeouts)
-    ])
-  )
-  return [connectionKind(transport, shared), { ...shared, openLimit: shared.timeouts.open, badOption }]
-}
-
-const connectionKind = (transport: Transport, options: ManagerOptions): Kind<ConnectionManager, BoundTransport> => ({
-  taking: "accept",
-  transport,
-  // changed limits outlive the lifetime they were changed in
-  makeManager: (before) =>
-    new ConnectionManager(before === undefined ? options : { ...options, admission: before.limits.resolved }),
-  opened: (manager) => manager.limits.watch(),
-  acceptLoop: (manager, bound) =>
-    acceptLoop(bound, {
-      arrive: (connection) => manager.arrive(connection),
-      onError: (error) => {
-        const code = error.code ?? "unknown"
-        manager.counts.acceptError(code)
-        return Effect.logWarning(`accept failed on listener "${manager.name}"`, error.message).pipe(
-          Effect.annotateLogs({ event: "acceptFailed", listener: manager.name, class: error.class, code })
-        )
-      },
-      hurry: manager.signal.until(() => manager.sweeping)
-    })
-})
+/** A handler as it takes part in serving. */
+const registration = <E, R>(
+  handler: Handler<E, R>,
+  options: SocketServeOptions | undefined
+): Effect.Effect<Registration, never, Exclude<R, Scope.Scope>> =>
+  Effect.map(capture(handler), (captured): Registration => ({
+    ...captured,
+    idle: options?.idle ?? "handler",
+    services: options?.services,
+    refuse: options?.refuse
+  }))

@@ -76,7 +76,7 @@ export class Machine {
     this.stateChanges.end()
   }
 
-  protected at(operation: Operation | "address") {
+  protected at(operation: Operation | "address" | "setAdmission") {
     return { operation: operation === "accept" ? this.taking : operation, listener: this.name, trail: [] }
   }
 

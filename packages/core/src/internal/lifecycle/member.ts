@@ -1,27 +1,30 @@
-import type * as Context from "effect/Context"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import { CurrentRegistry, type Member } from "../../ListenerRegistry.ts"
 import { millis } from "../options/time.ts"
 import type { Lifecycle } from "./lifecycle.ts"
 import type { Bound, Manager } from "./manager.ts"
 
-/** The listener belongs to the scope it is made in, and joins the registry of its program. */
-export const join = <M extends Manager, B extends Bound>(
-  listener: Lifecycle<M, B> & Exclude<Member["listener"], undefined>,
-  context: Context.Context<never>
-): Effect.Effect<void, never, Scope.Scope> =>
+/** Makes a listener that belongs to the current scope, and joins the registry of its program. */
+export const makeMember = <L extends Lifecycle<Manager, Bound> & Exclude<Member["listener"], undefined>>(
+  construct: (context: Context.Context<never>, clock: Clock.Clock) => L
+): Effect.Effect<L, never, Scope.Scope> =>
   Effect.gen(function*() {
+    const context = Context.omit(Scope.Scope)(yield* Effect.context<never>())
+    const listener = construct(context, yield* Clock.Clock)
     const registry = yield* CurrentRegistry
     if (Option.isSome(registry)) listener.deregister = registry.value.add(memberOf(listener, context))
     yield* Effect.addFinalizer(() => listener.finish)
+    return listener
   })
 
 /** How a main program and a host see a listener. */
-const memberOf = <M extends Manager, B extends Bound>(
-  listener: Lifecycle<M, B> & Exclude<Member["listener"], undefined>,
+const memberOf = (
+  listener: Lifecycle<Manager, Bound> & Exclude<Member["listener"], undefined>,
   context: Context.Context<never>
 ): Member => ({
   listener,

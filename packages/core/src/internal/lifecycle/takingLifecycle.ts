@@ -2,24 +2,90 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
 import type { DrainReport } from "../../DrainReport.ts"
-import { type AcceptError, type ListenerFaulted, OperationAborted } from "../../ListenerError.ts"
+import {
+  type AcceptError,
+  InvalidArgument,
+  type ListenerFaulted,
+  type ListenError,
+  OperationAborted
+} from "../../ListenerError.ts"
+import type { AcceptContext } from "../accept/acceptLoop.ts"
 import type { AcceptQueue, Consumer } from "../accept/acceptQueue.ts"
-import type { Candidate } from "../accept/candidate.ts"
-import type { Linked } from "../util/linkedList.ts"
+import type { Limits } from "../accept/limits.ts"
+import type { LifetimeOptions, Managed } from "../connection/lifetimeManager.ts"
+import type { Counts } from "../telemetry/counts.ts"
 import { Lifecycle } from "./lifecycle.ts"
-import type { Bound, Manager } from "./manager.ts"
+import type { Bound, Kind, Manager } from "./manager.ts"
+import type { AdmissionKind } from "./settle.ts"
 
-/** What is managed arrives through a queue. */
-export interface QueueManager<A extends Candidate & Linked<A>> extends Manager {
+/** What is managed arrives through a queue, under limits. */
+export interface QueueManager<A extends Managed<A>> extends Manager {
   readonly queue: AcceptQueue<A>
+  readonly limits: Limits
+  /** Those that are open, oldest first, and those that wait. */
+  everyOne(): Array<A>
   /** Takes back what was given to a fiber that was interrupted: the next in line gets it. */
   requeue(given: A): void
 }
 
-/** A lifetime, and what takes the arrivals in it: fibers that wait for one, and handlers that serve all. */
-export class TakingLifecycle<A extends Candidate & Linked<A>, M extends QueueManager<A>, B extends Bound>
+/** A kind of listener whose arrivals are queued: its changed limits outlive the lifetime they were changed in. */
+export const takingKind = <O extends LifetimeOptions, M extends Manager & { readonly limits: Limits }, B extends Bound>(
+  options: O,
+  kind: Pick<Kind<M, B>, "taking" | "transport" | "acceptLoop"> & { readonly manager: (options: O) => M }
+): Kind<M, B> => ({
+  taking: kind.taking,
+  transport: kind.transport,
+  makeManager: (before) =>
+    kind.manager(before === undefined ? options : { ...options, admission: before.limits.resolved }),
+  opened: (manager) => manager.limits.watch(),
+  acceptLoop: kind.acceptLoop
+})
+
+/** What the accept loop tells the manager of what arrives. */
+export const acceptContext = <T>(
+  manager: Pick<Manager, "name" | "signal" | "sweeping"> & { readonly counts: Counts },
+  taking: Kind<Manager, Bound>["taking"],
+  arrive: (arrived: T) => void
+): AcceptContext<T> => ({
+  arrive,
+  onError: (error) => {
+    const code = error.code ?? "unknown"
+    manager.counts.acceptError(code)
+    return Effect.logWarning(`${taking} failed on listener "${manager.name}"`, error.message).pipe(
+      Effect.annotateLogs({ event: "acceptFailed", listener: manager.name, class: error.class, code })
+    )
+  },
+  hurry: manager.signal.until(() => manager.sweeping)
+})
+
+/**
+ * A lifetime, and what takes the arrivals in it: fibers that wait for one, and
+ * handlers that serve all. Its limits are options of type `O`.
+ */
+export abstract class TakingLifecycle<A extends Managed<A>, M extends QueueManager<A>, B extends Bound, O>
   extends Lifecycle<M, B>
 {
+  protected abstract readonly admission: AdmissionKind<O>
+
+  /** Opens a listener that only its scope can have closed meanwhile: as with every effect of a scope that is gone, that is an interruption. */
+  readonly openFirst: Effect.Effect<void, ListenError> = Effect.catchTag(
+    this.open,
+    ["InvalidOperation", "OperationAborted"],
+    () => Effect.interrupt
+  )
+
+  readonly setAdmission = (options: O): Effect.Effect<void, InvalidArgument> =>
+    Effect.suspend(() => {
+      const { limits, queue } = this.manager
+      const resolved = this.admission.resolve(options, limits.resolved)
+      if (Result.isFailure(resolved)) {
+        return Effect.fail(new InvalidArgument({ ...this.at("setAdmission"), ...resolved.failure }))
+      }
+      limits.change(resolved.success, this.manager.everyOne())
+      queue.match()
+      return Effect.void
+    })
+
   /** Waits for the next arrival, first come first served, and loses none whenever it is interrupted. */
   protected takeNext(
     restore: <X, E, R>(effect: Effect.Effect<X, E, R>) => Effect.Effect<X, E, R>
