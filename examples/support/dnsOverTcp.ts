@@ -47,7 +47,8 @@ export const answerQueries = Effect.fnUntraced(function*(connection: Connection)
       }
     }
   })
-  // a client may end its side when it has asked, and wait for the answers
+  // reading ends before the answers do: a client may end its side when it has asked, and a drain ends it for one that
+  // asks on
   return yield* Effect.onError(read, () => FiberSet.awaitEmpty(answers))
 })
 

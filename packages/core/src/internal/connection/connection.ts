@@ -25,6 +25,7 @@ import {
   takeStep
 } from "./connectionState.ts"
 import { Inactivity } from "./draining/inactivity.ts"
+import type { ReadAhead } from "./draining/readAhead.ts"
 import { endExchanges, type Exchange, openExchange, runExchange } from "./exchanges.ts"
 import * as Foreign from "./foreign.ts"
 import { closeError } from "./socketErrors.ts"
@@ -106,6 +107,8 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   hadWork = false
   /** A close waits for it, but not for what a fiber that asked for the close does on it. */
   exempt = false
+  /** Present once the drain has found that it reads on while it works. */
+  ahead: ReadAhead | undefined
   private graceEnds: number | undefined
   /** How many bytes its handler gets before it may be ended: what had been read by that turn. */
   private entitledBytes = Infinity
@@ -365,6 +368,12 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
     if (this.endHandshake !== undefined) return this.graceEnds ??= this.host.now() + idleGrace
     if (this.driver !== undefined) return this.idleSince + grace(this.idleSince)
     return this.graceEnds ??= this.lastActive + grace(this.lastActive)
+  }
+
+  /** When a client has had its grace that sends on while this is busy: its idle grace, where there was one. */
+  aheadGraceEnd(grace: (lastActive: number) => number): number {
+    const now = this.host.now()
+    return this.graceEnds ?? now + grace(now)
   }
 
   /** A deadline came nearer: the grace is another. */

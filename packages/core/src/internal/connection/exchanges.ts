@@ -10,9 +10,12 @@ import { endExchangeSpan, exchangeSpan } from "./spans.ts"
 export interface Exchange {
   readonly label: string
   readonly since: number
+  /** How many its listener had begun when it began. */
+  readonly ordinal: number
   readonly span: Tracer.Span | undefined
   /** The fiber that began it; `undefined` where callback code did. */
   readonly fiber: Fiber.Fiber<unknown, unknown> | undefined
+  onEnd: (() => void) | undefined
 }
 
 /** Opens an exchange; the result ends it. */
@@ -21,10 +24,17 @@ export const openExchange = (
   label: string,
   span: Tracer.Span | undefined
 ): () => void => {
-  const exchange: Exchange = { label, since: connection.host.now(), span, fiber: Fiber.getCurrent() }
+  const { host } = connection
+  const exchange: Exchange = {
+    label,
+    since: host.now(),
+    ordinal: ++host.counts.exchanges,
+    span,
+    fiber: Fiber.getCurrent(),
+    onEnd: undefined
+  }
   const open = connection.exchanges ??= new Set()
   open.add(exchange)
-  connection.host.counts.exchanges++
   connection.activity++
   connection.used = true
   if (connection.mode === "handler") connection.mode = "pull"
@@ -64,7 +74,27 @@ export const endExchanges = (connection: ConnectionImpl): void => {
   open.clear()
 }
 
-const ended = (connection: ConnectionImpl, { since, span }: Exchange, now: number): void => {
+const ended = (connection: ConnectionImpl, { onEnd, since, span }: Exchange, now: number): void => {
   connection.host.counts.exchangeEnded(now - since)
   if (span !== undefined) endExchangeSpan(connection, span)
+  onEnd?.()
+}
+
+/** The ordinal of the one that has been open for longest; `Infinity` where none is. */
+export const oldestOpen = ({ exchanges }: ConnectionImpl): number => {
+  // a set keeps its members in the order in which they came
+  const oldest = exchanges?.values().next()
+  return oldest === undefined || oldest.done === true ? Infinity : oldest.value.ordinal
+}
+
+/** Waits for those that other fibers have begun than the connection's own; nothing where there are none. */
+export const othersEnd = ({ exchanges, fiber: own }: ConnectionImpl): Effect.Effect<void> | undefined => {
+  const others = Array.from(exchanges ?? []).filter(({ fiber }) => fiber !== undefined && fiber !== own)
+  return others.length === 0 ? undefined : Effect.callback((resume) => {
+    let left = others.length
+    const onEnd = () => {
+      if (--left === 0) resume(Effect.void)
+    }
+    for (const exchange of others) exchange.onEnd = onEnd
+  })
 }

@@ -3,6 +3,7 @@ import type { ResolvedDrain } from "../../options/drain.ts"
 import type { Timers } from "../../util/timers.ts"
 import type { ConnectionImpl } from "../connection.ts"
 import { awaitsLook, type DrainEvent, look } from "../connectionState.ts"
+import { fullRead, ReadAhead, readsAhead } from "./readAhead.ts"
 import type { ReadTurns } from "./readTurns.ts"
 
 /** What a look at a draining connection needs of its manager. */
@@ -13,12 +14,6 @@ export interface ReviewContext {
   readonly drain: ResolvedDrain
   readonly deadlineAt: number | undefined
 }
-
-/**
- * A reader of a socket stops when it has read so much that nothing took, Node at
- * 16 or 64 KiB. A read turn that brought less has left nothing in the kernel.
- */
-const fullRead = 16 * 1024
 
 /**
  * A courtesy (the grace, the silence of a linger) takes at most this part of a
@@ -87,6 +82,7 @@ export class DrainReview {
     for (const connection of connections) {
       connection.forgetGrace()
       this.graceOver(connection)
+      connection.ahead?.graceOver()
     }
   }
 
@@ -117,6 +113,7 @@ export class DrainReview {
   private lookAt(connection: ConnectionImpl, quietTurn: boolean): void {
     if (!awaitsLook(connection.rung)) return
     const { idle } = connection
+    if (!idle && readsAhead(connection)) this.lookAhead(connection)
     const now = this.context.now()
     const graceEnds = idle ? connection.graceEnd(this.context.drain.idleGrace, this.grace) : now
     switch (connection.climb(look({ idle, quietTurn, now, graceEnds }))) {
@@ -128,6 +125,15 @@ export class DrainReview {
       case "SayGoodbye":
         return connection.sayGoodbye()
     }
+  }
+
+  /** It may never be idle: it reads on while it works. */
+  private lookAhead(connection: ConnectionImpl): void {
+    if (connection.ahead === undefined) {
+      connection.ahead = new ReadAhead(connection, this.context.turns)
+      this.context.timers.schedule(connection.aheadGraceEnd(this.grace), connection.ahead.graceOver)
+    }
+    connection.ahead.look()
   }
 
   /** How long a connection that was active then may take for its next request. */

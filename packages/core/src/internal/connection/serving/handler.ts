@@ -11,6 +11,8 @@ import { refuseWith } from "../arriving/refusal.ts"
 import type { ConnectionImpl } from "../connection.ts"
 import type { ConnectionManager } from "../connectionManager.ts"
 import type { IdleMode } from "../connectionState.ts"
+import { othersEnd } from "../exchanges.ts"
+import { endingOf } from "./ending.ts"
 import { finishOrLeave } from "./finish.ts"
 
 /** A handler and what it runs with. */
@@ -70,8 +72,7 @@ const serveConnection = (manager: ConnectionManager, connection: ConnectionImpl,
     }
     return isReady(connection) ? handle() : Effect.andThen(handshake(manager, connection), Effect.suspend(handle))
   })
-  // watched from the fiber's first operation on: whenever it is cut, it finishes its connection
-  const program = Effect.onExitPrimitive(work, (exit) => {
+  const end = (exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> | undefined => {
     const closing = Scope.closeUnsafe(scope, exit)
     if (closing === undefined || isDone(closing)) return finishOrLeave(manager, connection, exit)
     return Effect.flatMap(
@@ -80,6 +81,12 @@ const serveConnection = (manager: ConnectionManager, connection: ConnectionImpl,
         finishOrLeave(manager, connection, Exit.isFailure(closed) && Exit.isSuccess(exit) ? closed : exit) ??
           Effect.void
     )
+  }
+  // watched from the fiber's first operation on: whenever it is cut, it finishes its connection
+  const program = Effect.onExitPrimitive(work, (exit) => {
+    // where the drain has ended its reading, its scope may be that of work in flight
+    const others = connection.drainBegun && endingOf(exit) === "normal" ? othersEnd(connection) : undefined
+    return others === undefined ? end(exit) : Effect.andThen(others, Effect.suspend(() => end(exit) ?? Effect.void))
   })
   Effect.runForkWith(own)(program)
 }
