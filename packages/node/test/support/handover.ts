@@ -22,7 +22,7 @@ export interface Service {
   readonly handedOver: (pid: number) => Effect.Effect<Record<string, unknown>, Error>
   /** Waits until a process says that it was not handed over, as often as `count`; answers the reason. */
   readonly failed: (count: number) => Effect.Effect<string, Error>
-  /** Fails with what a process says that was not handed over. */
+  /** Fails with what a process says that was not handed over, once more than `failed` has answered. */
   readonly refused: Effect.Effect<never, Error>
   readonly signal: (pid: number, signal: NodeJS.Signals) => Effect.Effect<void>
   /** What the next upgrade is started with. */
@@ -50,10 +50,14 @@ export const start = (kind: Kind, env: Record<string, string> = {}): Effect.Effe
         for (const pid of pids) kill(pid, "SIGKILL")
       })
     )
+    // whichever process names itself: one that is left would keep the output open
+    yield* Effect.forkScoped(Effect.ignore(process.stdout((text) => {
+      const { pid }: Record<string, unknown> = JSON.parse(text)
+      if (typeof pid === "number") pids.add(pid)
+    })))
     const line = (matches: (event: Record<string, unknown>) => boolean) =>
       process.stdout((text) => {
         const event: Record<string, unknown> = JSON.parse(text)
-        if (typeof event["pid"] === "number") pids.add(event["pid"])
         return matches(event) ? event : undefined
       })
     const generation = (wanted: number) =>
@@ -61,6 +65,11 @@ export const start = (kind: Kind, env: Record<string, string> = {}): Effect.Effe
         line((event) => event["event"] === "open" && event["generation"] === wanted),
         ({ pid, port }) => ({ pid: Number(pid), port: Number(port) })
       )
+    let known = 0
+    const failure = (count: number) => {
+      let seen = 0
+      return process.stderr((text) => text.includes("not handed over") && ++seen === count ? text : undefined)
+    }
     const first = yield* generation(0)
     return {
       target: {
@@ -71,17 +80,12 @@ export const start = (kind: Kind, env: Record<string, string> = {}): Effect.Effe
       first: first.pid,
       generation,
       handedOver: (pid) => line((event) => event["event"] === "handed-over" && event["pid"] === pid),
-      failed: (count) => {
-        let seen = 0
-        return process.stderr((text) => {
-          const reason = /not handed over, and as it was: upgrade on all: (\w+):/.exec(text)?.[1]
-          return reason !== undefined && ++seen === count ? reason : undefined
-        })
-      },
-      refused: Effect.flatMap(
-        process.stderr((text) => text.includes("not handed over") ? text : undefined),
-        (text) => Effect.fail(new Error(text))
-      ),
+      failed: (count) =>
+        Effect.map(failure(count), (text) => {
+          known = count
+          return /and as it was: upgrade on all: (\w+):/.exec(text)?.[1] ?? text
+        }),
+      refused: Effect.suspend(() => Effect.flatMap(failure(known + 1), (text) => Effect.fail(new Error(text)))),
       signal: (pid, signal) => Effect.sync(() => kill(pid, signal)),
       next: (options) => Effect.sync(() => Fs.writeFileSync(at("next"), JSON.stringify(options))),
       process,
