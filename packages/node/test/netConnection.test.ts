@@ -1,17 +1,17 @@
-import {
-  type BoundTransport,
-  type ImmediateEffect,
-  ImmediateTypeId,
-  type Receiving,
-  type ReceivingReader,
-  type TransportConnection
-} from "@effect-listener/core/Transport"
+import type { BoundTransport, TransportConnection } from "@effect-listener/core/Transport"
 import * as NodeTcp from "@effect-listener/node/NodeTcp"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Scope } from "effect"
 import { Socket } from "effect/socket"
 import * as Net from "node:net"
+import * as Contract from "../../core/src/internal/transport/receiving.ts"
 import { netSocketOf } from "../src/internal/socket/nodeSocket.ts"
+import {
+  type ImmediateEffect,
+  ImmediateTypeId,
+  type Receiving,
+  type ReceivingReader
+} from "../src/internal/socket/receiving.ts"
 import * as Crowd from "./support/crowd.ts"
 import * as HeldScheduler from "./support/heldScheduler.ts"
 import { connect, type Peer } from "./support/peer.ts"
@@ -239,6 +239,14 @@ describe("NetConnection", () => {
         yield* Fiber.join(failed)
         assert.deepStrictEqual(told, [1, 0, "one", 1, 0, "two", 1, 0, 1, 0])
       }))
+  })
+
+  it("has the contract that runForEach looks for", () => {
+    const reader: (own: ReceivingReader) => Contract.ReceivingReader = (own) => own
+    const effect: <A, E>(own: ImmediateEffect<A, E>) => Contract.ImmediateEffect<A, E> = (own) => own
+    assert.strictEqual(ImmediateTypeId, Contract.ImmediateTypeId)
+    assert.isFunction(reader)
+    assert.isFunction(effect)
   })
 
   describe("receive", () => {

@@ -1,9 +1,9 @@
 /**
  * The reader of a socket: pulls, and receivers that are called.
  */
-import type { Receiver, Receiving, ReceivingReader } from "@effect-listener/core/Transport"
 import * as Effect from "effect/Effect"
 import * as Socket from "effect/socket/Socket"
+import type { Receiver, Receiving, ReceivingReader } from "./receiving.ts"
 import { notOpen } from "./socketErrors.ts"
 import { takeAtomically } from "./takeAtomically.ts"
 

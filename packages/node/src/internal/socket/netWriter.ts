@@ -1,11 +1,11 @@
 /**
  * The writer of a socket, with its backpressure.
  */
-import { type ImmediateEffect, ImmediateTypeId } from "@effect-listener/core/Transport"
 import * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
 import * as Socket from "effect/socket/Socket"
 import type * as Net from "node:net"
+import { type ImmediateEffect, ImmediateTypeId } from "./receiving.ts"
 import { writeError } from "./socketErrors.ts"
 import type { Wakers } from "./wakers.ts"
 

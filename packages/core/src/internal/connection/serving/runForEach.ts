@@ -4,7 +4,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Predicate from "effect/Predicate"
 import type * as Socket from "effect/socket/Socket"
-import { type ImmediateEffect, ImmediateTypeId, type ReceivingReader } from "../../../Transport.ts"
+import { type ImmediateEffect, ImmediateTypeId, type ReceivingReader } from "../../transport/receiving.ts"
 import type { ChunkHandler, ConnectionImpl } from "../connection.ts"
 
 type Handle<E, R> = (chunk: Uint8Array | string) => Effect.Effect<unknown, E, R>
