@@ -40,7 +40,8 @@ import type * as Duration from "effect/Duration"
  * wait for their next request only are ended, the one idle for longest first,
  * after one read turn and within the drain's `idleGrace`; answers to the others
  * say goodbye where their protocol has a word for it. With `"reject"` a connection
- * is held for that moment before it is refused. A connection counts as one that
+ * is held for that read turn before it is refused, and one that was active within
+ * its `idleGrace` is busy: none is held for it. A connection counts as one that
  * waits for its next request when its protocol says so (HTTP), or when it is
  * served with `idle` of `"pull"` or `"exchange"` and has had an exchange.
  *

@@ -184,6 +184,21 @@ describe("connections that wait for their next request only make room", () => {
       assert.strictEqual(yield* newcomer.readText(6), "got me")
     }))
 
+  it.effect("reject: one that was active just before is busy, and a newcomer is refused at once", () =>
+    Effect.gen(function*() {
+      const { kept, transport } = yield* serve({ admission: { maxConnections: 1, overflow: "reject" } })
+      const client = yield* kept
+      const early = yield* transport.connect
+      yield* TestClock.adjust("249 millis")
+      const late = yield* transport.connect
+      yield* TestClock.adjust("1 millis")
+      assert.deepStrictEqual(yield* states([early, late, client]), ["Fin", "Fin", "Open"])
+      yield* TestClock.adjust("20 millis")
+      const newcomer = yield* transport.connect
+      yield* TestClock.adjust("100 millis")
+      assert.deepStrictEqual(yield* states([client, newcomer]), ["Fin", "Open"])
+    }))
+
   it.effect("reject: it is refused when the idle one has become busy", () =>
     Effect.gen(function*() {
       const holder = yield* makeHolder
@@ -192,8 +207,9 @@ describe("connections that wait for their next request only make room", () => {
         idle: "pull"
       })
       const client = yield* transport.connect
-      yield* TestClock.adjust("1 millis")
+      yield* TestClock.adjust("1 second")
       const newcomer = yield* transport.connect
+      assert.strictEqual(yield* newcomer.state, "Open")
       yield* client.write("it")
       yield* holder.entered
       yield* TestClock.adjust("2 seconds")

@@ -62,7 +62,7 @@ export class WaitingRoom {
   looked(): void {
     const { drain, limits, now, queue } = this.context
     if (limits.resolved.overflow !== "reject") return
-    const latest = now() - drain.idleGrace - drain.linger.idle - rejectMargin
+    const latest = now() - drain.linger.idle - rejectMargin
     for (const connection of queue.snapshot()) {
       if (connection.since <= latest && queue.withdraw(connection)) this.refuse(connection, "maxConnections")
     }

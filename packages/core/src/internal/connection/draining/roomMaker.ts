@@ -39,13 +39,18 @@ export class RoomMaker {
     this.context = context
   }
 
-  /** How many open connections are idle, or about to end. */
+  /**
+   * How many open connections are about to end, or can be: idle, and for longer
+   * than their grace, so that a read turn is all it takes. One that was active just
+   * before is busy.
+   */
   readonly count = (): number => {
     const now = this.context.now()
     if (now - this.countedAt >= countEvery) {
       this.countedAt = now
+      const graceBegan = now - this.context.drain.idleGrace
       this.counted = this.context.connections.filter((connection) =>
-        ends(connection) || (waitsForRequest(connection) && connection.idle)
+        ends(connection) || (waitsForRequest(connection) && connection.idle && connection.idleSince <= graceBegan)
       ).length
     }
     return this.counted
