@@ -25,7 +25,14 @@ import type * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import * as schemas from "./internal/reports/schemas.ts"
+import {
+  ReplaceReport,
+  TypeId as typeId,
+  type WorkerEvent,
+  WorkerFailure,
+  type WorkerInfo,
+  type WorkersReport
+} from "./internal/reports/schemas.ts"
 import * as internal from "./internal/workers/nodeWorkers.ts"
 import { runWorkers } from "./internal/workers/runWorkers.ts"
 import type * as ListenerInspector from "./ListenerInspector.ts"
@@ -38,7 +45,7 @@ import type * as NodeMain from "./NodeMain.ts"
  * @category type IDs
  * @since 0.2.0
  */
-export const TypeId: "~@effect-listener/node/NodeWorkers" = schemas.TypeId
+export const TypeId: "~@effect-listener/node/NodeWorkers" = typeId
 
 /**
  * A socket that workers share: bound to a port, bound to a path, or inherited
@@ -122,158 +129,14 @@ export interface Options {
   readonly sharedTickets?: boolean | undefined
 }
 
-/**
- * Schema of `WorkerInfo`.
- *
- * @stability experimental
- * @category schemas
- * @since 0.2.0
- */
-export const WorkerInfo = schemas.WorkerInfo
-
-/**
- * One worker as it stands.
- *
- * **Details**
- *
- * - `state`: on its way to accept, accepting, or on its way out.
- * - `slot`: its place, from 0. During a replacement two workers have one.
- * - `generation`: how many replacements had begun when it was started.
- * - `since`: when it entered its state, in milliseconds since 1970.
- * - `restarts`: how often a worker of this slot was started again after a crash.
- *
- * @stability experimental
- * @category models
- * @since 0.2.0
- */
-export type WorkerInfo = typeof WorkerInfo.Type
-
-/**
- * Schema of `WorkerEvent`.
- *
- * @stability experimental
- * @category schemas
- * @since 0.2.0
- */
-export const WorkerEvent = schemas.WorkerEvent
-
-/**
- * What becomes of workers.
- *
- * **Details**
- *
- * - `Started`: its process runs. `Accepting`: it takes connections.
- * - `Crashed`: it ended, or began to close, without being asked; another one
- *   follows.
- * - `Replaced`: it has ended, and `by` has its slot.
- * - `RolledBack`: a successor did not get as far as accepting; the old one stays.
- * - `GaveUp`: the schedule of restarts has ended for this slot.
- *
- * @stability experimental
- * @category models
- * @since 0.2.0
- */
-export type WorkerEvent = typeof WorkerEvent.Type
-
-/**
- * Schema of `WorkerReport`.
- *
- * @stability experimental
- * @category schemas
- * @since 0.2.0
- */
-export const WorkerReport = schemas.WorkerReport
-
-/**
- * How one worker ended.
- *
- * **Details**
- *
- * - `code`, `signal`: one of them, as its process ended.
- * - `accepted`: the connections it let in, from its start to its end.
- * - `listeners`: the reports of its listeners; none where it could not give any.
- *
- * @stability experimental
- * @category models
- * @since 0.2.0
- */
-export type WorkerReport = typeof WorkerReport.Type
-
-/**
- * Schema of `WorkerFailure`.
- *
- * @stability experimental
- * @category schemas
- * @since 0.2.0
- */
-export const WorkerFailure = schemas.WorkerFailure
-
-/**
- * Which worker is not what it should be, and why.
- *
- * **Details**
- *
- * - `Spawn`: its process could not be started.
- * - `Exited`: it ended before it accepted.
- * - `TimedOut`: it did not accept in time, and was killed.
- * - `Refused`: it said that it will not, or what is not of the protocol.
- * - `GaveUp`: the schedule of restarts has ended for every slot.
- * - `Closing`: the workers are not running.
- *
- * @stability experimental
- * @category models
- * @since 0.2.0
- */
-export type WorkerFailure = typeof WorkerFailure.Type
-
-/**
- * Schema of `ReplaceReport`.
- *
- * @stability experimental
- * @category schemas
- * @since 0.2.0
- */
-export const ReplaceReport = schemas.ReplaceReport
-
-/**
- * What a replacement did.
- *
- * **Details**
- *
- * - `replaced`: each worker that went, which process has its slot now, and how
- *   many milliseconds that one took from its start until it accepted.
- * - `left`: workers that were not replaced, because the replacement failed.
- * - `failure`: why it did; `null` when all were replaced.
- *
- * @stability experimental
- * @category models
- * @since 0.2.0
- */
-export type ReplaceReport = typeof ReplaceReport.Type
-
-/**
- * Schema of `WorkersReport`.
- *
- * @stability experimental
- * @category schemas
- * @since 0.2.0
- */
-export const WorkersReport = schemas.WorkersReport
-
-/**
- * What the close of all workers did: plain data, without payload.
- *
- * **Details**
- *
- * - `outcome`: the worst of the workers'; `Aborted` where one had to be killed.
- * - `accepted`, `processes`: of all workers there ever were, in all generations.
- * - `totals`: what the reports of this close add up to.
- *
- * @stability experimental
- * @category models
- * @since 0.2.0
- */
-export type WorkersReport = typeof WorkersReport.Type
+export {
+  ReplaceReport,
+  WorkerEvent,
+  WorkerFailure,
+  WorkerInfo,
+  WorkerReport,
+  WorkersReport
+} from "./internal/reports/schemas.ts"
 
 /**
  * A worker did not get as far as accepting, or the workers are not running.

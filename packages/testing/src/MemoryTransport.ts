@@ -16,21 +16,16 @@
  * @stability experimental
  * @since 0.1.0
  */
-import * as DurationOption from "@effect-listener/core/DurationOption"
 import type { SecurityFailure } from "@effect-listener/core/ListenerError"
-import type { Transport, TransportAcceptError } from "@effect-listener/core/Transport"
-import { TransportBindError } from "@effect-listener/core/Transport"
+import type { Transport, TransportAcceptError, TransportBindError } from "@effect-listener/core/Transport"
 import type * as Context from "effect/Context"
 import * as Data from "effect/Data"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as NetAddress from "effect/net/NetAddress"
-import * as Result from "effect/Result"
+import type * as NetAddress from "effect/net/NetAddress"
 import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
-import type { ServerConnection } from "./internal/memory/connection.ts"
-import { type AcceptQueue, makeHost } from "./internal/memory/host.ts"
-import { HeldQueue, MemoryListener } from "./internal/memory/listener.ts"
+import * as internal from "./internal/memory/transport.ts"
 import * as MemoryDatagrams from "./MemoryDatagrams.ts"
 
 /**
@@ -173,12 +168,6 @@ export type Host = (
   client: NetAddress.SocketAddress
 ) => MemoryClient | "BacklogFull"
 
-/** A bind that was not released: its accept queue, and how to refuse new clients. */
-interface Bound {
-  readonly listener: MemoryListener<ServerConnection>
-  readonly refuse: () => void
-}
-
 /**
  * @internal
  */
@@ -307,149 +296,12 @@ export interface Options {
  * @category constructors
  * @since 0.1.0
  */
-export const make: (options?: Options) => Effect.Effect<MemoryTransport> = Effect.fnUntraced(
-  function*(options: Options = {}) {
-    const network = options.network ?? (yield* makeNetwork)
-    const address = options.address ?? NetAddress.inetAddressUnsafe(NetAddress.ipv4Loopback, network.nextPort())
-    const key = NetAddress.formatSocketAddress(address)
-    const times = Result.all([
-      DurationOption.millis("latency", options.latency ?? 0),
-      DurationOption.millis("bindLatency", options.bindLatency ?? 0)
-    ])
-    const [latency, bindLatency] = Result.match(times, {
-      onFailure: () => [Duration.zero, Duration.zero] as const,
-      onSuccess: ([latency, bindLatency]) => [Duration.millis(latency), Duration.millis(bindLatency)] as const
-    })
-    const capacity = options.bufferSize ?? 64 * 1024
-    // With less than a byte between them nothing would ever move, without an error anywhere
-    if (!(capacity >= 1)) return yield* Effect.die(new RangeError(`bufferSize is less than 1 (${capacity})`))
-    const ready = options.handshake ?? Effect.void
-    const protocol = options.protocol ?? "memory"
-    const bindFailures: Array<TransportBindError> = []
-    const acceptFailures: Array<TransportAcceptError> = []
-    let open = 0
-    let connected = 0
-    let bound: Bound | undefined
-    const hostOf = (queue: AcceptQueue): Host =>
-      makeHost(queue, {
-        capacity,
-        latency,
-        readLate: options.readLate ?? false,
-        local: address,
-        protocol,
-        ready,
-        error: (how) => new ConnectionEnded({ how }),
-        onOpen: () => {
-          open++
-          return connected++
-        },
-        onRelease: () => {
-          open--
-        }
-      })
-    const shared = options.held === true ? new HeldQueue<ServerConnection>(options.backlog ?? 511) : undefined
-    if (shared !== undefined) network.hosts.set(key, hostOf(shared))
-
-    const listen = (): Bound => {
-      const listener = new MemoryListener<ServerConnection>({
-        backlog: options.backlog ?? 511,
-        late: options.resumeLate ?? false,
-        held: shared,
-        failures: acceptFailures,
-        discard: (connection) => connection.dismiss(),
-        sequence: (connection) => connection.sequence
-      })
-      if (shared !== undefined) return bound = { listener, refuse: () => {} }
-      const host = hostOf(listener)
-      network.hosts.set(key, host)
-      return bound = {
-        listener,
-        refuse: () => {
-          if (network.hosts.get(key) === host) network.hosts.delete(key)
-        }
-      }
-    }
-
-    /** Where others do not have the socket, closing it resets who is queued. */
-    const leave = ({ listener, refuse }: Bound): Effect.Effect<void> =>
-      Effect.andThen(
-        listener.leave(refuse),
-        Effect.sync(() => {
-          for (const connection of listener.close()) connection.reset()
-        })
-      )
-
-    const bind: Transport["bind"] = Effect.gen(function*() {
-      if (Result.isFailure(times)) return yield* Effect.fail(TransportBindError.InvalidArgument(times.failure))
-      yield* pass(bindLatency)
-      const binding = yield* Effect.acquireRelease(
-        Effect.suspend(() => {
-          const failure = bindFailures.shift()
-          if (failure !== undefined) return Effect.fail(failure)
-          if (shared === undefined && network.hosts.has(key)) {
-            return Effect.fail(TransportBindError.AddressInUse({ address: key }))
-          }
-          return Effect.succeed(listen())
-        }),
-        (binding) =>
-          Effect.sync(() => {
-            binding.refuse()
-            for (const connection of binding.listener.close()) connection.dismiss()
-          })
-      )
-      const { listener, refuse } = binding
-      return { address, accept: listener.accept, stop: listener.stop(refuse), leave: leave(binding) }
-    })
-
-    const connect: MemoryTransport["connect"] = Effect.uninterruptibleMask((restore) =>
-      Effect.gen(function*() {
-        yield* restore(pass(latency))
-        const client = yield* Effect.acquireRelease(
-          Effect.contextWith((context: Context.Context<never>) => {
-            const host = network.hosts.get(key)
-            if (host === undefined) return Effect.fail(new ConnectionRefused({ address: key, reason: "NotListening" }))
-            const port = network.nextClientPort()
-            const client = host(context, NetAddress.inetAddressUnsafe(NetAddress.ipv4Loopback, port))
-            return client === "BacklogFull"
-              ? Effect.fail(new ConnectionRefused({ address: key, reason: client }))
-              : Effect.succeed(client)
-          }),
-          (client) => Effect.sync(client.close)
-        )
-        yield* restore(pass(latency))
-        return client
-      })
-    )
-
-    return {
-      name: options.name ?? "memory",
-      address,
-      bind,
-      connect,
-      failBind: (error) =>
-        Effect.sync(() => {
-          bindFailures.push(error)
-        }),
-      failAccept: (error, times = 1) =>
-        Effect.sync(() => {
-          for (let i = 0; i < times; i++) acceptFailures.push(error)
-          bound?.listener.changed()
-        }),
-      fault: (error) =>
-        Effect.sync(() => {
-          if (bound === undefined) return
-          bound.refuse()
-          for (const connection of bound.listener.die(error)) connection.reset()
-        }),
-      open: Effect.sync(() => open),
-      queued: Effect.sync(() => bound?.listener.queued ?? shared?.length ?? 0),
-      waiting: Effect.sync(() => bound?.listener.waiting ?? 0)
-    }
-  }
-)
-
-/** Lets time pass; none at all is not even a scheduling point. */
-const pass = (time: Duration.Duration): Effect.Effect<void> => Duration.isZero(time) ? Effect.void : Effect.sleep(time)
+export const make = (options: Options = {}): Effect.Effect<MemoryTransport> =>
+  internal.make(options, {
+    makeNetwork,
+    refused: (fields) => new ConnectionRefused(fields),
+    ended: (how) => new ConnectionEnded({ how })
+  })
 
 /**
  * A `DatagramTransport` in memory: `MemoryDatagrams.make`.

@@ -6,7 +6,7 @@ import { type TransportConnection, unwrap } from "@effect-listener/core/Transpor
 import type * as NetAddress from "effect/net/NetAddress"
 import type * as Net from "node:net"
 import type { IntroductionOptions } from "../proxyProtocol/introduction.ts"
-import type { LingerTimer } from "./lingerTimer.ts"
+import type { LingerTimer } from "./goodbye/lingerTimer.ts"
 import type { PollPhase } from "./pollPhase.ts"
 
 /** What the connections of one listening socket have in common. */
