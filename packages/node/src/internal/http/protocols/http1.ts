@@ -10,7 +10,7 @@ import type { HttpConnection } from "../httpConnection.ts"
 import type { Ending, InFlight, Protocol } from "../protocol.ts"
 import { afterReading } from "./afterReading.ts"
 import { answerTo, isBadInput, onBadInput } from "./badInput.ts"
-import { dismiss, holdOn, hookResponse, hookSocket, onBodyHead, onPipelinedHead } from "./http1Hooks.ts"
+import { dismiss, holdOn, HookedHttp1, hookResponse, hookSocket, onBodyHead, onPipelinedHead } from "./http1Hooks.ts"
 import { Pipeline, type Unanswered } from "./http1Pipeline.ts"
 
 /** What is discarded of a request body that the application did not read, to keep the connection; Effect's own limit, in bytes. */
@@ -54,7 +54,7 @@ type Reading = "Open" | "Held" | "Failed"
  */
 type Writing = "KeepAlive" | "Last" | "Closed"
 
-export class Http1Protocol implements Protocol {
+export class Http1Protocol extends HookedHttp1 implements Protocol {
   readonly name = "http/1.1"
   private readonly owner: HttpConnection
   private readonly socket: Net.Socket
@@ -81,6 +81,7 @@ export class Http1Protocol implements Protocol {
   private answerReset = false
 
   constructor(owner: HttpConnection, socket: Net.Socket, limits: Http1Limits) {
+    super()
     this.owner = owner
     this.socket = socket
     this.limits = limits
@@ -162,12 +163,12 @@ export class Http1Protocol implements Protocol {
   }
 
   /** The newest response, and no older one, is to tell the client to go. */
-  closeAfterNewest(): void {
+  override closeAfterNewest(): void {
     if (this.newest !== undefined && !this.newest.headersSent) this.announce(undefined, this.newest)
   }
 
   /** A response has been handed to the kernel, to its last byte. */
-  answered(response: Http.ServerResponse): void {
+  override answered(response: Http.ServerResponse): void {
     const { newest, oldest } = this.pipeline
     // others are Node's own, to what never came here
     if (oldest === undefined || oldest.response !== response) return
@@ -308,7 +309,7 @@ export class Http1Protocol implements Protocol {
   // --- the end ---------------------------------------------------------------------------------------------------
 
   /** An early answer is out and the client still sends: it is let, because it may read only when it has sent all. */
-  discard(request: Http.IncomingMessage): void {
+  override discard(request: Http.IncomingMessage): void {
     let discarded = 0
     request.on("data", (chunk: Uint8Array) => {
       discarded += chunk.length
@@ -317,7 +318,7 @@ export class Http1Protocol implements Protocol {
     request.resume()
   }
 
-  end(): void {
+  override end(): void {
     if (this.writing === "Closed") return
     this.writing = "Closed"
     this.stopTimer()
@@ -329,20 +330,20 @@ export class Http1Protocol implements Protocol {
   }
 
   /** The application ends our side. */
-  ended(): void {
+  override ended(): void {
     if (this.writing === "Closed") return
     this.writing = "Closed"
     this.owner.watchClose(this.socket)
   }
 
   /** An answer whose end only the end of the connection tells has begun, and is not out. */
-  get closeDelimited(): boolean {
+  override get closeDelimited(): boolean {
     const response = this.pipeline.oldest?.response
     return response !== undefined && response.headersSent && !response.chunkedEncoding && !response.writableFinished
   }
 
   /** What is out of an answer must not look whole: a reset, where there is one. Answers whether it is done. */
-  resetAnswer(): void {
+  override resetAnswer(): void {
     if (this.answerReset) return
     this.answerReset = true
     this.owner.reset()

@@ -6,7 +6,6 @@ import * as Http from "node:http"
 import * as Net from "node:net"
 import { forgetExpectation } from "../../platform/privateNode.ts"
 import { httpConnectionOf } from "../httpConnection.ts"
-import { Http1Protocol } from "./http1.ts"
 
 // --- sockets -----------------------------------------------------------------------------------------------------
 
@@ -18,10 +17,21 @@ export const hookSocket = (socket: Net.Socket): void => {
   socket.destroy = onDestroy
 }
 
+/** HTTP/1 on a connection, as far as its hooks know it. */
+export abstract class HookedHttp1 {
+  abstract readonly closeDelimited: boolean
+  abstract end(): void
+  abstract ended(): void
+  abstract resetAnswer(): void
+  abstract answered(response: Http.ServerResponse): void
+  abstract discard(request: Http.IncomingMessage): void
+  abstract closeAfterNewest(): void
+}
+
 /** The HTTP/1 that is spoken on a socket. */
-const spokenOn = (socket: Net.Socket): Http1Protocol | undefined => {
+const spokenOn = (socket: Net.Socket): HookedHttp1 | undefined => {
   const protocol = httpConnectionOf(socket)?.current
-  return protocol instanceof Http1Protocol ? protocol : undefined
+  return protocol instanceof HookedHttp1 ? protocol : undefined
 }
 
 /** What a method of a socket or a response does on its class, which may be the application's own. */
