@@ -9,7 +9,8 @@ import * as Layer from "effect/Layer"
 import * as References from "effect/References"
 import type * as Socket from "effect/socket/Socket"
 import { selfSigned } from "./support/certificates.ts"
-import { hold, shapes } from "./support/hostile/holding.ts"
+import { hold, pings, shapes } from "./support/hostile/holding.ts"
+import * as Http2 from "./support/hostile/http2.ts"
 import * as HttpServing from "./support/httpServing.ts"
 
 const quiet = Effect.provideService(References.MinimumLogLevel, "None")
@@ -27,13 +28,21 @@ const body = Effect.flatMap(
 
 const routes = Layer.mergeAll(
   HttpRouter.add("GET", "/", HttpServerResponse.text("ok")),
+  HttpRouter.add("GET", "/large", HttpServerResponse.uint8Array(new Uint8Array(1 << 20))),
   HttpRouter.add("POST", "/echo", body),
   HttpRouter.add("POST", "/refused", HttpServerResponse.text("no", { status: 413 })),
   NodeWebSocket.route("/ws", echo, { ping: "500 millis" })
 )
 
 const limit = "500 millis"
-const timeouts = { handshake: limit, firstByte: limit, head: limit, request: limit, inactivity: limit } as const
+const timeouts = {
+  handshake: limit,
+  firstByte: limit,
+  head: limit,
+  request: limit,
+  inactivity: limit,
+  send: limit
+} as const
 
 const serving = Effect.fnUntraced(function*() {
   const options = { timeouts, drain: { idleGrace: "100 millis" }, upgrades: ["chat"] } as const
@@ -55,6 +64,15 @@ describe("a connection that is held", () => {
         Effect.timeoutOption("8 seconds")
       )
       assert.deepStrictEqual(held.filter(({ peer }) => !peer.over()).map(({ shape }) => shape.name), [])
+    }).pipe(quiet))
+
+  it.live("loses its answer when it takes nothing of it, though PINGs keep it", () =>
+    Effect.gen(function*() {
+      const { ports } = yield* serving()
+      const peer = yield* hold(pings, ports)
+      const cancelled = Http2.frame(3, 0, 1, Buffer.from([0, 0, 0, 8])).toString("latin1")
+      yield* peer.until((text) => text.includes(cancelled))
+      assert.isFalse(peer.over())
     }).pipe(quiet))
 
   it.live("holds no close", () =>

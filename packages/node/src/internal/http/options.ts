@@ -23,7 +23,14 @@ import type { HttpServerOptions } from "./server.ts"
 type Limits = { readonly [Name in keyof typeof defaults]: number | undefined }
 
 /** The limits of a server that is made here, in milliseconds. */
-const defaults = { handshake: 15_000, firstByte: 60_000, head: 60_000, request: 300_000, inactivity: 5_000 }
+const defaults = {
+  handshake: 15_000,
+  firstByte: 60_000,
+  head: 60_000,
+  request: 300_000,
+  inactivity: 5_000,
+  send: 60_000
+}
 
 const defaultMaxPipelined = 64
 const defaultMaxStreams = 250
@@ -70,6 +77,7 @@ const noLimits: Checked = {
   head: undefined,
   request: undefined,
   inactivity: undefined,
+  send: undefined,
   maxPipelined: defaultMaxPipelined
 }
 
@@ -85,6 +93,7 @@ const check = (options: ServerOptions): Result.Result<Checked, TransportBindErro
       head: yield* limit("head", timeouts),
       request: yield* limit("request", timeouts),
       inactivity: yield* limit("inactivity", timeouts),
+      send: yield* limit("send", timeouts),
       maxPipelined
     }
   })
@@ -144,7 +153,8 @@ const givenServer = (server: NodeServer, options: Options, limits: Checked): Nod
       first: limits.firstByte ?? defaults.firstByte,
       inactivity: limits.inactivity ?? Infinity,
       head: limits.head ?? defaults.head,
-      request: limits.request ?? Infinity
+      request: limits.request ?? Infinity,
+      send: limits.send ?? defaults.send
     },
     halfOpen: options.halfOpen ?? false,
     upgrades: upgrades(options)
@@ -176,7 +186,8 @@ const madeServers = (options: ServerOptions, limits: Checked): NodeHttpServersOp
       first: firstByte,
       inactivity: limits.inactivity ?? defaults.inactivity,
       head: limits.head ?? defaults.head,
-      request: limits.request ?? defaults.request
+      request: limits.request ?? defaults.request,
+      send: limits.send ?? defaults.send
     },
     halfOpen: options.halfOpen ?? false,
     upgrades: upgrades(options)

@@ -10,7 +10,7 @@ import * as WebSocket from "./webSocket.ts"
 
 export interface Shape {
   readonly name: string
-  readonly limit: "handshake" | "firstByte" | "head" | "request" | "inactivity" | "linger" | "ping"
+  readonly limit: "handshake" | "firstByte" | "head" | "request" | "inactivity" | "send" | "linger" | "ping"
   /** Sent after the connect, or after the handshake of TLS. */
   readonly first: string | Uint8Array
   /** Sent when this has come of the answer. */
@@ -27,6 +27,8 @@ const upload = `${head}Content-Length: 1000000\r\n\r\n`
 const refused = "POST /refused HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
 const clientHello = Buffer.from("16030102000100", "hex")
 const { begin, frame, get: get2, halfHead, post, preface } = Http2
+/** A request of HTTP/2 whose answer may have no byte. */
+const noWindow = Buffer.concat([begin, frame(4, 0, 0, Buffer.from([0, 4, 0, 0, 0, 0])), get2(1)])
 
 export const shapes: ReadonlyArray<Shape> = [
   { name: "nothing", limit: "firstByte", first: "" },
@@ -142,6 +144,13 @@ export const shapes: ReadonlyArray<Shape> = [
     first: Buffer.concat([begin, get2(1)]),
     drip: frame(8, 0, 0, Buffer.from([0, 0, 0, 1]))
   },
+  { name: "an answer without a window over HTTP/2", limit: "send", first: noWindow },
+  {
+    name: "a large answer whose window is used up",
+    limit: "send",
+    first: Buffer.concat([begin, get2(1, "/large")])
+  },
+  { name: "an answer without a window over TLS", limit: "send", first: noWindow, tls: "h2" },
   { name: "a handshake of TLS that does not begin", limit: "handshake", first: "", tls: "none" },
   { name: "half a handshake of TLS", limit: "handshake", first: clientHello, tls: "none" },
   { name: "a handshake of TLS that drips", limit: "handshake", first: clientHello, tls: "none", drip: "\0" },
@@ -152,6 +161,14 @@ export const shapes: ReadonlyArray<Shape> = [
   { name: "HTTP/2 over TLS that says nothing", limit: "firstByte", first: "", tls: "h2" },
   { name: "half a head of HTTP/2 over TLS", limit: "firstByte", first: Buffer.concat([begin, halfHead(1)]), tls: "h2" }
 ]
+
+/** A PING keeps the session, and no answer. */
+export const pings: Shape = {
+  name: "an answer without a window, and PINGs",
+  limit: "send",
+  first: noWindow,
+  drip: frame(6, 0, 0, Buffer.alloc(8))
+}
 
 /** Holds a connection in this way until the scope ends. */
 export const hold = (

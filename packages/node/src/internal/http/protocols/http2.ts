@@ -1,7 +1,8 @@
 /**
  * HTTP/2 on one connection: each stream is in flight from its head to its end.
  * Node limits neither how long a session takes to its first stream, nor how
- * long it is idle, nor how long a head or a body takes to arrive: this does.
+ * long it is idle, nor how long a head or a body takes to arrive, nor how long
+ * an answer waits for its client: this does.
  */
 import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
 import * as Http2 from "node:http2"
@@ -22,7 +23,12 @@ export interface SessionLimits {
   readonly head: number
   /** Until a request has arrived whole. */
   readonly request: number
+  /** While answers wait and the client takes nothing of any. */
+  readonly send: number
 }
+
+/** How often `send` is looked at while it runs: a client has a quarter of it more at the longest. */
+const looks = 4
 
 /** How the listener below, one function for all streams, finds what is in flight on one. */
 const exchangeOf: unique symbol = Symbol("@effect-listener/node/http2Exchange")
@@ -97,6 +103,8 @@ export class Http2Protocol implements Protocol {
   private newestStream = 0
   /** When it was first noticed that a head has begun and not ended. */
   private halfSince: number | undefined
+  /** What answers had to send, and what the client had room for, when that last changed. */
+  private waiting: { readonly pending: number; readonly room: number; readonly since: number } | undefined
   private readonly budget = new FrameBudget()
   private cutAt: number | undefined
   private timer: NodeJS.Timeout | undefined
@@ -133,7 +141,7 @@ export class Http2Protocol implements Protocol {
       stream.once("finish", onEarlyAnswer)
       this.checkBy(now + this.limits.request)
     }
-    this.checkBy(now + this.limits.head)
+    this.checkBy(now + Math.min(this.limits.head, this.limits.send / looks))
     if (this.owner.draining) this.leave()
     this.owner.recheck()
   }
@@ -188,7 +196,12 @@ export class Http2Protocol implements Protocol {
     const now = performance.now()
     const half = this.halfHeadDue(now)
     if (half <= now) return this.drop(Http2.constants.NGHTTP2_ENHANCE_YOUR_CALM)
-    if (this.streams.length > 0) return this.checkBy(Math.min(half, this.endOverdue(now), now + this.limits.head))
+    if (this.streams.length > 0) {
+      this.endStalled(now)
+      const next = now + Math.min(this.limits.head, this.limits.send / looks)
+      return this.checkBy(Math.min(half, this.endOverdue(now), next))
+    }
+    this.waiting = undefined
     if (this.session.closed) return
     const due = !this.everActive
       ? this.bornAt + this.limits.first
@@ -230,6 +243,27 @@ export class Http2Protocol implements Protocol {
       else stream.respond({ ":status": 408 }, { endStream: true })
     }
     return next
+  }
+
+  /**
+   * Resets the streams whose answers wait for a client that opens no window. Node tells of a stream only when a chunk is
+   * out, which may be large, so it is the session that must stand still: a PING does not move its window.
+   */
+  private endStalled(now: number): void {
+    const pending = this.streams.reduce((sum, stream) => sum + stream.writableLength, 0)
+    if (pending === 0) {
+      this.waiting = undefined
+      return
+    }
+    const { remoteWindowSize: room = 0 } = this.session.state
+    const { waiting } = this
+    if (waiting === undefined || waiting.pending !== pending || waiting.room !== room) {
+      this.waiting = { pending, room, since: now }
+    } else if (now - waiting.since >= this.limits.send) {
+      for (const stream of this.streams.slice()) {
+        if (stream.writableLength > 0) stream.close(Http2.constants.NGHTTP2_CANCEL)
+      }
+    }
   }
 
   /** A PING keeps a session that was used before. */
