@@ -99,14 +99,22 @@ const wholeBytes = (parameter: string, bytes: number): Result.Result<number, Bad
     ? Result.succeed(bytes)
     : Result.fail({ parameter, detail: `is not a whole number of bytes (${Formatter.format(bytes)})` })
 
-// the grace and then the silence of a client leave half for what is in flight
-const courtesyPart = 0.25
+/**
+ * A courtesy (the grace, the silence of a linger) takes at most this part of a
+ * short time: one that took the whole would end in a cut, and both leave half for
+ * what is in flight.
+ */
+export const courtesyPart = 0.25
 
-/** Courtesies that took the whole of a short deadline would end in a cut. */
+/** What a courtesy may take of a time, in milliseconds. */
+export const courtesyWithin = (courtesy: number, time: number): number =>
+  Math.min(courtesy, courtesyPart * Math.max(0, time))
+
+/** Options whose courtesies fit their deadline. */
 export const fitCourtesies = (drain: ResolvedDrain): ResolvedDrain => ({
   ...drain,
-  idleGrace: Math.min(drain.idleGrace, drain.deadline * courtesyPart),
-  linger: { ...drain.linger, idle: Math.min(drain.linger.idle, drain.deadline * courtesyPart) }
+  idleGrace: courtesyWithin(drain.idleGrace, drain.deadline),
+  linger: { ...drain.linger, idle: courtesyWithin(drain.linger.idle, drain.deadline) }
 })
 
 /**

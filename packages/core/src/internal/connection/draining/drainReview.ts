@@ -1,5 +1,5 @@
 import * as Effect from "effect/Effect"
-import type { ResolvedDrain } from "../../options/drain.ts"
+import { courtesyWithin, type ResolvedDrain } from "../../options/drain.ts"
 import type { Timers } from "../../util/timers.ts"
 import type { ConnectionImpl } from "../connection.ts"
 import { awaitsLook, type DrainEvent, look } from "../connectionState.ts"
@@ -14,12 +14,6 @@ export interface ReviewContext {
   readonly drain: ResolvedDrain
   readonly deadlineAt: number | undefined
 }
-
-/**
- * A courtesy (the grace, the silence of a linger) takes at most this part of a
- * short time: the rest is for what is in flight, and nothing is cut for it.
- */
-export const courtesyPart = 0.25
 
 /** How many connections are told in one go before other fibers get a turn. */
 const chunk = 256
@@ -141,7 +135,7 @@ export class DrainReview {
     const { deadlineAt, drain: { idleGrace } } = this.context
     return deadlineAt === undefined
       ? idleGrace
-      : Math.min(idleGrace, courtesyPart * Math.max(0, deadlineAt - lastActive))
+      : courtesyWithin(idleGrace, deadlineAt - lastActive)
   }
 
   private graceOver(connection: ConnectionImpl): void {

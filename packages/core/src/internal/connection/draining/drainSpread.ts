@@ -1,7 +1,6 @@
-import type { ResolvedDrain } from "../../options/drain.ts"
+import { courtesyPart, type ResolvedDrain } from "../../options/drain.ts"
 import type { Timers } from "../../util/timers.ts"
 import type { ConnectionImpl } from "../connection.ts"
-import { courtesyPart } from "./drainReview.ts"
 
 /** From when until when the drain comes to connections, in monotonic milliseconds. */
 export interface SpreadWindow {
