@@ -17,9 +17,9 @@ import {
   textOf,
   untilOpen
 } from "./kit.ts"
-import type { DatagramCheck } from "./subject.ts"
+import type { Check } from "./subject.ts"
 
-export const lostAnswers: ReadonlyArray<DatagramCheck> = [
+export const lostAnswers: ReadonlyArray<Check> = [
   {
     about: "drain",
     name: "answers that take their time leave before the socket closes",
@@ -86,7 +86,7 @@ export const lostAnswers: ReadonlyArray<DatagramCheck> = [
   }
 ]
 
-export const wholeAnswers: ReadonlyArray<DatagramCheck> = [
+export const wholeAnswers: ReadonlyArray<Check> = [
   {
     about: "send",
     name: "an answer arrives as it was given, whatever its length",

@@ -3,9 +3,9 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { ensure, ensureEquals, orBroken, start, turns, until, within } from "../laws/kit/expect.ts"
 import { bind, collecting, connect, echo, ensureSums, fill, messages, receiveAll, send, serve, textOf } from "./kit.ts"
-import type { DatagramCheck } from "./subject.ts"
+import type { Check } from "./subject.ts"
 
-export const checks: ReadonlyArray<DatagramCheck> = [
+export const checks: ReadonlyArray<Check> = [
   {
     about: "receive",
     name: "datagrams of one sender are handed over in the order in which they came, each once",

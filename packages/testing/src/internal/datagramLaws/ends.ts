@@ -6,9 +6,9 @@ import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import { ensure, ensureEquals, late, orBroken, start, within } from "../laws/kit/expect.ts"
 import { bind, connect, echo, ensureReleased, ensureSums, receive, send, serve, untilOpen } from "./kit.ts"
-import type { DatagramCheck } from "./subject.ts"
+import type { Check } from "./subject.ts"
 
-export const leaks: ReadonlyArray<DatagramCheck> = [
+export const leaks: ReadonlyArray<Check> = [
   {
     about: "leaks",
     name: "after a close the address is free at once, again and again",
@@ -70,7 +70,7 @@ export const leaks: ReadonlyArray<DatagramCheck> = [
   }
 ]
 
-export const bounds: ReadonlyArray<DatagramCheck> = [
+export const bounds: ReadonlyArray<Check> = [
   {
     about: "deadline",
     name: "close ends within the deadline and the abort grace, whatever handlers do",
@@ -108,7 +108,7 @@ export const bounds: ReadonlyArray<DatagramCheck> = [
   }
 ]
 
-export const idle: ReadonlyArray<DatagramCheck> = [
+export const idle: ReadonlyArray<Check> = [
   {
     about: "drain",
     name: "a close with nothing in flight waits for nothing, whoever has sent before",
@@ -123,7 +123,7 @@ export const idle: ReadonlyArray<DatagramCheck> = [
   }
 ]
 
-export const errors: ReadonlyArray<DatagramCheck> = [
+export const errors: ReadonlyArray<Check> = [
   {
     about: "errors",
     name: "an address that is taken is AddressInUse, and free again when it is released",

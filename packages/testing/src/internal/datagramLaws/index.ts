@@ -1,18 +1,13 @@
 /**
  * The laws of datagrams, each with what it demands.
  */
+import type { Law } from "../laws/lawSuite.ts"
 import * as answers from "./answers.ts"
 import * as arrival from "./arrival.ts"
 import * as ends from "./ends.ts"
-import type { DatagramCheck } from "./subject.ts"
+import type { Subject } from "./subject.ts"
 
-export interface DatagramLaw {
-  readonly number: number
-  readonly name: string
-  readonly checks: ReadonlyArray<DatagramCheck>
-}
-
-export const laws: ReadonlyArray<DatagramLaw> = [
+export const laws: ReadonlyArray<Law<Subject>> = [
   { number: 1, name: "what has arrived is handled or counted", checks: arrival.checks },
   { number: 2, name: "no datagram is handled and then loses its answer without a word", checks: answers.lostAnswers },
   { number: 3, name: "an answer arrives as it was given", checks: answers.wholeAnswers },

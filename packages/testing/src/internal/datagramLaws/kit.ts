@@ -10,23 +10,23 @@ import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import { decode, encode } from "../laws/kit/bytes.ts"
 import { type Broken, ensure, ensureEquals, orBroken, start, within } from "../laws/kit/expect.ts"
-import type { DatagramClient, DatagramSubject } from "./subject.ts"
+import type { Client, Subject } from "./subject.ts"
 
-export const bind = (subject: DatagramSubject): Effect.Effect<BoundDatagramTransport, Broken, Scope.Scope> =>
+export const bind = (subject: Subject): Effect.Effect<BoundDatagramTransport, Broken, Scope.Scope> =>
   orBroken(within("bind", subject.transport.bind), "bind")
 
-export const connect = (subject: DatagramSubject): Effect.Effect<DatagramClient, Broken, Scope.Scope> =>
+export const connect = (subject: Subject): Effect.Effect<Client, Broken, Scope.Scope> =>
   orBroken(within("making a client", subject.client), "making a client")
 
 /** So many messages that can be told apart. */
 export const messages = (count: number): ReadonlyArray<string> =>
   Array.from({ length: count }, (_, index) => `message ${index}`)
 
-export const send = (client: DatagramClient, text: string): Effect.Effect<void, Broken> =>
+export const send = (client: Client, text: string): Effect.Effect<void, Broken> =>
   orBroken(within("send", client.send(encode(text))), "send")
 
 /** Sends them all before the transport has a chance to look, where the client can do that. */
-export const fill = (client: DatagramClient, texts: ReadonlyArray<string>): Effect.Effect<void, Broken> =>
+export const fill = (client: Client, texts: ReadonlyArray<string>): Effect.Effect<void, Broken> =>
   orBroken(
     within(
       "filling the socket",
@@ -35,10 +35,10 @@ export const fill = (client: DatagramClient, texts: ReadonlyArray<string>): Effe
     "filling the socket"
   )
 
-export const receive = (client: DatagramClient): Effect.Effect<string, Broken> =>
+export const receive = (client: Client): Effect.Effect<string, Broken> =>
   orBroken(Effect.map(within("an answer", client.receive), decode), "an answer")
 
-export const receiveAll = (client: DatagramClient, count: number): Effect.Effect<ReadonlyArray<string>, Broken> =>
+export const receiveAll = (client: Client, count: number): Effect.Effect<ReadonlyArray<string>, Broken> =>
   Effect.forEach(Array.from({ length: count }), () => receive(client))
 
 /** Everything that a bound transport hands over, in order, until the fiber is interrupted. */
@@ -62,7 +62,7 @@ export const echo: Handler = (datagram, reply) => reply(datagram.payload)
 
 /** A listener of the transport that is open and served. */
 export const serve = (
-  { transport }: DatagramSubject,
+  { transport }: Subject,
   handler: Handler,
   options?: DatagramListener.DatagramListenerOptions & DatagramListener.ServeOptions
 ): Effect.Effect<DatagramListener.DatagramListener, Broken, Scope.Scope> =>
@@ -90,5 +90,5 @@ export const ensureSums = ({ datagrams }: DrainReport): Effect.Effect<DatagramCo
 }
 
 /** Nothing of the transport is held, where it tells. */
-export const ensureReleased = ({ held }: DatagramSubject): Effect.Effect<void, Broken> =>
+export const ensureReleased = ({ held }: Subject): Effect.Effect<void, Broken> =>
   held === undefined ? Effect.void : Effect.flatMap(held, (count) => ensureEquals(count, 0, "sockets that are held"))

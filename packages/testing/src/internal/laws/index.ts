@@ -5,18 +5,13 @@ import * as accepted from "./accepted.ts"
 import * as bounds from "./bounds.ts"
 import * as errors from "./errors.ts"
 import * as idle from "./idle.ts"
+import type { Law } from "./lawSuite.ts"
 import * as leaks from "./leaks.ts"
 import * as requests from "./requests.ts"
 import * as responses from "./responses.ts"
-import type { Check } from "./subject.ts"
+import type { Subject } from "./subject.ts"
 
-export interface Law {
-  readonly number: number
-  readonly name: string
-  readonly checks: ReadonlyArray<Check>
-}
-
-export const laws: ReadonlyArray<Law> = [
+export const laws: ReadonlyArray<Law<Subject>> = [
   { number: 1, name: "what was accepted is served or counted, never reset", checks: accepted.checks },
   { number: 2, name: "no request is executed and then loses its answer", checks: requests.checks },
   { number: 3, name: "a response, once begun, is delivered whole", checks: responses.checks },
