@@ -1,5 +1,5 @@
 /** A handler of bytes on plain TCP. */
-import { type Benchmark, compare, loads, measuredOf } from "./support/benchmark.ts"
+import { type Benchmark, compare, loads, measuredOf, series } from "./support/benchmark.ts"
 import { messages, requests, transfer } from "./support/load.ts"
 
 const servers = (what: string) => ({
@@ -15,13 +15,31 @@ const withPulling = (what: string) => ({
   "ours, pulling": { program: "tcp.ts", args: ["pulling", what] }
 })
 
+/** As most handlers are written: with a scope of their own, or with a generator function of their own. */
+const asWritten = {
+  "ours, own scope": { program: "tcp.ts", args: ["scoped", "answer"] },
+  "a fiber, own generator": { program: "tcp.ts", args: ["fiberGenerator", "answer"] },
+  "ours, own generator": { program: "tcp.ts", args: ["generator", "answer"] }
+}
+
+const roundsOfAccept = 2
+
 export const accept: Benchmark = {
   name: "accept",
   title: "Connect, one exchange, close",
   description: "64 connections, each closed after one request and its answer (wrk, Connection: close), and a handler "
     + "on plain TCP that reads once, answers 59 bytes and ends. Bare is node:net, Effect its NodeSocketServer; a fiber is "
-    + "the same handler and its scope on bare node:net, with nothing that waits for it or ends it: the least that Effect costs.",
-  targets: [{ series: "throughput", who: "ours", of: "ratio", atLeast: 0.9 }],
+    + "the same handler and its scope on bare node:net, with nothing that waits for it or ends it: the least that Effect costs. "
+    + "Ours is given its options and its function once. Own scope: the handler runs under `Effect.scoped`, with the default "
+    + "options. Own generator: `Effect.gen` with a generator function that is made anew for each connection, as a handler "
+    + "written in place has it. Memory is what the process has after each round, garbage included.",
+  targets: [
+    { series: "throughput", who: "ours", of: "ratio", atLeast: 0.9 },
+    { series: "throughput", who: "ours, own scope", of: "ratio", atLeast: 0.95 },
+    { series: "throughput", who: "ours, own generator", base: "a fiber, own generator", of: "ratio", atLeast: 0.97 },
+    { series: "CPU", who: "ours", of: "ratio", atLeast: 1 },
+    { series: "memory under load", who: "ours, own scope", base: "ours", of: "ratio", atMost: 1.05 }
+  ],
   costs: [
     ["write(2) of the answer and close(2), which bare Node pays, too", "37 % of the busy time"],
     [
@@ -35,17 +53,26 @@ export const accept: Benchmark = {
     ],
     ["garbage", "3 %"]
   ],
-  run: async (settings) =>
-    loads(
-      await compare(
-        measuredOf(servers("answer"), "bare", settings),
-        // here processes differ most
-        { ...settings, rounds: settings.rounds * 2 },
-        (server, seconds) => requests(server, { close: true, seconds })
-      ),
-      "connections",
-      "bare"
+  run: async (settings) => {
+    const measured = await compare(
+      measuredOf({ ...servers("answer"), ...asWritten }, "bare", settings),
+      settings,
+      async (server, seconds) => ({
+        ...await requests(server, { close: true, seconds }),
+        resident: await server.ask("resident")
+      }),
+      // here processes differ most
+      roundsOfAccept
     )
+    return [
+      ...loads(measured, "connections", "bare"),
+      series(
+        measured,
+        { label: "memory under load", unit: "MiB", better: "less", base: "bare" },
+        ({ resident }) => resident / 2 ** 20
+      )
+    ]
+  }
 }
 
 export const echo: Benchmark = {
@@ -54,7 +81,10 @@ export const echo: Benchmark = {
   description: "64 connections, on each a message of 64 bytes there and back, and the next (a client on node:net). "
     + "Ours is given each by `Connection.runForEach`; a loop that pulls is what the handlers of Effect and of `a fiber` are, too. "
     + "The client needs as much CPU as a server: the CPU time of the server is what tells them apart.",
-  targets: [{ series: "throughput", who: "ours", of: "ratio", atLeast: 0.95 }],
+  targets: [
+    { series: "throughput", who: "ours", of: "ratio", atLeast: 0.95 },
+    { series: "throughput", who: "ours, pulling", of: "ratio", atLeast: 0.9 }
+  ],
   costs: [
     ["write(2), which bare Node pays, too", "62 % of the busy time"],
     [

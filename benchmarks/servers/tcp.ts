@@ -60,6 +60,28 @@ type What = "answer" | "echo" | "sink" | "source"
 
 const effectHandlers = { answer: answerSocket, echo: echoSocket, sink: sinkSocket, source: sourceSocket }
 
+/** `answerSocket` and `echoSocket`, with a generator function of its own for each connection. */
+const generators = {
+  answer: (socket: Socket.Socket) =>
+    Effect.gen(function*() {
+      const { pull } = yield* socket.reader
+      const { write } = yield* socket.writer
+      yield* pull
+      yield* write(response)
+    }),
+  echo: (socket: Socket.Socket) =>
+    Effect.gen(function*() {
+      const { pull } = yield* socket.reader
+      const { writeAll } = yield* socket.writer
+      while (true) yield* writeAll(yield* pull)
+    })
+}
+
+const generatorOf = (what: What) => {
+  if (what === "answer" || what === "echo") return generators[what]
+  throw new Error(`no generator for ${what}`)
+}
+
 const bareHandlers: Record<What, (socket: Net.Socket) => void> = {
   answer: (socket) => {
     socket.on("error", () => {})
@@ -178,7 +200,7 @@ const sinkEach: Handler = Effect.fnUntraced(function*(connection) {
 /** Those that are given what comes, by a call; the others pull. */
 const given: { readonly [what in What]?: Handler } = { echo: echoEach, sink: sinkEach }
 
-const serveOurs = (handler: Handler): void => {
+const serveOurs = (handler: Handler, options: Listener.ServeOptions = {}): void => {
   const program = Effect.gen(function*() {
     const listener = yield* Listener.listen(NodeTcp.transport({ host, port: 0, backlog: 4096 }))
     announce(portOf(yield* listener.address))
@@ -187,9 +209,17 @@ const serveOurs = (handler: Handler): void => {
       counting: perConnection(Effect.map(listener.dryRun, ({ active, idle, queued }) => active + idle + queued)),
       scrape: timed(Metric.snapshot)
     })
-    yield* Listener.serve(listener, handler, { idle: "pull" })
+    yield* Listener.serve(listener, handler, options)
   })
   Effect.runFork(Effect.scoped(program))
+}
+
+const serveFiber = (what: What, handler: (socket: Socket.Socket) => ReturnType<Handler>): void => {
+  const server = Net.createServer({ noDelay: true, allowHalfOpen: what === "sink" }, (socket) => {
+    const handled = Effect.scoped(handler(leastSocket(socket)))
+    Effect.runFork(Effect.ensuring(handled, Effect.sync(() => socket.end())))
+  })
+  listen(server)
 }
 
 const servers: Record<string, (what: What) => void> = {
@@ -198,13 +228,9 @@ const servers: Record<string, (what: What) => void> = {
     listen(server)
   },
   /** The least that a handler in Effect can cost: its fiber and its scope on bare `node:net`, and nothing that ends it or waits. */
-  fiber: (what) => {
-    const server = Net.createServer({ noDelay: true, allowHalfOpen: what === "sink" }, (socket) => {
-      const handled = Effect.scoped(effectHandlers[what](leastSocket(socket)))
-      Effect.runFork(Effect.ensuring(handled, Effect.sync(() => socket.end())))
-    })
-    listen(server)
-  },
+  fiber: (what) => serveFiber(what, effectHandlers[what]),
+  /** The same, with a generator function of its own for each connection. */
+  fiberGenerator: (what) => serveFiber(what, generatorOf(what)),
   effect: (what) => {
     const program = Effect.gen(function*() {
       const server = yield* NodeSocketServer.make({ host, port: 0, noDelay: true, backlog: 4096, allowHalfOpen: true })
@@ -213,9 +239,16 @@ const servers: Record<string, (what: What) => void> = {
     })
     Effect.runFork(Effect.scoped(program))
   },
-  ours: (what) => serveOurs(given[what] ?? pulling(what)),
+  ours: (what) => serveOurs(given[what] ?? pulling(what), { idle: "pull" }),
   /** Ours, with a loop that pulls where `ours` is given each message. */
-  pulling: (what) => serveOurs(pulling(what))
+  pulling: (what) => serveOurs(pulling(what), { idle: "pull" }),
+  /** Ours, with a scope of the handler's own, and no options. */
+  scoped: (what) => serveOurs((connection) => Effect.scoped(effectHandlers[what](connection.socket))),
+  /** Ours, with a generator function of its own for each connection, and no options. */
+  generator: (what) => {
+    const handler = generatorOf(what)
+    serveOurs((connection) => handler(connection.socket))
+  }
 }
 
 const [who, what] = process.argv.slice(2)

@@ -18,6 +18,9 @@ export const usual: Settings = { rounds: 7, seconds: 1, scale: 1, everybody: tru
 /** To see that everything runs: the figures mean nothing. */
 export const small: Settings = { rounds: 1, seconds: 0.2, scale: 100, everybody: false }
 
+/** To see where the time goes: a few rounds of ours, and of whom it is compared to. */
+export const forProfiles: Settings = { rounds: 2, seconds: 2, scale: 1, everybody: false }
+
 /** One measured quantity of everybody who was measured. */
 export interface Series {
   readonly label: string
@@ -101,7 +104,11 @@ export const compare = async <A>(
 export type Measured = Map<string, Array<Load>>
 
 /** What is told of load: how much went through, and what it took of the server. */
-export const loads = (measured: Measured, unit: string, base: string): ReadonlyArray<Series> => [
+export const loads = (
+  measured: ReadonlyMap<string, ReadonlyArray<Load>>,
+  unit: string,
+  base: string
+): ReadonlyArray<Series> => [
   series(measured, { label: "throughput", unit: `${unit}/s`, better: "more", base }, (load) => load.perSecond),
   series(measured, { label: "CPU", unit: `µs of ${unit}`, better: "less", base }, (load) => load.cpu),
   series(measured, { label: "CPU in the program", unit: `µs of ${unit}`, better: "less", base }, (load) => load.user)

@@ -5,6 +5,7 @@
 
 import * as Fs from "node:fs"
 import * as Timers from "node:timers/promises"
+import { profileUntilExit } from "./profile.ts"
 
 /** What the harness asks, and the answer's type. */
 export interface Answers {
@@ -14,6 +15,8 @@ export interface Answers {
   readonly user: number
   /** Resident memory after a collection that gives back what is not in use, in bytes. */
   readonly memory: number
+  /** Resident memory as it is, garbage included, in bytes. */
+  readonly resident: number
   /** The longest time the event loop was held since the last `stall`, in milliseconds. */
   readonly stall: number
   /** How long `connections` of the listener takes for each that is open, in microseconds; of ours only. */
@@ -24,10 +27,13 @@ export interface Answers {
   readonly replaced: number
   /** How long a scrape of the metrics takes, in microseconds; of ours only. */
   readonly scrape: number
+  /** What it takes until all that wait have been told, in microseconds of CPU time; of `waiters` only. */
+  readonly settling: number
 }
 
 /** Tells the harness that the server listens. */
 export const announce = (port: number): void => {
+  profileUntilExit()
   process.send!({ port })
 }
 
@@ -64,13 +70,23 @@ const watchStalls = (): void => {
 export interface LastWords {
   /** The longest time the event loop was held since the last `stall`, in milliseconds. */
   readonly stall: number
+  /** How many turns of the event loop the goodbyes took; of `goodbyes` only. */
+  readonly turns?: number | undefined
 }
+
+let moreLastWords: () => Partial<LastWords> = () => ({})
 
 process.on("exit", () => {
   longest = Math.max(longest, performance.now() - last)
+  const words: LastWords = { stall: longest, ...moreLastWords() }
   // a message might not be out before the process has ended; without the harness there is nobody to tell
-  if (watch !== undefined && process.connected) Fs.writeSync(4, JSON.stringify({ stall: longest } satisfies LastWords))
+  if (watch !== undefined && process.connected) Fs.writeSync(4, JSON.stringify(words))
 })
+
+/** What one program says besides. */
+export const sayAlso = (words: typeof moreLastWords): void => {
+  moreLastWords = words
+}
 
 const answers: { [K in keyof Answers]?: () => number | Promise<number> } = {
   cpu: () => {
@@ -82,6 +98,7 @@ const answers: { [K in keyof Answers]?: () => number | Promise<number> } = {
     await collect()
     return process.memoryUsage.rss()
   },
+  resident: () => process.memoryUsage.rss(),
   stall: () => {
     const stall = longest
     longest = 0
@@ -98,7 +115,10 @@ export const answerAlso = (more: typeof answers): void => {
 const answer = async (question: keyof Answers): Promise<void> => {
   process.send!({ question, answer: await answers[question]?.() ?? Number.NaN })
 }
-process.on("message", (question: keyof Answers) => void answer(question))
+process.on("message", (question: keyof Answers | "end") => {
+  if (question === "end") process.exit(0)
+  void answer(question)
+})
 // the harness is gone
 process.on("disconnect", () => process.exit(0))
 // what is asked for must not keep a server alive that has stopped

@@ -3,6 +3,7 @@
  * elsewhere and where wrk cannot speak the protocol.
  */
 import * as Path from "node:path"
+import type { Clients } from "./held.ts"
 import type { Server } from "./server.ts"
 import * as Tools from "./tools.ts"
 
@@ -84,6 +85,17 @@ export const handshakes = (server: Asked, seconds: number): Promise<Load> =>
 /** HTTP/2 requests on 8 sessions, 8 at a time. */
 export const streams = (server: Asked, seconds: number): Promise<Load> =>
   measured(server, () => driven("streams.ts", [server.port, 8, 8, seconds * 1000]))
+
+/** So many requests on one connection, sent without waiting for answers. */
+export const pipelined = (server: Asked, count: number): Promise<Load> =>
+  measured(server, () => driven("pipeline.ts", [server.port, count]))
+
+/** Requests of clients that are there already, and say how many were answered. */
+export const asking = async (server: Asked, { tell }: Clients, seconds: number): Promise<Load> =>
+  measured(server, async () => {
+    const { answered } = await tell<{ readonly answered: number }>(String(seconds * 1000))
+    return { operations: answered, perSecond: answered / seconds, failed: 0 }
+  })
 
 /** So many bytes on one connection; an operation is a MiB. */
 export const transfer = (server: Asked, direction: "upload" | "download", bytes: number): Promise<Load> =>

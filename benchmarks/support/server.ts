@@ -7,6 +7,7 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 import * as Timers from "node:timers/promises"
 import type { Answers, LastWords } from "./childServer.ts"
+import { profiling } from "./profile.ts"
 import * as Tools from "./tools.ts"
 
 export interface ServerOptions {
@@ -29,6 +30,8 @@ export interface End {
   readonly took: number
   /** The longest its event loop was held meanwhile, in milliseconds; not known of other than Node. */
   readonly stall: number
+  /** How many turns of its event loop the goodbyes took; of `goodbyes` only. */
+  readonly turns: number
 }
 
 export class Server {
@@ -90,11 +93,12 @@ export class Server {
     clearTimeout(timer)
     const took = performance.now() - start
     const words = this.lastWords === "" ? undefined : JSON.parse(this.lastWords) as LastWords
-    return { took, stall: words?.stall ?? Number.NaN }
+    return { took, stall: words?.stall ?? Number.NaN, turns: words?.turns ?? Number.NaN }
   }
 
   async kill(): Promise<void> {
-    this.process.kill("SIGKILL")
+    if (profiling() && this.process.connected) this.process.send("end")
+    else this.process.kill("SIGKILL")
     await this.ended
   }
 }

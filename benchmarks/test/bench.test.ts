@@ -14,14 +14,14 @@ describe("the benchmarks", () => {
     try {
       const { stdout } = await promisify(ChildProcess.execFile)(process.execPath, [program, "--smoke"], {
         env: { ...process.env, NODE_COMPILE_CACHE: cache },
-        timeout: 180_000
+        timeout: 300_000
       })
       const run = stdout.matchAll(/^(\w+): .*\n  .* ratio to .*\n.* [\d.,]+ –/gm)
       const names =
-        "accept echo http tls http2 upload download datagrams idle close stall restart handover latency start cores workers growth"
+        "accept echo http tls http2 pipeline upload download datagrams idle close stall restart handover latency start cores workers growth waiters"
       assert.deepStrictEqual(new Set(Array.from(run, ([, name]) => name)), new Set(names.split(" ")))
     } finally {
       Fs.rmSync(cache, { recursive: true })
     }
-  }, 200_000)
+  }, 320_000)
 })
