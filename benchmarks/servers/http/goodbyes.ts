@@ -29,10 +29,10 @@ sayAlso(() => ({ turns: last - (toldAt ?? Number.NaN) }))
 
 /** The frame is submitted in this call, and written at its end. */
 const count = (session: Http2.ServerHttp2Session): void => {
-  const { goaway } = session
+  const goaway = session.goaway.bind(session)
   session.goaway = (...args) => {
     last = turn()
-    return goaway.apply(session, args)
+    goaway(...args)
   }
 }
 

@@ -11,6 +11,7 @@ import * as Stream from "effect/Stream"
 import * as Http2 from "node:http2"
 import * as Https from "node:https"
 import * as Net from "node:net"
+import { performance } from "node:perf_hooks"
 import * as Tls from "node:tls"
 import { selfSigned } from "./support/certificates.ts"
 import * as Http2Client from "./support/http2Client.ts"
@@ -297,6 +298,48 @@ describe("a stream that had arrived when its HTTP/2 session is told to go is ser
       assert.deepStrictEqual(frames.filter(([type]) => type === headers), [[headers, 1]])
       const { connections, refused } = yield* Fiber.join(closing)
       assert.deepStrictEqual([held.executed(), connections.drained, refused], [1, 1, 0])
+    }).pipe(quiet))
+})
+
+describe("the goodbyes of a close", () => {
+  it.live("20 sessions with 100 streams under way on each, and 20 idle ones, are all told within two turns", () =>
+    Effect.gen(function*() {
+      const turn = () => performance.nodeTiming.uvMetricsInfo.loopCount
+      const told: Array<number> = []
+      // the frame is submitted in this call
+      const server = Http2.createServer().on("session", (session) => {
+        const goaway = session.goaway.bind(session)
+        session.goaway = (...args) => {
+          told.push(turn())
+          goaway(...args)
+        }
+      })
+      const held = yield* makeHeld
+      const app = Effect.flatMap(
+        HttpServerRequest.HttpServerRequest,
+        ({ url }) => url === "/idle" ? Effect.succeed(ok) : held.app
+      )
+      const { listener, port } = yield* HttpServing.given(() => server, app, { drain: { idleGrace: 0 } })
+      const idle = yield* many(20, Http2Client.connect(port))
+      yield* Effect.forEach(idle, (client) => client.get("/idle"), { concurrency: "unbounded" })
+      const busy = yield* many(20, Http2Client.connect(port))
+      const answers = yield* start(
+        Effect.forEach(
+          busy,
+          (client) => Effect.all(Array.from({ length: 100 }, () => client.get("/")), { concurrency: "unbounded" }),
+          { concurrency: "unbounded" }
+        )
+      )
+      yield* until("all are executed", () => held.executed() === 2000)
+      const asked = turn()
+      const closing = yield* start(listener.close())
+      yield* Effect.forEach([...idle, ...busy], (client) => client.goaway)
+      // in a test the close itself begins anywhere in a turn
+      assert.strictEqual(told.length, 40)
+      assert.isAtMost(Math.max(...told) - asked, 2)
+      yield* held.release
+      yield* Fiber.join(answers)
+      assert.deepInclude((yield* Fiber.join(closing)).connections, { total: 40, drained: 20, idle: 20 })
     }).pipe(quiet))
 })
 

@@ -24,7 +24,8 @@ const most = 16
 export class AcceptBatch {
   private readonly limit: number
   private readonly handOver: () => void
-  private latest = -Infinity
+  /** When the latest connection came, in milliseconds. */
+  latest = -Infinity
   /** Since when the first of the batch waits. */
   private since = 0
   /** How many wait, and how many did at the end of the turn before. */

@@ -72,6 +72,9 @@ const briefLinger = { idle: Duration.millis(250), total: Duration.millis(500), b
  */
 const newcomersTime = 100
 
+/** Without a client for so long, in milliseconds, there are none that come back as soon as they are answered. */
+const calmTime = 50
+
 const closedError = (): TransportAcceptError =>
   new TransportAcceptError({ class: "fatal", code: "EBADF", cause: new Error("the listening socket is closed") })
 
@@ -334,7 +337,8 @@ class NetListener {
   /**
    * Turns the event loop, in which libuv accepts one connection a turn, until
    * the kernel's queue was empty, or all that was in it at the beginning is out
-   * and newcomers have had their time. The queue is first in, first out.
+   * and newcomers have had their time. The queue is first in, first out. Where
+   * clients had stopped coming before, it need only be seen to be empty.
    *
    * Swept connections wait until the listening socket is closed: answered at once,
    * clients that come back as soon as they have their answer would fill the
@@ -342,15 +346,19 @@ class NetListener {
    * connects in the last of them is reset.
    */
   private readonly sweep: Effect.Effect<void> = Effect.suspend(() => {
+    const calm = performance.now() - this.batch.latest >= calmTime
     this.sweeping = true
     this.batch.stop()
+    const { arrived: before, binding } = this
     // the kernel's queue takes one more than its backlog
-    const most = this.arrived + this.binding.backlog + 1
-    const known = this.arrived + (this.binding.queued?.(this.server) ?? Infinity)
+    const most = before + binding.backlog + 1
+    const queued = () => binding.queued?.(this.server)
+    const known = before + (queued() ?? Infinity)
     let knownOutAt: number | undefined
     return untilQuiet(() => this.arrived, (arrived) => {
       if (arrived >= most) return true
       if (arrived < known) return false
+      if (calm && arrived === before && queued() === 0) return true
       knownOutAt ??= performance.now()
       return performance.now() - knownOutAt >= newcomersTime
     })

@@ -48,7 +48,7 @@ export class MainProgram implements Main {
   private fiber: Fiber.Fiber<unknown, unknown> | undefined
   private teardown: Runtime.Teardown | undefined
   private phase: StopPolicy.StopPhase = "Running"
-  private closing: Fiber.Fiber<void> | undefined
+  private closing: Fiber.Fiber<unknown, unknown> | undefined
   private stop: { readonly reason: string; readonly at: number } | undefined
   private failed = false
   private overdue = false
@@ -275,10 +275,12 @@ export class MainProgram implements Main {
       }
     })
     this.boundBy(hostDeadline === undefined ? undefined : hostDeadline + closeGrace)
-    // a close may end the program there and then, and it has to be known by then
-    this.closing = Effect.runFork(
-      Effect.yieldNow.pipe(
-        Effect.andThen(close),
+    const closing = Effect.runFork(
+      Effect.withFiber<void>((fiber) => {
+        // a close may end the program there and then, and it has to be known by then
+        this.closing = fiber
+        return close
+      }).pipe(
         Effect.andThen(
           Effect.suspend(() =>
             this.last === undefined
@@ -288,7 +290,7 @@ export class MainProgram implements Main {
         )
       )
     )
-    this.closing.addObserver(() => {
+    closing.addObserver(() => {
       this.display.clear()
       if (hostDeadline !== undefined) this.boundBy(Math.max(hostDeadline - this.elapsed(), finalizerGrace))
       if (this.fiber !== undefined) interruptGently(this.fiber)

@@ -19,6 +19,8 @@ export class ReadTurns {
   private readonly runFork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
   /** Connections whose read turn is about to begin, by what tells its end. */
   private readonly beginning = new Map<Effect.Effect<void>, Array<Waiter>>()
+  /** The same of those that a protocol drives by callbacks. */
+  private readonly driven = new Map<Effect.Effect<void>, Array<Waiter>>()
 
   constructor(runFork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>) {
     this.runFork = runFork
@@ -26,9 +28,10 @@ export class ReadTurns {
 
   wait(connection: ConnectionImpl, passed: () => void): void {
     const { settled } = connection
-    let together = this.beginning.get(settled)
+    const beginning = connection.driver === undefined ? this.beginning : this.driven
+    let together = beginning.get(settled)
     if (together === undefined) {
-      this.beginning.set(settled, together = [])
+      beginning.set(settled, together = [])
       this.runFork(this.passTogether(settled, together))
     }
     together.push({ connection, passed })
@@ -36,22 +39,35 @@ export class ReadTurns {
 
   /** One fiber for all connections that wait for the same, which those of one transport may. */
   private passTogether(settled: Effect.Effect<void>, together: Array<Waiter>): Effect.Effect<void> {
-    return Effect.gen({ self: this }, function*() {
-      // a fiber about to pull may have been made to yield: it is given its turn before the read turn begins
-      yield* Effect.yieldNow
-      this.beginning.delete(settled)
-      // those that came after the first as well
-      if (together.length > 1) yield* Effect.yieldNow
-      yield* effectOf("settled", () => settled)
+    const turn = Effect.andThen(
+      this.beginning.get(settled) === together ? this.afterFibers(settled, together) : this.afterCall(settled),
+      effectOf("settled", () => settled)
+    )
+    const all = Effect.map(turn, () => {
       for (const { passed } of together) passed()
-    }).pipe(Effect.catchCause((cause) =>
+    })
+    return Effect.catchCause(all, (cause) =>
       Effect.sync(() => {
         if (Cause.hasInterruptsOnly(cause)) return
         for (const { connection, passed } of together) {
           connection.threw("settled", Cause.squash(cause))
           passed()
         }
-      })
-    ))
+      }))
+  }
+
+  /** A fiber about to pull may have been made to yield: it is given its turn before the read turn begins. */
+  private afterFibers(settled: Effect.Effect<void>, together: Array<Waiter>): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function*() {
+      yield* Effect.yieldNow
+      this.beginning.delete(settled)
+      // those that came after the first as well
+      if (together.length > 1) yield* Effect.yieldNow
+    })
+  }
+
+  /** A protocol is idle in the moment it says so: those of one call begin at once. */
+  private afterCall(settled: Effect.Effect<void>): Effect.Effect<void> {
+    return Effect.sync(() => queueMicrotask(() => this.driven.delete(settled)))
   }
 }

@@ -7,9 +7,10 @@
 import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
 import * as Http2 from "node:http2"
 import type * as Net from "node:net"
+import { afterWholeReading } from "../../socket/pollPhase.ts"
 import { type HttpConnection, httpConnectionOf } from "../httpConnection.ts"
 import type { Begun, Ending, InFlight, Protocol } from "../protocol.ts"
-import { afterReading, afterWholeReading } from "./afterReading.ts"
+import { afterReading } from "./afterReading.ts"
 import { FrameBudget } from "./frameBudget.ts"
 import { label } from "./http1.ts"
 
