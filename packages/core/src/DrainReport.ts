@@ -261,8 +261,10 @@ export const DrainReport = Schema.Struct({
  * - `reason`: the text given to `close`, or who closed.
  * - `duration`: milliseconds from the call to the end.
  * - `swept`: connections the kernel had accepted and the sweep still served.
- * - `sweepCut`: a tenth of the deadline passed before the sweep was finished, or
- *   an abort ended it: what the kernel still had in its queue was reset.
+ * - `sweepCut`: the sweep was ended before it was finished: what the kernel still
+ *   had in its queue was reset. Clients that are known to have connected before it
+ *   began are waited for until the deadline; those that come after them, and a queue
+ *   that cannot be seen, for a tenth of it. An abort ends it, too.
  * - `queue`: what became of the accept queue: it was swept, it was left to
  *   another process that has the same socket, or nothing listened any more.
  * - `refused`: connections refused by admission and requests read after a

@@ -67,6 +67,10 @@ export const ListenerName: Context.Reference<string> = Context.Reference(
  *   queue stays there for another process that has the same socket. It completes
  *   when what `accept` had to hand over has been handed over. Left out, a close
  *   sweeps whatever it was told.
+ * - `stillQueued`: while `stop` runs, whether clients that the kernel had accepted
+ *   before are still in its queue; `undefined` where that cannot be known. A close
+ *   waits for them until its deadline, and for a stop that does not know, or that
+ *   goes on without them, for a tenth of it.
  *
  * @stability experimental
  * @category models
@@ -77,6 +81,7 @@ export interface BoundTransport {
   readonly accept: Effect.Effect<TransportConnection, TransportAcceptError>
   readonly stop: Effect.Effect<void>
   readonly leave?: Effect.Effect<void> | undefined
+  readonly stillQueued?: (() => boolean | undefined) | undefined
   /** What is there for speed. Left out, `accept` is repeated. */
   readonly fast?: FastAccept | undefined
 }

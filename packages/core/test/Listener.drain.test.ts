@@ -476,6 +476,34 @@ describe("draining", () => {
       assert.deepInclude(yield* Fiber.join(closing), { outcome: "Drained", sweepCut: true, duration: 100 })
     }))
 
+  const sweepsUntil = (outAt: number) =>
+    Effect.gen(function*() {
+      const memory = yield* MemoryTransport.make()
+      let stillQueued = true
+      const bind = Effect.map(memory.bind, ({ accept, address }) => ({
+        accept,
+        address,
+        stop: Effect.never,
+        stillQueued: () => stillQueued
+      }))
+      const listener = yield* listen({ name: "endless", bind }, { drain: { deadline: 1000 } })
+      const closing = yield* start(listener.close())
+      yield* TestClock.adjust(outAt)
+      stillQueued = false
+      yield* TestClock.adjust("2 seconds")
+      return yield* Fiber.join(closing)
+    })
+
+  it.effect("a sweep takes longer while clients are known to be queued, and a tenth of the deadline after them", () =>
+    Effect.gen(function*() {
+      assert.deepInclude(yield* sweepsUntil(250), { outcome: "Drained", sweepCut: true, duration: 400 })
+    }))
+
+  it.effect("a sweep of clients that are known to be queued ends with the deadline", () =>
+    Effect.gen(function*() {
+      assert.deepInclude(yield* sweepsUntil(5000), { outcome: "Drained", sweepCut: true, duration: 1000 })
+    }))
+
   describe("lame duck", () => {
     it.effect("not ready, still accepting, everybody told, nobody ended; then the drain", () =>
       Effect.gen(function*() {

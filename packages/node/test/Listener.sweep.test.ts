@@ -100,6 +100,32 @@ describe.each(kinds)("the sweep of the accept queue, $name", (kind) => {
       assert.isFalse(report.sweepCut)
     }))
 
+  // where the kernel does not say how many wait, a busy loop has a tenth of the deadline
+  it.live.skipIf(kind.name === "TCP" && process.platform !== "linux")(
+    "who had come is served though the loop is busy for longer than a tenth of the deadline, and clients keep coming",
+    () =>
+      Effect.gen(function*() {
+        const clients = 30
+        const listener = yield* listen(kind, { drain: { deadline: "4 seconds" } })
+        yield* start(
+          Listener.serve(
+            listener,
+            (connection) => Effect.flatMap(connection.socket.writer, ({ write }) => write("welcome\n"))
+          )
+        )
+        const crowd = yield* Crowd.make(yield* target(listener), { clients, request: "" })
+        yield* Newcomers.make(yield* target(listener), 5)
+        // one is accepted a turn
+        yield* Newcomers.busyLoop(20)
+        const report = yield* Effect.suspend(() => {
+          crowd.arriveWhileBlocked()
+          return listener.close()
+        })
+        assert.deepStrictEqual(yield* crowd.members, answered("welcome\n", clients))
+        assert.isFalse(report.sweepCut)
+      })
+  )
+
   it.live("clients reconnecting without pause over 150 closes: who was connected before a close began is answered", () =>
     Effect.gen(function*() {
       const closes = 150

@@ -17,6 +17,8 @@ import type { AcceptFailure, Bindable, Bound } from "./manager.ts"
 export interface Stop {
   readonly queue: DrainReport["queue"]
   readonly run: Effect.Effect<void>
+  /** Whether what was queued when it began still is, where that is known. */
+  readonly stillQueued?: (() => boolean | undefined) | undefined
 }
 
 export const nothingToStop: Stop = { queue: "none", run: Effect.void }
@@ -142,7 +144,7 @@ export class Binding<B extends Bound> {
     if (bound === undefined || this.released !== undefined) return nothingToStop
     return queue === "leave" && bound.leave !== undefined
       ? { queue: "left", run: bound.leave }
-      : { queue: "swept", run: Effect.suspend(() => bound.stop) }
+      : { queue: "swept", run: Effect.suspend(() => bound.stop), stillQueued: () => bound.stillQueued?.() }
   }
 
   /** Ends the accept loop, and the listening socket unless what is open answers through it. */

@@ -27,6 +27,8 @@ export interface Bound {
   readonly stop: Effect.Effect<void>
   /** Stops listening without the sweep. */
   readonly leave?: Effect.Effect<void> | undefined
+  /** While it stops: whether what was queued before still is, where that is known. */
+  readonly stillQueued?: (() => boolean | undefined) | undefined
   /** What is open answers through the socket itself, which is released only after it. */
   readonly answersThroughSocket?: boolean | undefined
 }

@@ -1,24 +1,26 @@
 import * as Fs from "node:fs"
+import type * as Net from "node:net"
 
 /**
- * How many connections wait in the kernel to be accepted at a TCP port, where
- * the system says so: Linux does, in the receive queue of a listening socket
- * (proc(5), `tcp_get_info`). Sockets that share a port are summed.
+ * How many connections wait in the kernel to be accepted at the address of a
+ * listening TCP socket, where the system says so: Linux does, in the receive queue
+ * of such a socket (proc(5), `tcp_get_info`). Sockets of its family that share its
+ * port are summed.
  */
-export const kernelQueue = (port: number): number | undefined => {
+export const kernelQueue = ({ family, port }: Pick<Net.AddressInfo, "family" | "port">): number | undefined => {
   if (process.platform !== "linux") return undefined
   try {
-    return files.filter((file) => Fs.existsSync(file)).reduce((sum, file) => sum + queuedIn(file, port), 0)
+    return queuedIn(family === "IPv6" ? "/proc/net/tcp6" : "/proc/net/tcp", port)
   } catch {
     // where /proc cannot be read, the length is not known
     return undefined
   }
 }
 
-// the second only where there is IPv6
-const files = ["/proc/net/tcp", "/proc/net/tcp6"]
-
-/** Listening sockets come first, 150 bytes each: the thousands of connections behind them are not read. */
+/**
+ * Listening sockets come first, 150 bytes each: the thousands of connections behind them are not read. The table of the
+ * other family is not asked: where it has no connection, the kernel looks for one through all of this family's.
+ */
 const chunk = 16 * 1024
 const listenState = "0A"
 

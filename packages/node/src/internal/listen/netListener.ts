@@ -48,6 +48,8 @@ export interface Published {
   readonly address: NetAddress.SocketAddress
   /** Keeps new clients from finding it. Runs once, before listening ends. */
   readonly withdraw: Effect.Effect<void>
+  /** Nothing else leads to it: after `withdraw` its queue only gets shorter. */
+  readonly onlyWay?: boolean | undefined
 }
 
 /**
@@ -123,6 +125,10 @@ class NetListener {
   private arrived = 0
   /** What arrives stays in the queue. */
   private sweeping = false
+  /** No client can connect any more. */
+  private sealed = false
+  /** How many will have arrived when all are out that were in the kernel's queue as the sweep began. */
+  private known = Infinity
   /** What comes in a rush stays there for a moment, and is handed over together. */
   private readonly batch: AcceptBatch
   /** Sockets that found the queue full, on their way out. */
@@ -148,12 +154,13 @@ class NetListener {
       Effect.andThen(restore(this.listen), Effect.suspend(() => this.binding.publish(this.server))).pipe(
         Effect.map((published) => {
           this.published = published
-          const { accept, acceptAll, leave, stop } = this
+          const { accept, acceptAll, leave, stillQueued, stop } = this
           const bound: BoundTransport = {
             address: published.address,
             accept,
             stop,
             leave,
+            stillQueued,
             get fast() {
               return { owner: bound, acceptAll }
             }
@@ -320,7 +327,9 @@ class NetListener {
     return Effect.suspend(() => {
       const published = this.published
       this.published = undefined
-      return published === undefined ? Effect.void : published.withdraw
+      if (published === undefined) return Effect.void
+      this.sealed = published.onlyWay === true
+      return published.withdraw
     })
   }
 
@@ -353,16 +362,22 @@ class NetListener {
     // the kernel's queue takes one more than its backlog
     const most = before + binding.backlog + 1
     const queued = () => binding.queued?.(this.server)
-    const known = before + (queued() ?? Infinity)
+    this.known = before + (queued() ?? Infinity)
     let knownOutAt: number | undefined
     return untilQuiet(() => this.arrived, (arrived) => {
       if (arrived >= most) return true
-      if (arrived < known) return false
+      if (arrived < this.known) return false
       if (calm && arrived === before && queued() === 0) return true
       knownOutAt ??= performance.now()
       return performance.now() - knownOutAt >= newcomersTime
     })
   })
+
+  private readonly stillQueued = (): boolean | undefined => {
+    if (!this.sweeping) return false
+    if (this.sealed) return true
+    return this.known === Infinity ? undefined : this.arrived < this.known
+  }
 
   private readonly endSweep: Effect.Effect<void> = Effect.sync(() => {
     this.sweeping = false

@@ -81,7 +81,7 @@ export const tcpBinding: (
       lingerTimer: common.lingerTimer,
       queued: (server) => {
         const address = server.address()
-        return address === null || typeof address === "string" ? undefined : kernelQueue(address.port)
+        return address === null || typeof address === "string" ? undefined : kernelQueue(address)
       },
       bindError: bindErrorOf,
       publish: (server) =>

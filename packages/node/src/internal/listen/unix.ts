@@ -49,7 +49,11 @@ const socketBinding: (options: TransportOptions) => Effect.Effect<NetBinding, Tr
       ...common,
       listen: (server) => server.listen({ path: hidden.bindAt, exclusive: true, backlog: common.backlog }),
       publish: () =>
-        Effect.map(publish(hidden, path, mode), (withdraw) => ({ address: NetAddress.unixPathAddress(path), withdraw }))
+        Effect.map(publish(hidden, path, mode), (withdraw) => ({
+          address: NetAddress.unixPathAddress(path),
+          withdraw,
+          onlyWay: true
+        }))
     }
   })
 

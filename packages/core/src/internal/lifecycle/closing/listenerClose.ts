@@ -15,11 +15,9 @@ import { sleep } from "../../util/timers.ts"
 import type { Stop } from "../binding.ts"
 import type { ManagedReport, Manager } from "../manager.ts"
 import { lameDuckEnds } from "./lameDuck.ts"
+import { sweepGoesOn, sweepShare } from "./sweepShare.ts"
 
 const stages: ReadonlyArray<DrainStage> = ["LameDuck", "Sweeping", "Draining", "Aborting", "Closed"]
-
-/** How much of its deadline a close spends on the sweep: a loop that stays busy must not take all of it from the drain. */
-const sweepPart = 0.1
 
 /** How long a transport may take beyond the deadline to end accepting and to release its socket, in milliseconds. */
 const releaseTime = 1000
@@ -238,9 +236,9 @@ export class ListenerClose {
     return Effect.gen({ self: this }, function*() {
       this.enter("Sweeping")
       this.manager.sweeping = true
-      const { queue, run } = this.context.stop(this.options.queue)
-      this.queue = queue
-      this.sweepCut = !(yield* this.sweep(run))
+      const stop = this.context.stop(this.options.queue)
+      this.queue = stop.queue
+      this.sweepCut = !(yield* this.sweep(stop))
       // a `serve` that was forked before the close is to begin first
       if (this.manager.queued > 0) yield* Effect.yieldNow
       this.manager.sweeping = false
@@ -251,23 +249,42 @@ export class ListenerClose {
   }
 
   /** Answers whether the transport stopped by itself. One that cannot be interrupted is not waited for. */
-  private sweep(stop: Effect.Effect<void>): Effect.Effect<boolean> {
+  private sweep({ run, stillQueued }: Stop): Effect.Effect<boolean> {
     return Effect.suspend(() => {
-      const sweepEnds = this.manager.now() + this.options.deadline * sweepPart
-      const latest = () => Math.min(sweepEnds, this.manager.deadlineAt ?? Infinity)
       let ended: Exit.Exit<void> | undefined
-      const fiber = this.manager.runFork(Effect.onExit(stop, (exit) =>
+      const fiber = this.manager.runFork(Effect.onExit(run, (exit) =>
         Effect.sync(() => {
           ended = exit
           this.manager.signal.notify()
         })))
-      return Effect.flatMap(this.wait(() => ended !== undefined || this.aborted, latest), () => {
+      const queued = () => Foreign.call(this, "stillQueued", () => stillQueued?.(), undefined)
+      return Effect.flatMap(this.sweptOrLate(() => ended !== undefined || this.aborted, queued), () => {
         if (ended === undefined) {
           fiber.interruptUnsafe()
           return Effect.succeed(false)
         }
         return Exit.isSuccess(ended) ? Effect.succeed(true) : Effect.as(this.logFailure("stopping", ended.cause), false)
       })
+    })
+  }
+
+  /** Completes when the sweep is over, or is to be: at the deadline, or when a share of it has passed for nothing known. */
+  private sweptOrLate(over: () => boolean, stillQueued: () => boolean | undefined): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function*() {
+      const { manager } = this
+      const deadlineAt = () => manager.deadlineAt ?? Infinity
+      const share = sweepShare(this.options.deadline)
+      let before = stillQueued()
+      while (true) {
+        const shareEnds = manager.now() + share
+        yield* this.wait(over, () => Math.min(shareEnds, deadlineAt()))
+        if (over() || manager.now() >= deadlineAt()) return
+        // the deadline has changed
+        if (manager.now() < shareEnds) continue
+        const now = stillQueued()
+        if (!sweepGoesOn(before, now)) return
+        before = now
+      }
     })
   }
 

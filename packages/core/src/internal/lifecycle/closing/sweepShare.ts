@@ -1,0 +1,22 @@
+/**
+ * How long a sweep of the accept queue may take.
+ */
+
+/**
+ * A sweep is looked at whenever so much of the deadline is over: a loop that stays
+ * busy, and clients that never stop connecting, must not take all of it from the
+ * drain.
+ */
+const part = 0.1
+
+/** Milliseconds from one look to the next, and at least one. */
+export const sweepShare = (deadline: number): number => Math.max(1, deadline * part)
+
+/**
+ * Whether a sweep goes on when a share is over, from what was known at its
+ * beginning and is now: whether clients that had connected before the sweep are
+ * still queued. They are waited for, and what comes after them, or out of a queue
+ * that cannot be seen, has one share.
+ */
+export const sweepGoesOn = (before: boolean | undefined, now: boolean | undefined): boolean =>
+  before === true || now === true
