@@ -19,7 +19,8 @@ import type * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
-import { type Behaviour, make as faultyConnection } from "./internal/faults/connection.ts"
+import type { Behaviour } from "./internal/faults/behaviour.ts"
+import { make as faultyConnection } from "./internal/faults/connection.ts"
 import { between, type Meet } from "./internal/faults/listener.ts"
 
 /**

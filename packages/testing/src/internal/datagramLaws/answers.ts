@@ -1,8 +1,8 @@
 /** Laws 2 and 3: no answer is lost without a word, and each arrives as it was given. */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import { encode } from "../laws/kit/bytes.ts"
 import { ensureEquals, orBroken, start, until, within } from "../laws/kit/expect.ts"
+import { encode } from "../util/bytes.ts"
 import {
   bind,
   collecting,

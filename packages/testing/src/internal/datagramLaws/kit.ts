@@ -8,8 +8,8 @@ import type { DatagramCounts, DrainReport } from "@effect-listener/core/DrainRep
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
-import { decode, encode } from "../laws/kit/bytes.ts"
 import { type Broken, ensure, ensureEquals, orBroken, start, within } from "../laws/kit/expect.ts"
+import { decode, encode } from "../util/bytes.ts"
 import type { Client, Subject } from "./subject.ts"
 
 export const bind = (subject: Subject): Effect.Effect<BoundDatagramTransport, Broken, Scope.Scope> =>

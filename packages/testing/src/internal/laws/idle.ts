@@ -3,7 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import { bytesOf, decode } from "./kit/bytes.ts"
+import { bytesOf, decode } from "../util/bytes.ts"
 import { ask, connect, ensureFin, type Peer } from "./kit/clients.ts"
 import {
   type Broken,

@@ -5,7 +5,6 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
-import { mebi, pattern } from "./kit/bytes.ts"
 import { ask, connect, ensureCut } from "./kit/clients.ts"
 import {
   Broken,
@@ -20,6 +19,7 @@ import {
   until,
   within
 } from "./kit/expect.ts"
+import { mebi, pattern } from "./kit/pattern.ts"
 import { close, listen, serve, untilExecuted } from "./kit/serving.ts"
 import { bind, linger, pair } from "./kit/transport.ts"
 import type { Check, Subject } from "./subject.ts"

@@ -4,9 +4,10 @@
  */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import { decode, encode, kibi, matching, mebi, pattern } from "./kit/bytes.ts"
+import { decode, encode } from "../util/bytes.ts"
 import { connect, ensureCut, ensureFin } from "./kit/clients.ts"
 import { ensure, ensureEquals, late, orBroken, start, tooLong, turns, until, within } from "./kit/expect.ts"
+import { kibi, matching, mebi, pattern } from "./kit/pattern.ts"
 import { close, closing, counts, serve, untilDraining, untilExecuted } from "./kit/serving.ts"
 import { bind, linger, pair, pullAll } from "./kit/transport.ts"
 import type { Check } from "./subject.ts"

@@ -6,23 +6,9 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as NetAddress from "effect/net/NetAddress"
 import type { Client, ConnectionEnded } from "../../MemoryTransport.ts"
-import { encode } from "./connection.ts"
+import { concat, decode, toBytes } from "../util/bytes.ts"
 import type { Endpoint } from "./endpoint.ts"
 import type { Ending } from "./pipe.ts"
-
-const decoder = new TextDecoder()
-
-const decode = (bytes: Uint8Array): string => decoder.decode(bytes)
-
-const concat = (chunks: ReadonlyArray<Uint8Array>): Uint8Array => {
-  const bytes = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0))
-  let offset = 0
-  for (const chunk of chunks) {
-    bytes.set(chunk, offset)
-    offset += chunk.length
-  }
-  return bytes
-}
 
 export const make = <Peer>(options: {
   readonly endpoint: Endpoint<ConnectionEnded, Peer>
@@ -71,7 +57,7 @@ export const make = <Peer>(options: {
     remote: options.remote,
     write: (data) =>
       Effect.mapError(
-        Effect.suspend(() => outgoing.write([encode(data)])),
+        Effect.suspend(() => outgoing.write([toBytes(data)])),
         () => options.error(incoming.ending === "Reset" ? "Reset" : "Closed")
       ),
     read,

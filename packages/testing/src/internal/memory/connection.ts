@@ -7,23 +7,10 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Socket from "effect/socket/Socket"
+import { toBytes } from "../util/bytes.ts"
+import { closeError, resetError, writeError } from "../util/socketErrors.ts"
 import type { Endpoint } from "./endpoint.ts"
 import type { Ending } from "./pipe.ts"
-
-const encoder = new TextEncoder()
-
-export const encode = (data: string | Uint8Array): Uint8Array => typeof data === "string" ? encoder.encode(data) : data
-
-/** A system error with its name in `code`, as Node's are. */
-const systemError = (code: string, message: string): Error => Object.assign(new Error(message), { code })
-
-const closeError = (code: number): Socket.SocketError =>
-  new Socket.SocketError({ reason: new Socket.SocketCloseError({ code }) })
-
-const writeError = (): Socket.SocketError =>
-  new Socket.SocketError({
-    reason: new Socket.SocketWriteError({ cause: systemError("EPIPE", "the connection takes no more bytes") })
-  })
 
 /** What the server's reader sees at the end of what the client sent, or after the socket was released. */
 export const readError = (ending: Ending | "Closed"): Socket.SocketError =>
@@ -31,9 +18,7 @@ export const readError = (ending: Ending | "Closed"): Socket.SocketError =>
     ? closeError(1000)
     : ending === "Closed"
     ? closeError(1006)
-    : new Socket.SocketError({
-      reason: new Socket.SocketReadError({ cause: systemError("ECONNRESET", "the client reset the connection") })
-    })
+    : resetError("the client reset the connection")
 
 export interface ServerConnection extends TransportConnection {
   readonly sequence: number
@@ -91,7 +76,7 @@ export const make = <Peer>(options: {
   })
 
   const writeAll = (chunks: ReadonlyArray<Uint8Array | string>): Effect.Effect<void, Socket.SocketError> =>
-    Effect.mapError(Effect.suspend(() => outgoing.write(chunks.map(encode))), writeError)
+    Effect.mapError(Effect.suspend(() => outgoing.write(chunks.map(toBytes))), writeError)
   const write = (chunk: Uint8Array | string | Socket.CloseEvent): Effect.Effect<void, Socket.SocketError> =>
     Socket.isCloseEvent(chunk)
       ? Effect.sync(() => chunk.code > 1000 ? options.endpoint.reset() : outgoing.end())

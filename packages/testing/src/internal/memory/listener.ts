@@ -6,7 +6,7 @@
 import { TransportAcceptError } from "@effect-listener/core/Transport"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import { Line } from "./waiters.ts"
+import { Waiters } from "./waiters.ts"
 
 /** Turns without an accept after which a sweep with nobody accepting is over. */
 const quietTurns = 2
@@ -47,7 +47,7 @@ export class MemoryListener<Connection> {
   readonly #discard: (connection: Connection) => void
   readonly #sequence: (connection: Connection) => number
   readonly #before: ((connection: Connection) => TransportAcceptError | undefined) | undefined
-  readonly #line: Line<Connection, TransportAcceptError>
+  readonly #waiters: Waiters<Connection, TransportAcceptError>
   /** Another process may take from it as well. */
   readonly #queue: Array<Connection>
   readonly #held: HeldQueue<Connection> | undefined
@@ -80,7 +80,7 @@ export class MemoryListener<Connection> {
     this.#discard = options.discard
     this.#sequence = options.sequence
     this.#before = options.before
-    this.#line = new Line({
+    this.#waiters = new Waiters({
       take: () => this.#take(),
       giveBack: (connection) => this.#giveBack(connection),
       late: options.late
@@ -92,23 +92,23 @@ export class MemoryListener<Connection> {
   }
 
   get queued(): number {
-    return (this.#left ? 0 : this.#queue.length) + this.#own.length + this.#line.inHand
+    return (this.#left ? 0 : this.#queue.length) + this.#own.length + this.#waiters.inHand
   }
 
   get waiting(): number {
-    return this.#line.waiting
+    return this.#waiters.waiting
   }
 
   enqueue(connection: Connection): void {
     this.#queue.push(connection)
-    this.#line.serve()
+    this.#waiters.serve()
   }
 
-  readonly accept: Effect.Effect<Connection, TransportAcceptError> = Effect.suspend(() => this.#line.receive(1))
+  readonly accept: Effect.Effect<Connection, TransportAcceptError> = Effect.suspend(() => this.#waiters.receive(1))
 
   /** To be called when there are new failures, or connections in a queue it shares. */
   changed(): void {
-    this.#line.serve()
+    this.#waiters.serve()
   }
 
   /** The listening socket is gone: every accept fails, what is queued is given back to be ended. */
@@ -117,7 +117,7 @@ export class MemoryListener<Connection> {
     const left = this.#own.splice(0)
     if (this.#held === undefined) left.push(...this.#queue.splice(0))
     this.#held?.takers.delete(this)
-    this.#line.serve()
+    this.#waiters.serve()
     return left
   }
 
@@ -162,7 +162,7 @@ export class MemoryListener<Connection> {
       while (this.queued > 0 && this.#accepted - start < limit && quiet < quietTurns) {
         const before = this.#accepted
         yield* turn
-        yield* this.#line.settled
+        yield* this.#waiters.settled
         quiet = this.#accepted === before ? quiet + 1 : 0
       }
     })
@@ -189,6 +189,6 @@ export class MemoryListener<Connection> {
     const queue = this.#left || this.#held !== undefined ? this.#own : this.#queue
     const later = queue.findIndex((other) => this.#sequence(other) > place)
     queue.splice(later === -1 ? queue.length : later, 0, connection)
-    this.#line.serve()
+    this.#waiters.serve()
   }
 }

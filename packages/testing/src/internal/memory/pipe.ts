@@ -14,7 +14,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import { constVoid } from "effect/Function"
-import { Line } from "./waiters.ts"
+import { Waiters } from "./waiters.ts"
 import type { Wire } from "./wire.ts"
 
 /** How a direction ended. */
@@ -40,7 +40,7 @@ export interface Options<E> {
 
 export class Pipe<E> {
   readonly #options: Options<E>
-  readonly #line: Line<NonEmptyReadonlyArray<Uint8Array>, E>
+  readonly #waiters: Waiters<NonEmptyReadonlyArray<Uint8Array>, E>
 
   #pending: Array<Uint8Array> = []
   #writers: Array<{ readonly upTo: number; readonly resume: (exit: Exit.Exit<void, "Dead">) => void }> = []
@@ -66,7 +66,7 @@ export class Pipe<E> {
 
   constructor(options: Options<E>) {
     this.#options = options
-    this.#line = new Line({
+    this.#waiters = new Waiters({
       take: (limit, fiber) => this.#take(limit, fiber),
       giveBack: (chunks) => this.#giveBack(chunks),
       onHanded: () => this.#move(),
@@ -186,12 +186,12 @@ export class Pipe<E> {
 
   /** Whether the reader's process has bytes that its handler does not have yet. */
   get buffered(): boolean {
-    return this.#line.inHand > 0 || (this.unread > 0 && !this.#isUnseen)
+    return this.#waiters.inHand > 0 || (this.unread > 0 && !this.#isUnseen)
   }
 
   /** Reads what is there, at most `limit` bytes, or waits for it. After the last byte it fails with the end. */
   pull(limit = Infinity, owner?: object): Effect.Effect<NonEmptyReadonlyArray<Uint8Array>, E> {
-    return this.#line.receive(limit, owner)
+    return this.#waiters.receive(limit, owner)
   }
 
   /** Puts bytes back that were read. */
@@ -202,7 +202,7 @@ export class Pipe<E> {
   /** One read turn: a waiting pull gets what has arrived; completes when it has it. */
   readonly readTurn: Effect.Effect<void> = Effect.suspend(() => {
     this.#look()
-    return this.#line.settled
+    return this.#waiters.settled
   })
 
   /** How the peer ended, once that has arrived. */
@@ -218,7 +218,7 @@ export class Pipe<E> {
   /** After what is unread, every pull fails with `error`; the writer is not told. */
   stop(error: E): void {
     this.#stopped = error
-    this.#line.serve()
+    this.#waiters.serve()
   }
 
   /** Takes `stop` back. */
@@ -228,7 +228,7 @@ export class Pipe<E> {
 
   /** Fails the pulls that wait now, or those of one owner. */
   failWaiting(error: E, owner?: object): void {
-    this.#line.fail(error, owner)
+    this.#waiters.fail(error, owner)
   }
 
   /** The end has arrived. A reset discards what was not read. */
@@ -240,7 +240,7 @@ export class Pipe<E> {
     this.#ending = ending
     this.#end = this.#options.error(ending)
     return () => {
-      this.#line.serve()
+      this.#waiters.serve()
       this.#options.onEnd?.(ending)
       if (first) this.#watcher?.(ending)
     }
@@ -265,7 +265,7 @@ export class Pipe<E> {
     this.#discard()
     this.#end ??= this.#options.error("Closed")
     return () => {
-      this.#line.serve()
+      this.#waiters.serve()
       this.#move()
     }
   }
@@ -279,7 +279,7 @@ export class Pipe<E> {
     }
     this.#unread.push(...chunks)
     if (this.#options.keepHistory) this.#history.push(...chunks)
-    this.#line.serve()
+    this.#waiters.serve()
   }
 
   /** There are bytes, but the reader's process has not learnt of them. */
@@ -290,7 +290,7 @@ export class Pipe<E> {
   #look(): void {
     this.#turnIsComing = false
     if (this.#pulled) this.#seen = this.#arrived
-    this.#line.serve()
+    this.#waiters.serve()
   }
 
   #take(
@@ -330,7 +330,7 @@ export class Pipe<E> {
       this.#read -= chunk.length
       this.#delivered -= chunk.length
     }
-    this.#line.serve()
+    this.#waiters.serve()
   }
 
   #discard(): void {

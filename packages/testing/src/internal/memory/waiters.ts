@@ -1,16 +1,16 @@
 /**
- * A line of fibers waiting for values, first come first served, that loses none.
+ * Fibers that wait for values, first come first served, that loses none.
  *
  * A value that was handed to a fiber which is interrupted before it goes on
  * with it is given back. That can happen between any two steps of a fiber, not
- * only while it waits, so the value stays with the line until it has left
+ * only while it waits, so the value stays here until it has left
  * `receive`.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 
-/** What a line hands out, and whether a waiting fiber goes on at once or from its dispatcher. */
+/** What is handed out, and whether a waiting fiber goes on at once or from its dispatcher. */
 export interface Source<A, E> {
   /** The next value for this fiber, or the end, or nothing yet. */
   readonly take: (limit: number, fiber: Fiber.Fiber<unknown, unknown>) => Exit.Exit<A, E> | undefined
@@ -30,7 +30,7 @@ interface Waiter<A, E> {
   handed: Exit.Exit<A, E> | undefined
 }
 
-export class Line<A, E> {
+export class Waiters<A, E> {
   readonly #source: Source<A, E>
   #waiters: Array<Waiter<A, E>> = []
   #inHand = 0
@@ -54,7 +54,7 @@ export class Line<A, E> {
    * Waits for the next value, or takes it if there is one. `limit` is passed on
    * to `take`, `owner` names the waiting fiber to `fail`.
    *
-   * Nothing may be put around this between the line and who uses the value: each
+   * Nothing may be put around this between this and what uses the value: each
    * further step is one at which an interruption loses it.
    */
   receive(limit: number, owner?: object): Effect.Effect<A, E> {
@@ -97,7 +97,7 @@ export class Line<A, E> {
     for (const waiter of failed) this.#hand(waiter, Exit.fail(error))
   }
 
-  /** Completes when no value is between the line and a fiber. */
+  /** Completes when no value is on its way to a fiber. */
   readonly settled: Effect.Effect<void> = Effect.withFiber((fiber) =>
     Effect.callback<void>((resume) => {
       if (this.#inHand === 0) return resume(Effect.void)
@@ -124,7 +124,7 @@ export class Line<A, E> {
     else waiter.resume(go)
   }
 
-  /** A value has left the line's hands. */
+  /** A value is its fiber's now. */
   #gone(): void {
     this.#inHand--
     if (this.#inHand > 0) return

@@ -4,8 +4,8 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import { concat, decode, encode } from "../../util/bytes.ts"
 import type { Client, Subject } from "../subject.ts"
-import { concat, decode, encode } from "./bytes.ts"
 import { Broken, describe, ensure, many, orBroken, within } from "./expect.ts"
 
 /** A client, and what was read of it and not yet taken. */

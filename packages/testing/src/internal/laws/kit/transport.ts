@@ -7,10 +7,11 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
+import { bytesOf, concat } from "../../util/bytes.ts"
 import type { Subject } from "../subject.ts"
-import { bytesOf, concat, kibi, mebi } from "./bytes.ts"
 import { connect, type Peer } from "./clients.ts"
 import { type Broken, late, orBroken, start, within } from "./expect.ts"
+import { kibi, mebi } from "./pattern.ts"
 
 export const bind = (subject: Subject): Effect.Effect<BoundTransport, Broken, Scope.Scope> =>
   within("bind", orBroken(subject.transport.bind, "bind"))
