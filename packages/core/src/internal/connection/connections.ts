@@ -1,20 +1,12 @@
 import type { ConnectionCounts, EndReason } from "../../DrainReport.ts"
+import { noEnds } from "../telemetry/counts.ts"
 import { type Linked, LinkedList } from "../util/linkedList.ts"
 import type { ConnectionImpl } from "./connection.ts"
 
 /** How connections ended since counting began. */
 export class Tally {
   refused = 0
-  private readonly ends: Record<EndReason, number> = {
-    drained: 0,
-    idle: 0,
-    endedByPeer: 0,
-    failed: 0,
-    cut: 0,
-    closer: 0,
-    detached: 0,
-    neverAccepted: 0
-  }
+  private readonly ends = noEnds()
   private sum = 0
 
   add(reason: EndReason): void {

@@ -25,7 +25,7 @@ import type { HostOptions, HostReport, ListenerHost } from "../../ListenerHost.t
 import type { ListenerRegistry, Member } from "../../ListenerRegistry.ts"
 import * as Foreign from "../connection/foreign.ts"
 import { DatagramListenerImpl } from "../datagrams/datagramListener.ts"
-import { closeLevel } from "../lifecycle/closing/closeOutcome.ts"
+import { closeLevel } from "../lifecycle/closing/closeReport.ts"
 import { Lifecycle } from "../lifecycle/lifecycle.ts"
 import { ListenerImpl } from "../lifecycle/listener.ts"
 import { resolve, type ResolvedDrain } from "../options/drain.ts"

@@ -63,6 +63,18 @@ export class DatagramTally {
   }
 }
 
+/** All zero: what counting ends begins with. */
+export const noEnds = (): Record<EndReason, number> => ({
+  drained: 0,
+  idle: 0,
+  endedByPeer: 0,
+  failed: 0,
+  cut: 0,
+  closer: 0,
+  detached: 0,
+  neverAccepted: 0
+})
+
 /**
  * What has happened on the listeners of one name since the program began. Plain
  * numbers, because they change with every connection and every exchange; metrics
@@ -72,16 +84,7 @@ export class Counts {
   /** Connections that were let in or held, and those of them that have not ended. */
   accepted = 0
   open = 0
-  readonly ended: Record<EndReason, number> = {
-    drained: 0,
-    idle: 0,
-    endedByPeer: 0,
-    failed: 0,
-    cut: 0,
-    closer: 0,
-    detached: 0,
-    neverAccepted: 0
-  }
+  readonly ended = noEnds()
   readonly refused: Record<RefusalReason, number> = {
     maxConnections: 0,
     maxQueued: 0,

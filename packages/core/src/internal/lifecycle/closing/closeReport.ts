@@ -1,0 +1,76 @@
+/**
+ * What a close says: its report, its exit, its line in the log, its counts.
+ */
+import * as Exit from "effect/Exit"
+import type * as LogLevel from "effect/LogLevel"
+import { type DrainReport, format, type Outcome } from "../../../DrainReport.ts"
+import { type CloseError, OperationAborted, OperationTimedOut } from "../../../ListenerError.ts"
+import * as Foreign from "../../connection/foreign.ts"
+import type { Counts } from "../../telemetry/counts.ts"
+import { endSpan, type Tracing } from "../../telemetry/tracing.ts"
+import type { Manager } from "../manager.ts"
+import type { ListenerClose } from "./listenerClose.ts"
+
+/** How a close ended for its callers. */
+export const closeExit = (
+  close: ListenerClose,
+  report: DrainReport
+): Exit.Exit<DrainReport, CloseError> => {
+  const at = { operation: "close", listener: report.listener, trail: [] }
+  const { deadline } = close.options
+  // a report with something in it that no schema takes, of a foreign transport, must not keep the close from ending
+  const failed = <E>(make: (report: DrainReport | undefined) => E) =>
+    Exit.fail(Foreign.call(close, "report", () => make(report), undefined) ?? make(undefined))
+  if (report.outcome === "DeadlineExceeded") {
+    return failed((report) => new OperationTimedOut({ ...at, deadline, report }))
+  }
+  return close.overtaken ? failed((report) => new OperationAborted({ ...at, report })) : Exit.succeed(report)
+}
+
+/** Counts a close and ends its span. Before its waiters are woken: they may end the process. */
+export const countClose = (
+  { counts, tracing }: { readonly counts: Counts; readonly tracing: Tracing },
+  close: ListenerClose,
+  report: DrainReport,
+  exit: Exit.Exit<DrainReport, CloseError>
+): void => {
+  counts.closes[report.outcome]++
+  counts.lastClose = report.duration
+  counts.handlersLeftBehind += report.handlersLeftBehind.length
+  const { span } = close
+  if (span !== undefined) Foreign.call(close, "end of a span", () => endSpan(tracing, span, exit), undefined)
+}
+
+/**
+ * A warning where the deadline cut something, and where a close was not clean and no fiber receives its report. What an
+ * abort has cut was warned of by the abort.
+ */
+export const closeLevel = (
+  { lost, outcome, received }: { readonly outcome: Outcome; readonly lost: number; readonly received: boolean }
+): "Warn" | "Info" =>
+  (outcome === "DeadlineExceeded" && lost > 0) || (outcome !== "Drained" && !received) ? "Warn" : "Info"
+
+/** The log line of a close. */
+export const closeLine = (
+  report: DrainReport,
+  received: boolean
+): { readonly level: LogLevel.Severity; readonly message: string; readonly annotations: Record<string, unknown> } => ({
+  level: closeLevel({
+    outcome: report.outcome,
+    lost: report.connections.cut + report.handlersLeftBehind.length,
+    received
+  }),
+  message: format(report),
+  annotations: { outcome: report.outcome, cut: report.connections.cut }
+})
+
+/** The report where nothing was open. */
+export const emptyReport = (manager: Manager, reason: string): DrainReport => ({
+  listener: manager.name,
+  reason,
+  outcome: "Drained",
+  duration: 0,
+  sweepCut: false,
+  queue: "none",
+  ...manager.report()
+})
