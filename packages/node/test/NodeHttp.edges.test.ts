@@ -22,7 +22,8 @@ import * as SocketServer from "effect/socket/SocketServer"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import * as Http from "node:http"
-import type * as Http2 from "node:http2"
+import * as Http2 from "node:http2"
+import * as Https from "node:https"
 import { selfSigned } from "./support/certificates.ts"
 import * as Http2Frames from "./support/hostile/http2.ts"
 import * as Hostile from "./support/hostile/peer.ts"
@@ -33,6 +34,7 @@ import * as HttpServing from "./support/httpServing.ts"
 import { quiet, start, until } from "./support/listening.ts"
 import * as WebSocketClient from "./support/webSocketClient.ts"
 
+const pair = selfSigned()
 const ok = HttpServerResponse.text("ok")
 const body = Effect.flatMap(
   HttpServerRequest.HttpServerRequest,
@@ -538,4 +540,37 @@ describe("a SocketServer of WebSockets", () => {
       yield* Effect.forkChild(Context.get(services, Listener).close())
       assert.strictEqual((yield* late.closed).code, 1001)
     }).pipe(Effect.scoped, quiet))
+})
+
+describe("a server of one's own that its application closes", () => {
+  it.live.each(
+    [
+      ["http", () => Http.createServer()],
+      ["https", () => Https.createServer(pair)],
+      ["HTTP/2", () => Http2.createSecureServer({ ...pair, allowHTTP1: true })]
+    ] as const
+  )("drains: %s", ([kind, createServer]) =>
+    Effect.gen(function*() {
+      const held = yield* makeHeld
+      const server: Http.Server | Http2.Http2SecureServer = createServer()
+      const close: unknown = Reflect.get(server, "close")
+      const { listener, port } = yield* HttpServing.given(() => server, held.app)
+      const tls = kind !== "http"
+      const busy = yield* HttpPeer.connect(port, { tls })
+      yield* busy.send(HttpPeer.get("/"))
+      yield* until("it is executed", () => held.seen.executed === 1)
+      const closed = yield* start(Effect.callback<Error | undefined>((resume) => {
+        server.close((error) => resume(Effect.succeed(error)))
+      }))
+      yield* listener.progress.pipe(Stream.takeUntil(({ stage }) => stage === "Draining"), Stream.runDrain)
+      yield* held.release
+      const { body, headers } = yield* busy.response
+      assert.deepStrictEqual([body, headers["connection"]], ["ok", "close"])
+      const report = yield* listener.closed
+      assert.deepInclude(report, { reason: "server closed by the process", outcome: "Drained" })
+      busy.socket.end()
+      // the callback comes when no connection is left, as Node's does, and the server is as it was
+      assert.isUndefined(yield* Fiber.join(closed))
+      assert.strictEqual(Reflect.get(server, "close"), close)
+    }).pipe(quiet))
 })

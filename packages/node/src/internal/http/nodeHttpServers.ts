@@ -3,6 +3,7 @@
  * gives them here.
  */
 import type { Connection, ProtocolDriver, ProtocolEvents } from "@effect-listener/core/Connection"
+import * as Effect from "effect/Effect"
 import { AsyncLocalStorage } from "node:async_hooks"
 import * as Http from "node:http"
 import * as Http2 from "node:http2"
@@ -98,6 +99,9 @@ export class NodeHttpServers implements HttpContext {
   private readonly hostRequired: boolean
   private open = 0
   private closing = false
+  /** The application has closed the server. */
+  private closedPast = false
+  private onClosedPast: () => void = () => {}
 
   constructor(options: NodeHttpServersOptions) {
     this.options = options
@@ -123,8 +127,21 @@ export class NodeHttpServers implements HttpContext {
         (request: Http.IncomingMessage) => this.mayUpgrade(request) && shouldUpgradeCallback.call(server, request)
       )
     }
+    // Node's own would end idle clients at once, and stop looking for those that are late
+    this.listeners.set(server, "close", (callback?: () => void) => {
+      if (callback !== undefined) server.once("close", callback)
+      this.closedPast = true
+      this.onClosedPast()
+      return server
+    })
     armTimeouts(server)
   }
+
+  /** Waits until the application closes its server past the listener. */
+  readonly closedByApplication: Effect.Effect<void> = Effect.callback((resume) => {
+    this.onClosedPast = () => resume(Effect.void)
+    if (this.closedPast) this.onClosedPast()
+  })
 
   private listenTo(server: NodeServer): void {
     const { listeners } = this
@@ -183,9 +200,9 @@ export class NodeHttpServers implements HttpContext {
 
   private closeWhenEmpty(): void {
     if (!this.closing || this.open > 0) return
-    this.options.server.close()
     // the server may have another life
     this.listeners.remove()
+    this.options.server.close()
   }
 
   // --- connections -----------------------------------------------------------------------------------------------

@@ -65,6 +65,10 @@ export const open: (options: HttpServerOptions) => Effect.Effect<HttpListener, L
     }
     const servers = yield* acquireServers(options)
     const listener = yield* Listener.listen(options.transport, options.listener)
+    yield* Effect.forkScoped(Effect.andThen(
+      servers.servers.closedByApplication,
+      Listener.shutdown(listener, "server closed by the process")
+    ))
     // an open listener has an address
     return { ...servers, listener, address: yield* Effect.orDie(listener.address) }
   })
