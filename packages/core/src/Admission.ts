@@ -1,5 +1,5 @@
 /**
- * Who is let in: how many connections are served at once, what happens to the
+ * What is let in: how many connections are served at once, what happens to the
  * others, and how long a connection may take before it does something.
  *
  * @stability experimental

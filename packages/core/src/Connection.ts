@@ -91,12 +91,12 @@ export const isConnection = (u: unknown): u is Connection => Predicate.hasProper
  * import { Connection } from "@effect-listener/core"
  * import { Effect, Option } from "effect"
  *
- * const who = Effect.map(
+ * const current = Effect.map(
  *   Connection.CurrentConnection,
- *   Option.match({ onNone: () => "nobody", onSome: (connection) => `connection ${connection.id}` })
+ *   Option.match({ onNone: () => "none", onSome: (connection) => `connection ${connection.id}` })
  * )
  *
- * console.log(Effect.runSync(who)) // => nobody
+ * console.log(Effect.runSync(current)) // => none
  * ```
  *
  * @stability experimental

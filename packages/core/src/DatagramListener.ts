@@ -107,7 +107,7 @@ export interface ReceivedDatagram extends Datagram {
  *   exchanges; always ends in `Closed`, also when it fails with
  *   `OperationTimedOut` or `OperationAborted`. Interrupting it stops the waiting,
  *   not the drain. Every report has its `datagrams`.
- * - `closed`: waits for `Closed`, whoever closes.
+ * - `closed`: waits for `Closed`, whatever closes it.
  * - `abort`: cuts everything at once, never fails, never waits.
  * - `exchanges`: what is in flight or queued, one entry a datagram.
  * - `progress`: the close as it runs, at most ten times a second; its
@@ -338,7 +338,7 @@ export const close: {
 )
 
 /**
- * Waits for `Closed`, whoever closes.
+ * Waits for `Closed`, whatever closes it.
  *
  * @stability experimental
  * @category combinators

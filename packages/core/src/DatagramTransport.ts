@@ -71,13 +71,13 @@ export interface BoundDatagramTransport {
  *
  * **Details**
  *
- * - `remote`: where it came from. Asked for when somebody wants to know, so that
+ * - `remote`: where it came from. Asked for only where it is needed, so that
  *   it need not be made for each.
  * - `send`: sends a datagram there, from the address at which this one arrived.
  *   Does not throw. `done` is called once, with `undefined` when the kernel has
  *   the datagram.
  * - `post`: sends it as well, without a word of how that went, where that is
- *   cheaper; answers `false` where it has not, and `send` is to be used. For
+ *   cheaper; answers `false` where it has not: `send` is used then. For
  *   handlers that are nothing but a reply, which have no use for the word.
  *
  * @stability experimental

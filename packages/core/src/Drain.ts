@@ -55,7 +55,7 @@ export interface LameDuck {
  * - `deadline`: how long connections may take, from when accepting stops.
  *   Default 20 s. Finite in a listener's own options; an infinite one is
  *   allowed in `close`.
- * - `lameDuck`: how long to go on accepting, not ready any more, before
+ * - `lameDuck`: how long to go on accepting, no longer ready, before
  *   accepting stops. Default 0.
  * - `idleGrace`: how long a connection that was active just before is given for
  *   its next request. A courtesy; nothing that had arrived depends on it.
@@ -133,7 +133,7 @@ export interface DrainProgress {
 
 /**
  * What a close now would wait for: connections with work in flight, connections
- * with none, connections nobody has taken yet; and the active ones by name.
+ * with none, connections that nothing has taken yet; and the active ones by name.
  *
  * @stability experimental
  * @category models

@@ -141,7 +141,7 @@ export const ConnectionCounts = Schema.Struct({
  * - `cut`: destroyed by the deadline or by an abort.
  * - `closer`: its own handler asked for the close, so the close did not wait for it.
  * - `detached`: it lives on in another scope.
- * - `neverAccepted`: taken from the kernel, given to nobody.
+ * - `neverAccepted`: taken from the kernel, and by no handler.
  *
  * @stability experimental
  * @category models
@@ -194,7 +194,7 @@ export const DatagramCounts = Schema.Struct({
  * - `closer`: their handlers asked for the close, which did not wait for them.
  * - `dropped`: nothing handled them, each for one reason: the limit of admission
  *   that they met; `neverReceived`, queued and taken by nothing before the close;
- *   `transport`, dropped by the transport for want of room, or because they came
+ *   `transport`, dropped by the transport because it had no room, or because they came
  *   after it had stopped. What the kernel drops is not known.
  *
  * @stability experimental
@@ -258,7 +258,7 @@ export const DrainReport = Schema.Struct({
  *
  * **Details**
  *
- * - `reason`: the text given to `close`, or who closed.
+ * - `reason`: the text given to `close`, or what closed it.
  * - `duration`: milliseconds from the call to the end.
  * - `swept`: connections the kernel had accepted and the sweep still served.
  * - `sweepCut`: the sweep was ended before it was finished: what the kernel still
@@ -266,7 +266,7 @@ export const DrainReport = Schema.Struct({
  *   began are waited for until the deadline; those that come after them, and a queue
  *   that cannot be seen, for a tenth of it. An abort ends it, too.
  * - `queue`: what became of the accept queue: it was swept, it was left to
- *   another process that has the same socket, or nothing listened any more.
+ *   another process that has the same socket, or nothing listened by then.
  * - `refused`: connections refused by admission and requests read after a
  *   goodbye; not part of `connections.total`.
  * - `cut`: each connection that was destroyed, as it stood at that moment.
@@ -308,8 +308,8 @@ export const oneLine = (text: string): string =>
 const namedExchanges = 8
 
 /**
- * One line that names a connection: what it was doing, for how long, with
- * whom, and what it still had to send.
+ * One line that names a connection: what it was doing, for how long, with which
+ * client, and what it still had to send.
  *
  * @stability experimental
  * @category formatting

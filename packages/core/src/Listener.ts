@@ -64,7 +64,7 @@ export const TypeId: "~@effect-listener/core/Listener" = internal.TypeId
  * - `close`: stops accepting and drains; always ends in `Closed`, also when it
  *   fails with `OperationTimedOut` or `OperationAborted`. Interrupting it stops
  *   the waiting, not the drain.
- * - `closed`: waits for `Closed`, whoever closes.
+ * - `closed`: waits for `Closed`, whatever closes it.
  * - `abort`: cuts everything at once, never fails, never waits.
  * - `progress`: the close as it runs, at most ten times a second; the last
  *   element's counts equal the report's.
@@ -400,7 +400,7 @@ export const close: {
 )
 
 /**
- * Waits for `Closed`, whoever closes.
+ * Waits for `Closed`, whatever closes it.
  *
  * @stability experimental
  * @category combinators

@@ -5,7 +5,7 @@
  * `ListenError`, `AcceptError`, `CloseError`. All are schema classes, so they
  * cross RPC and encode to JSON. Each carries the `listener`, the `operation`
  * and a `trail` of context lines, newest first, which `withTrail` extends while
- * the error travels up. `classOf` says whose mistake it is, `Hresult.of` gives
+ * the error travels up. `classOf` says where it comes from, `Hresult.of` gives
  * the Windows Web Services code, `format` prints it all for an operator. A
  * message has two sentences: what happened, and what to do, which ends with the
  * name of a page of the documentation.
@@ -252,7 +252,7 @@ export type OpenError =
   | TransportFailure
 
 /**
- * What `Listener.listen` can fail with: an open that nobody else can abort or
+ * What `Listener.listen` can fail with: an open that no other fiber can abort or
  * call out of turn.
  *
  * @stability experimental
@@ -360,9 +360,8 @@ const prepend = <E extends ListenerError>(error: E, line: string): E => {
 }
 
 /**
- * Whose an error is: a `misuse` is the calling program's, `lifetime` is what
- * closing and aborting are for, `environment` is the machine's or the
- * configuration's.
+ * Where an error comes from: a `misuse` from the calling program, `lifetime` from
+ * closing and aborting, `environment` from the machine or the configuration.
  *
  * @stability experimental
  * @category models

@@ -119,7 +119,7 @@ export type HostReport = typeof HostReport.Type
  *   has them one by one. During a lame duck a second close ends that and both get
  *   one report; later it is `InvalidOperation`; after it, it answers with the
  *   last report. Interrupting it stops the waiting only.
- * - `closed`: waits for the end, whoever closes.
+ * - `closed`: waits for the end, whatever closes it.
  * - `abort`: aborts every listener at once, never fails, never waits; a running
  *   close fails with `OperationAborted` and still ends.
  * - `progress`: the close as it runs, all listeners taken together; what a close
@@ -144,7 +144,7 @@ export interface ListenerHost {
 
 /**
  * The host of the running application: the layers below provide it, for probes
- * and for whoever closes it.
+ * and for what closes it.
  *
  * @stability experimental
  * @category services

@@ -8,7 +8,7 @@
  * series stay when the listener is gone, so that the last export has them, too.
  *
  * Counting costs a few additions a connection or an exchange: a listener keeps
- * plain numbers, and they are read when somebody scrapes. All series of a scrape
+ * plain numbers, and they are read when a scrape asks for them. All series of a scrape
  * are of the same moment: accepted = ended + open holds in each.
  *
  * @stability experimental
@@ -47,7 +47,7 @@ export const connectionsOpen: Metric.Gauge<number> = Metric.gauge("listener_conn
 })
 
 /**
- * Connections that wait for admission or for somebody to take them. They are
+ * Connections that wait for admission, or to be taken. They are
  * open, too.
  *
  * @stability experimental
@@ -55,7 +55,7 @@ export const connectionsOpen: Metric.Gauge<number> = Metric.gauge("listener_conn
  * @since 0.1.0
  */
 export const connectionsQueued: Metric.Gauge<number> = Metric.gauge("listener_connections_queued", {
-  description: "Connections that wait for admission or for somebody to take them"
+  description: "Connections that wait for admission, or to be taken"
 })
 
 /**

@@ -1,6 +1,6 @@
 /**
- * Who is listening in this program: how a main program finds the listeners it
- * has to close, without a global.
+ * The listeners of this program: how a main program finds those it has to close,
+ * without a global.
  *
  * `NodeMain.runMain` puts a registry into the context of the program it runs;
  * `Listener.make` joins the one it finds there, until its scope closes.
@@ -65,7 +65,7 @@ export interface MemberListener extends Pick<Listener, "name" | "connections"> {
 }
 
 /**
- * Who is in scope, in the order in which they were made.
+ * What is in scope, in the order in which it was made.
  *
  * @stability experimental
  * @category models
@@ -78,7 +78,7 @@ export interface ListenerRegistry {
 }
 
 /**
- * The registry of the running program; `None` where nobody provided one.
+ * The registry of the running program; `None` where none is provided.
  *
  * @stability experimental
  * @category references

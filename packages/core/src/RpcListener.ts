@@ -304,7 +304,7 @@ export const makeClientProtocol: <R>(
  * goes, the next server is connected to; the old connection stays until its
  * calls are answered.
  *
- * A call is made again only where it is known that nobody has executed it: it
+ * A call is made again only where it is known not to have been executed: it
  * was refused ({@link CallRefused}), it was never written, or its server said in
  * its last word that it will not execute it. What was written to a connection
  * that broke off without that word may have been executed, and fails with the

@@ -222,9 +222,9 @@ export interface FastConnection {
 }
 
 /**
- * Who is told of the pulls of a connection's reader: how many wait, when one
- * begins to wait (also if there is something for it to take at once), has taken
- * something, or does not wait any more. Told before a fiber is resumed.
+ * Hears of the pulls of a connection's reader: how many wait, when one begins to
+ * wait (also if there is something for it to take at once), has taken something,
+ * or no longer waits. Called before a fiber is resumed.
  *
  * @stability experimental
  * @category models

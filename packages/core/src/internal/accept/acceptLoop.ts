@@ -22,7 +22,7 @@ const knownTransient: ReadonlySet<string> = new Set([
   "EOPNOTSUPP"
 ])
 
-/** An unknown error is believed to be fatal when it came this often in a row. */
+/** An unknown error counts as fatal when it came this often in a row. */
 const unknownLimit = 10
 
 const isKnown = (error: TransportAcceptError): boolean => error.code !== undefined && knownTransient.has(error.code)
@@ -110,8 +110,8 @@ export const takeEach = <A>(
   })
 
 /**
- * Accepts a connection and gives it away, in a way that no interruption can
- * come between: what was accepted has arrived.
+ * Accepts a connection and hands it over. No interruption comes in between: what
+ * was accepted has arrived.
  */
 const takingOver = (
   bound: BoundTransport,

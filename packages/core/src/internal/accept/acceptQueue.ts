@@ -25,7 +25,7 @@ export interface Consumer<C> {
 
 /** What the queue tells its listener. */
 export interface QueueContext<C> {
-  /** A connection is let in or held; told before anybody can take it. */
+  /** A connection is let in or held. Called before it can be taken. */
   readonly admitted: (connection: C) => void
   readonly refuse: (connection: C, reason: RefusalReason) => void
   /**
@@ -64,7 +64,7 @@ export class AcceptQueue<C extends Candidate & Linked<C>> {
   /** One of the consumers that take all they can get. */
   private server: Consumer<C> | undefined
   private matching = false
-  /** How many are being prepared, beside each other: none waits for the handshake of another. */
+  /** How many are being prepared, side by side: none waits for the handshake of another. */
   private preparing = 0
   /** Matches again when the rate lets the next one in. */
   private wakeAt: number | undefined
@@ -138,7 +138,7 @@ export class AcceptQueue<C extends Candidate & Linked<C>> {
     this.expireLater()
   }
 
-  /** Takes out a connection that is held no more, and answers whether it was. */
+  /** Takes a connection out, and answers whether it was held. */
   withdraw(connection: C): boolean {
     if (!this.queued.delete(connection)) return false
     const { stopWatching } = connection
@@ -185,7 +185,7 @@ export class AcceptQueue<C extends Candidate & Linked<C>> {
     if (this.server === consumer) this.server = undefined
   }
 
-  /** Takes out all that wait for one connection, first come first, but for those that what is prepared will serve. */
+  /** Takes out the consumers that wait for one connection, first come first; those for which one is being prepared stay. */
   removeWaiting(): Array<Consumer<C>> {
     const waiting = Array.from(this.consumers).filter((consumer) => consumer.once).slice(this.preparing)
     for (const consumer of waiting) this.consumers.delete(consumer)

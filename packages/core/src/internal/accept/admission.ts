@@ -7,7 +7,7 @@ import type { RefusalReason, ResolvedAdmission } from "../options/admission.ts"
 export interface Arrival {
   readonly open: number
   readonly queued: number
-  /** Whether somebody is there to take it. */
+  /** Whether a consumer is there to take it. */
   readonly consumer: boolean
   /** How many of the open ones are idle, or about to end, so that they make room. */
   readonly makeRoom: number

@@ -5,9 +5,9 @@ export interface Candidate {
   readonly remote: NetAddress.SocketAddress
   /** When it arrived, in monotonic milliseconds. */
   readonly since: number
-  /** The remote it counts for where remotes are limited, once that was asked. */
+  /** The key of its remote, made once, where remotes are limited. */
   remoteKey: string | undefined
-  /** It does count for its remote. */
+  /** It is counted for its remote. */
   counted: boolean
   /** It has been let in: the rate has counted it. */
   admitted: boolean

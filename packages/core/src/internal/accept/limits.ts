@@ -8,8 +8,9 @@ import { EventLoopLag } from "./eventLoopLag.ts"
 import { PerRemote } from "./perRemote.ts"
 
 /**
- * The limits of a listener and what they are measured against: who has how many
- * connections, when the last ones were let in, how late the event loop is.
+ * The limits of a listener and what they are measured against: how many
+ * connections each remote has, when the last ones were let in, how late the event
+ * loop is.
  * `admission.ts` decides from it.
  */
 export class Limits {
@@ -41,7 +42,7 @@ export class Limits {
     if (this.watching) this.watch()
   }
 
-  /** Measures what has to be measured all the time. */
+  /** Starts what is measured all the time: how late the event loop is. */
   watch(): void {
     this.watching = true
     if (this.current.maxEventLoopLag === Infinity) this.lag.stop()
@@ -53,7 +54,7 @@ export class Limits {
     this.lag.stop()
   }
 
-  /** Whether one that arrives is let in whoever it is, as far as there are no more open than `maxConnections`. */
+  /** Whether `maxConnections` is the only limit. */
   get onlyCounts(): boolean {
     const { acceptRate, maxEventLoopLag, maxPerRemote } = this.current
     return maxPerRemote === Infinity && acceptRate.limit === Infinity && maxEventLoopLag === Infinity
@@ -75,7 +76,7 @@ export class Limits {
       open,
       queued,
       consumer,
-      // to know it takes a look at all of them
+      // counting them looks at every connection
       makeRoom: full ? makeRoom() : 0,
       fromRemote: this.current.maxPerRemote === Infinity ? 0 : this.remotes.of(connection),
       inTime: !this.rated || this.rate.allows(this.now(), queued),
@@ -92,7 +93,7 @@ export class Limits {
     if (connection.counted) this.remotes.remove(connection)
   }
 
-  /** Until when the next in line has to wait, if it has to; `Infinity` where one has to end first. */
+  /** When the next in line may be taken, where it has to wait; `Infinity` where an open one has to end first. */
   waits(connection: Candidate, open: number): number | undefined {
     if (open >= this.current.maxConnections) return Infinity
     if (!this.rated || connection.admitted) return undefined

@@ -80,7 +80,7 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
 
   /** Cached key for the per-remote limit. */
   remoteKey: string | undefined
-  /** It does count for its remote. */
+  /** It is counted for its remote. */
   counted = false
   /** It has been let in: the rate has counted it. */
   admitted = false
@@ -258,7 +258,7 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
 
   // --- exchanges -------------------------------------------------------------------------------------------------
 
-  // these can be taken off a connection and called: made when somebody asks, because most connections are never asked
+  // these can be taken off a connection and called. Made at each use, because most connections have none
 
   get beginExchange(): Connection["beginExchange"] {
     return (label) => openExchange(this, label, startExchangeSpan(this, label))

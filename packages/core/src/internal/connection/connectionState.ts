@@ -1,8 +1,8 @@
 /**
  * The state machine of one connection. Two ladders, each pure and total: the
  * steps from the accept queue to the end, and the rungs of the drain, from one
- * that has not come yet to the goodbye. What decides is here; `Connection` is in
- * the state that it answers, and its callers do what it says.
+ * that has not come yet to the goodbye. `ConnectionImpl` takes the state that is
+ * answered, and its callers do what it says.
  */
 
 /**

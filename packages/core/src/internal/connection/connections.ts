@@ -25,14 +25,14 @@ export class Tally {
 }
 
 /**
- * The open connections of one life, oldest first. Adding, removing and counting
+ * The open connections of one lifetime, oldest first. Adding, removing and counting
  * cost the same however many there are.
  */
 export class Connections<C extends Linked<C> = ConnectionImpl> {
   private readonly members = new LinkedList<C>()
-  /** Connections whose handlers closed the listener: nobody waits for them. */
+  /** Connections whose handlers closed the listener: nothing waits for them. */
   readonly closers = new LinkedList<C>()
-  /** Connections admission turned away that are still being told so. */
+  /** Connections that admission refused, and that are still being told so. */
   readonly refusing = new LinkedList<C>()
   /** Present while a close, or the abort before it, counts how connections end. */
   tally: Tally | undefined

@@ -55,7 +55,7 @@ export const runExchange = <A, E, R>(
   Effect.suspend(() => {
     const end = openExchange(connection, label, undefined)
     const traced = connection.host.tracing.exchanges
-      // the span that is provided is nothing the caller could provide
+      // the span is provided here, so the caller's requirements stay as they are
       ? Effect.withSpan(work, "Listener.exchange", exchangeSpan(connection, label)) as typeof work
       : work
     return Effect.onExit(traced, () => {

@@ -7,7 +7,7 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 
-/** Whose code is called: it hears of what was thrown. */
+/** The owner of the code that is called: it hears of what was thrown. */
 export interface ForeignOwner {
   readonly threw: (member: string, defect: unknown) => void
 }
@@ -45,7 +45,7 @@ export const effectOf = <A, E, R>(member: string, f: () => Effect.Effect<A, E, R
   Effect.suspend(() => {
     const effect: unknown = f()
     return Effect.isEffect(effect)
-      // checked for being an effect; of which type is its author's word
+      // it is an effect; its type is what its author declares
       ? effect as Effect.Effect<A, E, R>
       : Effect.die(new TypeError(`${member} is not an Effect`))
   })

@@ -45,9 +45,9 @@ export interface ResolvedHost {
 }
 
 /**
- * Several listeners with one lifetime. The shell: it keeps account of who belongs
- * to it and who waits; `hostClose.ts` is the close, `hostPolicy.ts` what it
- * decides.
+ * Several listeners with one lifetime. The shell: it keeps account of its
+ * members and of the fibers that wait; `hostClose.ts` is the close, `hostPolicy.ts`
+ * what it decides.
  */
 export class HostImpl implements ListenerHost {
   readonly [TypeId]: typeof TypeId = TypeId
@@ -125,7 +125,7 @@ export class HostImpl implements ListenerHost {
   }
   private lastProgress: DrainProgress | undefined
 
-  // --- who belongs to it -----------------------------------------------------------------------------------------
+  // --- its members -----------------------------------------------------------------------------------------------
 
   /** The listeners join it, and it joins the registry they were in, as one. */
   adopt(
@@ -136,7 +136,7 @@ export class HostImpl implements ListenerHost {
     for (const listener of main) this.join(listener, this.main)
     for (const listener of admin) this.join(listener, this.admin)
     if (Option.isSome(registry)) this.leave = registry.value.add(this.member)
-    // after it has joined: in between a main program would find nobody to close
+    // after it has joined: in between a main program would find nothing to close
     for (const listener of this.every()) {
       listener.deregister()
       listener.deregister = () => {}
@@ -164,7 +164,7 @@ export class HostImpl implements ListenerHost {
           if (!this.released && role === this.main) listener.acceptGate = Deferred.await(this.gate)
         }
         this.closing?.include(listener ?? member)
-        // nobody closes it any more, so it does not open either
+        // nothing would close it, so it does not open either
         if (this.report !== undefined) listener?.beginShutdown(listener.drainOptions, "host closed")
         return () => {
           members.delete(member)
@@ -368,7 +368,7 @@ export class HostImpl implements ListenerHost {
       Deferred.doneUnsafe(closing.result, exit)
     })
 
-  /** Before anybody is woken by the end of a close, who may end the process. */
+  /** Before the waiters of a close are woken: they may end the process. */
   private record(closing: HostClose, report: HostReport, exit: Exit.Exit<HostReport, CloseError>): void {
     const { outcome } = report
     const { span } = closing
@@ -419,7 +419,7 @@ export class HostImpl implements ListenerHost {
     return Effect.forEach(this.every(), (listener) => listener.abort, { discard: true })
   })
 
-  /** The finalizer: every listener is closed when it is done. Who finishes a host does not receive the report. */
+  /** The finalizer: every listener is closed when it is done, and no report is received. */
   readonly finish: Effect.Effect<void> = Effect.withFiber((fiber) => {
     this.beginShutdown("scope closed", Infinity)
     const done = this.report === undefined ? this.awaitedBy(fiber, Deferred.await(this.closedReport)) : Effect.void

@@ -1,5 +1,5 @@
 /**
- * The decisions of a host about its listeners: who gets how much of the one
+ * The decisions of a host about its listeners: how much each gets of the one
  * deadline, how their reports add up, and where the close of several stands.
  */
 import type { DrainStage } from "../../Drain.ts"

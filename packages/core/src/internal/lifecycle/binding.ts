@@ -138,7 +138,7 @@ export class Binding<B extends Bound> {
   /** Completes when the attempt is over and, where nothing came of it, given back. */
   readonly idle: Effect.Effect<void> = Effect.suspend(() => Deferred.await(this.attempted))
 
-  /** Stops listening, and says what becomes of the accept queue; nothing where nothing listens any more. */
+  /** Stops listening, and says what becomes of the accept queue; nothing where nothing listens. */
   stop(queue: ResolvedDrain["queue"]): Stop {
     const { bound } = this
     if (bound === undefined || this.released !== undefined) return nothingToStop

@@ -108,7 +108,7 @@ export class Lifecycle<M extends Manager, B extends Bound> extends Machine imple
     return Effect.onInterrupt(Deferred.await(binding.result), () =>
       Effect.suspend(() => {
         if (this.binding === binding && this.stateNow === "Opening") this.cancelOpen(binding)
-        // whoever interrupts an open finds the port free
+        // the port is free when the interruption completes
         return binding.idle
       }))
   }
@@ -372,7 +372,7 @@ export class Lifecycle<M extends Manager, B extends Bound> extends Machine imple
     })
   }
 
-  /** How long the owner waits for what a transport or a handler does not let go, in milliseconds. */
+  /** How long the owner waits for what a transport or a handler holds on to, in milliseconds. */
   private get longest(): number {
     return this.drainOptions.deadline + this.drainOptions.abortGrace
   }

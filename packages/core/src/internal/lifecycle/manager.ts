@@ -119,7 +119,7 @@ export interface Manager {
   readonly notifyDraining: () => Effect.Effect<void>
   /** Each ends as it becomes idle. From here on draining is a level that later arrivals read. */
   readonly beginDrain: () => Effect.Effect<void>
-  /** Nothing is queued any more. */
+  /** Nothing more is queued. */
   readonly stopAccepting: () => void
   /** Takes out the fibers that wait for an arrival, first come first. */
   readonly removeWaiting: () => ReadonlyArray<Waiting>

@@ -6,7 +6,7 @@ import type { DrainOptions } from "../../Drain.ts"
 
 /**
  * The options of a listener: its name in reports, logs and metrics (default: the
- * transport's), how it drains, whom it lets in, how long things may take, what
+ * transport's), how it drains, what it lets in, how long things may take, what
  * is traced.
  *
  * **Details**

@@ -75,7 +75,7 @@ class Links {
     return this.current?.usable === true ? this.current : undefined
   }
 
-  /** Waits for a connection, or until it is known that none is to be had. */
+  /** Waits for a connection, or until it is known that there will be none. */
   get next(): Effect.Effect<Link, RpcClientError> {
     return Effect.suspend(() => {
       const { error, usable } = this
@@ -131,7 +131,7 @@ const make = (
       changed: () => links.signal.notify()
     }
 
-    /** Reads until the connection fails or is not needed any more, or its server has fallen silent. */
+    /** Reads until the connection fails, is no longer needed, or its server has fallen silent. */
     const converse = (link: Link, pull: Socket.Reader["pull"]) =>
       Effect.suspend(() => {
         let seen = now()

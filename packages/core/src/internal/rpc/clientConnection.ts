@@ -8,13 +8,13 @@ import type * as Socket from "effect/socket/Socket"
 import type { CallId, Goodbye, Words } from "./goodbye.ts"
 
 /** What a connection needs of its client. */
-export interface LinkHost {
+export interface LinkContext {
   readonly words: Words
-  /** Gives an answer to who made the call. */
+  /** Gives an answer to the maker of the call. */
   readonly deliver: (clientId: number, response: FromServerEncoded) => Effect.Effect<void>
-  /** For what a server says to nobody in particular. */
+  /** What a server says to no call in particular. */
   readonly broadcast: (response: FromServerEncoded) => Effect.Effect<void>
-  /** The connection takes calls no more, takes them only for want of a better one, or has answered its last. */
+  /** The connection takes no more calls, takes them only where there is no better one, or has answered its last. */
   readonly changed: () => void
 }
 
@@ -36,13 +36,13 @@ export class Link {
    */
   status: "open" | "leaving" | "closing" | "ended" = "open"
   private readonly calls = new Map<CallId, Call>()
-  /** Answers on their way to who made the calls. */
+  /** Answers on their way to the makers of the calls. */
   private delivering = 0
-  private readonly host: LinkHost
+  private readonly host: LinkContext
   private readonly parser: Parser
   private readonly writer: Socket.Writer
 
-  constructor(host: LinkHost, parser: Parser, writer: Socket.Writer) {
+  constructor(host: LinkContext, parser: Parser, writer: Socket.Writer) {
     this.host = host
     this.parser = parser
     this.writer = writer
@@ -52,7 +52,7 @@ export class Link {
     return this.status === "open" || this.status === "leaving"
   }
 
-  /** Nothing is to be expected of it any more. */
+  /** Nothing more will come from it. */
   get spent(): boolean {
     return this.status !== "open" && this.calls.size === 0 && this.delivering === 0
   }
@@ -73,7 +73,7 @@ export class Link {
         })
         return Effect.sync(() => {
           const call = this.settle(requestId, unexecuted)
-          // nobody waits for it any more: the server may stop
+          // its maker has gone: the server may stop
           if (call !== undefined) runFork(this.write({ _tag: "Interrupt", requestId }))
         })
       })
@@ -183,7 +183,7 @@ export class Link {
     return call
   }
 
-  /** The connection is gone: nobody knows what became of the calls that are open. */
+  /** The connection is gone: what became of its open calls is unknown. */
   end(error: RpcClientError): void {
     if (this.status === "ended") return
     this.status = "ended"

@@ -1,6 +1,6 @@
 /**
  * What the two halves say to each other beyond Effect's own RPC protocol. Both
- * words are made so that clients who do not know them are not disturbed.
+ * words are made so that they do not disturb clients that do not know them.
  */
 import * as Exit from "effect/Exit"
 import type { FromServerEncoded, RequestEncoded, ResponseExitEncoded } from "effect/rpc/RpcMessage"

@@ -73,7 +73,7 @@ export const make = (serialization: RpcSerialization["Service"]): Draining => {
         const pull = Effect.catch(reader.pull, (error) => {
           if (isOurs(error)) return Effect.andThen(tell(calls, true), Effect.fail(error))
           calls.ended = error
-          // who goes because it was told to has left behind what it did not wait for
+          // a client that was told to go has given up what it did not wait for
           return Effect.andThen(calls.told === undefined ? Effect.void : calls.finished, Effect.fail(gone))
         })
         return { ...reader, pull: Effect.suspend(() => calls.deaf ? over : pull) }
@@ -120,7 +120,7 @@ export const make = (serialization: RpcSerialization["Service"]): Draining => {
           if (calls.step === "refusing") {
             calls.refuse()
             const refuse = Effect.suspend(() => protocol.send(clientId, words.refusal(id)))
-            // the last word first: who knows it needs no refusals any more
+            // the last word first: a client that knows it needs no refusals
             return Effect.andThen(tell(calls, true), isNotification === true ? Effect.void : refuse)
           }
           if (isNotification !== true) calls.begin(id, `rpc ${tag}`, discard === true)

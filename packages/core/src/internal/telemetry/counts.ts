@@ -78,7 +78,7 @@ export const noEnds = (): Record<EndReason, number> => ({
 /**
  * What has happened on the listeners of one name since the program began. Plain
  * numbers, because they change with every connection and every exchange; metrics
- * are made of them when somebody asks.
+ * read them when they are asked for.
  */
 export class Counts {
   /** Connections that were let in or held, and those of them that have not ended. */
@@ -132,7 +132,7 @@ export class Counts {
   }
 }
 
-/** What a listener is asked when somebody wants to know. */
+/** What metrics ask a listener for. */
 export interface Counted {
   readonly queued: number
   /** How much may be open at once; `Infinity` without a limit. */

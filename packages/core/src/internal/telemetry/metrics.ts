@@ -1,6 +1,6 @@
 /**
  * Makes Effect metrics of what listeners count: each series reads its number when
- * somebody asks for it.
+ * it is asked for.
  */
 import * as Context from "effect/Context"
 import * as Metric from "effect/Metric"
@@ -8,8 +8,8 @@ import * as ListenerMetrics from "../../ListenerMetrics.ts"
 import { type Counted, Counts, DatagramTally, type Durations, durations } from "./counts.ts"
 
 /**
- * The counts of all listeners of one name in each registry. They are part of the
- * registry: who goes by another registry counts anew.
+ * The counts of all listeners of one name in each registry. They belong to
+ * the registry: with another one counting begins anew.
  */
 const countsOf = new WeakMap<Metric.MetricRegistry, Map<string, Counts>>()
 

@@ -32,7 +32,7 @@ export const endSpan = ({ clock, context }: Tracing, span: Tracer.Span, exit: Ex
   span.end(timed ? clock.currentTimeNanosUnsafe() : 0n, exit)
 }
 
-/** The span of a close: below that of who asked for it, not of who made the listener. */
+/** The span of a close: below that of its caller, not of the maker of the listener. */
 export const startCloseSpan = (
   tracing: Tracing,
   name: string,

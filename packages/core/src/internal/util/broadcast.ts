@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 
-/** Values published to whoever listens, each subscriber with a buffer of its own. */
+/** Values published to subscribers, each with a buffer of its own. */
 export class Broadcast<A> {
   private readonly subscribers = new Set<Queue.Queue<A, Cause.Done>>()
   private ended = false

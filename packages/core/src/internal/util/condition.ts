@@ -1,14 +1,14 @@
 import * as Effect from "effect/Effect"
 
 /**
- * Something that changed and is worth another look. Level-triggered: who waits
+ * Something that changed and is worth another look. Level-triggered: a waiter
  * names a condition, which is checked when waiting starts and again at every
  * `notify`, so no wake-up can be lost.
  */
 export class Signal {
   private readonly waiters = new Set<() => void>()
 
-  /** Lets everybody who waits look at their condition again. */
+  /** Lets all waiters look at their conditions again. */
   notify(): void {
     if (this.waiters.size === 0) return
     // a copy: a waiter that resumes may wait again before this loop is over

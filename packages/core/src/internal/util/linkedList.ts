@@ -12,9 +12,9 @@ export interface Linked<A extends Linked<A>> {
  * Not a `Set`, because of garbage. V8 gives a set whose members come and go a
  * new table now and then, and the old table refers to it. Once an old table has
  * survived a full collection, only the next one frees it: until then it keeps
- * alive the new table, who was in it, and the tables after it. Every other
- * connection outlived all young collections. Who is taken out of this list
- * refers to nobody.
+ * alive the new table, its members, and the tables after it. Every other
+ * connection outlived all young collections. What is taken out of this list
+ * refers to nothing.
  */
 export class LinkedList<A extends Linked<A>> {
   size = 0

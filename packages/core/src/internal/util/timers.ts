@@ -45,7 +45,7 @@ export class Timers {
     const slot = this.due.get(key) ?? this.open(key)
     slot.calls.add(f)
     return () => {
-      // a slot that is due is not there any more, though another may be in its place
+      // a slot that is due is gone, though another may be in its place
       if (!slot.calls.delete(f) || slot.calls.size > 0 || this.due.get(key) !== slot) return
       this.due.delete(key)
       slot.fiber?.interruptUnsafe()

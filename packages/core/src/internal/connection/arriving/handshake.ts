@@ -122,7 +122,7 @@ export class Handshakes {
     this.timed = false
     let { first } = this.underWay
     while (first !== undefined && first.due <= now) {
-      // told once, also where its handshake does not end by it
+      // once, also where its handshake goes on all the same
       this.underWay.delete(first)
       late.push(first.connection)
       first = this.underWay.first

@@ -103,7 +103,7 @@ export class Introductions {
     fiber?.interruptUnsafe()
   }
 
-  /** A health check that connects and leaves is no failure, and says so by the socket's own end. */
+  /** A health check that connects and leaves is no failure: it ends as a socket does. */
   private logFailure(connection: ConnectionImpl, cause: Cause.Cause<Effect.Error<Introducing>>): void {
     const error = Cause.squash(cause)
     if (!(error instanceof SecurityFailure)) return

@@ -36,7 +36,7 @@ const mostTold = 256
 /** How long, in milliseconds, a refused connection is kept for what it is told: a client that has just connected reads. */
 const toldWithin = 5000
 
-/** Says no, then ends the connection; not counted as served. */
+/** Says no, then ends the connection, which is not counted as served. */
 export const refuseWith = (context: RefusalContext, connection: ConnectionImpl, words: Words | undefined): void => {
   connection.take("refused")
   connection.wasRefused = true
@@ -51,7 +51,7 @@ const lingerOf = (context: RefusalContext): LingerOptions => {
   return { bytes, idle, total: Duration.min(total, Duration.millis(toldWithin)) }
 }
 
-/** Needs no fiber where the transport does without: those of a flood are many. */
+/** Without a fiber where the transport needs none: a flood has many. */
 const end = (context: RefusalContext, connection: ConnectionImpl, linger: LingerOptions | "none"): void => {
   const { fast } = connection
   const ended = () => context.refusedEnded(connection)
@@ -68,7 +68,7 @@ const tell = (context: RefusalContext, connection: ConnectionImpl, words: Words)
   const said = effectOf("refuse", () => words(connection))
   const program: Effect.Effect<void> = Effect.withFiber((fiber: Fiber.Fiber<unknown, unknown>) => {
     connection.fiber = fiber
-    // words go over a connection that is ready
+    // words can be sent only when the handshake is done
     const all = isReady(connection) ? said : Effect.andThen(handshake(context, connection), said)
     return Effect.catchCause(
       Effect.interruptible(connection.step === "Refusing" ? all : Effect.interrupt),

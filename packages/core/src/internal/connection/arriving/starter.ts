@@ -14,9 +14,9 @@ const isRunning = (fiber: Fiber.Fiber<unknown, unknown> & { readonly _running?: 
   fiber._running === true
 
 /**
- * Those of the fibers that have started this one within one of their operations,
- * and are still in that operation when other fibers have had a turn: they wait for
- * it. One that has forked it, at once or later, has gone on.
+ * The fibers that wait for this one: they started it within one of their
+ * operations, and are still in that operation when other fibers have had a turn.
+ * A fiber that has forked it has gone on.
  */
 export const waitingFor = (
   started: Fiber.Fiber<unknown, unknown>,

@@ -18,7 +18,7 @@ export interface WaitingRoomContext extends RefusalContext {
   readonly refuse: (connection: ConnectionImpl, reason: RefusalReason) => void
 }
 
-/** How much longer than it takes an idle connection to end one may be held that is to be refused, in milliseconds. */
+/** A connection to be refused is held so much longer than an idle one takes to end. Milliseconds. */
 const rejectMargin = 250
 
 /** Connections that are held: watched, bounded in time, and refused where idle ones make no room for them. */

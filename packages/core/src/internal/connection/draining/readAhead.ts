@@ -110,7 +110,7 @@ export class ReadAhead {
     this.since = connection.bytesIn
   }
 
-  /** Its client's grace is over, or there is none any more. */
+  /** Its client's grace is over, or was taken back. */
   readonly graceOver = (): void => this.on("graceOver")
 
   /** Something changed. */

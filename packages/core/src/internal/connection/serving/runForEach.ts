@@ -51,7 +51,7 @@ class Chunks<E, R> implements ChunkHandler {
     const left = this.begin(chunk)
     if (isOver(left)) return left
     const fiber = this.runFork(Effect.withFiber((fiber) => {
-      // known before it runs: it may close the listener, or interrupt who waits for it
+      // known before it runs: it may close the listener, or interrupt the fiber that waits for it
       this.running = fiber
       return left
     }))

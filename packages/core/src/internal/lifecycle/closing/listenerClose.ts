@@ -29,7 +29,7 @@ export interface ListenerCloseContext {
   readonly closing: () => void
   /** Whether the listener still accepts. */
   readonly isOpen: () => boolean
-  /** Stops listening, with the accept queue swept or left; nothing where nothing listens any more. */
+  /** Stops listening, with the accept queue swept or left; nothing where nothing listens. */
   readonly stop: (queue: ResolvedDrain["queue"]) => Stop
   /** Ends the accept loop, and releases the listening socket unless what is open answers through it. */
   readonly endAccepting: Effect.Effect<void>
@@ -44,7 +44,7 @@ export interface ListenerCloseContext {
 /** What a `close` means here and now. */
 export type CloseDecision =
   | { readonly _tag: "Refused" }
-  /** Nothing is to be closed: the report there is. */
+  /** Nothing is open: the report that there is. */
   | { readonly _tag: "Report"; readonly report: DrainReport }
   | { readonly _tag: "Begin"; readonly close: ListenerClose }
 
@@ -239,7 +239,7 @@ export class ListenerClose {
       const stop = this.context.stop(this.options.queue)
       this.queue = stop.queue
       this.sweepCut = !(yield* this.sweep(stop))
-      // a `serve` that was forked before the close is to begin first
+      // a `serve` that was forked before the close begins first
       if (this.manager.queued > 0) yield* Effect.yieldNow
       this.manager.sweeping = false
       this.manager.stopAccepting()
@@ -268,7 +268,7 @@ export class ListenerClose {
     })
   }
 
-  /** Completes when the sweep is over, or is to be: at the deadline, or when a share of it has passed for nothing known. */
+  /** Completes when the sweep is over, at the deadline, or when a share of that has passed with nothing known. */
   private sweptOrLate(over: () => boolean, stillQueued: () => boolean | undefined): Effect.Effect<void> {
     return Effect.gen({ self: this }, function*() {
       const { manager } = this
@@ -295,7 +295,7 @@ export class ListenerClose {
 
   /**
    * Completes when a step is finished, whatever becomes of it, and at the latest
-   * with the close: what a transport or a handler does not let go is named in the
+   * with the close: what a transport or a handler holds on to is named in the
    * log, and left.
    */
   private finished(what: string, step: Effect.Effect<void>): Effect.Effect<void> {
