@@ -5,7 +5,7 @@
 
 import * as Fs from "node:fs"
 import * as Timers from "node:timers/promises"
-import { profileUntilExit } from "./profile.ts"
+import { profileFromHere } from "./profile.ts"
 
 /** What the harness asks, and the answer's type. */
 export interface Answers {
@@ -33,7 +33,7 @@ export interface Answers {
 
 /** Tells the harness that the server listens. */
 export const announce = (port: number): void => {
-  profileUntilExit()
+  profileFromHere()
   process.send!({ port })
 }
 
@@ -70,6 +70,8 @@ const watchStalls = (): void => {
 export interface LastWords {
   /** The longest time the event loop was held since the last `stall`, in milliseconds. */
   readonly stall: number
+  /** CPU time of the process in all, in microseconds. */
+  readonly cpu: number
   /** How many turns of the event loop the goodbyes took; of `goodbyes` only. */
   readonly turns?: number | undefined
 }
@@ -78,7 +80,8 @@ let moreLastWords: () => Partial<LastWords> = () => ({})
 
 process.on("exit", () => {
   longest = Math.max(longest, performance.now() - last)
-  const words: LastWords = { stall: longest, ...moreLastWords() }
+  const { system, user } = process.cpuUsage()
+  const words: LastWords = { stall: longest, cpu: user + system, ...moreLastWords() }
   // a message might not be out before the process has ended; without the harness there is nobody to tell
   if (watch !== undefined && process.connected) Fs.writeSync(4, JSON.stringify(words))
 })
@@ -100,6 +103,8 @@ const answers: { [K in keyof Answers]?: () => number | Promise<number> } = {
   },
   resident: () => process.memoryUsage.rss(),
   stall: () => {
+    // what comes next is an end: a profile is of that
+    profileFromHere()
     const stall = longest
     longest = 0
     if (watch === undefined) watchStalls()

@@ -16,21 +16,33 @@ export const leaveProfiles = (folder: string): void => {
   process.env[variable] = folder
 }
 
+/** Of this process, once it is profiled. */
+let session: Inspector.Session | undefined
+
+const profiler = (): Inspector.Session => {
+  const made = new Inspector.Session()
+  made.connect()
+  made.post("Profiler.enable")
+  made.post("Profiler.setSamplingInterval", { interval: 200 })
+  return made
+}
+
 /** Whether servers leave profiles: one that is killed leaves none. */
 export const profiling = (): boolean => process.env[variable] !== undefined
 
-/** For a server that listens: from here on, not what it took to load its modules. */
-export const profileUntilExit = (): void => {
+/** For a server: from here on until its end, and nothing of what it did before. */
+export const profileFromHere = (): void => {
   const folder = process.env[variable]
   if (folder === undefined) return
-  const session = new Inspector.Session()
-  session.connect()
-  session.post("Profiler.enable")
-  session.post("Profiler.setSamplingInterval", { interval: 200 })
+  if (session !== undefined) {
+    session.post("Profiler.stop")
+    return session.post("Profiler.start")
+  }
+  session = profiler()
   session.post("Profiler.start")
   process.once("exit", () => {
     // in the same thread, the answer comes within the call
-    session.post("Profiler.stop", (_error, { profile }) => {
+    session?.post("Profiler.stop", (_error, { profile }) => {
       const [, program = "", ...args] = process.argv
       const server = [Path.relative(servers, program), ...args].join(" ").replaceAll(/[^\w.]+/g, "-")
       Fs.mkdirSync(Path.join(folder, server), { recursive: true })

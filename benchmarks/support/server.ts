@@ -30,6 +30,8 @@ export interface End {
   readonly took: number
   /** The longest its event loop was held meanwhile, in milliseconds; not known of other than Node. */
   readonly stall: number
+  /** CPU time meanwhile, in milliseconds; not known of other than Node. */
+  readonly cpu: number
   /** How many turns of its event loop the goodbyes took; of `goodbyes` only. */
   readonly turns: number
 }
@@ -86,6 +88,7 @@ export class Server {
   /** Sends SIGTERM, and waits for the end; killed after `limit`. */
   async end(limit = 30_000): Promise<End> {
     if (this.process.connected) await this.ask("stall")
+    const cpu = this.process.connected ? await this.ask("cpu") : Number.NaN
     const start = performance.now()
     this.process.kill("SIGTERM")
     const timer = setTimeout(() => this.process.kill("SIGKILL"), limit)
@@ -93,7 +96,12 @@ export class Server {
     clearTimeout(timer)
     const took = performance.now() - start
     const words = this.lastWords === "" ? undefined : JSON.parse(this.lastWords) as LastWords
-    return { took, stall: words?.stall ?? Number.NaN, turns: words?.turns ?? Number.NaN }
+    return {
+      took,
+      stall: words?.stall ?? Number.NaN,
+      cpu: ((words?.cpu ?? Number.NaN) - cpu) / 1000,
+      turns: words?.turns ?? Number.NaN
+    }
   }
 
   async kill(): Promise<void> {

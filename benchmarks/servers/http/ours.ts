@@ -1,6 +1,6 @@
 /**
  * Effect's HTTP server on our listener: `node ours.ts <http | https | h2>
- * [reusePort]`, with admission on; counting always is.
+ * [reusePort | noLinger]`, with admission on; counting always is.
  */
 import * as NodeHttp from "@effect-listener/node/NodeHttp"
 import * as NodeMain from "@effect-listener/node/NodeMain"
@@ -10,13 +10,14 @@ import * as Http2 from "node:http2"
 import { announced, answer } from "../../support/effectApp.ts"
 import { identity, patience, place } from "../../support/httpServers.ts"
 
-const [what, reusePort] = process.argv.slice(2)
+const [what, how] = process.argv.slice(2)
 
 const options = {
   ...place(),
-  reusePort: reusePort === "reusePort",
+  reusePort: how === "reusePort",
   admission: { maxConnections: 100_000, maxPerRemote: 100_000 },
-  timeouts: { inactivity: patience }
+  timeouts: { inactivity: patience },
+  drain: how === "noLinger" ? { linger: "none" } as const : {}
 }
 
 const server = what === "h2"

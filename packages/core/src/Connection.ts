@@ -177,7 +177,8 @@ export const runForEach = <E, R>(
  *   message which arrives while draining can have a grace of its own; it must
  *   not move for ever.
  * - `drainNotified`: draining, a lame duck included, has reached the connection.
- * - `goodbye`: nothing is in flight: say the last word and end the transport.
+ * - `goodbye`: nothing is in flight: say the last word and end the transport, which
+ *   may wait for the peer as `linger` says.
  * - `breakOff`: the connection is cut: says so, in the words of a protocol that
  *   has them, where the end of the transport alone would make what is in flight
  *   look whole. Answers whether the driver destroys the transport itself, when
@@ -198,7 +199,7 @@ export interface ProtocolDriver {
   readonly exchanges: () => ReadonlyArray<{ readonly label: string; readonly since: number }>
   readonly lastActive: () => number
   readonly drainNotified: () => void
-  readonly goodbye: () => void
+  readonly goodbye: (linger: LingerOptions | "none") => void
   readonly breakOff?: (() => boolean) | undefined
   readonly cut: () => void
   readonly running: () => boolean

@@ -90,7 +90,8 @@ describe("Drain options", () => {
       spread: 0,
       abortGrace: 1000,
       queue: "sweep" as const,
-      linger: { idle: 500, total: undefined, bytes: 67_108_864 }
+      linger: { idle: 500, total: undefined, bytes: 67_108_864 },
+      idleLingers: true
     }
     for (const nothing of [undefined, {}, { linger: {} }, { deadline: undefined, linger: { idle: undefined } }]) {
       assert.deepStrictEqual(resolve(nothing), defaults)
@@ -114,7 +115,7 @@ describe("Drain options", () => {
 
     it("every form of a duration is read in milliseconds", () => {
       for (const [input, ms] of good) {
-        const { lameDuck, linger, queue: _, ...rest } = accepted(options(input))
+        const { idleLingers: _lingers, lameDuck, linger, queue: _queue, ...rest } = accepted(options(input))
         const found: Record<string, number | undefined> = {
           ...rest,
           lameDuck: lameDuck.min === lameDuck.max ? lameDuck.max : undefined,
@@ -180,6 +181,31 @@ describe("Drain options", () => {
     })
   })
 
+  describe("linger", () => {
+    it("`none` is for idle connections, and leaves the bounds of the others", () => {
+      const listener = { ...accepted({}), linger: { idle: 7, total: 8, bytes: 9 } }
+      const none = said(Drain.resolve({ linger: "none" }, listener))
+      assert.deepStrictEqual(none, { ...listener, idleLingers: false })
+    })
+
+    it("a close has the listener's word, or its own", () => {
+      const listener = accepted({ linger: "none" })
+      const ofClose = (options: DrainOptions) => {
+        const resolved = said(Drain.resolve(options, listener))
+        return typeof resolved === "string" ? resolved : resolved.idleLingers
+      }
+      assert.isFalse(ofClose({ deadline: 5 }))
+      assert.isTrue(ofClose({ linger: { idle: 5 } }))
+    })
+
+    it.each(["all", "", "None"])("another word is refused: %s", (linger) => {
+      assert.strictEqual(
+        resolve({ linger: untyped(linger) }),
+        `drain.linger is neither "none" nor an object (${Formatter.format(linger)})`
+      )
+    })
+  })
+
   it("what a close leaves out is the listener's", () => {
     const listener: Drain.ResolvedDrain = {
       deadline: 1,
@@ -188,7 +214,8 @@ describe("Drain options", () => {
       spread: 10,
       abortGrace: 6,
       queue: "leave",
-      linger: { idle: 7, total: 8, bytes: 9 }
+      linger: { idle: 7, total: 8, bytes: 9 },
+      idleLingers: true
     }
     assert.deepStrictEqual(said(Drain.resolve(undefined, listener)), listener)
     assert.deepStrictEqual(said(Drain.resolve({ linger: {} }, listener)), listener)

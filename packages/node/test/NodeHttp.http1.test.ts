@@ -20,7 +20,7 @@ import * as Stream from "effect/Stream"
 import { selfSigned } from "./support/certificates.ts"
 import * as HttpPeer from "./support/httpPeer.ts"
 import * as HttpServing from "./support/httpServing.ts"
-import { start, until, untilStage } from "./support/listening.ts"
+import { many, start, until, untilStage } from "./support/listening.ts"
 
 const fin = { how: "fin", partial: false }
 
@@ -121,13 +121,16 @@ describe.each([["http", undefined], ["https", selfSigned()]] as const)(
     it.live("one that is pipelined behind a goodbye that is being sent is not executed", () =>
       Effect.gen(function*() {
         const gate = yield* makeGate
-        const serving = yield* serve(Effect.gen(function*() {
-          const request = yield* HttpServerRequest.HttpServerRequest
-          gate.executed.push(`head ${request.url}`)
-          const end = Effect.provideService(gate.app, HttpServerRequest.HttpServerRequest, request)
-          const body = Stream.concat(Stream.make("a"), Stream.fromEffect(Effect.as(end, "b")))
-          return HttpServerResponse.stream(Stream.encodeText(body))
-        }))
+        const serving = yield* serve(
+          Effect.gen(function*() {
+            const request = yield* HttpServerRequest.HttpServerRequest
+            gate.executed.push(`head ${request.url}`)
+            const end = Effect.provideService(gate.app, HttpServerRequest.HttpServerRequest, request)
+            const body = Stream.concat(Stream.make("a"), Stream.fromEffect(Effect.as(end, "b")))
+            return HttpServerResponse.stream(Stream.encodeText(body))
+          }),
+          { drain: { idleGrace: "5 seconds" } }
+        )
         const peer = yield* connect(serving.port)
         const early = yield* connect(serving.port)
         yield* early.send(HttpPeer.get("/early"))
@@ -303,6 +306,47 @@ describe.each([["http", undefined], ["https", selfSigned()]] as const)(
       }))
   }
 )
+
+describe("a drain in which idle connections do not linger", () => {
+  const slowly = { drain: { deadline: "1 minute", idleGrace: 0, linger: { idle: "10 seconds" } } } as const
+
+  it.live("does not wait for the clients of idle ones, and lingers with what was in flight", () =>
+    Effect.gen(function*() {
+      const gate = yield* makeGate
+      const serving = yield* HttpServing.app(gate.app, slowly)
+      // they keep their side open, whatever comes
+      const [idle, busy] = [yield* HttpPeer.connect(serving.port), yield* HttpPeer.connect(serving.port)]
+      yield* gate.release("/idle")
+      yield* idle.get("/idle")
+      yield* busy.send(HttpPeer.get("/busy"))
+      yield* until("it is executed", () => gate.executed.includes("/busy"))
+      const open = () => Effect.runSync(serving.listener.connections).map(({ phase }) => phase)
+      const closed = yield* closing(serving, { linger: "none" })
+      assert.deepStrictEqual(yield* idle.ending, fin)
+      yield* until("the idle one is gone", () => open().length === 1)
+      yield* gate.release("/busy")
+      assert.strictEqual((yield* busy.response).headers["connection"], "close")
+      yield* until("the other lingers", () => open().join() === "Lingering")
+      busy.socket.end()
+      const report = yield* Fiber.join(closed)
+      assert.isBelow(report.duration, 8000)
+      assert.deepInclude(report.connections, { total: 2, idle: 1, drained: 1 })
+    }))
+
+  it.live("serves a request that had arrived and was not read", () =>
+    Effect.gen(function*() {
+      const serving = yield* HttpServing.app(Effect.succeed(ok), { drain: { ...slowly.drain, linger: "none" } })
+      const peers = yield* many(20, HttpPeer.connect(serving.port))
+      yield* Effect.forEach(peers, (peer) => peer.get("/"))
+      yield* Effect.forEach(peers, (peer) => peer.send(HttpPeer.get("/")))
+      const closed = yield* start(serving.listener.close())
+      for (const peer of peers) {
+        assert.strictEqual((yield* peer.response).body, "ok")
+        peer.socket.end()
+      }
+      assert.deepInclude((yield* Fiber.join(closed)).connections, { total: 20, cut: 0, failed: 0 })
+    }))
+})
 
 describe("handlers", () => {
   it.live("one that does not let itself be interrupted is left behind and named", () =>

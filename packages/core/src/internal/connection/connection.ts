@@ -313,7 +313,7 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
       this.climb("goodbye")
       // a protocol that could not say its last word may have more to do: the deadline is its bound, and names it
       const owner = { threw: (member: string, defect: unknown) => this.host.logThrown(this, member, defect) }
-      Foreign.call(owner, "goodbye", () => driver.goodbye(), undefined)
+      Foreign.call(owner, "goodbye", () => driver.goodbye(this.host.idleLinger()), undefined)
     } else if (this.endEntitledReading() || this.received >= this.entitledBytes) {
       this.climb("goodbye")
       this.readingEnded = true

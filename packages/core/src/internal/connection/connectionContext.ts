@@ -31,4 +31,5 @@ export interface ConnectionContext {
   readonly logThrown: (connection: ConnectionImpl, member: string, defect: unknown) => void
   readonly refused: () => void
   readonly linger: () => LingerOptions
+  readonly idleLinger: () => LingerOptions | "none"
 }

@@ -112,6 +112,8 @@ export class ConnectionManager extends LifetimeManager<ConnectionImpl>
     return this.connections.refusing
   }
 
+  readonly idleLinger = (): LingerOptions | "none" => this.drain.idleLingers ? this.linger() : "none"
+
   readonly linger = (): LingerOptions => {
     const timeLeft = this.deadlineAt === undefined ? undefined : Math.ceil(Math.max(0, this.deadlineAt - this.now()))
     const { latestLinger: latest } = this

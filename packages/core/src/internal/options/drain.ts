@@ -20,6 +20,8 @@ export interface ResolvedDrain {
   readonly abortGrace: number
   readonly queue: "sweep" | "leave"
   readonly linger: { readonly idle: number; readonly total: number | undefined; readonly bytes: number }
+  /** Connections that are idle at their goodbye linger, too. */
+  readonly idleLingers: boolean
 }
 
 export const defaults: ResolvedDrain = {
@@ -29,7 +31,8 @@ export const defaults: ResolvedDrain = {
   spread: 0,
   abortGrace: 1000,
   queue: "sweep",
-  linger: { idle: 500, total: undefined, bytes: 64 * 1024 * 1024 }
+  linger: { idle: 500, total: undefined, bytes: 64 * 1024 * 1024 },
+  idleLingers: true
 }
 
 /**
@@ -49,7 +52,10 @@ export const resolve = (
     const time = <A>(name: string, input: Duration.Input | undefined, fallback: A, infinite = false) =>
       input === undefined ? Result.succeed(fallback) : millis(`${prefix}${name}`, input, { infinite })
     const lameDuck = options?.lameDuck
-    const linger = options?.linger
+    const given = options?.linger
+    const linger = given === undefined || typeof given === "object"
+      ? given
+      : yield* resolveLinger(`${prefix}linger`, given)
     return {
       deadline: yield* time("deadline", options?.deadline, base.deadline, infiniteDeadline),
       lameDuck: lameDuck === undefined ? base.lameDuck : yield* resolveLameDuck(`${prefix}lameDuck`, lameDuck),
@@ -63,7 +69,8 @@ export const resolve = (
         bytes: linger?.bytes === undefined
           ? base.linger.bytes
           : yield* wholeBytes(`${prefix}linger.bytes`, linger.bytes)
-      }
+      },
+      idleLingers: given === undefined ? base.idleLingers : given !== "none"
     }
   })
 
@@ -71,6 +78,12 @@ const resolveQueue = (parameter: string, input: string): Result.Result<ResolvedD
   input === "sweep" || input === "leave"
     ? Result.succeed(input)
     : Result.fail({ parameter, detail: `is neither "sweep" nor "leave" (${Formatter.format(input)})` })
+
+/** A word leaves the bounds of those that linger as they are. */
+const resolveLinger = (parameter: string, input: string): Result.Result<undefined, BadOption> =>
+  input === "none"
+    ? Result.succeed(undefined)
+    : Result.fail({ parameter, detail: `is neither "none" nor an object (${Formatter.format(input)})` })
 
 const resolveLameDuck = (
   parameter: string,

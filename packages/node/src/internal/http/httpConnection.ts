@@ -5,6 +5,7 @@
  */
 import type { Connection, ProtocolDriver, ProtocolEvents } from "@effect-listener/core/Connection"
 import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
+import type { LingerOptions } from "@effect-listener/core/Transport"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import { ClientAbort } from "effect/http/HttpServerError"
@@ -256,8 +257,8 @@ export class HttpConnection implements ProtocolDriver {
     this.current.drainNotified()
   }
 
-  goodbye(): void {
-    if (this.gone === undefined && !this.saidGoodbye) this.current.goodbye()
+  goodbye(linger: LingerOptions | "none"): void {
+    if (this.gone === undefined && !this.saidGoodbye) this.current.goodbye(linger !== "none")
   }
 
   breakOff(): boolean {

@@ -32,8 +32,8 @@ export interface Protocol {
   readonly lastActive: () => number
   /** The listener goes away. Called once, and on a protocol that begins later at its beginning. */
   readonly drainNotified: () => void
-  /** Nothing is in flight: say the last word, and end. */
-  readonly goodbye: () => void
+  /** Nothing is in flight: say the last word, and end; where it does not linger, without waiting for the client. */
+  readonly goodbye: (lingers: boolean) => void
   /** What is in flight is cut: says so, and whether it destroys the socket itself when that is out. */
   readonly breakOff?: (() => boolean) | undefined
   readonly phase: () => ConnectionPhase | undefined

@@ -19,6 +19,8 @@ export interface FinishContext extends HandshakeContext {
   readonly name: string
   readonly log: LimitedLog
   readonly linger: () => LingerOptions
+  /** The linger of a connection that is told goodbye while it is idle. */
+  readonly idleLinger: () => LingerOptions | "none"
   readonly mayStall: () => void
   /** A connection ended, for one reason. */
   readonly end: (connection: ConnectionImpl, reason: EndReason) => void
@@ -41,7 +43,7 @@ export const finish = (
     switch (connection.take("released")) {
       case "Goodbye": {
         connection.release()
-        const end = connection.goodbye(lingerAfter(context, exit, ending))
+        const end = connection.goodbye(lingerAfter(context, connection, exit, ending))
         return Effect.andThen(
           failed,
           Effect.onExit(end, () => Effect.sync(() => context.end(connection, reasonOf(connection, ending))))
@@ -97,7 +99,7 @@ export const finishOrLeave = (
   connection.release()
   // whatever ends it now, there is no handler to interrupt
   connection.handled = false
-  const linger = lingerAfter(context, exit, ending)
+  const linger = lingerAfter(context, connection, exit, ending)
   const done = () => context.end(connection, reasonOf(connection, ending))
   call(connection, "goodbyeDetached", () => fast.goodbyeDetached?.(linger, done), undefined)
   return undefined
@@ -105,12 +107,13 @@ export const finishOrLeave = (
 
 const lingerAfter = (
   context: FinishContext,
+  connection: ConnectionImpl,
   exit: Exit.Exit<unknown, unknown>,
   ending: Ending
 ): LingerOptions | "none" => {
   context.mayStall()
   const clean = Exit.isSuccess(exit) || (ending !== "failed" && !Cause.hasInterrupts(exit.cause))
-  return clean ? context.linger() : "none"
+  return clean ? connection.rung === "Goodbye" ? context.idleLinger() : context.linger() : "none"
 }
 
 const logEnd = (

@@ -382,8 +382,14 @@ export class Http1Protocol extends HookedHttp1 implements Protocol {
     this.watch(this.newest)
   }
 
-  goodbye(): void {
-    this.end()
+  goodbye(lingers: boolean): void {
+    const { raw } = this.owner
+    // TLS has a last word of its own
+    const delivered = this.socket === raw && raw.writableLength === 0 && raw.readableLength === 0
+    if (lingers || !delivered || this.lastActive() !== this.answeredAt) return this.end()
+    this.writing = "Closed"
+    this.stopTimer()
+    this.owner.drop()
   }
 
   phase(): ConnectionPhase | undefined {
