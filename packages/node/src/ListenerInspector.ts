@@ -272,7 +272,7 @@ const defaultLimit = 500
  * | `/listeners/page` | the same as a page that stays up to date; it loads nothing else |
  * | `/listeners/events` | what the page is told, as server-sent events, each an `Inspection`; it ends when its own listener drains |
  *
- * Anybody who reaches the port can read them. Addresses are masked where a
+ * They can be read by all that can reach the port. Addresses are masked where a
  * listener's option `maskRemote` says so.
  *
  * **Example** (Probes on a port of their own)
@@ -387,7 +387,7 @@ const probe = (
 const prometheus = (text: string): HttpServerResponse.HttpServerResponse =>
   HttpServerResponse.text(text, { contentType: "text/plain; version=0.0.4; charset=utf-8" })
 
-/** The answer, to who has asked by a name of the inspector's. */
+/** The answer to a request that asked by a name of the inspector's. */
 const guarded = <R>(
   hosts: ReadonlyArray<string> | "any",
   answer: Effect.Effect<HttpServerResponse.HttpServerResponse, never, R>

@@ -161,7 +161,7 @@ export interface HandoverOptions extends UpgradeOptions {
  * them; it needs no options for that. The steps:
  *
  * 1. The successor is started with the sockets, builds itself, and says that it
- *    is prepared. It listens nowhere, so it accepts nobody.
+ *    is prepared. It listens nowhere, so it accepts no client.
  * 2. It is told to go, listens, and connects to each address until it accepts
  *    such a connection itself.
  * 3. `verify` runs, if there is one.

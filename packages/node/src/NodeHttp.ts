@@ -248,7 +248,7 @@ export interface HandlerOptions
  * Where a listener serves nothing but HTTP, a layer costs less: no fiber and no
  * scope a connection.
  *
- * **Example** (HTTP for those who are near)
+ * **Example** (HTTP for clients of this machine)
  *
  * ```ts
  * import { Listener } from "@effect-listener/core"

@@ -3,8 +3,8 @@
  * activation, by another launcher that passes them the same way, by a
  * supervisor, or by the process it takes over from.
  *
- * A transport takes one by its name, with the option `inherit`; nobody is
- * refused meanwhile, because the socket was there before the process and stays
+ * A transport takes one by its name, with the option `inherit`; no client
+ * is refused meanwhile, because the socket was there before the process and stays
  * when it goes. The descriptors are checked when they are first asked for, and
  * the variables that name them are unset then, so that no child believes them.
  *
@@ -27,7 +27,7 @@ import type * as sharedSocket from "./internal/inherit/sharedSocket.ts"
  *   hand-over).
  * - `index`: its place among those of the same name, from 0.
  * - `fd`: the number of its descriptor.
- * - `from`: who passed it; `"systemd"` is anybody who sets `LISTEN_FDS`.
+ * - `from`: what passed it; `"systemd"` is any process that sets `LISTEN_FDS`.
  *
  * @stability experimental
  * @category models

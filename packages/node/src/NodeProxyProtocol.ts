@@ -22,7 +22,7 @@ import type * as tlvs from "./internal/proxyProtocol/tlvs.ts"
 import { acceptedSocketOf } from "./internal/socket/nodeSocket.ts"
 
 /**
- * Which headers are read, and from whom.
+ * Which headers are read, and from which peers.
  *
  * **Details**
  *

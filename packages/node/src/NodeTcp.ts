@@ -68,7 +68,7 @@ export interface TransportOptions {
   /**
    * The inherited socket to listen on in place of binding one, when this process
    * was started with one of that name; see `NodeInherit`. The other options say
-   * what it has to be. `reusePort` is then what the one who bound it has chosen.
+   * what it has to be. `reusePort` is then as the process that bound it has chosen.
    */
   readonly inherit?: Inherit | undefined
 }
@@ -84,8 +84,8 @@ export interface TransportOptions {
  *
  * Closing the scope of `bind` closes the listening socket before anything
  * else, so that the port can be bound again at once. Connections that were
- * accepted by the kernel and by nobody else are then ended with a FIN, and
- * half a second is the most that takes.
+ * accepted by the kernel alone are then ended with a FIN, which takes half a
+ * second at most.
  *
  * Addresses of IPv4 clients are IPv4, also on `"::"`.
  *

@@ -4,7 +4,7 @@
  *
  * Keys and certificates are checked when the listener opens, and again at each
  * `reload`. A handshake runs in the connection's own fiber, within the
- * listener's `timeouts.handshake`: it holds up nobody else, a drain gives it
+ * listener's `timeouts.handshake`: it holds up no other, a drain gives it
  * the idle grace for the rest, and one that fails ends its connection only.
  * Goodbyes send TLS's `close_notify` before the FIN, so that a client can tell
  * an end from a cut.
@@ -148,8 +148,8 @@ export interface TransportOptions extends NodeTcp.TransportOptions, ContextOptio
   /**
    * The 48 secret bytes that session tickets are sealed with. Processes that
    * share a port share these, and a client resumes its session with whichever it
-   * reaches; make them anew every few hours, because whoever has them can read
-   * recorded sessions of TLS 1.2. Default: random ones of this listener.
+   * reaches; make them anew every few hours, because with them
+   * recorded sessions of TLS 1.2 can be read. Default: random ones of this listener.
    */
   readonly ticketKeys?: Uint8Array | Redacted.Redacted<Uint8Array> | undefined
 }
@@ -278,7 +278,7 @@ export const reload = (self: TlsTransport, options: ReloadOptions): Effect.Effec
  * What the handshake of a connection has settled. `None` for connections of
  * other transports, and before the handshake is done.
  *
- * **Example** (Who the client is, by its certificate)
+ * **Example** (The name of a client, by its certificate)
  *
  * ```ts
  * import type { Connection } from "@effect-listener/core"

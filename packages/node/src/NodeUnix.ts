@@ -10,7 +10,7 @@ import type { Inherit } from "./NodeInherit.ts"
 import type { ProxyProtocolOptions } from "./NodeProxyProtocol.ts"
 
 /**
- * Where to listen, and who may connect.
+ * Where to listen, and which users may connect.
  *
  * **Details**
  *
@@ -43,7 +43,7 @@ export interface TransportOptions {
   /**
    * The inherited socket to listen on in place of binding one, when this process
    * was started with one of that name; see `NodeInherit`. Its file, and the
-   * file's `mode`, are then the business of the one who bound it.
+   * file's `mode`, are then those of the process that bound it.
    */
   readonly inherit?: Inherit | undefined
   /** Reads the header that a proxy in front sends first, as `NodeTcp` does; `from` has no meaning here. Default: none is read. */
@@ -55,8 +55,8 @@ export interface TransportOptions {
  *
  * **Details**
  *
- * - A socket file on which nobody listens, left behind by a process that was
- *   killed, is replaced. Where somebody listens, or where there is anything
+ * - A socket file on which nothing listens, left behind by a process that was
+ *   killed, is replaced. Where a process listens, or where there is anything
  *   else, `bind` fails with `AddressInUse` and touches nothing.
  * - Without the directory it fails with `AddressNotAvailable`; where the file
  *   cannot be made, with `AccessDenied`.
@@ -64,9 +64,9 @@ export interface TransportOptions {
  *   can enter, gets its `mode`, and is then linked to `path`: no client can
  *   connect before. Outside Linux that directory takes 10 bytes of the length
  *   the path of a socket may have, instead of the name.
- * - An inherited socket keeps its file, which belongs to the one who holds it.
+ * - An inherited socket keeps its file, which belongs to the process that holds it.
  * - Stopping removes the file first, if it is still the same one, so that no
- *   client can come any more, and then sweeps the accept queue.
+ *   more clients come, and then sweeps the accept queue.
  * - A peer has no address: `remote` is a `UnixPathAddress` with an empty path.
  *   There is no reset either: `destroy` closes.
  * - Named pipes on Windows are implemented and have never been run.

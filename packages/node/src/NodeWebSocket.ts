@@ -137,7 +137,7 @@ export const route = <A, E, R>(
     path,
     Effect.flatMap(upgrade(options), (socket) => Effect.scoped(handler(socket))).pipe(
       Effect.catchIf((error): error is E & Socket.SocketError => Socket.isSocketError(error), () => Effect.void),
-      // the connection speaks no HTTP any more: nobody gets to see it
+      // never sent: the connection no longer speaks HTTP
       Effect.as(HttpServerResponse.empty())
     )
   )

@@ -7,7 +7,7 @@
  * A worker is an ordinary program: it runs under `NodeMain.runMain`, and its
  * transports take the sockets by name, with the option `inherit`. Started alone
  * it binds for itself. The queue of a socket belongs to all that hold it: while
- * one worker is there, or comes, nobody is refused.
+ * one worker is there, or comes, no client is refused.
  *
  * What concerns a process concerns each worker by itself: limits such as
  * `maxConnections` hold N times over, and memory is not shared.
@@ -100,8 +100,8 @@ export interface WorkerPlace {
  *   up. Default: from 200 ms, twice as long each time, to 30 s.
  * - `replaceConcurrency`: how many workers are replaced at a time. Default 1.
  * - `drain`: the most a worker may take to close, and what its interrupted
- *   handlers have after that; both lower the worker's own. Who has not ended 2 s
- *   later is killed. Default 20 s and 1 s.
+ *   handlers have after that; both lower the worker's own. A worker that has not
+ *   ended 2 s later is killed. Default 20 s and 1 s.
  * - `sharedTickets`: TLS sessions are resumed whichever worker a client reaches,
  *   also after a replacement: a `NodeTls` transport that inherits its socket and
  *   has no `ticketKeys` of its own uses the supervisor's, which are made at its
@@ -179,11 +179,11 @@ export class WorkerFailed extends Schema.TaggedError<WorkerFailed>("@effect-list
  *   replaced stays replaced, and the next replacement begins with the rest.
  * - `scale`: completes when there are so many workers. When a new one fails,
  *   there are as many as before.
- * - `close`: the supervisor lets go of the sockets, and all workers drain and end.
+ * - `close`: the supervisor releases the sockets, and all workers drain and end.
  *   A second one is `InvalidOperation` while the first runs; later it answers with
  *   the report. `deadline` and `abortGrace` are its own; the other options of a
  *   drain are the workers'.
- * - `closed`: waits for the end, whoever closes.
+ * - `closed`: waits for the end, whatever closes them.
  * - `readiness`: at least one worker accepts, and no close has begun.
  * - `liveness`: no close has ended, and not every slot was given up.
  * - `inspect`: what `/listeners` answers of an inspector of these workers.
@@ -225,7 +225,7 @@ export const isNodeWorkers = (u: unknown): u is NodeWorkers => Predicate.hasProp
  *
  * **Details**
  *
- * Nobody listens before all workers are prepared, and a first start that fails
+ * No worker listens before all are prepared, and a first start that fails
  * fails it all. Binding needs Node 24.19 or newer (`NotSupported` before);
  * inheriting a socket does not.
  *

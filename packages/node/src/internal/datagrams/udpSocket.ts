@@ -40,7 +40,7 @@ export class UdpSocket {
   private failure: TransportAcceptError | undefined
   private received = 0
   private dropped = 0
-  /** What comes is not taken any more. */
+  /** What comes is no longer taken. */
   private stopped = false
   /** Datagrams of ours that the kernel does not have yet. */
   private sending = 0

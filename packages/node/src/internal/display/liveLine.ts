@@ -80,7 +80,7 @@ export class LiveLine {
       }
       stream.write = watched
       return () => {
-        // where another has replaced it meanwhile, it stays below that one, and does nothing any more
+        // where another has replaced it meanwhile, it stays below that one, and does nothing more
         if (stream.write !== watched) return
         if (inherited) Reflect.deleteProperty(stream, "write")
         else stream.write = write

@@ -34,12 +34,12 @@ export type Event =
   /** It said what it should not, or that it fails, or was found wanting. */
   | { readonly type: "Wrong"; readonly detail: string }
   | { readonly type: "TimedOut"; readonly detail: string }
-  /** The predecessor is to close for another reason, or nobody waits any more. */
+  /** The predecessor has to close for another reason, or its caller has gone. */
   | { readonly type: "Cancelled"; readonly detail: string }
 
 export type Action =
   | { readonly type: "None" | "Go" | "Verify" | "Leave" }
-  /** It has accepted nobody, or cannot be believed. */
+  /** It has accepted no client, or cannot be believed. */
   | { readonly type: "Kill" }
   /** It may have accepted clients: it closes, within a time. */
   | { readonly type: "Withdraw" }

@@ -1,6 +1,6 @@
 /**
  * One connection of an HTTP server, as its listener sees it: busy or idle, told
- * to end, ended. What is spoken on it is somebody else's business, and may
+ * to end, ended. What is spoken on it is its protocol's business, and may
  * change: a handshake becomes HTTP/1, which becomes a WebSocket.
  */
 import type { Connection, ProtocolDriver, ProtocolEvents } from "@effect-listener/core/Connection"
@@ -18,7 +18,7 @@ import type { LingerTimer } from "../socket/goodbye/lingerTimer.ts"
 import type { Ending, InFlight, Protocol } from "./protocol.ts"
 import type { Unanswered } from "./protocols/http1Pipeline.ts"
 
-const nobody: ReadonlyArray<never> = []
+const noFibers: ReadonlyArray<never> = []
 
 const ended = (fiber: Fiber.Fiber<unknown, unknown>): boolean => fiber.pollUnsafe() !== undefined
 
@@ -73,7 +73,7 @@ export class HttpConnection implements ProtocolDriver {
   /** Draining, a lame duck included, has reached the connection. */
   draining = false
   private readonly events: ProtocolEvents
-  /** Serves the connection; as a rule the only one, whose end nobody has to be told of while there is a socket. */
+  /** Serves the connection; as a rule the only one. Its end needs no notice while there is a socket. */
   private fiber: Fiber.Fiber<unknown, unknown> | undefined
   /** Others that serve it, until they end. */
   private watched: Set<Fiber.Fiber<unknown, unknown>> | undefined
@@ -178,7 +178,7 @@ export class HttpConnection implements ProtocolDriver {
   }
 
   fibers(): ReadonlyArray<Fiber.Fiber<unknown, unknown>> {
-    if (this.fiber === undefined && this.watched === undefined) return nobody
+    if (this.fiber === undefined && this.watched === undefined) return noFibers
     const watched = this.watched === undefined ? [] : Array.from(this.watched)
     return this.fiber === undefined || ended(this.fiber) ? watched : [this.fiber, ...watched]
   }
@@ -211,7 +211,7 @@ export class HttpConnection implements ProtocolDriver {
     this.closing.watch()
   }
 
-  /** Ends a connection that has nothing to say, or nobody to say it to. */
+  /** Ends a connection that has nothing to say, or no client to hear it. */
   drop(): void {
     this.saidGoodbye = true
     this.raw.destroy()

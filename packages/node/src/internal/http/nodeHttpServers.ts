@@ -169,7 +169,7 @@ export class NodeHttpServers implements HttpContext {
 
   /**
    * Notices tunnels that an application accepts itself. Only while it listens
-   * for them: Node ends the connection of a CONNECT that nobody listens for.
+   * for them: Node ends the connection of a CONNECT that has no listener.
    */
   private followTunnels(server: NodeServer): void {
     const onTunnel = (request: Http.IncomingMessage, socket: Net.Socket): void => {

@@ -1,5 +1,5 @@
 /**
- * An HTTP server on a listener: what serves it, and who closes it when.
+ * An HTTP server on a listener: what serves it, what closes it, and when.
  */
 import type { Connection } from "@effect-listener/core/Connection"
 import type { DrainReport } from "@effect-listener/core/DrainReport"
@@ -43,7 +43,7 @@ export const acquireServers = (
   Effect.all({
     webSockets: Effect.acquireRelease(
       Effect.sync(() => new UpgradingServer({ ...options.webSockets, noServer: true })),
-      // who is still connected has gone to another scope, and keeps its socket
+      // what is still connected has gone to another scope, and keeps its socket
       (server) => Effect.sync(() => server.close())
     ),
     servers: Effect.acquireRelease(
@@ -119,9 +119,9 @@ export const httpServer = (http: HttpListener, stayOpen: boolean): HttpServer.Ht
       const scope = yield* Effect.scope
       const handlers = Scope.makeUnsafe("parallel")
       const app = yield* makeApp(httpApp, middleware, { webSockets: http.webSockets, scope: handlers })
-      // an abort ends it: that is for those to see who hold the listener
+      // an abort ends it, which the owner of the listener sees
       yield* Effect.forkIn(Effect.ignore(take(http, app)), scope, { startImmediately: true })
-      // after the fork, so that it runs before: who comes while the queue is swept is served
+      // after the fork, so that it runs before: what comes while the queue is swept is served
       yield* Scope.addFinalizer(
         scope,
         Effect.andThen(
@@ -171,6 +171,6 @@ const refuseWith503 = (connection: Connection): Effect.Effect<void> =>
         ))
   ).pipe(
     Effect.scoped,
-    // who has gone need not be told
+    // a client that has gone need not be told
     Effect.ignore
   )

@@ -106,7 +106,7 @@ export interface Options extends NodeHttpServer.Options {
  *   where HTTP/2 is to be spoken.
  * - `http1`: further options of Node's HTTP/1 server.
  * - `http2`: whether HTTP/2 is spoken, too: by ALPN under TLS, and in the clear
- *   with those who begin with it. Further options of Node's HTTP/2 server may
+ *   with clients that begin with it. Further options of Node's HTTP/2 server may
  *   be given in its place. Default `true`.
  *
  * @stability experimental

@@ -1,6 +1,6 @@
 /**
  * What a process waits for that shares its sockets with one that serves
- * already: who listens accepts, so it listens when it is told to go.
+ * already: a process that listens accepts, so it listens when it is told to go.
  */
 export class Gate {
   private passed: boolean

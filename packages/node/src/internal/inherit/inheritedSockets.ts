@@ -1,5 +1,5 @@
 /**
- * The sockets this process was started with, and who has taken them.
+ * The sockets this process was started with, and which transports have taken them.
  */
 import { TransportBindError } from "@effect-listener/core/Transport"
 import * as Result from "effect/Result"
@@ -49,7 +49,7 @@ export interface Inherited {
 
 export class InheritedSockets {
   readonly sockets: ReadonlyArray<Inherited>
-  /** Who holds them, when that is not a service manager. */
+  /** The process that holds them, when that is not a service manager. */
   readonly holder: Inheritance | undefined
   /** Listening waits for it. */
   readonly gate: Gate
@@ -65,7 +65,7 @@ export class InheritedSockets {
     this.gate = new Gate(holder === undefined)
   }
 
-  /** Those nobody has taken. */
+  /** Those that no transport has taken. */
   get untaken(): ReadonlyArray<Inherited> {
     return this.sockets.filter((socket) => socket.state === "free")
   }
@@ -269,7 +269,7 @@ const unset = (env: Record<string, string | undefined>): void => {
   for (const name of [...listenVariables, variable]) delete env[name]
 }
 
-// Descriptors and variables are the process's, and so is the account of who has taken which: there is one.
+// Descriptors and variables are the process's, and so is the account of what has taken which: there is one.
 let ofProcess: Result.Result<InheritedSockets, BadVariable> | undefined
 
 /** What this process has inherited: read once, and the variables are gone then. */

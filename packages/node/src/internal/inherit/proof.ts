@@ -8,7 +8,7 @@ import type { BoundTo } from "./protocol.ts"
 /** What a listening socket tells of what it accepts, while it is asked to. */
 export interface Provable {
   readonly boundTo: BoundTo
-  /** Called with each socket that is accepted; answers whether it is one of our own, that nobody else should see. */
+  /** Called with each socket that is accepted; answers whether it is one of our own, which is kept from listeners. */
   probing: ((socket: Net.Socket) => boolean) | undefined
 }
 

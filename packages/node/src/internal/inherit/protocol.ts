@@ -53,7 +53,7 @@ export const Inheritance = Schema.Struct({
   generation: Schema.Int,
   /** The descriptor of the channel. */
   channel: Descriptor,
-  /** What TLS tickets are sealed with, 48 bytes in hexadecimal digits: whoever has them resumes the others' sessions. */
+  /** What TLS tickets are sealed with, 48 bytes in hexadecimal digits: processes that have them resume each other's sessions. */
   ticketKeys: Schema.optionalKey(Schema.String.check(Schema.isPattern(/^[\da-f]{96}$/))),
   sockets: Schema.Array(Schema.Struct({ name: Schema.String, fd: Descriptor, boundTo: BoundTo }))
 })
@@ -65,7 +65,7 @@ export type Report = typeof Report.Type
 
 /** What is said over the channel. */
 export const Message = Schema.Union([
-  /** From the one that was started: what it waits for before it is prepared, such as a socket nobody has taken. */
+  /** From the one that was started: what it waits for before it is prepared, such as a socket that no transport has taken. */
   Schema.Struct({ type: Schema.Literal("waiting"), detail: Schema.String }),
   /** It has built everything and listens nowhere yet. Once. */
   Schema.Struct({ type: Schema.Literal("prepared") }),

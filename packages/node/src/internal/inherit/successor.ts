@@ -163,7 +163,7 @@ export class Successor {
     }
   }
 
-  /** A supervisor that is gone takes its workers with it; where a predecessor is gone, nobody else serves. */
+  /** A supervisor that is gone takes its workers with it; where a predecessor is gone, no other process serves. */
   private onGone(): void {
     if (this.gone) return
     this.gone = true

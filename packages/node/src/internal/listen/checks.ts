@@ -27,7 +27,7 @@ export const checkText = (parameter: string, value: string): Effect.Effect<void,
 /** Node's own default: the kernel makes 512 of it, or less where `net.core.somaxconn` is smaller. */
 export const defaultBacklog = 511
 
-/** Of an inherited socket: `net.core.somaxconn` as it usually is, which bounds it anyway. Less would be for good, and for all who have the socket. */
+/** Of an inherited socket: `net.core.somaxconn` as it usually is, which bounds it anyway. Less would be for good, and for all processes that have the socket. */
 export const inheritedBacklog = 4096
 
 /** listen(2) takes an int. */

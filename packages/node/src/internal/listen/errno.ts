@@ -58,7 +58,7 @@ export const bindError = (
   }
 }
 
-/** Why an accept failed. An error that nobody knows counts as transient: the listener gives up when it keeps coming. */
+/** Why an accept failed. An unknown error counts as transient: the listener gives up when it keeps coming. */
 export const acceptError = (cause: unknown): TransportAcceptError => {
   const code = errorCode(cause)
   switch (code) {

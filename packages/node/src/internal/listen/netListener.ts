@@ -54,7 +54,7 @@ export interface Published {
 
 /**
  * Binds. Closing the scope stops listening at once, and completes when nothing
- * is left: connections that nobody accepted get a FIN and a moment to take it.
+ * is left: connections that were not accepted get a FIN and a moment to take it.
  */
 export const bind = (binding: NetBinding): Effect.Effect<BoundTransport, TransportBindError, Scope.Scope> =>
   Effect.flatMap(
@@ -65,7 +65,7 @@ export const bind = (binding: NetBinding): Effect.Effect<BoundTransport, Transpo
     (listener) => listener.open
   )
 
-/** How long a peer that nobody accepted may take to notice its FIN: closed at once, it would be reset. */
+/** How long a peer that was not accepted may take to notice its FIN: closed at once, it would be reset. */
 const briefLinger = { idle: Duration.millis(250), total: Duration.millis(500), bytes: 1 << 20 }
 
 /**
@@ -125,7 +125,7 @@ class NetListener {
   private arrived = 0
   /** What arrives stays in the queue. */
   private sweeping = false
-  /** No client can connect any more. */
+  /** No more clients can connect. */
   private sealed = false
   /** How many will have arrived when all are out that were in the kernel's queue as the sweep began. */
   private known = Infinity
@@ -219,7 +219,7 @@ class NetListener {
 
   private readonly next: BoundTransport["accept"] = takeAtomically(() => this.queue.shift(), () => this.accept)
 
-  /** Waits until there is something to look at. Who is woken looks again, and may find that another was faster. */
+  /** Waits until there is something to look at. What is woken looks again, and may find that another was faster. */
   private readonly arrival: BoundTransport["accept"] = Effect.callback((resume) => {
     const again = () => resume(this.accept)
     if (this.hasNews) return again()
@@ -384,7 +384,7 @@ class NetListener {
     this.wakeAll()
   })
 
-  /** Completes when all that was swept is taken, or as much of it as anybody takes. */
+  /** Completes when all that was swept is taken, or as much of it as will be. */
   private readonly untilTaken: Effect.Effect<void> = Effect.suspend(() => {
     const left = () => {
       this.wakeAll()

@@ -27,6 +27,6 @@ export const nativeAddress = (host: string, port: number): NetAddress.InetAddres
   if (zone < 0) return NetAddress.inetAddressFromNativeUnsafe(host, port)
   const scopeIds = NetAddress.scopeIdsFromInterfaces(Object.entries(Os.networkInterfaces()))
   const known = scopeIds.has(host.slice(zone + 1))
-  // an interface that is gone meanwhile has no number any more
+  // an interface that is gone meanwhile has no number
   return NetAddress.inetAddressFromNativeUnsafe(known ? host : host.slice(0, zone), port, scopeIds)
 }

@@ -52,7 +52,7 @@ export const transportOf = (options: Net.ServerOpts & Net.ListenOptions): Transp
 /** What a handler finds in its context besides what `run` was called with. */
 const services = (connection: Connection.Connection): Context.Context<never> => {
   const socket = netSocketOf(connection.transport)
-  // a service that no type asks for: who wants it looks it up
+  // a service that no type asks for: it is looked up
   return (socket === undefined ? Context.empty() : Context.make(NodeSocket.NetSocket, socket)) as Context.Context<never>
 }
 

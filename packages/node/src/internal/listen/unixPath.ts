@@ -50,7 +50,7 @@ export class HiddenSocket {
     this.bindAt = `/proc/self/fd/${this.descriptor}/${Path.basename(this.file)}`
   }
 
-  /** Idempotent. What is left behind of it harms nobody. */
+  /** Idempotent. What is left behind of it does no harm. */
   readonly remove: Effect.Effect<void> = Effect.ignore(Effect.try(() => this.removeNow()), {
     log: "Warn",
     message: "cannot remove the directory in which a socket was bound"
@@ -70,7 +70,7 @@ export class HiddenSocket {
  *
  * Bound under its own name, a socket could be connected to before its
  * permissions are set, and libuv would in the end remove whatever is found
- * there, also when it is somebody else's by then. So it is bound elsewhere and
+ * there, also when it is another process's by then. So it is bound elsewhere and
  * linked: a link replaces nothing, and is there all at once.
  */
 export const publish = (
@@ -120,7 +120,7 @@ const tryLink = (from: string, path: string): boolean => {
   }
 }
 
-/** Removes a socket file when nobody listens on it. Anything else means that the address is in use. */
+/** Removes a socket file on which nothing listens. Anything else means that the address is in use. */
 const removeStale = (path: string): Effect.Effect<void, TransportBindError> =>
   Effect.gen(function*() {
     const found = yield* onDisk(path, () => statsOf(path))
@@ -128,11 +128,11 @@ const removeStale = (path: string): Effect.Effect<void, TransportBindError> =>
     // connecting to a plain file is refused as well
     const answer = found.isSocket() ? yield* Effect.interruptible(probe(path)) : "a file of another kind"
     if (answer !== "ECONNREFUSED") return yield* inUse(path)
-    // unless somebody has put another one there meanwhile
+    // unless another one was put there meanwhile
     yield* onDisk(path, () => removeIf(path, found))
   })
 
-/** What connecting ends with: an error's name, or nothing when somebody listens. */
+/** What connecting ends with: an error's name, or nothing where a process listens. */
 const probe = (path: string): Effect.Effect<string | undefined> =>
   Effect.callback((resume) => {
     const client = Net.connect(path)

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 /** Turns without news after which none is expected. Of two in a row at least one had a whole poll phase. */
 const quietTurns = 2
 
-/** Turns the event loop until a number does not change any more, or is what was waited for. */
+/** Turns the event loop until a number no longer changes, or is what was waited for. */
 export const untilQuiet = (look: () => number, over: (seen: number) => boolean): Effect.Effect<void> =>
   Effect.callback<void>((resume) => {
     let before = look()

@@ -12,10 +12,10 @@ import { variable } from "../inherit/variable.ts"
 import type { Readiness } from "./manager/readiness.ts"
 import type { WatchedRegistry } from "./stopping/closeMembers.ts"
 
-/** What the environment said when this was loaded: whoever asks for the sockets unsets it. */
+/** What the environment said when this was loaded: it is unset when the sockets are asked for. */
 const passed = process.env[variable]
 
-/** Who started this process with sockets, if anybody did. */
+/** What started this process with sockets, if anything did. */
 export const startedBy: "supervisor" | "predecessor" | undefined = passed === undefined || passed === ""
   ? undefined
   : /"from":\s*"supervisor"/.test(passed)

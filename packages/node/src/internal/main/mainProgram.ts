@@ -187,7 +187,7 @@ export class MainProgram implements Main {
     )
   )
 
-  /** Whoever has handed over is gone by the time its log is read. */
+  /** The process that has handed over is gone by the time its log is read. */
   private readonly logPredecessor = Effect.gen({ self: this }, function*() {
     const predecessor = yield* this.predecessor
     if (Option.isNone(predecessor)) return
@@ -297,7 +297,7 @@ export class MainProgram implements Main {
     })
   }
 
-  /** The service manager knows who the service is now, as far as it can be told within a second. */
+  /** The service manager knows which process the service is now, as far as it can be told within a second. */
   private readonly managerTold: Effect.Effect<void> = Effect.suspend(() => {
     const tell = this.manager
     if (tell === undefined) return Effect.void

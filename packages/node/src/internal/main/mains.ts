@@ -4,7 +4,7 @@ import { worst } from "./exitCode.ts"
 
 /** A main program, as the process it runs in sees it. */
 export interface Main {
-  /** An uncaught error is to be drained, not only to be named. */
+  /** An uncaught error drains the listeners, and is not only named. */
   readonly drainsUncaught: boolean
   /** Begins to close, for a reason that is another program's as well. */
   readonly close: (reason: string) => void

@@ -26,7 +26,7 @@ export interface PrivateApi {
 export const privateApis: ReadonlyArray<PrivateApi> = [
   {
     name: "_parent of tls.TLSSocket",
-    usedFor: "finding the TCP socket that `tls.Server` has made a TLS socket of, which it tells nobody",
+    usedFor: "finding the TCP socket that `tls.Server` has made a TLS socket of, which it does not tell",
     essentialTo: "tls",
     without: "no handshake would ever be done",
     present: () => {

@@ -104,7 +104,7 @@ const parseV2 = (bytes: Buffer, longest: number): Parsed => {
   const length = fixedV2 + bytes.readUInt16BE(14)
   if (length > longest) return refused(`a header of ${length} bytes`)
   if (bytes.length < length) return more
-  // LOCAL: the proxy speaks for itself, and whatever follows is to be skipped
+  // LOCAL: the proxy speaks for itself, and whatever follows is skipped
   if (command === 0) return header(length, { version: 2, proxied: undefined, tlvs: [] })
   return parseProxied(bytes.subarray(0, length), bytes[13]!)
 }

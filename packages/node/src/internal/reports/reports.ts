@@ -51,7 +51,7 @@ export const workersReport = (closed: {
   workers: closed.workers
 })
 
-/** The reports of the listeners, each named with its worker, for those who read them one by one. */
+/** The reports of the listeners, each named with its worker, to be read one by one. */
 export const namedReports = (report: WorkersReport): ReadonlyArray<DrainReport> =>
   report.workers.flatMap(({ listeners, slot }) =>
     listeners.map((one) => ({ ...one, listener: `${one.listener} of worker ${slot}` }))

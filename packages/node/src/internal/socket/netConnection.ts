@@ -19,7 +19,7 @@ import { readBuffered } from "./readBuffered.ts"
 import { closeError, endedByPeer, notOpen, readError } from "./socketErrors.ts"
 import { Wakers } from "./wakers.ts"
 
-/** A reader or a writer that somebody has acquired. */
+/** A reader or a writer that was acquired. */
 interface Acquired {
   readonly release: () => void
 }

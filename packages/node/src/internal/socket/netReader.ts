@@ -32,7 +32,7 @@ export interface Waiting {
   readonly take: (chunk: Uint8Array) => boolean
   /** Takes what is buffered, unless another was faster. */
   readonly takeBuffered: () => void
-  /** There may be nothing to wait for any more. */
+  /** There may be nothing left to wait for. */
   readonly look: () => void
 }
 

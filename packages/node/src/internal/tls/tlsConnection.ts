@@ -191,7 +191,7 @@ export class TlsConnection implements TransportConnection, FastConnection {
   }
 
   secured(socket: Tls.TLSSocket): void {
-    // who waited has given up in the meantime
+    // the waiting fiber has given up in the meantime
     if (this.failure !== undefined) return void socket.destroy()
     // only now: a client that ends its side in the middle of its handshake is gone
     socket.allowHalfOpen = true
@@ -232,7 +232,7 @@ export class TlsConnection implements TransportConnection, FastConnection {
 
   // --- reading and writing ---------------------------------------------------------------------------------------
 
-  /** Before the handshake, such as for a refusal in the protocol's words, whoever wants to talk waits for it. */
+  /** Before the handshake, such as for a refusal in the protocol's words, a writer waits for it. */
   get socket(): Socket.Socket {
     if (this.inner !== undefined) return this.inner.socket
     const secure = Effect.map(this.ready, () => this.inner!.socket)

@@ -1,5 +1,5 @@
 /**
- * Keys and certificates, checked before anybody depends on them.
+ * Keys and certificates, checked before they are needed.
  */
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"

@@ -81,7 +81,7 @@ export class TlsTransportImpl implements TlsTransport {
   /**
    * Node's TLS server, which here never listens: it makes secure what another
    * server has accepted. So a socket is ours to count, to bound and to end from
-   * its first moment on, while what is delicate (whom to believe, when a
+   * its first moment on, while what is delicate (which peer to believe, when a
    * resumed session is as good as a new one) stays with Node.
    */
   private get handshakes(): Effect.Effect<Tls.Server, TransportBindError, Scope.Scope> {

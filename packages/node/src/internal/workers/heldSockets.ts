@@ -84,7 +84,7 @@ const inherit = (name: string, inherited: string): Effect.Effect<HeldSocket, Tra
       fd,
       boundTo: descriptor.kind === "tcp"
         ? { kind: "tcp", host: descriptor.host, port: descriptor.port }
-        // whoever bound it keeps the file
+        // the process that bound it keeps the file
         : { kind: "unix", path: descriptor.path ?? "", ownsFile: false },
       release
     }

@@ -1,4 +1,4 @@
-/** Workers as they stand: what each says of itself, asked when somebody wants to know. */
+/** Workers as they stand: what each says of itself when it is asked. */
 import type { DrainProgress, DrainStage } from "@effect-listener/core/Drain"
 import * as Array from "effect/Array"
 import * as Effect from "effect/Effect"
@@ -72,7 +72,7 @@ export const metrics = (supervisor: Supervisor): Effect.Effect<string> =>
     (expositions) => supervisor.metrics.format(expositions.flat())
   )
 
-/** Where a close of all stands, once: those who want to know later ask again. */
+/** Where a close of all stands now. */
 export const progress = (supervisor: Supervisor): Stream.Stream<DrainProgress> =>
   Stream.unwrap(Effect.map(inspect(supervisor, 0), ({ drain }) =>
     drain === null ? Stream.empty : Stream.make({

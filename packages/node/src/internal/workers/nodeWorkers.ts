@@ -124,7 +124,7 @@ const memberOf = (supervisor: Supervisor) => ({
   progress: Inspection.progress(supervisor)
 })
 
-/** A socket that was passed on to this process and that nobody takes would look healthy, and its clients wait for ever. */
+/** A socket that was passed on to this process and is not taken would look healthy, and its clients wait for ever. */
 const noneLeft: Effect.Effect<void, ListenerError.InvalidArgument> = Effect.suspend(() => {
   const inherited = inheritedSockets()
   if (inherited._tag === "Failure") return Effect.fail(bad(inherited.failure.parameter, inherited.failure.detail))

@@ -35,7 +35,7 @@ export interface Worker {
 export interface Slot {
   /** How often a worker was started here in place of one that crashed. */
   readonly restarts: number
-  /** Whether the next start waits for the back-off, or will not come any more. */
+  /** Whether the next start waits for the back-off, or will not come. */
   readonly backOff: "None" | "Waiting" | "GivenUp"
 }
 
@@ -105,7 +105,7 @@ export type Action =
   | { readonly _tag: "ScaleEnded"; readonly failure: Failure | "Closing" | undefined }
   | { readonly _tag: "Closed"; readonly failure: Failure | undefined }
 
-/** What those who follow the events are told. */
+/** What subscribers to the events are told. */
 export type Told =
   | { readonly _tag: "Accepting"; readonly worker: number }
   | { readonly _tag: "Crashed"; readonly failure: Failure }
@@ -261,7 +261,7 @@ const beginClose = (draft: Draft, failure: Failure | undefined): void => {
   const { replacement, scalingFrom, slots } = draft.state
   slots.forEach((_, slot) => draft.cancelBackOff(slot))
   draft.set({ stage: "Closing", failure, replacement: undefined, scalingFrom: undefined })
-  // who cannot sweep lets go first: what connects to a socket that nobody will accept from is reset
+  // holders that cannot sweep release it first: what connects to a socket from which nothing accepts is reset
   draft.act({ _tag: "ReleaseSockets" })
   if (replacement !== undefined) draft.act({ _tag: "ReplaceEnded", failure: replacement.failure ?? "Closing" })
   if (scalingFrom !== undefined) draft.act({ _tag: "ScaleEnded", failure: "Closing" })
@@ -283,7 +283,7 @@ const reconcile = (draft: Draft): void => {
   }
 }
 
-/** Nobody listens before all are prepared: one that fails until then costs no client anything. */
+/** No worker listens before all are prepared: one that fails until then costs no client anything. */
 const reconcileOpening = (draft: Draft): void => {
   const { size } = draft.state
   for (let slot = 0; slot < size; slot++) if (!draft.hasLive(slot)) draft.spawn(slot)
@@ -363,7 +363,7 @@ const reconcileScaling = (draft: Draft): void => {
   draft.act({ _tag: "ScaleEnded", failure: undefined })
 }
 
-/** Those who have not listened hold the socket and cannot sweep: they are gone before the first of the others stops. */
+/** Workers that have not listened hold the socket and cannot sweep: they are gone before the first of the others stops. */
 const reconcileClosing = (draft: Draft): void => {
   for (const worker of draft.state.workers) if (hasNotListened(worker)) draft.kill(worker)
   const { workers } = draft.state

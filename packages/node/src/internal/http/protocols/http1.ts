@@ -30,7 +30,7 @@ export interface Http1Limits {
   readonly maxPipelined: number
 }
 
-/** What a request is called in reports: never with its query, which may be anybody's secret. */
+/** What a request is called in reports: never with its query, which may be secret. */
 export const label = (method: string | undefined, url: string | undefined): string => {
   const path = url ?? "*"
   const query = path.indexOf("?")
@@ -98,7 +98,7 @@ export class Http1Protocol extends HookedHttp1 implements Protocol {
 
   // --- requests --------------------------------------------------------------------------------------------------
 
-  /** A request's head is complete. Answers whether it is to be executed now. */
+  /** A request's head is complete. Answers whether to execute it now. */
   request(request: Http.IncomingMessage, response: Http.ServerResponse, expectsContinue: boolean): boolean {
     if (this.saidLast) {
       this.owner.refused()

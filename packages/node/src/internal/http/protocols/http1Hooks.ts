@@ -42,7 +42,7 @@ function onDestroySoon(this: Net.Socket): void {
 }
 
 /**
- * Node's server ends its side once more when the peer ends: an error that nobody sees, and takes 30 µs to make. It also
+ * Node's server ends its side once more when the peer ends: an unseen error that takes 30 µs to make. It also
  * ends it in the middle of an answer, and some answers would look whole.
  */
 const onEnd: Net.Socket["end"] = function(this: Net.Socket, ...args: [never]) {
@@ -58,7 +58,7 @@ const onEnd: Net.Socket["end"] = function(this: Net.Socket, ...args: [never]) {
   return this
 }
 
-/** Both sides have ended: there is nothing to wait for, and nobody to tell of it. Tunnels have somebody. */
+/** Both sides have ended: there is nothing to wait for, and only tunnels have to be told. */
 function onPush(this: Net.Socket, chunk: unknown, encoding?: BufferEncoding): boolean {
   if (chunk !== null || !this.writableFinished || spokenOn(this) === undefined) {
     return Net.Socket.prototype.push.call(this, chunk, encoding)
@@ -103,7 +103,7 @@ function onDetach(this: Http.ServerResponse, socket: Net.Socket): void {
   inherited(this).detachSocket.call(this, socket)
 }
 
-/** The socket is answered by another hand: whoever works for this response is told that its client has gone. */
+/** The socket is answered in another way: what works for this response is told that its client has gone. */
 export const dismiss = (response: Http.ServerResponse, socket: Net.Socket): void => {
   response.detachSocket(socket)
   response.destroy()

@@ -366,12 +366,12 @@ export class Http2Protocol implements Protocol {
 /** How long the resets of the streams that are cut may take to go out, in milliseconds. */
 const flushLimit = 100
 
-/** The request is whole, also where nobody has read it. */
+/** The request is whole, read or not. */
 const hasArrived = (stream: Http2.ServerHttp2Stream): boolean =>
   stream.endAfterHeaders || stream.readableEnded || stream.state.remoteClose === 1
 
 /**
- * The answer is out, and the client still sends what nobody reads: it is told to stop, or the stream would never end. Not
+ * The answer is out, and the client still sends what is not read: it is told to stop, or the stream would never end. Not
  * before the end of the answer, which Node sends in a turn of its own (RFC 9113, section 8.1).
  */
 function onEarlyAnswer(this: Http2.ServerHttp2Stream): void {

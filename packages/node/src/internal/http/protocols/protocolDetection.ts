@@ -1,5 +1,5 @@
 /**
- * A connection before anybody knows what will be spoken on it: a TLS handshake,
+ * A connection before it is known what will be spoken on it: a TLS handshake,
  * or the first bytes in the clear.
  */
 import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
@@ -82,7 +82,7 @@ export class Handshake extends Opening implements Protocol {
     this.limit(millis)
   }
 
-  /** There is nobody yet to say a word to. */
+  /** No protocol is spoken yet in which to say a word. */
   goodbye(): void {
     this.owner.drop()
   }

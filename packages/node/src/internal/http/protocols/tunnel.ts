@@ -1,6 +1,6 @@
 /**
  * A connection that was made a tunnel by a CONNECT, for which an application
- * listens itself. Nobody here knows what is said in it, so it is in flight to
+ * listens itself. What is said in it is not known here, so it is in flight to
  * its end.
  */
 import type * as Http from "node:http"

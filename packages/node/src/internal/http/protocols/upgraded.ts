@@ -26,7 +26,7 @@ const closeLimit = 2000
 /** How long a handler may go on with what it has taken when its client has left, in milliseconds. */
 const abandonedLimit = 30_000
 
-/** One who reads, and what it works on: one at a time, so that a message needs no memory of its own. */
+/** A reader and what it works on: one message at a time, so that a message needs no memory of its own. */
 interface Reader {
   since: number
   span: Begun["span"]
@@ -70,7 +70,7 @@ export class Upgraded implements Protocol {
   /** A body that has not come by then is not waited for. */
   private limitBody(request: Http.IncomingMessage, millis: number): void {
     const { "content-length": length } = request.headers
-    // Node before 26 takes an upgrade for complete with its head, and leaves the body to who upgrades
+    // Node before 26 takes an upgrade for complete with its head, and leaves the body to the one that upgrades
     const end = this.owner.raw.bytesRead + Number(length ?? 0)
     const arrived = () => length === undefined ? request.complete : this.owner.raw.bytesRead >= end
     this.timer = setTimeout(() =>
@@ -108,7 +108,7 @@ export class Upgraded implements Protocol {
   private answered(): void {
     this.askingEnded()
     this.owner.watchClose(this.socket)
-    // nobody else reads what a client may still send
+    // nothing else reads what a client may still send
     if (this.webSocket === undefined && this.readers === 0) this.socket.resume()
     this.owner.recheck()
   }
@@ -136,7 +136,7 @@ export class Upgraded implements Protocol {
         this.everPulled = true
         this.pulling++
         return Effect.flatMap(waiting, (messages) => {
-          // nobody could answer it any more
+          // it could not be answered
           if (this.saidGoodbye) {
             this.owner.refused()
             return pull

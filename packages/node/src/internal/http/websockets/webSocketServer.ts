@@ -20,7 +20,7 @@ export class UpgradingServer extends NodeWS.WebSocketServer {
 /** How often a client is asked whether it is there, in milliseconds. */
 const defaultPing = 30_000
 
-/** A client that does not answer by the next ping has gone, unless it is us who do not listen. */
+/** A client that does not answer by the next ping has gone, unless it is our side that does not read. */
 export const keepAsking = (webSocket: NodeWS.WebSocket, interval: number): void => {
   let answered = true
   webSocket.on("pong", () => {

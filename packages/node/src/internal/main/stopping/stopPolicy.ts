@@ -9,7 +9,7 @@
  * - `Running`: nothing has asked for it.
  * - `Closing`: something other than a signal has, such as an uncaught error.
  * - `Asked`: a signal has, so short a time ago that another one is its copy.
- * - `Stopping`: a signal has; another one is a person's who will not wait.
+ * - `Stopping`: a signal has; another one says that its sender will not wait.
  * - `Ending`: the process is about to exit, whatever comes.
  */
 export type StopPhase = "Running" | "Closing" | "Asked" | "Stopping" | "Ending"
