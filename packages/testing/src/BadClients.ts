@@ -94,7 +94,7 @@ export interface Client {
 }
 
 /**
- * Nobody listens, or nobody could be reached.
+ * Nothing listens there, or it could not be reached.
  *
  * @stability experimental
  * @category errors
@@ -110,7 +110,7 @@ export class ConnectError extends Data.TaggedError("ConnectError")<{
 }
 
 /**
- * The connection gives or takes no bytes any more: by the server's FIN, because
+ * The connection gives or takes no more bytes: by the server's FIN, because
  * it was broken off, or because the client itself has closed it. `cause` is
  * what Node said, if it said anything.
  *
@@ -336,7 +336,7 @@ export const silentWebSocket = (
     }))
 
 /**
- * Sends a request and is gone: it reads nothing any more, and neither ends nor
+ * Sends a request and is gone: it reads nothing more, and neither ends nor
  * resets, as a phone in a tunnel.
  *
  * **Details**

@@ -1,6 +1,6 @@
 /**
- * The contract of a `DatagramTransport`, as tests that anybody's transport can
- * run: the laws of `TransportLaws`, as far as they are about datagrams.
+ * The contract of a `DatagramTransport`, as tests that any transport can run:
+ * the laws of `TransportLaws`, as far as they are about datagrams.
  *
  * Each law is a handful of checks that bind the transport, send to it from real
  * clients, and look at what they see, in real time. `suite` registers them with

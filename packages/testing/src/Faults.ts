@@ -34,7 +34,7 @@ import { between, type Meet } from "./internal/faults/listener.ts"
  * - `HandshakeClosed`: the client breaks off in the middle of its handshake.
  * - `Reset`: the client resets the connection when `after` bytes have come in,
  *   or gone out.
- * - `Silence`: when `after` bytes have come in, nothing comes any more, not
+ * - `Silence`: when `after` bytes have come in, nothing more comes, not
  *   even an end.
  * - `HalfOpen`: when `after` bytes have come in, the client ends its side; it
  *   goes on reading.

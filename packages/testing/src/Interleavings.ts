@@ -122,7 +122,7 @@ import type { Settings } from "./internal/interleavings/types.ts"
  * **Details**
  *
  * - `Failure`: the program failed or died, or a callback or event threw.
- * - `Deadlock`: nothing can run any more, and the program has not ended.
+ * - `Deadlock`: nothing more can run, and the program has not ended.
  * - `LeakedFiber`: the program has ended, and a fiber is left that is suspended
  *   for ever, or runs for ever.
  * - `NonDeterminism`: the same choices led to another run, so that nothing that
@@ -130,7 +130,7 @@ import type { Settings } from "./internal/interleavings/types.ts"
  * - `Spin`: no end after `maxSteps` operations.
  *
  * `message` says what failed, where every suspended fiber waits, and shows the
- * run: who did what, at the line of its last `yield*` or, in brackets, where it
+ * run: which fiber did what, at the line of its last `yield*` or, in brackets, where it
  * was forked. `schedule` repeats it, as `schedule` of {@link Options} or as the
  * environment variable `INTERLEAVINGS_SCHEDULE`.
  *

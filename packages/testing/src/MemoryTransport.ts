@@ -35,12 +35,12 @@ import * as MemoryDatagrams from "./MemoryDatagrams.ts"
  *
  * - `address`: where it binds and where `connect` goes.
  * - `connect`: a client, connected as soon as the "kernel" has accepted it,
- *   also before anybody calls `accept`. Its scope closes it.
+ *   also before `accept` is called. Its scope closes it.
  * - `failBind`: the next bind fails with this error.
  * - `failAccept`: the next accept fails with this error, or the next `times`
  *   (default 1); one that is waiting fails at once. No connection is lost.
- * - `fault`: the listening socket dies: every accept fails with this error, who
- *   is queued is reset, new clients are refused.
+ * - `fault`: the listening socket dies: every accept fails with this error,
+ *   queued clients are reset, new ones are refused.
  * - `open`: connections that the server side has not released yet, by
  *   `goodbye` or `destroy`; the queued ones included. 0 when nothing leaked.
  * - `queued`: connections in the accept queue. `waiting`: fibers that wait in
@@ -111,7 +111,7 @@ export interface Client {
 }
 
 /**
- * Nobody listens at the address, or the accept queue is full.
+ * Nothing listens at the address, or the accept queue is full.
  *
  * @stability experimental
  * @category errors
@@ -123,7 +123,7 @@ export class ConnectionRefused extends Data.TaggedError("ConnectionRefused")<{
 }> {
   override get message(): string {
     return `connect to ${this.address} was refused: ${
-      this.reason === "NotListening" ? "nobody listens there" : "the accept queue is full"
+      this.reason === "NotListening" ? "nothing listens there" : "the accept queue is full"
     }`
   }
 }
@@ -260,12 +260,12 @@ export interface Options {
  *
  * **Details**
  *
- * `stop` of what it binds lets everybody else run until the accept queue is
- * empty or nobody has accepted for two turns; then it refuses new clients. A
- * client that nobody accepted until then stays queued and can still be
+ * `stop` of what it binds lets all other fibers run until the accept queue is
+ * empty or nothing was accepted for two turns; then it refuses new clients. A
+ * client that was not accepted until then stays queued and can still be
  * accepted; the end of the bind's scope ends it with a FIN. `leave` refuses new
- * clients at once and resets who is queued; of a socket that is `held` it takes
- * nothing from the queue any more.
+ * clients at once and resets those that are queued; of a socket that is `held` it takes
+ * nothing more from the queue.
  *
  * **Example** (A connection from connect to goodbye, without a socket)
  *

@@ -1,5 +1,5 @@
 /**
- * The contract of a `Transport`, as tests that anybody's transport can run.
+ * The contract of a `Transport`, as tests that any transport can run.
  *
  * The laws are those of a listener's lifetime: what was accepted is served,
  * what was executed is answered, what was begun is delivered, nothing is left,

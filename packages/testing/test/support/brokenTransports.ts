@@ -131,8 +131,8 @@ export const brokenTransports: ReadonlyArray<BrokenTransport> = [
   },
   {
     law: 1,
-    name: "resets who is queued when it stops",
-    check: "who is queued when close begins is served",
+    name: "resets queued clients when it stops",
+    check: "a client that is queued when close begins is served",
     make: Effect.map(MemoryTransport.make(), (transport) =>
       sweeping(() =>
         transport.fault(
@@ -196,7 +196,7 @@ export const brokenTransports: ReadonlyArray<BrokenTransport> = [
   broken(4, "leaks the address", "closing the scope of bind stops listening", {
     bind: (bind) => Scope.provide(bind, Scope.makeUnsafe())
   }),
-  broken(4, "goes on listening after stop", "after stop nobody can connect", {
+  broken(4, "goes on listening after stop", "after stop no client can connect", {
     bound: () => ({ stop: Effect.void })
   }),
   broken(4, "leaks what is destroyed", "destroy releases", {
@@ -243,7 +243,7 @@ export const brokenTransports: ReadonlyArray<BrokenTransport> = [
         Effect.andThen(connection.goodbye(linger), linger === "none" ? Effect.void : Effect.sleep(linger.idle))
     })
   }),
-  broken(6, "waits for a client before it stops", "stop does not wait where nobody is queued", {
+  broken(6, "waits for a client before it stops", "stop does not wait where nothing is queued", {
     bound: ({ accept, stop }) => ({ stop: Effect.andThen(Effect.ignore(accept), stop) })
   }),
   // --- law 7

@@ -24,10 +24,10 @@ export type Ending = "Fin" | "Reset" | "Closed"
 const connecting = (target: Target): Net.NetConnectOpts =>
   "path" in target
     ? { path: target.path, allowHalfOpen: true }
-    // without delay: what was written is to be at the server, and not wait for an acknowledgement of what was before
+    // without delay: what was written goes to the server, without waiting for an acknowledgement of what was before
     : { host: target.host ?? "127.0.0.1", port: target.port, allowHalfOpen: true, noDelay: true }
 
-/** Why a connection neither gives nor takes bytes any more. */
+/** Why a connection gives and takes no more bytes. */
 export interface Ended {
   readonly how: Ending
   readonly cause: Error | undefined
@@ -196,7 +196,7 @@ export const begin = (target: Target): Effect.Effect<NodeClient, never, Scope.Sc
   Effect.acquireRelease(
     Effect.sync(() => {
       const raw = Net.connect(connecting(target))
-      // nobody has asked it to read
+      // it was not asked to read
       raw.pause()
       return new NodeClient(raw, target)
     }),

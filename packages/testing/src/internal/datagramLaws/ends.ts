@@ -111,7 +111,7 @@ export const bounds: ReadonlyArray<Check> = [
 export const idle: ReadonlyArray<Check> = [
   {
     about: "drain",
-    name: "a close with nothing in flight waits for nothing, whoever has sent before",
+    name: "a close with nothing in flight waits for nothing, whatever was sent before",
     run: (subject) =>
       Effect.gen(function*() {
         const listener = yield* serve(subject, echo)

@@ -38,7 +38,7 @@ export const make = (options: Options): TransportConnection => {
   }
   const incoming = new Incoming(connection, behaviour, note, reset)
   const outgoing = new Outgoing(connection, behaviour, note, reset, runFork)
-  // the connection first: who wakes would end it with a FIN
+  // the connection first: a fiber that wakes would end it with a FIN
   const destroy = Effect.suspend(() => {
     incoming.end(closeError(1006))
     return Effect.andThen(

@@ -8,7 +8,7 @@ import { closeError } from "../util/socketErrors.ts"
 import type { Behaviour } from "./behaviour.ts"
 import { Change } from "./change.ts"
 
-/** What comes in: bytes taken from the connection that nobody was given yet, and where it goes wrong. */
+/** What comes in: bytes taken from the connection and not given to a pull yet, and where it goes wrong. */
 export class Incoming {
   readonly #connection: TransportConnection
   readonly #behaviour: Behaviour

@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { MemoryListener } from "../memory/listener.ts"
 
-/** How long a peer that nobody accepted may take to notice its FIN. */
+/** How long a peer that was not accepted may take to notice its FIN. */
 const brief = { idle: Duration.millis(250), total: Duration.millis(500), bytes: 1 << 20 }
 
 /** What is handed over of an accepted connection, and what accepting fails with before. */
@@ -51,7 +51,7 @@ export const between = (
         })
       )
     )
-    /** Nothing is handed over any more, and who waits for it is reset. */
+    /** Nothing more is handed over, and clients that wait for it are reset. */
     const die = (error: TransportAcceptError): void => {
       for (const connection of listener.die(error)) runFork(connection.destroy)
     }

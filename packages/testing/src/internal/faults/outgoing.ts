@@ -61,7 +61,7 @@ export class Outgoing {
     )
   }
 
-  /** Nothing goes out any more. */
+  /** Nothing more goes out. */
   break(): void {
     if (this.#broken) return
     this.#broken = true

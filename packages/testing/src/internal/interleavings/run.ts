@@ -71,7 +71,7 @@ export class Run implements RunView, RunResult {
   resumedFromOutside = false
   readonly fibers = new Map<AnyFiber, FiberState>()
 
-  /** For strategies that rank: who is about to go on, inside whose turn, and which tasks are ready besides. */
+  /** For strategies that rank: which task is about to go on, inside whose turn, and which are ready besides. */
   running: FiberState | undefined
   top: FiberState | undefined
 
@@ -86,7 +86,7 @@ export class Run implements RunView, RunResult {
   #executed = false
   /** The task whose turn has begun, until the first fiber in it takes it. */
   #dispatched: Task | undefined
-  /** Who a preemption chose to go on. */
+  /** The task that a preemption chose to go on. */
   #preferred: Task | undefined
   /** The fiber that has just asked to let others go first. */
   #polite: FiberState | undefined
@@ -107,7 +107,7 @@ export class Run implements RunView, RunResult {
     return this.#tasks.ready
   }
 
-  /** Runs the program until nothing can run any more. */
+  /** Runs the program until nothing more can run. */
   execute(): this {
     const root = this.#start()
     while (!this.#over && !isFailed(root?.pollUnsafe()) && this.#step()) {}
@@ -196,7 +196,7 @@ export class Run implements RunView, RunResult {
       this.#yielding = undefined
       this.#enqueue(task, priority, fiber === undefined ? "callback" : "fiber", fiber)
     },
-    // Tasks run when their turn comes, never at somebody's wish.
+    // Tasks run when their turn comes, and never earlier.
     flush: () => {}
   }
 

@@ -6,7 +6,7 @@ import type { Choice, Schedule } from "./schedule.ts"
 /**
  * A part of the schedule that still `reproduces`: leaves out ever smaller groups
  * of choices (delta debugging) until no single one can be left out, then lowers
- * what is left. `reproduces` may refuse for want of time: what was found until
+ * what is left. `reproduces` may refuse because time is over: what was found until
  * then is the answer.
  */
 export const shrink = (schedule: Schedule, reproduces: (candidate: Schedule) => boolean): Schedule => {

@@ -9,7 +9,7 @@ import { generator } from "../util/random.ts"
 import type { Schedule } from "./schedule.ts"
 import type { PointKind, RunView, Strategy } from "./types.ts"
 
-/** Repeats a schedule. A choice that the program does not offer (any more) is the default. */
+/** Repeats a schedule. A choice that the program does not, or no longer, offer is the default. */
 export const replay = (schedule: Schedule): Strategy => {
   let next = 0
   return {

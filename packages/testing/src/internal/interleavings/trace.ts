@@ -26,9 +26,9 @@ export class Trace implements Recorder {
   readonly #originOfTask = new Map<Task, string>()
   /** The task whose turn has begun, until an operation is evaluated in it. */
   #turn: Task | undefined
-  /** Who took that turn. */
+  /** The task that took that turn. */
   #top: FiberState | undefined
-  /** Who evaluated the last operation, and which. */
+  /** The fiber that evaluated the last operation, and which. */
   #current: FiberState | undefined
   #operation = ""
   #millis = 0
@@ -127,13 +127,13 @@ export class Trace implements Recorder {
     else entry.operations.push({ text, times: 1 })
   }
 
-  /** Who has just forked a fiber that starts immediately: who evaluated the last operation, unless it waits now. */
+  /** The fiber that has just forked one that starts immediately: it evaluated the last operation, unless it waits now. */
   #forker(): FiberState | undefined {
     const waits = this.#operation === "Yield" || this.#operation === "Async"
     return waits || this.#current?.fiber.pollUnsafe() !== undefined ? this.#top : this.#current
   }
 
-  /** A fiber that ends resumes who waits for it before anybody else is told: looked for before each step, it comes first. */
+  /** A fiber that ends resumes those that wait for it before its observers are told: looked for before each step, it comes first. */
   #noteEnds(): void {
     for (const state of this.#live) {
       const exit = state.fiber.pollUnsafe()
@@ -217,7 +217,7 @@ const withYieldSites = <A>(
   }
 }
 
-/** `file:line:column` of who called `callee`, unless that is inside Effect. */
+/** `file:line:column` of the caller of `callee`, unless that is inside Effect. */
 const callerOf = (callee: (...args: Array<never>) => unknown): string | undefined => {
   const holder: { stack?: string } = {}
   // V8 only; elsewhere the trace has no source lines.

@@ -157,10 +157,10 @@ export const checks: ReadonlyArray<Check> = [
   },
   {
     about: "sweep",
-    name: "who is queued when close begins is served",
+    name: "a client that is queued when close begins is served",
     run: (subject) =>
       Effect.gen(function*() {
-        // who is accepted late has a grace for the first request
+        // a client that is accepted late has a grace for the first request
         const serving = yield* serve(subject, { drain: { idleGrace: "3 seconds" } })
         const peers = yield* fill(subject, 16)
         const report = yield* closing(
@@ -186,7 +186,7 @@ export const checks: ReadonlyArray<Check> = [
   },
   {
     about: "sweep",
-    name: "who is left in the queue of another process is served by the next that binds",
+    name: "a client that is left in the queue of another process is served by the next that binds",
     run: ({ holder }) =>
       holder === undefined ? Effect.void : Effect.gen(function*() {
         const first = yield* bind(holder)
@@ -204,7 +204,7 @@ export const checks: ReadonlyArray<Check> = [
   },
   {
     about: "sweep",
-    name: "who is queued goes to the accepts that wait, in their order, and the others fail",
+    name: "queued clients go to the accepts that wait, in their order, and the others fail",
     run: (subject) =>
       Effect.gen(function*() {
         const listener = yield* listen(subject.transport)
@@ -221,7 +221,7 @@ export const checks: ReadonlyArray<Check> = [
   },
   {
     about: "sweep",
-    name: "who is queued and taken by nobody is ended with a FIN and counted",
+    name: "a client that is queued and not taken is ended with a FIN and counted",
     run: (subject) =>
       Effect.gen(function*() {
         const listener = yield* listen(subject.transport)
@@ -230,7 +230,7 @@ export const checks: ReadonlyArray<Check> = [
           listener,
           many(
             peers.length,
-            (index) => Effect.andThen(ensureFin(peers[index]!, "a client that nobody took"), peers[index]!.end)
+            (index) => Effect.andThen(ensureFin(peers[index]!, "a client that was not taken"), peers[index]!.end)
           )
         )
         yield* ensureEquals(counts(report), { total: 8, neverAccepted: 8 }, "the report")
@@ -238,7 +238,7 @@ export const checks: ReadonlyArray<Check> = [
   },
   {
     about: "sweep",
-    name: "a client that leaves while it is queued keeps nobody else from being served",
+    name: "a client that leaves while it is queued keeps no other from being served",
     run: (subject) =>
       Effect.gen(function*() {
         const { listener } = yield* serve(subject, { drain: { idleGrace: "3 seconds" } })

@@ -134,7 +134,7 @@ export const checks: ReadonlyArray<Check> = [
         yield* ensureEquals(
           [stays, forgotten, half].map(({ times }) => times()),
           [0, 0, 0],
-          "how often one that stays, one that is not watched any more, and one that may end its side were noticed"
+          "how often one that stays, one that is no longer watched, and one that may end its side were noticed"
         )
         for (const [{ connection }, sent] of [[stays, "on"], [half, "last"]] as const) {
           const reader = yield* orBroken(connection.socket.reader, "the reader")
@@ -145,7 +145,7 @@ export const checks: ReadonlyArray<Check> = [
   },
   {
     about: "sweep",
-    name: "stop does not wait where nobody is queued, or nobody accepts",
+    name: "stop does not wait where nothing is queued, or nothing accepts",
     run: (subject) =>
       Effect.gen(function*() {
         yield* Effect.scoped(Effect.flatMap(bind(subject), (bound) => within("stop", bound.stop)))

@@ -24,7 +24,7 @@ import { close, listen, serve, untilExecuted } from "./kit/serving.ts"
 import { bind, linger, pair } from "./kit/transport.ts"
 import type { Check, Subject } from "./subject.ts"
 
-/** Nobody listens: connecting fails, or its connection ends at once. */
+/** Nothing listens: connecting fails, or its connection ends at once. */
 const ensureRefused = (subject: Subject, when: string): Effect.Effect<void, Broken> =>
   Effect.scoped(Effect.gen(function*() {
     const client = yield* within("connecting", Effect.exit(subject.connect))
@@ -49,7 +49,7 @@ const heldNow = ({ held }: Subject): Effect.Effect<number | undefined> => held ?
 export const checks: ReadonlyArray<Check> = [
   {
     about: "leaks",
-    name: "after stop nobody can connect",
+    name: "after stop no client can connect",
     run: (subject) =>
       Effect.gen(function*() {
         const bound = yield* bind(subject)

@@ -53,7 +53,7 @@ export const checks: ReadonlyArray<Check> = [
         const writing = yield* start(writer.write(pattern(large)))
         const goodbye = yield* start(connection.goodbye("none"))
         yield* turns(5)
-        yield* ensure(connection.bytesPending() > 0, "nothing is pending of 16 MiB that nobody reads")
+        yield* ensure(connection.bytesPending() > 0, "nothing is pending of 16 MiB that the client does not read")
         yield* ensure(goodbye.pollUnsafe() === undefined, "goodbye completed while bytes were pending")
         const { bytes, how } = yield* within("what was written before the goodbye", peer.rest, patient)
         yield* ensureEquals(matching(bytes), large, "the bytes that came in their order")
@@ -73,7 +73,10 @@ export const checks: ReadonlyArray<Check> = [
         const writing = yield* start(writer.write(pattern(large)))
         yield* turns(5)
         const blocked = connection.bytesPending()
-        yield* ensure(blocked > 0 && blocked <= large + mebi, `${blocked} bytes pending of 16 MiB that nobody reads`)
+        yield* ensure(
+          blocked > 0 && blocked <= large + mebi,
+          `${blocked} bytes pending of 16 MiB that the client does not read`
+        )
         const reading = yield* start(peer.take(large))
         yield* within("16 MiB", Fiber.join(reading), patient)
         yield* within("the write", Fiber.await(writing))
@@ -82,7 +85,7 @@ export const checks: ReadonlyArray<Check> = [
   },
   {
     about: "flush",
-    name: "who is cut while the answer is stuck is named with what was pending",
+    name: "a connection that is cut while its answer is stuck is named with what was pending",
     run: (subject) =>
       Effect.gen(function*() {
         const serving = yield* serve(subject, {

@@ -12,7 +12,7 @@ import type { Demand } from "./lawSuite.ts"
  * **Details**
  *
  * - `write`: completes when the bytes are on the server's machine or the peer
- *   holds them back; fails when the connection does not take them any more.
+ *   holds them back; fails when the connection no longer takes them.
  * - `read`: the next bytes, at least one. Reads nothing before it is asked, so
  *   that a client that does not read holds the server back. Fails when the
  *   server has ended the connection and all before that was read, and when the
@@ -43,7 +43,7 @@ export interface Client {
  * - `transport`: one whose address is free and stays the same when it is bound
  *   again.
  * - `connect`: a client, as soon as it is in the accept queue; fails where
- *   nobody listens. Its scope closes it.
+ *   nothing listens. Its scope closes it.
  * - `fill`: so many clients in the accept queue before the transport had a
  *   chance to look: for sockets, without a turn of the event loop in between.
  *   Default: so many times `connect`.
@@ -53,7 +53,7 @@ export interface Client {
  *   Default `true`; there is no reset on Unix sockets.
  * - `halfOpen`: whether one side can be ended alone. Default `true`.
  * - `holder`: the address as another process has it that holds the same listening
- *   socket: a client that is not accepted waits for whoever binds next. Default:
+ *   socket: a client that is not accepted waits for the next bind. Default:
  *   there is none, and leaving the queue is not looked at.
  *
  * @stability experimental

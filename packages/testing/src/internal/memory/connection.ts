@@ -22,7 +22,7 @@ export const readError = (ending: Ending | "Closed"): Socket.SocketError =>
 
 export interface ServerConnection extends TransportConnection {
   readonly sequence: number
-  /** Ends and releases a connection that nobody took: a FIN, and its input is discarded. */
+  /** Ends and releases a connection that was not taken: a FIN, and its input is discarded. */
   readonly dismiss: () => void
   /** Resets and releases it. */
   readonly reset: () => void

@@ -21,7 +21,7 @@ type Done = (error: DatagramSocket.DatagramSocketError | undefined) => void
 /** Turns without a datagram after which a sweep is over where nothing receives. */
 const quietTurns = 2
 
-/** A turn of everybody else: a lower priority than any fiber's own yield. */
+/** A turn of all others: a lower priority than any fiber's own yield. */
 const turn = Effect.yieldNowWith(Number.MAX_SAFE_INTEGER)
 
 const closedError = () =>

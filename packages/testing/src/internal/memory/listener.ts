@@ -8,16 +8,16 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { Waiters } from "./waiters.ts"
 
-/** Turns without an accept after which a sweep with nobody accepting is over. */
+/** Turns without an accept after which a sweep is over. */
 const quietTurns = 2
 
-/** A turn of everybody else: a lower priority than any fiber's own yield. */
+/** A turn of all others: a lower priority than any fiber's own yield. */
 const turn = Effect.yieldNowWith(Number.MAX_SAFE_INTEGER)
 
 const gone = (cause: string): TransportAcceptError =>
   new TransportAcceptError({ class: "fatal", code: "EBADF", cause: new Error(cause) })
 
-/** The accept queue of a socket that another process holds as well: those here who take from it come and go. */
+/** The accept queue of a socket that another process holds as well: the listeners here that take from it come and go. */
 export class HeldQueue<Connection> {
   readonly connections: Array<Connection> = []
   readonly takers = new Set<MemoryListener<Connection>>()
@@ -65,7 +65,7 @@ export class MemoryListener<Connection> {
     readonly held?: HeldQueue<Connection> | undefined
     /** Errors for the next accepts. */
     readonly failures: Array<TransportAcceptError>
-    /** Ends a connection that nobody can accept any more. */
+    /** Ends a connection that can no longer be accepted. */
     readonly discard: (connection: Connection) => void
     /** Its place in the order in which they were accepted. */
     readonly sequence: (connection: Connection) => number
@@ -127,7 +127,7 @@ export class MemoryListener<Connection> {
 
   /**
    * Sweeps what is queued, then listens no more, then sweeps what came
-   * meanwhile. Who is not accepted because nobody accepts stays in the queue.
+   * meanwhile. A client that is not accepted because nothing accepts stays in the queue.
    */
   stop(unlisten: () => void): Effect.Effect<void> {
     return Effect.gen({ self: this }, function*() {
@@ -185,7 +185,7 @@ export class MemoryListener<Connection> {
   #giveBack(connection: Connection): void {
     if (this.#gone !== undefined) return this.#discard(connection)
     const place = this.#sequence(connection)
-    // what was accepted is not another process's any more
+    // what was accepted is no longer another process's
     const queue = this.#left || this.#held !== undefined ? this.#own : this.#queue
     const later = queue.findIndex((other) => this.#sequence(other) > place)
     queue.splice(later === -1 ? queue.length : later, 0, connection)

@@ -6,7 +6,7 @@ export class Passage {
   fate: (passing: Passing) => Fate
   private readonly runFork: (effect: Effect.Effect<void>) => unknown
   private readonly numbers = { toServer: 0, toClient: 0 }
-  /** Those that others are to overtake, and by how many more. */
+  /** Those that others overtake, and by how many more. */
   private behind: Array<{ readonly direction: Passing["direction"]; left: number; readonly arrive: () => void }> = []
 
   constructor(runFork: (effect: Effect.Effect<void>) => unknown, fate: (passing: Passing) => Fate) {

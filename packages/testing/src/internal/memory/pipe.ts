@@ -3,7 +3,7 @@
  * between writer and reader, then an end.
  *
  * Bytes go from `pending` (written, not yet taken by the "kernel") over the
- * wire into `unread` (arrived, not yet read). Whoever frees room or adds bytes
+ * wire into `unread` (arrived, not yet read). What frees room or adds bytes
  * calls `#move`. State is settled first and fibers are resumed last, because a
  * resumed fiber runs at once, inside the call, and may come back here. What ends
  * a direction gives back what resumes, so that its caller can settle more first.
@@ -233,7 +233,7 @@ export class Pipe<E> {
 
   /** The end has arrived. A reset discards what was not read. */
   finish(ending: Ending): Wake {
-    // Who has closed does not see how the peer ends
+    // An end that has closed does not see how its peer ends
     if (this.#closed) return constVoid
     if (ending === "Reset") this.#discard()
     const first = this.#ending === undefined

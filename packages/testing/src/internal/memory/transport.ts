@@ -96,7 +96,7 @@ export const make = Effect.fnUntraced(function*(options: Options, context: Memor
     }
   }
 
-  /** Where others do not have the socket, closing it resets who is queued. */
+  /** Where others do not have the socket, closing it resets those that are queued. */
   const leave = ({ listener, refuse }: Bound): Effect.Effect<void> =>
     Effect.andThen(
       listener.leave(refuse),

@@ -63,7 +63,7 @@ export class Waiters<A, E> {
       const wait = Effect.callback<A, E>((resume) => {
         waiter = { fiber, limit, owner, resume, waited: false, handed: undefined }
         this.#waiters.push(waiter)
-        // Those who came before go first
+        // Those that came before go first
         if (this.#waiters.length === 1) this.serve()
         waiter.waited = true
       })
@@ -113,7 +113,7 @@ export class Waiters<A, E> {
   #hand(waiter: Waiter<A, E>, exit: Exit.Exit<A, E>): void {
     waiter.handed = exit
     if (Exit.isSuccess(exit)) this.#inHand++
-    // Effect passes what a sync returns to who uses it without a step between: from there on it cannot be lost
+    // Effect passes what a sync returns on without a step between: from there on it cannot be lost
     const go = Exit.isSuccess(exit)
       ? Effect.sync(() => {
         this.#gone()

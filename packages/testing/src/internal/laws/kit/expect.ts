@@ -20,7 +20,7 @@ export class Broken extends Data.TaggedError("Broken")<{ readonly detail: string
 /** How late a machine may be beyond a stated bound, in milliseconds. */
 export const late = 2000
 
-/** A time long enough that whoever waits for it is noticed, in milliseconds. */
+/** Long enough for a wait to be noticed, in milliseconds. */
 export const tooLong = 60_000
 
 export const ensure = (condition: boolean, detail: string): Effect.Effect<void, Broken> =>
