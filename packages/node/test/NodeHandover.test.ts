@@ -4,11 +4,25 @@ import * as Fs from "node:fs"
 import * as Handover from "./support/handover.ts"
 import * as Relentless from "./support/relentless.ts"
 
+/** Holds the event loop so long before each read phase, until the scope closes. */
+const slowTurns = (millis: number) =>
+  Effect.acquireRelease(
+    Effect.sync(() =>
+      setInterval(() => {
+        const end = performance.now() + millis
+        while (performance.now() < end) {
+          // nothing: that is what holds it
+        }
+      }, 1)
+    ),
+    (timer) => Effect.sync(() => clearInterval(timer))
+  )
+
 /** Long enough for some processes to start on a machine that has other work. */
 const slow = 120_000
 
 describe("a service that is handed over under clients that never stop", () => {
-  for (const kind of ["http", "unix", "tcp"] as const) {
+  for (const kind of ["http", "tls", "unix", "tcp"] as const) {
     it.live(`loses nothing in 3 hand-overs: ${kind}`, () =>
       Effect.gen(function*() {
         const service = yield* Handover.start(kind)
@@ -21,6 +35,24 @@ describe("a service that is handed over under clients that never stop", () => {
         yield* service.signal(pids.at(-1)!, "SIGTERM")
         const exit = yield* service.process.exit
         assert.strictEqual(exit.stdout.filter((line) => line.includes("\"closed\"")).length, 4)
+      }), slow)
+  }
+})
+
+describe("clients whose turns are slow while they are told to go", () => {
+  for (const kind of ["http", "tls", "unix"] as const) {
+    it.live(`hear it before they ask again, and lose nothing: ${kind}`, () =>
+      Effect.gen(function*() {
+        const service = yield* Handover.start(kind)
+        const clients = yield* Relentless.start(service.target, 8, () => true)
+        yield* clients.more(40)
+        // together longer than the grace in which the next request is waited for
+        yield* slowTurns(150)
+        yield* service.signal(service.first, "SIGUSR2")
+        const { pid } = yield* service.generation(1)
+        yield* service.handedOver(service.first)
+        yield* clients.answeredBy(pid)
+        assert.deepStrictEqual(Relentless.lost(yield* clients.stop), Relentless.none)
       }), slow)
   }
 })

@@ -198,6 +198,8 @@ class RawConnection implements Connection {
           ? "refused"
           : "reset"
       ))
+    // whoever has heard the end asks no more: `close` comes turns later
+    this.socket.on("end", () => this.fail("unanswered"))
     this.socket.on("close", () => this.fail("unanswered"))
   }
 
