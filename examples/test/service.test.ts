@@ -163,7 +163,7 @@ describe("examples/service.ts", () => {
       assert.strictEqual(report.totals.cut, 1)
     }))
 
-  it.live("who watches by the admin port, and keeps its side open, is told to the end and costs nothing", () =>
+  it.live("a client that watches by the admin port, and keeps its side open, is told to the end and costs nothing", () =>
     Effect.gen(function*() {
       const service = yield* Service.start()
       const viewer = yield* HttpPeer.connect(service.admin)

@@ -66,7 +66,7 @@ describe("examples/tcp-echo.ts", () => {
       assert.include(closed?.["report"], { outcome: "Drained", reason: "SIGTERM" })
     }))
 
-  it.live("TLS_KEY and TLS_CERT: the same over TLS, and half a handshake holds nobody up", () =>
+  it.live("TLS_KEY and TLS_CERT: the same over TLS, and half a handshake holds up no other", () =>
     Effect.gen(function*() {
       const files = yield* tlsFiles
       const ca = Fs.readFileSync(files.TLS_CERT)
@@ -141,7 +141,7 @@ describe("examples/tcp-echo.ts", () => {
       assert.deepInclude(events(exit).at(-1)?.["report"], { outcome: "Drained" })
     }))
 
-  it.live("MAX_CONNECTIONS: who is too many waits for a place", () =>
+  it.live("MAX_CONNECTIONS: a client too many waits for a place", () =>
     Effect.gen(function*() {
       const { client, program } = yield* startWithClient({ MAX_CONNECTIONS: "1" })
       const second = yield* LineClient.connect(yield* program.port)

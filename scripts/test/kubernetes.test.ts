@@ -89,7 +89,7 @@ describe("the manifest in docs/kubernetes.md", () => {
     assert.deepStrictEqual(service.spec.selector, pod.metadata.labels)
   })
 
-  it("names the ports that the program listens on, and shows the admin port to nobody", () => {
+  it("names the ports that the program listens on, and does not show the admin port", () => {
     const listens = Array.from(program.matchAll(/port: (\d+), name: "(\w+)"/g), ([, port]) => Number(port))
     assert.deepStrictEqual(container.ports.map(({ containerPort }) => containerPort), listens)
     assert.deepStrictEqual(service.spec.ports.map(({ targetPort }) => targetPort), ["http"])

@@ -21,7 +21,7 @@ const columns: ReadonlyArray<readonly [string, Way]> = [["persisted", "Keep"], [
 const lines: ReadonlyArray<readonly [string, (orders: Orders) => number]> = [
   ["sent", ({ sent }) => sent],
   ["answered", ({ answered }) => answered],
-  ["executed by nobody", ({ executedByNobody }) => executedByNobody],
+  ["never executed", ({ executedByNobody }) => executedByNobody],
   ["executed twice", ({ executedTwice }) => executedTwice]
 ]
 

@@ -286,7 +286,12 @@ describe("refusal", () => {
     refused?: RefusalReason
   }>([
     { it: "a consumer takes it", limits: limits({}), now: { open: 9 } },
-    { it: "nobody overtakes the queue", limits: limits({ maxQueued: 1 }), now: { queued: 1 }, refused: "maxQueued" },
+    {
+      it: "no connection overtakes the queue",
+      limits: limits({ maxQueued: 1 }),
+      now: { queued: 1 },
+      refused: "maxQueued"
+    },
     { it: "no consumer yet: held", limits: limits({}), now: { consumer: false } },
     { it: "the queue has an end", limits: limits({}), now: { queued: 510, consumer: false } },
     { it: "and there it refuses", limits: limits({}), now: { queued: 511, consumer: false }, refused: "maxQueued" },

@@ -109,7 +109,7 @@ const laws = ({ client, errors, listener, received, reports, transport }: World,
     reports.push(yield* listener.closed)
     if (!aborted) {
       for (const { outcome } of reports) {
-        assert.strictEqual(outcome, "Drained", "nothing is left that belongs to nobody")
+        assert.strictEqual(outcome, "Drained", "nothing is left over")
       }
     }
     assert.deepStrictEqual(errors, [])

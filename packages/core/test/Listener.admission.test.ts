@@ -10,7 +10,7 @@ import { listen, start } from "./support/listening.ts"
 const quick = { idleGrace: 0, deadline: "10 seconds", abortGrace: "100 millis", linger: { idle: 0 } } as const
 
 describe("admission", () => {
-  it.effect("wait: who comes beyond the limit is held unread, and served with its early bytes when there is room", () =>
+  it.effect("wait: a client beyond the limit is held unread, and served with its early bytes when there is room", () =>
     Effect.gen(function*() {
       const transport = yield* MemoryTransport.make()
       const listener = yield* listen(transport, { drain: quick, admission: { maxConnections: 1 } })
@@ -38,7 +38,7 @@ describe("admission", () => {
       assert.deepStrictEqual(states, ["Open", "Open", "Open", "Fin", "Fin"])
     }))
 
-  it.effect("wait: who waits when the listener closes is let go with a FIN and counted neverAccepted", () =>
+  it.effect("wait: a client that waits when the listener closes gets a FIN and is counted neverAccepted", () =>
     Effect.gen(function*() {
       const transport = yield* MemoryTransport.make()
       const listener = yield* listen(transport, { drain: quick, admission: { maxConnections: 2 } })
@@ -105,7 +105,7 @@ describe("admission", () => {
       assert.deepStrictEqual([most, served], [7, 100])
     }))
 
-  it.effect("setAdmission: a lower limit ends nobody, a higher one lets the waiting in at once", () =>
+  it.effect("setAdmission: a lower limit ends no connection, a higher one lets the waiting in at once", () =>
     Effect.gen(function*() {
       const transport = yield* MemoryTransport.make()
       const listener = yield* listen(transport, { drain: quick, admission: { maxConnections: 2 } })
@@ -141,7 +141,7 @@ describe("time-outs", () => {
     return { ended, client: yield* transport.connect }
   })
 
-  it.effect("firstByte ends who says nothing, exactly then, and nobody else", () =>
+  it.effect("firstByte ends a silent connection, exactly then, and no other", () =>
     Effect.gen(function*() {
       const { client, ended } = yield* endings({ firstByte: "5 seconds" })
       yield* TestClock.adjust("4999 millis")
@@ -166,7 +166,7 @@ describe("time-outs", () => {
       assert.deepStrictEqual(ended, ["1001 inactivity timeout"])
     }))
 
-  it.effect("handshake: the connection is ended, its place is free, nobody else is held up", () =>
+  it.effect("handshake: the connection is ended, its place is free, no other is held up", () =>
     Effect.gen(function*() {
       let handshakes = 0
       const transport = yield* MemoryTransport.make({

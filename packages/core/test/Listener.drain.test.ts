@@ -164,7 +164,7 @@ describe("draining", () => {
         assert.strictEqual((yield* Fiber.join(closing)).duration, 150)
       }))
 
-    it.effect("is not given to who was idle longer", () =>
+    it.effect("is not given to one that was idle longer", () =>
       Effect.gen(function*() {
         const { client, listener } = yield* serveActiveAtZero
         yield* TestClock.adjust("1 second")
@@ -505,7 +505,7 @@ describe("draining", () => {
     }))
 
   describe("lame duck", () => {
-    it.effect("not ready, still accepting, everybody told, nobody ended; then the drain", () =>
+    it.effect("not ready, still accepting, all told, none ended; then the drain", () =>
       Effect.gen(function*() {
         const transport = yield* MemoryTransport.make()
         const listener = yield* listen(transport, { drain: { ...quick, lameDuck: "1 second" } })
@@ -712,7 +712,7 @@ describe("draining", () => {
       }))
   })
 
-  it.effect("CurrentConnection is the handler's own, and nobody's outside", () =>
+  it.effect("CurrentConnection is the handler's own, and none outside", () =>
     Effect.gen(function*() {
       const transport = yield* MemoryTransport.make()
       const listener = yield* listen(transport, { drain: quick })

@@ -120,7 +120,7 @@ describe("a handshake before a refusal", () => {
     Effect.gen(function*() {
       const transport = yield* MemoryTransport.make({ handshake: Effect.never })
       const listener = yield* listen(transport, { drain, admission: { maxConnections: 1, overflow: "reject" } })
-      yield* start(Listener.serve(listener, () => Effect.never, { refuse: () => Effect.die("nobody to talk to") }))
+      yield* start(Listener.serve(listener, () => Effect.never, { refuse: () => Effect.die("no client to talk to") }))
       yield* transport.connect
       const client = yield* transport.connect
       const closing = yield* start(listener.close())
@@ -170,7 +170,7 @@ describe("the bound of a handshake", () => {
 })
 
 describe("a handshake that fails", () => {
-  it.effect("is logged in one line that is no error, and concerns nobody else", () =>
+  it.effect("is logged in one line that is no error, and concerns no other connection", () =>
     Effect.gen(function*() {
       let handshakes = 0
       const lines: Array<string> = []

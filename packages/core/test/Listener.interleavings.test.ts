@@ -55,5 +55,5 @@ describe("races that were found and are no more", () => {
     yield* Fiber.interrupt(second)
   })
 
-  it.live("a connection handed to an accept that is interrupted there belonged to nobody", () => noRace(handOver))
+  it.live("a connection handed to an accept that is interrupted there was lost", () => noRace(handOver))
 })

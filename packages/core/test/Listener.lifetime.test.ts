@@ -497,7 +497,7 @@ describe("the lifetime of a listener", () => {
         assert.strictEqual(yield* transport.open, 0)
       }))
 
-    it.effect("is told draining like everybody else", () =>
+    it.effect("is told draining like any other", () =>
       Effect.gen(function*() {
         const transport = yield* MemoryTransport.make()
         const listener = yield* listen(transport, { drain: quick })
@@ -552,12 +552,12 @@ describe("the lifetime of a listener", () => {
       return lines
     })
 
-    it.effect("is information for whom the report was given to a caller, also when it was over at once", () =>
+    it.effect("is information where a caller received the report, also when it was over at once", () =>
       Effect.gen(function*() {
         assert.deepStrictEqual(yield* unclean((listener) => listener.close()), ["Info"])
       }))
 
-    it.effect("is a warning when nobody received the report", () =>
+    it.effect("is a warning when no caller received the report", () =>
       Effect.gen(function*() {
         assert.deepStrictEqual(yield* unclean(() => Effect.void), ["Warn"])
       }))

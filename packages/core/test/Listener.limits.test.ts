@@ -36,7 +36,7 @@ describe("maxPerRemote", () => {
     return { transport, listener }
   })
 
-  it.effect("refuses who comes over it, others are let in, and a place is free when one ends", () =>
+  it.effect("refuses what comes over it, others are let in, and a place is free when one ends", () =>
     Effect.gen(function*() {
       // five of one, then one of another, then one more of the first
       const { listener, transport } = yield* serveFrom((n) => ipOf(n === 5 ? 2 : 1), { maxPerRemote: 2 })
@@ -54,7 +54,7 @@ describe("maxPerRemote", () => {
       assert.strictEqual((yield* listener.dryRun).idle, 3)
     }))
 
-  it.effect("who is held counts, and who was refused or has left does not", () =>
+  it.effect("a held connection counts, one that was refused or has left does not", () =>
     Effect.gen(function*() {
       const { listener, transport } = yield* serveFrom(() => ipOf(1), { maxPerRemote: 2, maxConnections: 1 })
       const first = yield* transport.connect
@@ -86,7 +86,7 @@ describe("maxPerRemote", () => {
       assert.strictEqual(remotesOf(listener), 0)
     }))
 
-  it.effect("nor of who is held when the listener closes, is cut, or is detached", () =>
+  it.effect("nor of one that is held when the listener closes, is cut, or is detached", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
       const transport = yield* MemoryTransport.make()
@@ -117,7 +117,7 @@ describe("maxPerRemote", () => {
       assert.strictEqual((yield* listener.dryRun).idle, 3)
     }))
 
-  it.effect("set while running it counts who is there", () =>
+  it.effect("set while running it counts what is there", () =>
     Effect.gen(function*() {
       const { listener, transport } = yield* serveFrom(() => ipOf(1), { maxConnections: 2 })
       yield* Effect.forEach([1, 2, 3], () => transport.connect)
@@ -203,7 +203,7 @@ describe("acceptRate", () => {
       assert.deepStrictEqual(times, [0, 0, 1000])
     }))
 
-  it.effect("who waits for its turn when the listener closes is let go with a FIN and counted neverAccepted", () =>
+  it.effect("a connection that waits for its turn when the listener closes gets a FIN and is counted neverAccepted", () =>
     Effect.gen(function*() {
       const { listener, times, transport } = yield* serveTimed({ acceptRate: { limit: 1, interval: "1 second" } })
       const clients = yield* Effect.forEach([1, 2, 3], () => transport.connect)
@@ -252,7 +252,7 @@ describe("acceptRate", () => {
       assert.isAbove(givenBack, 0)
     }))
 
-  it.effect("reject: who has nobody to take it yet has its turn already", () =>
+  it.effect("reject: a connection that nothing takes yet has its turn already", () =>
     Effect.gen(function*() {
       const transport = yield* MemoryTransport.make()
       yield* listen(transport, {
@@ -326,7 +326,7 @@ describe("maxEventLoopLag", () => {
     while (performance.now() < end);
   }
 
-  it.live("refuses while the event loop is late, and lets in again when it is not; who is there stays", () =>
+  it.live("refuses while the event loop is late, and lets in again when it is not; open connections stay", () =>
     Effect.gen(function*() {
       const transport = yield* MemoryTransport.make()
       const listener = yield* listen(transport, { drain: quick, admission: { maxEventLoopLag: "100 millis" } })

@@ -47,7 +47,7 @@ describe("spans", () => {
     }))
   })
 
-  it.effect("close: below the first closer's, with its stages, as long as the drain, also when nobody waits", () => {
+  it.effect("close: below the first closer's, with its stages, as long as the drain, also when no fiber waits", () => {
     const { named, traced } = tracing()
     return traced(Effect.gen(function*() {
       const transport = yield* MemoryTransport.make()
@@ -75,7 +75,7 @@ describe("spans", () => {
     }))
   })
 
-  it.effect("close: a root when nobody's span asked for it", () => {
+  it.effect("close: a root when no span asked for it", () => {
     const { named, traced } = tracing()
     return traced(Effect.gen(function*() {
       yield* Effect.scoped(Effect.withSpan(

@@ -66,7 +66,7 @@ const refused = <A, R>(connect: Effect.Effect<A, MemoryTransport.ConnectError, R
   Effect.map(Effect.result(connect), (result) => result._tag === "Failure")
 
 describe("opening a host", () => {
-  it.effect("nobody is accepted before all are open; what arrived meanwhile is served then", () =>
+  it.effect("nothing is accepted before all are open; what arrived meanwhile is served then", () =>
     Effect.gen(function*() {
       const fast = yield* server("fast")
       const slow = yield* server("slow", { bindLatency: 1000 })
@@ -319,7 +319,7 @@ describe("closing a host", () => {
       assert.deepStrictEqual(yield* host.close(), report)
     }))
 
-  it.effect("who was just active on an admin listener, and keeps its side open, is not cut for want of time", () =>
+  it.effect("a client that was just active on an admin listener, and keeps its side open, is not cut for lack of time", () =>
     Effect.gen(function*() {
       const api = yield* stuck("api")
       const admin = yield* server("admin", { drain: {} })
@@ -471,7 +471,7 @@ describe("closing a host", () => {
         assert.deepStrictEqual(yield* Fiber.join(second), error)
       }))
 
-    it.effect("is over when nobody accepts any more", () =>
+    it.effect("is over when nothing accepts", () =>
       Effect.gen(function*() {
         const one = yield* server("one")
         const host = yield* hostOf([one.listener], { drain: { lameDuck: "1 hour" } })
@@ -661,7 +661,7 @@ describe("the health of a host", () => {
     }))
 })
 
-describe("who owns a host", () => {
+describe("the owner of a host", () => {
   /** The level and the first word of what is logged. */
   const logging = () => {
     const logged: Array<string> = []
@@ -962,7 +962,7 @@ describe("a host of layers", () => {
       ])
     }))
 
-  it.effect("provide: when a part of it fails to build, nobody has been accepted and nothing stays open", () =>
+  it.effect("provide: when a part of it fails to build, nothing has been accepted and nothing stays open", () =>
     Effect.gen(function*() {
       const transport = yield* MemoryTransport.make()
       let served = 0
@@ -981,7 +981,7 @@ describe("a host of layers", () => {
       assert.isTrue(yield* refused(transport.connect))
     }))
 
-  it.effect("provide: closed while it is being built, it serves who has come meanwhile", () =>
+  it.effect("provide: closed while it is being built, it serves what has come meanwhile", () =>
     Effect.gen(function*() {
       const { layers, transports } = yield* app
       const building = yield* Deferred.make<ListenerHost.ListenerHost>()

@@ -97,7 +97,7 @@ describe("what a listener counts", () => {
       assert.deepStrictEqual([gone.open, gone.endedBy], [0, { closer: 1 }])
     })))
 
-  it.effect("who is refused, by the limit that was met, and never among the accepted", () =>
+  it.effect("refused connections, by the limit that was met, and never among the accepted", () =>
     metered(Effect.gen(function*() {
       const refusedBy = Effect.fnUntraced(function*(admission: Listener.ListenerOptions["admission"]) {
         const transport = yield* MemoryTransport.make()
@@ -165,7 +165,7 @@ describe("what a listener counts", () => {
       assert.deepStrictEqual((yield* scrape("memory")).acceptErrors, { ECONNABORTED: 3, EMFILE: 2, unknown: 1 })
     })))
 
-  it.effect("a close: its stage, how long, whom it waits for; what it swept and left behind", () =>
+  it.effect("a close: its stage, how long, what it waits for; what it swept and left behind", () =>
     metered(Effect.gen(function*() {
       const transport = yield* MemoryTransport.make()
       const listener = yield* listen(transport, { drain: { ...quick, lameDuck: "2 seconds" } })
@@ -196,7 +196,7 @@ describe("what a listener counts", () => {
       yield* TestClock.adjust("1 hour")
     })))
 
-  it.effect("whom the sweep took", () =>
+  it.effect("what the sweep took", () =>
     metered(Effect.gen(function*() {
       const transport = yield* MemoryTransport.make({ resumeLate: true })
       const listener = yield* listen(transport, { drain: quick })

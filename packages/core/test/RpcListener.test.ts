@@ -100,7 +100,7 @@ describe("RpcListener.layerProtocolSocketServer", () => {
       assert.strictEqual((yield* Fiber.join(closing)).outcome, "Drained")
     }))
 
-  it.effect("a handler that dies ends the calls of its client, and keeps nobody", () =>
+  it.effect("a handler that dies ends the calls of its client, and holds up no close", () =>
     Effect.gen(function*() {
       const { entered, listener, transport } = yield* serve()
       const client = yield* connect(transport)
@@ -113,7 +113,7 @@ describe("RpcListener.layerProtocolSocketServer", () => {
       assert.strictEqual((yield* listener.close()).outcome, "Drained")
     }))
 
-  it.effect("calls that cannot be begun are answered, and keep nobody", () =>
+  it.effect("calls that cannot be begun are answered, and hold up no close", () =>
     Effect.gen(function*() {
       const { listener, transport } = yield* serve()
       const client = yield* connect(transport)

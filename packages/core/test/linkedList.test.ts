@@ -39,7 +39,7 @@ describe("LinkedList", () => {
   })
 
   it.each([{ at: 0, left: "bc" }, { at: 1, left: "ac" }, { at: 2, left: "ab" }])(
-    "takes out item $at, once, which then refers to nobody",
+    "takes out item $at, once, which then refers to no other",
     ({ at, left }) => {
       const { items, list } = listOf("a", "b", "c")
       const item = items[at]!

@@ -236,7 +236,7 @@ describe.each(ways)("runForEach, $way", ({ kind }) => {
       assert.deepStrictEqual(seen, ["released", "interrupted"])
     }))
 
-  it.live("interrupted, leaves nobody handling a chunk, whenever that comes", () =>
+  it.live("interrupted, leaves no chunk being handled, whenever that comes", () =>
     Effect.gen(function*() {
       const listener = yield* listen(kind)
       const outcomes = new Set<string>()

@@ -203,7 +203,7 @@ describe.each(kinds)("a peer, $name", (kind) => {
       assert.strictEqual(yield* listener.state, "Open")
     }))
 
-  it.live("that resets while it is drained is counted endedByPeer, and holds up nobody", () =>
+  it.live("that resets while it is drained is counted endedByPeer, and holds up nothing", () =>
     Effect.gen(function*() {
       yield* nothingUncaught
       const listener = yield* listen(kind, { drain: { deadline: "10 minutes" } })

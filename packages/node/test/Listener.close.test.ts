@@ -73,7 +73,7 @@ const slowDown = ({ socket }: NetClient.NetClient, rate: number): void => {
 const size = 64 * 1024 * 1024
 
 describe.each(kinds)("close, $name", (kind) => {
-  it.live("a slow reader gets all of 64 MiB; who never reads is cut and named with its pending bytes; others end well", () =>
+  it.live("a slow reader gets all of 64 MiB; one that never reads is cut and named with its pending bytes; others end well", () =>
     Effect.gen(function*() {
       const deadline = 6000
       const listener = yield* listen(kind, { drain: { deadline } })
@@ -195,7 +195,7 @@ describe.each(kinds)("close, $name", (kind) => {
     const deadline = 500
     const abortGrace = 400
 
-    it.live("it fails OperationTimedOut, and cuts and names who was in flight; no server socket is left", () =>
+    it.live("it fails OperationTimedOut, and cuts and names what was in flight; no server socket is left", () =>
       Effect.gen(function*() {
         const before = descriptors()
         const listener = yield* listen(kind, { drain: { deadline, abortGrace } })

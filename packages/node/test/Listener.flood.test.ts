@@ -55,8 +55,8 @@ const makeFlood = (target: Net.NetConnectOpts, held: number) => {
   return { ends, until: (left: number) => Listening.until("so many stay", () => begun === size && open.size === left) }
 }
 
-describe("who waits for a place when a listener closes", () => {
-  it.live("is let go with a FIN, whatever it has sent, before anybody else has ended", () =>
+describe("a client that waits for a place when a listener closes", () => {
+  it.live("gets a FIN, whatever it has sent, before any other has ended", () =>
     Effect.gen(function*() {
       const listener = yield* Listening.listen(Listening.kinds[0]!, { admission: { maxConnections: 1 } })
       const gate = yield* Deferred.make<void>()

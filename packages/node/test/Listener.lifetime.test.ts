@@ -150,7 +150,7 @@ describe.each(kinds)("close from inside, $name", (kind) => {
       assert.deepStrictEqual(yield* client.rest, { lines: ["bye"], ending: "FIN" })
     }))
 
-  it.live("who stays longer than the abort grace is cut", () =>
+  it.live("a connection that stays longer than the abort grace is cut", () =>
     Effect.gen(function*() {
       const before = descriptors()
       const listener = yield* listen(kind, { drain: { abortGrace: 200 } })

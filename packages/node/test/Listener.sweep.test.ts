@@ -33,7 +33,7 @@ describe.each(kinds)("the sweep of the accept queue, $name", (kind) => {
     }))
 
   it.live.each([1, 2, 3, 4, 5])(
-    "400 clients whose requests nobody had read are all answered, without any grace (%i)",
+    "400 clients whose requests had not been read are all answered, without any grace (%i)",
     () =>
       Effect.gen(function*() {
         const listener = yield* listen(kind, { drain: { idleGrace: 0 } })
@@ -49,7 +49,7 @@ describe.each(kinds)("the sweep of the accept queue, $name", (kind) => {
       })
   )
 
-  it.live("pipelined lines, more than one read brings and nobody had read, are all answered, without any grace", () =>
+  it.live("pipelined lines, unread and more than one read brings, are all answered, without any grace", () =>
     Effect.gen(function*() {
       // lines of 64 bytes end where a read of Node's ends: between two reads nothing is in flight
       const lines = `${"x".repeat(63)}\n`.repeat(kind.mostUnread / 64)
@@ -80,7 +80,7 @@ describe.each(kinds)("the sweep of the accept queue, $name", (kind) => {
       assert.strictEqual((yield* Fiber.join(closing)).connections.total, 50)
     }))
 
-  it.live("ends though the event loop is busy and clients keep coming, and those who had come are served", () =>
+  it.live("ends though the event loop is busy and clients keep coming, and those that had come are served", () =>
     Effect.gen(function*() {
       const listener = yield* listen(kind, { drain: { deadline: "20 seconds" } })
       yield* start(
@@ -102,7 +102,7 @@ describe.each(kinds)("the sweep of the accept queue, $name", (kind) => {
 
   // where the kernel does not say how many wait, a busy loop has a tenth of the deadline
   it.live.skipIf(kind.name === "TCP" && process.platform !== "linux")(
-    "who had come is served though the loop is busy for longer than a tenth of the deadline, and clients keep coming",
+    "what had come is served though the loop is busy for longer than a tenth of the deadline, and clients keep coming",
     () =>
       Effect.gen(function*() {
         const clients = 30
@@ -126,7 +126,7 @@ describe.each(kinds)("the sweep of the accept queue, $name", (kind) => {
       })
   )
 
-  it.live("clients reconnecting without pause over 150 closes: who was connected before a close began is answered", () =>
+  it.live("clients reconnecting without pause over 150 closes: clients that were connected before a close began are answered", () =>
     Effect.gen(function*() {
       const closes = 150
       const perLife = 40

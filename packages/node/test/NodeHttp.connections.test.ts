@@ -386,14 +386,14 @@ describe("a tunnel that an application accepts with a listener of its own", () =
       assert.strictEqual((yield* peer.ending).how, "ECONNRESET")
     }).pipe(quiet))
 
-  it.live("is ended by Node where nobody listens", () =>
+  it.live("is ended by Node where it has no listener", () =>
     Effect.gen(function*() {
       const { peer } = yield* serve("never")
       assert.isFalse((yield* peer.ending).partial)
     }).pipe(quiet))
 })
 
-describe("where and whom it serves", () => {
+describe("where it listens and which clients it serves", () => {
   it.live("small pieces of a body are sent at once, unless the transport is told not to", () =>
     Effect.gen(function*() {
       const pieces = Stream.mapEffect(Stream.make("a", "b", "c"), (piece) => Effect.as(turns(1), piece))
@@ -419,7 +419,7 @@ describe("where and whom it serves", () => {
       assert.strictEqual(report.outcome, "Drained")
     }).pipe(quiet))
 
-  it.live("who is refused by admission gets a 503, and when to come again", () =>
+  it.live("a client that admission refuses gets a 503, and when to come again", () =>
     Effect.gen(function*() {
       const release = yield* Deferred.make<void>()
       const held = Effect.flatMap(
@@ -442,7 +442,7 @@ describe("where and whom it serves", () => {
       yield* listener.close({ idleGrace: 0 })
     }).pipe(quiet))
 
-  it.live("who waits for a place when it closes gets the same, before anybody else has ended, and none is reset", () =>
+  it.live("a client that waits for a place when it closes gets the same, before any other has ended, and none is reset", () =>
     Effect.gen(function*() {
       const waiting = yield* makeWaiting
       const { listener, port } = yield* HttpServing.app(waiting.app, { admission: { maxConnections: 1 } })
@@ -467,7 +467,7 @@ describe("where and whom it serves", () => {
       assert.deepInclude(connections, { total: 21, drained: 1, neverAccepted: 20 })
     }).pipe(quiet))
 
-  it.live("in a lame duck everybody, with the goodbye on each answer, and idle connections stay", () =>
+  it.live("in a lame duck all clients, with the goodbye on each answer, and idle connections stay", () =>
     Effect.gen(function*() {
       const { listener, port } = yield* HttpServing.app(Effect.succeed(ok))
       const idle = yield* HttpPeer.connect(port)

@@ -110,7 +110,10 @@ const cases: Record<string, (port: number) => Effect.Effect<Transcript, Error, S
   "a chunked body": asks(
     "POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
   ),
-  "a body nobody reads, and then another request": asks(post("/ignore", "x".repeat(1000)) + HttpPeer.get("/text"), 2),
+  "a body that is not read, and then another request": asks(
+    post("/ignore", "x".repeat(1000)) + HttpPeer.get("/text"),
+    2
+  ),
   "100-continue": (port) =>
     Effect.gen(function*() {
       const peer = yield* HttpPeer.connect(port)

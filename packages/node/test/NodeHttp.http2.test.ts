@@ -137,7 +137,7 @@ describe.each([{ tls: false }, { tls: true }])("HTTP/2, TLS $tls", ({ tls }) => 
       assert.strictEqual((yield* Fiber.join(closing)).outcome, "Drained")
     }).pipe(quiet))
 
-  it.live("an upload that nobody reads does not hold the drain when its answer is out", () =>
+  it.live("an upload that is not read does not hold the drain when its answer is out", () =>
     Effect.gen(function*() {
       const answering = Effect.gen(function*() {
         const request = yield* HttpServerRequest.HttpServerRequest

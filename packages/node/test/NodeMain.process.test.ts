@@ -96,7 +96,7 @@ describe("NodeMain.runMain, in a process of its own", () => {
       assert.notInclude(text(exit.stderr), "ERROR")
     }))
 
-  it.live("124 at the deadline, and who was cut is named on stderr", () =>
+  it.live("124 at the deadline, and what was cut is named on stderr", () =>
     Effect.gen(function*() {
       const { client, program } = yield* startWithClient("serve", { drain: { deadline: 1500 } })
       yield* client.send("sleep 60000\n")
@@ -261,7 +261,7 @@ describe("NodeMain.runMain, in a process of its own", () => {
       })
   )
 
-  it.live("a program that fails while it is closed: 1, though somebody was cut", () =>
+  it.live("a program that fails while it is closed: 1, though a client was cut", () =>
     Effect.gen(function*() {
       const { client, program } = yield* startWithClient("serve", { drain: { deadline: 3000 } })
       const stuck = yield* connect(yield* program.port)
@@ -286,7 +286,7 @@ describe("NodeMain.runMain, in a process of its own", () => {
       assert.include(names(exit), "listener released")
     }))
 
-  it.live("a program that cuts somebody as it ends by itself keeps its own exit code", () =>
+  it.live("a program that cuts a client as it ends by itself keeps its own exit code", () =>
     Effect.gen(function*() {
       const { client, program } = yield* startWithClient("stays", { drain: { deadline: 500 } })
       const stuck = yield* connect(yield* program.port)

@@ -57,9 +57,9 @@ describe("the exit code", () => {
   it.each([
     { name: "nothing to close", program: 0, reports: [], code: 0 },
     { name: "all drained", program: 0, reports: [clean, clean], code: 0 },
-    { name: "one of two cut somebody at its deadline", program: 0, reports: [clean, late], code: 124 },
-    { name: "an abort cut somebody", program: 0, reports: [report({ outcome: "Aborted", cut: [info()] })], code: 124 },
-    { name: "an abort with nobody there", program: 0, reports: [report({ outcome: "Aborted" })], code: 0 },
+    { name: "one of two cut a client at its deadline", program: 0, reports: [clean, late], code: 124 },
+    { name: "an abort cut a client", program: 0, reports: [report({ outcome: "Aborted", cut: [info()] })], code: 124 },
+    { name: "an abort without clients", program: 0, reports: [report({ outcome: "Aborted" })], code: 0 },
     {
       name: "a handler was left behind",
       program: 0,
@@ -67,7 +67,7 @@ describe("the exit code", () => {
       code: 124
     },
     {
-      name: "who was accepted got nobody",
+      name: "what was accepted was not taken",
       program: 0,
       reports: [report({ outcome: "DeadlineExceeded", connections: { ...clean.connections, neverAccepted: 1 } })],
       code: 124
@@ -127,7 +127,7 @@ const format = (closes: ReadonlyArray<DrainProgress>): string | undefined => {
 }
 
 describe("the progress line", () => {
-  it("says how many, how long, and who", () => {
+  it("says how many, how long, and which", () => {
     assert.strictEqual(
       format([progress()]),
       "draining 37 of 120 · 12 s left · oldest GET /export 41 s from 10.0.0.7:50112"

@@ -126,7 +126,7 @@ describe("NodeTcp.transport", () => {
       yield* bind({ port: 0, keepAlive: "30 seconds", backlog: 2 ** 31 - 1 })
     }))
 
-  it.live("fails with AddressInUse where somebody listens, naming the address", () =>
+  it.live("fails with AddressInUse where a process listens, naming the address", () =>
     Effect.gen(function*() {
       const bound = yield* bind({ port: 0, host: "127.0.0.1" })
       const error = yield* Effect.flip(bind({ port: portOf(bound), host: "127.0.0.1" }))

@@ -142,7 +142,7 @@ describe("a close over TLS", () => {
       })
   )
 
-  it.live("cuts at the deadline, by a reset: who does not read, and whom nobody answers; half a handshake ends before", () =>
+  it.live("cuts at the deadline, by a reset: clients that do not read or get no answer; half a handshake ends before", () =>
     Effect.gen(function*() {
       const served = yield* serveTls({
         drain: { idleGrace: "10 seconds" },

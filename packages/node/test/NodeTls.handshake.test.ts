@@ -97,7 +97,7 @@ describe("a TLS handshake", () => {
       assert.deepInclude((yield* Fiber.join(closing)).connections, { total: 2, failed: 1, drained: 1 })
     }))
 
-  it.live("that its client breaks off is nobody's failure", () =>
+  it.live("that its client breaks off is no failure", () =>
     Effect.gen(function*() {
       const { listener, log } = yield* serveTls()
       const address = yield* listener.address
@@ -179,7 +179,7 @@ describe("client certificates", () => {
   const wrong = stranger.issue({ name: "mallory" })
   const requestCert = { requestCert: true, ca: authority.cert } as const
 
-  it.live("required: who shows a good one is served and known", () =>
+  it.live("required: a client that shows a good one is served and known", () =>
     Effect.gen(function*() {
       const { handler, info } = yield* makeInformer
       const { listener } = yield* serveTls({ handler, tls: requestCert })
@@ -191,7 +191,7 @@ describe("client certificates", () => {
       assert.strictEqual(Option.getOrThrow(peerCertificate).subject, "CN=alice")
     }))
 
-  it.live("required: who shows none, or another authority's, reaches no handler", () =>
+  it.live("required: a client that shows none, or another authority's, reaches no handler", () =>
     Effect.gen(function*() {
       let handled = 0
       const { listener, log } = yield* serveTls({
@@ -210,7 +210,7 @@ describe("client certificates", () => {
       assert.strictEqual(handled, 0)
     }))
 
-  it.live("optional: everybody is served, and only who shows a good one is authorized", () =>
+  it.live("optional: all are served, and only those that show a good one are authorized", () =>
     Effect.gen(function*() {
       const { handler, info } = yield* makeInformer
       const { listener } = yield* serveTls({ handler, tls: { ...requestCert, rejectUnauthorized: false } })

@@ -123,7 +123,7 @@ describe("a connection of NodeTls.transport", () => {
       if (Exit.isSuccess(peer)) assert.strictEqual((yield* peer.value.ending).data.toString(), "")
     }))
 
-  it.live("that is nobody's any more says goodbye, or is destroyed, before anything was read", () =>
+  it.live("that is no longer owned says goodbye, or is destroyed, before anything was read", () =>
     Effect.gen(function*() {
       const bound = yield* NodeTls.transport({ host: "127.0.0.1", port: 0, ...pair }).bind
       for (const [end, how] of [["goodbye", "fin"], ["destroy", "ECONNRESET"]] as const) {

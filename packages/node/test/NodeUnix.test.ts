@@ -109,7 +109,7 @@ describe("NodeUnix.transport", () => {
       })
   )
 
-  it.live("replaces a socket file on which nobody listens", () =>
+  it.live("replaces a socket file on which nothing listens", () =>
     Effect.gen(function*() {
       const directory = yield* folder()
       const path = Path.join(directory, "s")
@@ -120,7 +120,7 @@ describe("NodeUnix.transport", () => {
       assert.deepStrictEqual(Fs.readdirSync(directory), ["s"])
     }))
 
-  it.live("fails with AddressInUse where somebody listens, and disturbs nobody", () =>
+  it.live("fails with AddressInUse where a process listens, and does not disturb it", () =>
     Effect.gen(function*() {
       const directory = yield* folder()
       const path = Path.join(directory, "s")

@@ -60,7 +60,7 @@ describe("a final stop under 24 clients that never stop", () => {
         if (exit._tag === "Success") good++
         else yield* Effect.logWarning(exit.cause)
       }
-      yield* Effect.log(`${good} of 10 stops reset nobody`)
+      yield* Effect.log(`${good} of 10 stops reset no client`)
       assert.isAtLeast(good, 9)
     }), minutes(10))
 })

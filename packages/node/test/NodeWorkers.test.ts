@@ -157,7 +157,7 @@ describe("crashes", () => {
 })
 
 describe("the close of all", () => {
-  it.live("nobody is reset, and the sum of all is what clients have connected", () => stopUnderLoad("tcp"))
+  it.live("no client is reset, and the sum of all is what clients have connected", () => stopUnderLoad("tcp"))
 
   it.live("the file of a Unix socket is the same one throughout, and gone in the end", () =>
     Effect.gen(function*() {

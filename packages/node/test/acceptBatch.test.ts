@@ -27,13 +27,13 @@ const batching = (backlog = 100) =>
   })
 
 describe("AcceptBatch", () => {
-  it.live("holds nobody who comes alone", () =>
+  it.live("does not hold a client that comes alone", () =>
     Effect.gen(function*() {
       const { comes, seen } = yield* batching()
       for (seen.now of [0, 0.25, 0.5, 10]) assert.isFalse(comes())
     }))
 
-  it.live("holds who comes soon after another, until a turn in which nobody came", () =>
+  it.live("holds a client that comes soon after another, until a turn in which none came", () =>
     Effect.gen(function*() {
       const { comes, seen } = yield* batching()
       assert.isFalse(comes())
@@ -50,7 +50,7 @@ describe("AcceptBatch", () => {
       assert.isFalse(comes())
     }))
 
-  it.live("lets who comes later wait for the same moment, so that nobody is overtaken", () =>
+  it.live("lets later clients wait for the same moment, so that none is overtaken", () =>
     Effect.gen(function*() {
       const { comes, seen } = yield* batching()
       comes()
@@ -61,7 +61,7 @@ describe("AcceptBatch", () => {
       assert.strictEqual(seen.handOvers, 1)
     }))
 
-  it.live("lets nobody wait longer than 1 ms and the turn that is under way", () =>
+  it.live("lets no client wait longer than 1 ms and the turn that is under way", () =>
     Effect.gen(function*() {
       const { comes, seen } = yield* batching()
       comes()
@@ -92,7 +92,7 @@ describe("AcceptBatch", () => {
       })
   )
 
-  it.live("holds nobody where there is room for one", () =>
+  it.live("holds no client where there is room for one", () =>
     Effect.gen(function*() {
       const { comes } = yield* batching(1)
       for (let i = 0; i < 5; i++) assert.isFalse(comes())

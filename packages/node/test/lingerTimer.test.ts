@@ -142,7 +142,7 @@ describe("LingerTimer", () => {
       assert.strictEqual(timers(), before)
     }))
 
-  it.live("has no timer any more when nobody has come for a while", () =>
+  it.live("has no timer when nothing has come for a while", () =>
     Effect.gen(function*() {
       const { lingers, socket, times } = yield* pair
       const before = timers()

@@ -201,7 +201,7 @@ describe("LingeringClose", () => {
       assert.strictEqual((yield* peer.ending).how, "fin")
     }))
 
-  it.live("with none, flushes and ends, and waits for nobody", () =>
+  it.live("with none, flushes and ends, and waits for no peer", () =>
     Effect.gen(function*() {
       const { connection, peer } = yield* pair({ paused: true })
       const { write } = yield* connection.socket.writer

@@ -284,7 +284,7 @@ describe("NetConnection", () => {
         assert.deepStrictEqual(told, [1, 0, "one", 1, 0, "two", 1, 0, "1000"])
       }))
 
-    it.live("gives none to who does not wait, and then what has come", () =>
+    it.live("gives none to one that does not wait, and then what has come", () =>
       Effect.gen(function*() {
         const { connection, given, peer, told, untilTold } = yield* receiving(() => false)
         yield* peer.send("one")
@@ -296,7 +296,7 @@ describe("NetConnection", () => {
         assert.deepStrictEqual(told, [1, 0, "one", 1, 0, "two"])
       }))
 
-    it.live("gives none to who has stopped: it is the next one's", () =>
+    it.live("gives none to one that has stopped: it is the next one's", () =>
       Effect.gen(function*() {
         const { given, peer, reader, told } = yield* receiving(() => true)
         given.stop()
@@ -306,7 +306,7 @@ describe("NetConnection", () => {
         assert.deepStrictEqual(told, [1, 0, 1, 0])
       }))
 
-    it.live("gives none to who stops while it is given one", () =>
+    it.live("gives none to one that stops while it is given one", () =>
       Effect.gen(function*() {
         const { peer, reader, told, untilTold } = yield* receiving((given) => {
           given.stop()
@@ -463,7 +463,7 @@ describe("NetConnection", () => {
         }
       }))
 
-    it.live("shares its turns between all who wait, and can be interrupted by each of them", () =>
+    it.live("shares its turns between all that wait, and can be interrupted by each of them", () =>
       Effect.gen(function*() {
         const { connection } = yield* pair()
         const immediates = () => process.getActiveResourcesInfo().filter((kind) => kind === "Immediate").length
@@ -671,7 +671,7 @@ describe("NetConnection", () => {
         }
       }))
 
-    it.live("survives what comes after the end: errors of the socket are nobody's exceptions", () =>
+    it.live("survives what comes after the end: errors of the socket are no uncaught exceptions", () =>
       Effect.gen(function*() {
         const { connection } = yield* pair()
         const socket = netSocketOf(connection)!

@@ -95,7 +95,7 @@ describe("NetListener", () => {
         }
       }))
 
-    it.live("gives the connection to the next who waits when the first is interrupted", () =>
+    it.live("gives the connection to the next accept when the first is interrupted", () =>
       Effect.gen(function*() {
         const bound = yield* listen()
         const first = yield* Effect.forkChild(accept(bound), { startImmediately: true })
@@ -130,7 +130,7 @@ describe("NetListener", () => {
         assert.strictEqual(outcomes.size, 2)
       }))
 
-    it.live("wakes the next who waits, after however many operations the first is interrupted", () =>
+    it.live("wakes the next accept, after however many operations the first is interrupted", () =>
       Effect.gen(function*() {
         const bound = yield* listen()
         const outcomes = new Set<string>()
@@ -378,7 +378,7 @@ describe("NetListener", () => {
         assert.deepStrictEqual(yield* crowd.members, allServed)
       }))
 
-    it.live("leaves to accept what nobody was waiting for, and listens no more", () =>
+    it.live("leaves to accept what no fiber was waiting for, and listens no more", () =>
       Effect.gen(function*() {
         const bound = yield* listen()
         const crowd = yield* crowdOf100(bound)
@@ -473,7 +473,7 @@ describe("NetListener", () => {
         }
       }))
 
-    it.live("ends with a FIN what nobody accepted when its scope closes, and nothing is left", () =>
+    it.live("ends with a FIN what was not accepted when its scope closes, and nothing is left", () =>
       Effect.gen(function*() {
         yield* eventually("no sockets of other tests", () => sockets() === 0)
         const scope = yield* Scope.make()

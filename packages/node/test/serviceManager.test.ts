@@ -62,7 +62,7 @@ const manager = Effect.gen(function*() {
 
 describe("with a service manager that listens", { tags: ["python", "systemd-notify"] }, () => {
   it.live(
-    "says that it is ready, who the service is after a hand-over, and that it stops",
+    "says that it is ready, which process the service is after a hand-over, and that it stops",
     () =>
       Effect.gen(function*() {
         const { heard, path } = yield* manager

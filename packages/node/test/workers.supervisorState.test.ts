@@ -83,7 +83,7 @@ describe("what a supervisor decides", () => {
     // opening
     ["a start starts all", 2, "Start", ["spawn 0 in 0 of 0", "spawn 1 in 1 of 0"]],
     ["a second start changes nothing", 1, "Start Start", []],
-    ["who is prepared waits for the others", 2, "Start p0", []],
+    ["one that is prepared waits for the others", 2, "Start p0", []],
     ["all listen when all are prepared", 2, "Start p1 p0", ["go 0", "go 1"]],
     ["the first that accepts is not all", 2, "Start p0 p1 a1", ["tell Accepting"]],
     ["it is open when all accept", 2, two, ["tell Accepting", "opened"]],
@@ -96,10 +96,10 @@ describe("what a supervisor decides", () => {
     ["scaling while it opens is refused", 1, "Start s2", ["ScaleEnded Closing"]],
     ["a close while it opens kills what has not listened", 2, "Start p0 Close", ["release", "kill 0", "kill 1"]],
     // what no order of things allows
-    ["who accepts without being told to is not believed", 1, "Start a0", []],
-    ["who is prepared twice is told once", 1, "Start p0 p0", []],
-    ["who accepts twice is told of once", 1, `${one} a0`, []],
-    ["an unknown worker is nobody", 1, `${one} p7 a7 l7 x7 d7 g7`, []],
+    ["one that accepts without being told to is not believed", 1, "Start a0", []],
+    ["one that is prepared twice is told once", 1, "Start p0 p0", []],
+    ["one that accepts twice is told of once", 1, `${one} a0`, []],
+    ["an unknown worker is ignored", 1, `${one} p7 a7 l7 x7 d7 g7`, []],
     // crashes
     ["a crash backs off", 2, `${two} x1`, ["tell Crashed", "back off 1"]],
     ["after ten seconds anew", 1, `${one} wait x0`, ["tell Crashed", "back off 0 anew"]],
@@ -107,9 +107,9 @@ describe("what a supervisor decides", () => {
     ["a back-off that is over twice starts one", 2, `${two} x1 d1 d1`, []],
     ["a restart listens as soon as it is prepared", 2, `${two} x1 d1 p2`, ["go 2"]],
     ["a restart that fails backs off again", 2, `${two} x1 d1 x2`, ["tell Crashed", "back off 1"]],
-    ["who closes by itself is followed by another, and drains", 2, `${two} l0`, ["tell Crashed", "back off 0"]],
+    ["one that closes by itself is followed by another, and drains", 2, `${two} l0`, ["tell Crashed", "back off 0"]],
     ["… and its end is no second crash", 2, `${two} l0 x0`, []],
-    ["who leaves before it listens is judged by its end", 1, `${one} x0 d0 l1`, []],
+    ["one that leaves before it listens is judged by its end", 1, `${one} x0 d0 l1`, []],
     ["a schedule that ends gives the slot up", 2, `${two} x1 g1`, ["tell GaveUp"]],
     ["the last slot given up is the end", 1, `${one} x0 g0`, [
       "tell GaveUp",
@@ -175,12 +175,12 @@ describe("what a supervisor decides", () => {
     ["a second close joins", 2, `${two} Close Close`, []],
     ["it is closed when all have ended", 2, `${two} Close x1 x0`, ["Closed"]],
     ["a close when all is closed", 1, `${one} Close x0 Close`, ["Closed"]],
-    ["who has not listened is gone before the others stop", 2, `${two} Replace Close`, [
+    ["one that has not listened is gone before the others stop", 2, `${two} Replace Close`, [
       "release",
       "ReplaceEnded Closing",
       "kill 2"
     ]],
-    ["who may have listened sweeps, too", 1, `${one} Replace p1 Close`, [
+    ["one that may have listened sweeps, too", 1, `${one} Replace p1 Close`, [
       "release",
       "ReplaceEnded Closing",
       "sweep 0",

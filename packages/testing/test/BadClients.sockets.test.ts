@@ -83,7 +83,7 @@ describe("BadClients", () => {
       assert.deepStrictEqual([sent, received, code], [5, 6, undefined])
     }))
 
-  it.live("connect fails where nobody listens, and a bad client tells it", () =>
+  it.live("connect fails where nothing listens, and a bad client tells it", () =>
     Effect.gen(function*() {
       const { port } = yield* Effect.scoped(server())
       const error = yield* Effect.flip(BadClients.connect({ port }))

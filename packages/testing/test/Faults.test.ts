@@ -73,7 +73,7 @@ describe("Faults", () => {
     }
 
     for (const code of ["EBADF", "EINVAL", "ENOTSOCK"]) {
-      it.effect(`${code} is fatal: it faults the listener, and who is queued is reset`, () =>
+      it.effect(`${code} is fatal: it faults the listener, and queued clients are reset`, () =>
         Effect.gen(function*() {
           const memory = yield* MemoryTransport.make()
           const transport = Faults.wrap(memory, Faults.plan({ 0: [Fault.AcceptError({ code, times: 1 })] }))
@@ -291,7 +291,7 @@ describe("Faults", () => {
   })
 
   it.live(
-    "a listener under random faults closes within its bounds, counts everybody and leaves nothing",
+    "a listener under random faults closes within its bounds, counts every connection and leaves nothing",
     () =>
       Effect.gen(function*() {
         for (const seed of [1, 2, 3, 4, 5]) {

@@ -43,7 +43,7 @@ describe("the number of schedules is the multinomial (nk)!/(k!)^n", () => {
   }
 })
 
-it.live("a turn that nobody needs any more is no choice", () =>
+it.live("a turn that is no longer needed is no choice", () =>
   Effect.gen(function*() {
     const program = Effect.gen(function*() {
       const interrupted = yield* Effect.forkChild(Effect.yieldNow, { startImmediately: true })

@@ -65,7 +65,7 @@ const programs: Record<string, Effect.Effect<unknown, unknown>> = {
     yield* expect(values.join() === "1,2", `took ${values.join()}`)
   }),
 
-  "Latch wakes everybody": Effect.gen(function*() {
+  "Latch wakes all": Effect.gen(function*() {
     const latch = yield* Latch.make()
     const waiters = [yield* Effect.forkChild(latch.await), yield* Effect.forkChild(latch.await)]
     yield* latch.open

@@ -56,7 +56,7 @@ describe("Interleavings", () => {
           }
         }))
 
-      it.live(`${name}: shrunk to one choice, whoever found it`, () =>
+      it.live(`${name}: shrunk to one choice, whichever strategy found it`, () =>
         Effect.gen(function*() {
           for (const strategy of ["bounded", "random", "pct"] as const) {
             const { schedule } = yield* explored(buggy, { strategy })
@@ -108,7 +108,7 @@ describe("Interleavings", () => {
   })
 
   describe("kinds of findings", () => {
-    it.live("Deadlock names who waits, where and for what", () =>
+    it.live("Deadlock names which fibers wait, where and for what", () =>
       Effect.gen(function*() {
         const { kind, message } = yield* explored(Effect.gen(function*() {
           const semaphore = yield* Semaphore.make(0)
@@ -171,7 +171,7 @@ describe("Interleavings", () => {
         assert.include(alone.message, "500 operations")
       }))
 
-    it.live("polling that ends is no Spin, whoever is favoured", () =>
+    it.live("polling that ends is no Spin, whichever fiber is favoured", () =>
       Effect.gen(function*() {
         for (const pause of [Effect.yieldNow, Effect.void, Effect.sleep(1)]) {
           const program = Effect.gen(function*() {
@@ -334,7 +334,7 @@ describe("Interleavings", () => {
         assert.deepStrictEqual(seen, ["resumed,resumer", "resumer,resumed"])
       }))
 
-    it.live("who yields goes after the others", () =>
+    it.live("a fiber that yields goes after the others", () =>
       Effect.gen(function*() {
         const seen = yield* outcomes(Effect.gen(function*() {
           const order: Array<string> = []

@@ -136,7 +136,7 @@ const cases: { readonly [name: string]: Case } = {
       }))
   },
 
-  "who connects while it stops is refused, or accepted, or ended": {
+  "a client that connects while it stops is refused, or accepted, or ended": {
     program: (change = unchanged) =>
       bound(change, {}, (transport, bound, unbind) =>
         Effect.gen(function*() {
@@ -159,7 +159,7 @@ const cases: { readonly [name: string]: Case } = {
       }))
   },
 
-  "a reset ends whoever waits, on both sides": {
+  "a reset ends what waits, on both sides": {
     program: (change = unchanged) =>
       bound(change, { bufferSize: 1 }, (transport, bound) =>
         Effect.gen(function*() {

@@ -153,7 +153,7 @@ describe("MemoryTransport", () => {
         yield* Scope.close(scope, Exit.void)
       }))
 
-    it.effect("closing its scope ends who is queued with a FIN, refuses others and fails a waiting accept", () =>
+    it.effect("closing its scope ends queued clients with a FIN, refuses others and fails a waiting accept", () =>
       Effect.gen(function*() {
         const transport = yield* MemoryTransport.make()
         const scope = yield* Scope.make()
@@ -219,7 +219,7 @@ describe("MemoryTransport", () => {
   })
 
   describe("connect", () => {
-    it.effect("succeeds before anybody accepts, first come first served", () =>
+    it.effect("succeeds before any accept, first come first served", () =>
       Effect.gen(function*() {
         const transport = yield* MemoryTransport.make()
         const bound = yield* transport.bind
@@ -238,7 +238,7 @@ describe("MemoryTransport", () => {
         assert.deepStrictEqual([yield* transport.queued, yield* transport.open], [0, 2])
       }))
 
-    it.effect("is refused when nobody listens, when it is stopped, and when the accept queue is full", () =>
+    it.effect("is refused when nothing listens, when it is stopped, and when the accept queue is full", () =>
       Effect.gen(function*() {
         const transport = yield* MemoryTransport.make({ backlog: 2 })
         const refused = Effect.map(Effect.flip(transport.connect), (error) => `${error._tag} ${error.reason}`)
@@ -317,7 +317,7 @@ describe("MemoryTransport", () => {
         }
       }))
 
-    it.effect("serves those who wait in their order", () =>
+    it.effect("serves those that wait in their order", () =>
       Effect.gen(function*() {
         const transport = yield* MemoryTransport.make()
         const bound = yield* transport.bind
@@ -492,7 +492,7 @@ describe("MemoryTransport", () => {
         yield* bound.accept
       }))
 
-    it.effect("a fault fails every accept, resets who is queued and refuses the others", () =>
+    it.effect("a fault fails every accept, resets queued clients and refuses the others", () =>
       Effect.gen(function*() {
         const transport = yield* MemoryTransport.make()
         const bound = yield* transport.bind
@@ -537,7 +537,7 @@ describe("MemoryTransport", () => {
         }))
     }
 
-    it.effect("takes who is about to connect", () =>
+    it.effect("takes clients that are about to connect", () =>
       Effect.gen(function*() {
         const transport = yield* MemoryTransport.make()
         const bound = yield* transport.bind
@@ -562,7 +562,7 @@ describe("MemoryTransport", () => {
         assert.strictEqual(yield* transport.queued, 0)
       }))
 
-    it.effect("takes who connects during the sweep too", () =>
+    it.effect("takes clients that connect during the sweep, too", () =>
       Effect.gen(function*() {
         const transport = yield* MemoryTransport.make()
         const bound = yield* transport.bind
@@ -597,7 +597,7 @@ describe("MemoryTransport", () => {
         assert.strictEqual(yield* transport.queued, 0)
       }))
 
-    it.effect("completes when nobody accepts; who is queued can still be accepted", () =>
+    it.effect("completes when nothing accepts; queued clients can still be accepted", () =>
       Effect.gen(function*() {
         const transport = yield* MemoryTransport.make()
         const bound = yield* transport.bind
@@ -847,7 +847,7 @@ describe("MemoryTransport", () => {
         yield* Fiber.join(settling)
       }))
 
-    it.effect("read late: what has arrived is unknown until then, and lost to who does not wait", () =>
+    it.effect("read late: what has arrived is unknown until then, and lost to a drain that does not wait", () =>
       Effect.gen(function*() {
         const { client, connection, pullText } = yield* pair({ readLate: true })
         const pulling = yield* Effect.forkChild(Effect.result(pullText), now)
@@ -891,7 +891,7 @@ describe("MemoryTransport", () => {
         assert.strictEqual(reason(yield* Effect.flip(pullText)), "SocketCloseError 1000")
       }))
 
-    it.live("read late: whoever else is late, the waiting pull has it by then", () =>
+    it.live("read late: whatever else is late, the waiting pull has it by then", () =>
       Effect.gen(function*() {
         const { client, connection, reader } = yield* pair({ readLate: true })
         const pulling = yield* Effect.forkChild(starved(reader.pull), now)

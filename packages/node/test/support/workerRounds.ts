@@ -23,7 +23,7 @@ export const replaceUnderLoad = (
     const tally = yield* stop
     assert.deepStrictEqual(BusyClients.lost(tally), {}, JSON.stringify(tally))
     assert.strictEqual(processes.size, 2 * replacements)
-    assert.deepStrictEqual(Array.from(processes).filter((pid) => !tally.by.has(pid)), [], "these answered nobody")
+    assert.deepStrictEqual(Array.from(processes).filter((pid) => !tally.by.has(pid)), [], "these answered no client")
     if (Workers.lines.has(kind)) {
       // a request that crossed a goodbye was not executed
       assert.strictEqual(executed(yield* supervisor.metrics), tally.answered)
