@@ -290,6 +290,58 @@ describe("a close", () => {
       assert.strictEqual(yield* transport.open, 0)
     }))
 
+  const underTimeOut = (listener: DatagramListener.DatagramListener) => Effect.timeout(listener.close(), "7 seconds")
+
+  it.effect("under a time-out does not wait for the handler that asked for it either", () =>
+    Effect.gen(function*() {
+      const closing = yield* Deferred.make<DatagramListener.DatagramListener>()
+      const { listener, transport } = yield* serving(Effect.fnUntraced(function*(_, reply) {
+        const report = yield* underTimeOut(yield* Deferred.await(closing))
+        yield* reply(report.outcome)
+      }))
+      yield* Deferred.succeed(closing, listener)
+      const client = yield* transport.client
+      yield* client.send("close")
+      yield* TestClock.adjust("8 seconds")
+      assert.deepStrictEqual(yield* client.received, ["Drained"])
+      const report = yield* listener.closed
+      assert.deepStrictEqual([report.datagrams?.closer, report.datagrams?.answered], [1, 0])
+      assert.isBelow(report.duration, 1000)
+    }))
+
+  it.effect("under a time-out does not wait for what the fiber that asked for it has received, but for what others have", () =>
+    Effect.gen(function*() {
+      const transport = yield* MemoryTransport.datagrams()
+      const listener = yield* listen(transport)
+      const client = yield* transport.client
+      for (const text of ["a", "b"]) yield* client.send(text)
+      const other = yield* start(Effect.scoped(Effect.andThen(listener.receive, Effect.sleep("3 seconds"))))
+      const closing = yield* start(Effect.scoped(Effect.andThen(listener.receive, underTimeOut(listener))))
+      yield* TestClock.adjust("8 seconds")
+      yield* Fiber.join(other)
+      const report = yield* Fiber.join(closing)
+      assert.deepStrictEqual([report.datagrams?.answered, report.datagrams?.closer], [1, 1])
+      assert.isAtLeast(report.duration, 3000)
+      assert.isBelow(report.duration, 7000)
+    }))
+
+  it.effect("that the handler has forked waits for what the handler does meanwhile", () =>
+    Effect.gen(function*() {
+      const closing = yield* Deferred.make<DatagramListener.DatagramListener>()
+      const { listener, transport } = yield* serving(Effect.fnUntraced(function*(_, reply) {
+        yield* Effect.forkDetach((yield* Deferred.await(closing)).close(), { startImmediately: true })
+        yield* Effect.sleep("5 seconds")
+        yield* reply("done")
+      }))
+      yield* Deferred.succeed(closing, listener)
+      const client = yield* transport.client
+      yield* client.send("close")
+      yield* TestClock.adjust("8 seconds")
+      assert.deepStrictEqual(yield* client.received, ["done"])
+      const report = yield* listener.closed
+      assert.deepStrictEqual([report.datagrams?.closer, report.datagrams?.answered], [0, 1])
+    }))
+
   it.effect("waits for what the fiber that closes has received and given to others", () =>
     Effect.gen(function*() {
       const transport = yield* MemoryTransport.datagrams()

@@ -1,7 +1,7 @@
 import { Connection, type DrainReport, Listener, ListenerError, Transport } from "@effect-listener/core"
 import { MemoryTransport } from "@effect-listener/testing"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Option, References, Scope, Stream } from "effect"
+import { Deferred, Effect, Exit, Fiber, FiberSet, Option, References, Scope, Stream } from "effect"
 import { Socket } from "effect/socket"
 import { TestClock } from "effect/testing"
 import { answering, echo, makeHolder } from "./support/handlers.ts"
@@ -745,25 +745,80 @@ describe("a close that a handler asks for", () => {
       return { answered, report: yield* listener.closed }
     })
 
-  it.effect("under a time-out does not wait for that handler", () =>
-    Effect.gen(function*() {
-      const { answered, report } = yield* closing((listener) => Effect.timeout(listener.close(), "7 seconds"))
-      assert.deepInclude(report.connections, { total: 1, closer: 1, cut: 0 })
-      assert.deepStrictEqual(answered, ["closer"])
-      assert.isBelow(report.duration, 1000)
-    }))
+  type Close = Effect.Effect<unknown, unknown>
 
-  for (const startImmediately of [false, true]) {
-    it.effect(`and goes on${startImmediately ? " after it has begun" : ""} is waited for`, () =>
+  const waitsFor: Record<string, (close: Close) => Effect.Effect<unknown, unknown, Scope.Scope>> = {
+    "under a time-out": (close) => Effect.timeout(close, "7 seconds"),
+    "in a race": (close) => Effect.raceFirst(Effect.never, close),
+    "in a race that waits for a success": (close) => Effect.race(close, Effect.never),
+    "beside something else": (close) => Effect.all([Effect.yieldNow, close], { concurrency: "unbounded" }),
+    "under a time-out in a race": (close) => Effect.raceFirst(Effect.timeout(close, "7 seconds"), Effect.never),
+    "in a child that has begun and is joined": (close) =>
+      Effect.flatMap(Effect.forkChild(close, { startImmediately: true }), Fiber.join),
+    "in a child that is joined later": (close) =>
+      Effect.flatMap(Effect.forkChild(close), (child) => Effect.andThen(Effect.sleep("10 millis"), Fiber.join(child))),
+    "in a detached fiber that is awaited": (close) =>
+      Effect.flatMap(Effect.forkDetach(close, { startImmediately: true }), Fiber.await),
+    "by a promise": (close) => Effect.promise(() => Effect.runPromise(close))
+  }
+  for (const [how, wait] of Object.entries(waitsFor)) {
+    it.effect(`${how} does not wait for that handler`, () =>
+      Effect.gen(function*() {
+        const { answered, report } = yield* closing((listener) => Effect.scoped(wait(listener.close())))
+        assert.deepInclude(report.connections, { total: 1, closer: 1, cut: 0 })
+        assert.deepStrictEqual(answered, ["closer"])
+        assert.isBelow(report.duration, 1000)
+      }))
+
+    it.effect(`${how} does not wait for the fiber that has accepted a connection and waits for it`, () =>
+      Effect.gen(function*() {
+        const transport = yield* MemoryTransport.make()
+        const listener = yield* listen(transport, { drain: quick })
+        const accepting = yield* start(Effect.scoped(Effect.andThen(listener.accept, wait(listener.close()))))
+        const client = yield* transport.connect
+        yield* TestClock.adjust("8 seconds")
+        yield* Fiber.join(accepting)
+        const report = yield* listener.closed
+        assert.deepInclude(report.connections, { total: 1, closer: 1, cut: 0 })
+        assert.isBelow(report.duration, 1000)
+        assert.strictEqual(yield* client.ended, "Fin")
+      }))
+  }
+
+  const goesOn: Record<string, (close: Close) => Effect.Effect<unknown, unknown, Scope.Scope>> = {
+    "detached": (close) => Effect.forkDetach(close),
+    "detached, and it has begun": (close) => Effect.forkDetach(close, { startImmediately: true }),
+    "as its child": (close) => Effect.forkChild(close),
+    "as its child, and it has begun": (close) => Effect.forkChild(close, { startImmediately: true }),
+    "in its scope, and it has begun": (close) => Effect.forkScoped(close, { startImmediately: true }),
+    "in a set of fibers": (close) => Effect.flatMap(FiberSet.make(), (set) => FiberSet.run(set, close))
+  }
+  for (const [how, fork] of Object.entries(goesOn)) {
+    it.effect(`that is forked ${how}, waits for what the handler does meanwhile`, () =>
       Effect.gen(function*() {
         const { answered, report } = yield* closing((listener) =>
-          Effect.andThen(Effect.forkDetach(listener.close(), { startImmediately }), Effect.sleep("5 seconds"))
+          Effect.scoped(Effect.andThen(fork(listener.close()), Effect.sleep("5 seconds")))
         )
         assert.deepInclude(report.connections, { total: 1, drained: 1, closer: 0, cut: 0 })
         assert.deepStrictEqual(answered, ["closer"])
         assert.isAtLeast(report.duration, 5000)
       }))
   }
+
+  it.effect("in a fiber that has nothing to do with a connection waits for what was accepted", () =>
+    Effect.gen(function*() {
+      const transport = yield* MemoryTransport.make()
+      const listener = yield* listen(transport, { drain: quick })
+      const accepting = yield* start(Effect.scoped(Effect.andThen(listener.accept, Effect.sleep("5 seconds"))))
+      yield* transport.connect
+      // beneath the scope of everything
+      const closing = yield* start(Effect.scoped(Effect.timeout(listener.close(), "7 seconds")))
+      yield* TestClock.adjust("8 seconds")
+      yield* Fiber.join(accepting)
+      const report = yield* Fiber.join(closing)
+      assert.deepInclude(report.connections, { total: 1, closer: 0, cut: 0 })
+      assert.isAtLeast(report.duration, 5000)
+    }))
 
   it.effect("in the fiber that has accepted several does not cut what others do on them", () =>
     Effect.gen(function*() {

@@ -553,16 +553,19 @@ describe("closing a host", () => {
       assert.strictEqual(report.outcome, "DeadlineExceeded")
     }))
 
-  it.effect.each(["main", "admin"] as const)(
-    "asked for by a handler of one of its %s listeners it does not wait for that connection",
-    (role) =>
+  it.effect.each([["main", false], ["admin", false], ["main", true]] as const)(
+    "asked for by a handler of one of its %s listeners (under a time-out: %s) it does not wait for that connection",
+    ([role, underTimeOut]) =>
       Effect.gen(function*() {
         const answered = yield* Deferred.make<ListenerHost.HostReport>()
         const hosted = yield* Deferred.make<ListenerHost.ListenerHost>()
         const closer = () =>
           Effect.gen(function*() {
             const host = yield* Deferred.await(hosted)
-            yield* Deferred.succeed(answered, yield* host.close())
+            yield* Deferred.succeed(
+              answered,
+              yield* underTimeOut ? Effect.timeout(host.close(), "1 minute") : host.close()
+            )
           })
         const transport = yield* MemoryTransport.make()
         const asked = yield* Listener.make(transport, { name: "asked", drain: quick })

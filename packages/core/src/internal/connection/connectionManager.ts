@@ -393,7 +393,7 @@ export class ConnectionManager extends LifetimeManager<ConnectionImpl>
     return this.cutting.isRunning
   }
 
-  /** A fiber waits for the close: what it does itself is not waited for. */
+  /** A fiber waits for the close: neither is what it does itself waited for, nor what those do that wait for it. */
   wait(fiber: Fiber.Fiber<unknown, unknown>): void {
     this.closers.wait(fiber)
   }

@@ -107,12 +107,13 @@ export class Exchange implements Linked<Exchange>, Candidate {
   }
 
   /**
-   * Whether it cannot end before this fiber goes on: it is what its handler does,
+   * Whether it cannot end before such a fiber goes on: it is what its handler does,
    * or was received in the scope that the fiber is in. Received in another scope
    * it may be answered by any fiber.
    */
-  waitsFor(fiber: Fiber.Fiber<unknown, unknown>): boolean {
-    if (this.fiber !== fiber) return false
+  waitsFor(which: (fiber: Fiber.Fiber<unknown, unknown>) => boolean): boolean {
+    const { fiber } = this
+    if (fiber === undefined || !which(fiber)) return false
     return this.handled || Option.getOrUndefined(Context.getOption(fiber.context, Scope.Scope)) === this.scope
   }
 

@@ -1,6 +1,5 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import type { BoundDatagramTransport, TransportDatagram } from "../../DatagramTransport.ts"
 import type { DryRun } from "../../Drain.ts"
 import type { ConnectionInfo, DropReason } from "../../DrainReport.ts"
@@ -11,6 +10,7 @@ import type { RefusalReason } from "../options/admission.ts"
 import type { ResolvedDrain } from "../options/drain.ts"
 import { DatagramTally, type ExchangeEnd } from "../telemetry/counts.ts"
 import { endSpan, startSpan } from "../telemetry/tracing.ts"
+import { type AnyFiber, Waiters } from "../util/waiters.ts"
 import { dropReason } from "./admission.ts"
 import { Exchange, type ExchangeContext } from "./exchange.ts"
 
@@ -34,7 +34,10 @@ export class ExchangeManager extends LifetimeManager<Exchange> implements Manage
   /** The handlers of cut exchanges that still run, as they stood when they were cut. */
   private readonly leaving = new Map<Exchange, ConnectionInfo>()
   /** Fibers that wait for this lifetime to be closed: their own exchanges are not waited for. */
-  private readonly waiting = new Set<Fiber.Fiber<unknown, unknown>>()
+  private readonly waiters = new Waiters({
+    runFork: this.runFork,
+    found: (fiber) => this.excuse((other) => other === fiber)
+  })
   private bound: BoundDatagramTransport | undefined
   /** How many of those that the transport has dropped are counted. */
   private transportDropped = 0
@@ -181,7 +184,7 @@ export class ExchangeManager extends LifetimeManager<Exchange> implements Manage
 
   override beginClose(options: ResolvedDrain): void {
     super.beginClose(options)
-    for (const fiber of this.waiting) this.excuse(fiber)
+    if (this.waiters.size > 0) this.excuse(this.waiters.has)
   }
 
   notifyDraining(): Effect.Effect<void> {
@@ -236,18 +239,20 @@ export class ExchangeManager extends LifetimeManager<Exchange> implements Manage
     this.timers.clear()
   }
 
-  wait(fiber: Fiber.Fiber<unknown, unknown>, closing: boolean): void {
-    this.waiting.add(fiber)
-    if (closing) this.excuse(fiber)
+  wait(fiber: AnyFiber): void {
+    this.waiters.add(fiber)
+    this.excuse((other) => other === fiber)
   }
 
-  stopWaiting(fiber: Fiber.Fiber<unknown, unknown>): void {
-    this.waiting.delete(fiber)
+  stopWaiting(fiber: AnyFiber): void {
+    this.waiters.remove(fiber)
   }
 
-  /** Does not wait for the exchanges of this fiber: it asked for the close. */
-  private excuse(fiber: Fiber.Fiber<unknown, unknown>): void {
-    for (const exchange of this.exchanges.filter((exchange) => exchange.waitsFor(fiber))) {
+  /** Does not wait for the exchanges of fibers that wait for the close, directly or not. */
+  private excuse(which: (fiber: AnyFiber) => boolean): void {
+    // only a close, or the abort before it, counts how they end
+    if (this.exchanges.tally === undefined) return
+    for (const exchange of this.exchanges.filter((exchange) => exchange.waitsFor(which))) {
       this.exchanges.excuse(exchange)
     }
     this.notifyIfDrained()

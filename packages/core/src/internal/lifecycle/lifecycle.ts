@@ -305,9 +305,7 @@ export class Lifecycle<M extends Manager, B extends Bound> extends Machine imple
     Deferred.doneUnsafe(close.result, exit)
   }
 
-  readonly closed: Effect.Effect<DrainReport> = Effect.suspend(() =>
-    this.lifetime.awaitClosed(this.running !== undefined, true)
-  )
+  readonly closed: Effect.Effect<DrainReport> = Effect.suspend(() => this.lifetime.awaitClosed(true))
 
   // --- abort, reset ----------------------------------------------------------------------------------------------
 
@@ -367,7 +365,7 @@ export class Lifecycle<M extends Manager, B extends Bound> extends Machine imple
     return Effect.suspend(() => {
       const { lifetime } = this
       this.beginShutdown({ ...this.drainOptions, deadline: Math.min(limit, this.drainOptions.deadline), queue }, reason)
-      const closed = lifetime.awaitClosed(this.running !== undefined, received)
+      const closed = lifetime.awaitClosed(received)
       return Effect.andThen(atMost(lifetime.manager, this.longest, this.releasing), closed)
     })
   }
@@ -412,7 +410,7 @@ export class Lifecycle<M extends Manager, B extends Bound> extends Machine imple
   /** A fiber waits for this close: it does not wait for what the fiber does. The result takes it back. */
   awaitedBy(fiber: Fiber.Fiber<unknown, unknown>): () => void {
     const { manager } = this
-    manager.wait(fiber, this.running !== undefined)
+    manager.wait(fiber)
     return () => manager.stopWaiting(fiber)
   }
 

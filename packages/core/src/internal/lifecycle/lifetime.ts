@@ -32,7 +32,7 @@ export class Lifetime<M extends Manager> {
     close: ListenerClose,
     fiber: Fiber.Fiber<unknown, unknown>
   ): Effect.Effect<DrainReport, CloseError> {
-    this.manager.wait(fiber, true)
+    this.manager.wait(fiber)
     close.waiters++
     return Effect.onExit(Deferred.await(close.result), (exit) =>
       Effect.sync(() => {
@@ -42,10 +42,10 @@ export class Lifetime<M extends Manager> {
   }
 
   /** Waits for its end, also when another lifetime has begun before the caller looks. */
-  awaitClosed(closing: boolean, received: boolean): Effect.Effect<DrainReport> {
+  awaitClosed(received: boolean): Effect.Effect<DrainReport> {
     return Effect.withFiber((fiber) => {
       if (Deferred.isDoneUnsafe(this.closed)) return Deferred.await(this.closed)
-      this.manager.wait(fiber, closing)
+      this.manager.wait(fiber)
       if (received) this.receivers++
       return Effect.onExit(Deferred.await(this.closed), (exit) =>
         Effect.sync(() => {

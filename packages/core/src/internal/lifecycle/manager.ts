@@ -139,8 +139,8 @@ export interface Manager {
   /** Takes back every timer. */
   readonly clearTimers: () => void
 
-  /** A fiber waits for this close: what it does itself is not waited for. */
-  readonly wait: (fiber: Fiber.Fiber<unknown, unknown>, closing: boolean) => void
+  /** A fiber waits for this close: neither is what it does itself waited for, nor what those do that wait for it. */
+  readonly wait: (fiber: Fiber.Fiber<unknown, unknown>) => void
   readonly stopWaiting: (fiber: Fiber.Fiber<unknown, unknown>) => void
   /** How many are open whose handlers asked for the close. */
   readonly closersCount: number
