@@ -186,6 +186,11 @@ export class NodeHttpServers implements HttpContext {
     else this.listeners.on(server, "newListener", follow)
   }
 
+  /** The listener of a server that its application has closed is closed, too: what Node says when no connection is left. */
+  tellClosed(): void {
+    this.options.server.emit("close")
+  }
+
   /** No more requests for this one. */
   detachApp(app: App): void {
     if (this.app === app) this.app = undefined

@@ -65,9 +65,9 @@ export const open: (options: HttpServerOptions) => Effect.Effect<HttpListener, L
     }
     const servers = yield* acquireServers(options)
     const listener = yield* Listener.listen(options.transport, options.listener)
-    yield* Effect.forkScoped(Effect.andThen(
-      servers.servers.closedByApplication,
-      Listener.shutdown(listener, "server closed by the process")
+    yield* Effect.forkScoped(servers.servers.closedByApplication.pipe(
+      Effect.andThen(Listener.shutdown(listener, "server closed by the process")),
+      Effect.andThen(Effect.sync(() => servers.servers.tellClosed()))
     ))
     // an open listener has an address
     return { ...servers, listener, address: yield* Effect.orDie(listener.address) }
