@@ -289,7 +289,7 @@ export const explore = <A, E, R>(
     assertSupported()
     const budget = budgetOf(options)
     const settings: Settings = {
-      // Its services are in `context`. Providing it would bring back the caller's clock and scheduler.
+      // its services are in `context`. Providing it would bring back the caller's clock and scheduler.
       program: Effect.scoped(program) as Effect.Effect<A, E>,
       context,
       points: options.points ?? "all",
@@ -352,9 +352,7 @@ export const format = (report: Report): string => {
   })
 }
 
-// -----------------------------------------------------------------------------
-// Internal
-// -----------------------------------------------------------------------------
+// --- Internal -------------------------------------------------------------------------------------------------------
 
 const budgetOf = (options: Options): Budget => ({
   strategy: options.strategy ?? "all",

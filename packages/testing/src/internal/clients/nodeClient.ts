@@ -37,97 +37,97 @@ export interface Ended {
 const endedInHandshake = /^Client network socket disconnected before secure TLS connection was established/
 
 export class NodeClient {
-  readonly #raw: Net.Socket
-  readonly #socket: Net.Socket
-  readonly #canReset: boolean
-  readonly #waiting = new Set<() => void>()
-  readonly #begunAt: number
-  #reading = false
-  #received = 0
-  #ending: Ending | undefined
-  #code: string | undefined
-  #connected = false
-  #failure: Error | undefined
-  #duration: number | undefined
+  private readonly raw: Net.Socket
+  private readonly socket: Net.Socket
+  private readonly canReset: boolean
+  private readonly waiting = new Set<() => void>()
+  private readonly begunAt: number
+  private reading = false
+  private received = 0
+  private ending: Ending | undefined
+  private code: string | undefined
+  private isConnected = false
+  private lastError: Error | undefined
+  private duration: number | undefined
 
   constructor(raw: Net.Socket, target: Target) {
-    this.#raw = raw
-    this.#canReset = !("path" in target)
-    this.#begunAt = performance.now()
-    this.#socket = "path" in target || target.tls === undefined
+    this.raw = raw
+    this.canReset = !("path" in target)
+    this.begunAt = performance.now()
+    this.socket = "path" in target || target.tls === undefined
       ? raw
       : Tls.connect({ rejectUnauthorized: false, servername: "localhost", ...target.tls, socket: raw })
-    this.#socket.on("error", (error: NodeJS.ErrnoException) => {
-      this.#failure ??= error
-      this.#code ??= error.code ?? error.message
-      this.#over(endedInHandshake.test(error.message) ? "Fin" : "Reset")
+    this.socket.on("error", (error: NodeJS.ErrnoException) => {
+      this.lastError ??= error
+      this.code ??= error.code ?? error.message
+      this.over(endedInHandshake.test(error.message) ? "Fin" : "Reset")
     })
-    this.#socket.on("end", () => this.#over("Fin"))
-    this.#socket.on("close", () => this.#over("Closed"))
-    if (this.#socket !== raw) {
+    this.socket.on("end", () => this.over("Fin"))
+    this.socket.on("close", () => this.over("Closed"))
+    if (this.socket !== raw) {
       raw.on("error", (error) => {
-        if (!this.#connected) this.#socket.destroy(error)
+        if (!this.isConnected) this.socket.destroy(error)
       })
     }
     raw.once("connect", () => {
-      this.#connected = true
-      this.#wake()
+      this.isConnected = true
+      this.wake()
     })
   }
 
   get observed() {
     return {
-      connected: this.#connected,
-      received: this.#received,
-      sent: this.#socket.bytesWritten,
-      ending: this.#ending ?? "Open" as const,
-      code: this.#code,
-      millis: this.#duration ?? performance.now() - this.#begunAt
+      connected: this.isConnected,
+      received: this.received,
+      sent: this.socket.bytesWritten,
+      ending: this.ending ?? "Open" as const,
+      code: this.code,
+      millis: this.duration ?? performance.now() - this.begunAt
     }
   }
 
-  #over(ending: Ending): void {
-    if (this.#ending === undefined) {
-      this.#ending = ending
-      this.#duration = performance.now() - this.#begunAt
+  private over(ending: Ending): void {
+    if (this.ending === undefined) {
+      this.ending = ending
+      this.duration = performance.now() - this.begunAt
     }
-    this.#wake()
+    this.wake()
   }
 
-  #wake(): void {
-    for (const look of Array.from(this.#waiting)) look()
+  private wake(): void {
+    for (const look of Array.from(this.waiting)) look()
   }
 
   /** Waits until there is something to say. */
-  #until<A, E>(look: () => Effect.Effect<A, E> | undefined): Effect.Effect<A, E> {
+  private until<A, E>(look: () => Effect.Effect<A, E> | undefined): Effect.Effect<A, E> {
     return Effect.callback((resume) => {
       const attempt = () => {
         const result = look()
         if (result === undefined) return
-        this.#waiting.delete(attempt)
+        this.waiting.delete(attempt)
         resume(result)
       }
-      this.#waiting.add(attempt)
+      this.waiting.add(attempt)
       attempt()
       return Effect.sync(() => {
-        this.#waiting.delete(attempt)
+        this.waiting.delete(attempt)
       })
     })
   }
 
   /** Nothing is read of the socket before this. */
-  #startReading(): void {
-    if (this.#reading) return
-    this.#reading = true
-    this.#socket.on("readable", () => this.#wake())
+  private startReading(): void {
+    if (this.reading) return
+    this.reading = true
+    this.socket.on("readable", () => this.wake())
   }
 
   write(data: string | Uint8Array): Effect.Effect<void, Ended> {
     return Effect.callback((resume) => {
-      this.#socket.write(
+      this.socket.write(
         data,
         (error) =>
-          resume(error ? Effect.fail({ how: this.#ending ?? "Reset", cause: this.#failure ?? error }) : Effect.void)
+          resume(error ? Effect.fail({ how: this.ending ?? "Reset", cause: this.lastError ?? error }) : Effect.void)
       )
     })
   }
@@ -135,59 +135,59 @@ export class NodeClient {
   /** The next bytes, not more than the limit. */
   read(limit = Infinity): Effect.Effect<Uint8Array, Ended> {
     return Effect.suspend(() => {
-      this.#startReading()
-      return this.#until((): Effect.Effect<Uint8Array, Ended> | undefined => {
-        const { readableLength } = this.#socket
-        const chunk: Uint8Array | null = this.#socket.read(readableLength > limit ? limit : undefined)
+      this.startReading()
+      return this.until((): Effect.Effect<Uint8Array, Ended> | undefined => {
+        const { readableLength } = this.socket
+        const chunk: Uint8Array | null = this.socket.read(readableLength > limit ? limit : undefined)
         if (chunk !== null) {
-          this.#received += chunk.length
+          this.received += chunk.length
           return Effect.succeed(chunk)
         }
-        return this.#ending === undefined ? undefined : Effect.fail({ how: this.#ending, cause: this.#failure })
+        return this.ending === undefined ? undefined : Effect.fail({ how: this.ending, cause: this.lastError })
       })
     })
   }
 
   get end(): Effect.Effect<void> {
     return Effect.sync(() => {
-      this.#socket.end()
+      this.socket.end()
     })
   }
 
   get reset(): Effect.Effect<void> {
     return Effect.sync(() => {
-      this.#over("Closed")
-      if (this.#canReset && !this.#raw.destroyed) this.#raw.resetAndDestroy()
+      this.over("Closed")
+      if (this.canReset && !this.raw.destroyed) this.raw.resetAndDestroy()
       this.close()
     })
   }
 
   /** Completes when the connection is made, or will never be. */
   get connected(): Effect.Effect<boolean> {
-    return this.#until(() =>
-      this.#connected || this.#ending !== undefined ? Effect.succeed(this.#connected) : undefined
+    return this.until(() =>
+      this.isConnected || this.ending !== undefined ? Effect.succeed(this.isConnected) : undefined
     )
   }
 
   /** Why it is over, if an error said so. */
   get failure(): Error | undefined {
-    return this.#failure
+    return this.lastError
   }
 
   /** Reads and drops what comes until the end. */
   get ended(): Effect.Effect<Ending> {
     return Effect.catch(
       Effect.forever(this.read()),
-      () => this.#until(() => this.#ending === undefined ? undefined : Effect.succeed(this.#ending))
+      () => this.until(() => this.ending === undefined ? undefined : Effect.succeed(this.ending))
     )
   }
 
   close(): void {
-    this.#over("Closed")
+    this.over("Closed")
     // Node destroys the TLS socket when the TCP socket has closed; before that, with a write pending, it would crash
-    if (this.#raw.destroyed) return
-    this.#socket.destroy()
-    this.#raw.destroy()
+    if (this.raw.destroyed) return
+    this.socket.destroy()
+    this.raw.destroy()
   }
 }
 

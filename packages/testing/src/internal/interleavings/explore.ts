@@ -31,7 +31,7 @@ export const explore = (settings: Settings, budget: Budget): Effect.Effect<Repor
     while (plan.done !== true) {
       const run = execute(new Run(settings, plan.value.strategy, plan.value.bound))
       count++
-      // Chance repeats nothing, and would never notice that the program is not deterministic.
+      // chance repeats nothing, and would never notice that the program is not deterministic.
       const sample = run.conclusion === undefined && isPowerOfTwo(count)
       const conclusion = sample && !repeats(settings, run) ? diverged : run.conclusion
       if (conclusion !== undefined) {
@@ -95,7 +95,7 @@ const confirm = (settings: Settings, run: Run, conclusion: Conclusion): Confirme
     run.taken,
     (candidate) => steps < shorteningSteps / 2 && spend(rerun(settings, candidate)).conclusion?.kind === conclusion.kind
   )
-  // What is left is a part of the schedule that was found. One that is no part of it may be shorter still.
+  // what is left is a part of the schedule that was found. One that is no part of it may be shorter still.
   for (let length = 1; length < shrunk.length; length++) {
     const strategy = new DepthFirst(length)
     do {
@@ -114,10 +114,10 @@ const explain = (settings: Settings, { conclusion, schedule }: Confirmed): Effec
     new Run(settings, replay(schedule), Infinity, sketch).execute()
     const trace = new Trace()
     const run = trace.execute(new Run(settings, replay(schedule), Infinity, trace), sketch.prototypes)
-    // Shortening may have led to another failure of the same kind: the reason is that of the run shown.
+    // shortening may have led to another failure of the same kind: the reason is that of the run shown.
     const { kind, reason } = run.conclusion?.kind === conclusion.kind ? run.conclusion : conclusion
     const waiting = kind === "Deadlock" || kind === "LeakedFiber" ? run.suspended : []
-    // One turn of the event loop, for promises that are settled and timers that are due.
+    // one turn of the event loop, for promises that are settled and timers that are due.
     if (waiting.length > 0) yield* Effect.yieldNow
     const text = schedules.format(schedule)
     return {

@@ -20,7 +20,7 @@ interface Described {
   readonly register?: unknown
 }
 
-// Every primitive carries these fields; `EffectPrimitive` declares only the one it evaluates by.
+// every primitive carries these fields; `EffectPrimitive` declares only the one it evaluates by.
 const described = (primitive: Primitive): Described => primitive as unknown as Described
 
 export const operationOf = (primitive: Primitive): string => described(primitive)["~effect/Effect/identifier"]
@@ -35,7 +35,7 @@ export const evaluate = <X>(primitive: Primitive<X>, fiber: AnyFiber): X => prim
 
 /** Evaluates, instead of `primitive`, a yield with `primitive` after it: what the run loop does when `shouldYield` says so. */
 export const yieldBefore = <X>(primitive: Primitive<X>, fiber: AnyFiber): X =>
-  // An effect is a primitive, and the run loop evaluates what it is given back whatever it is.
+  // an effect is a primitive, and the run loop evaluates what it is given back whatever it is.
   evaluate(
     Effect.flatMap(Effect.yieldNow, () => primitive as unknown as Effect.Effect<unknown>) as unknown as Primitive<X>,
     fiber

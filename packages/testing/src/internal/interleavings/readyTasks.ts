@@ -7,23 +7,23 @@ import type { Timer, VirtualClock } from "./virtualClock.ts"
 export class ReadyTasks {
   /** Those that were ready when `find` looked. */
   readonly ready: Array<Task> = []
-  readonly #tasks: Array<Task> = []
-  readonly #clock: VirtualClock
-  readonly #nextActor: () => number
-  readonly #advanced: (millis: number) => void
+  private readonly tasks: Array<Task> = []
+  private readonly clock: VirtualClock
+  private readonly nextActor: () => number
+  private readonly advanced: (millis: number) => void
 
   constructor(clock: VirtualClock, nextActor: () => number, advanced: (millis: number) => void) {
-    this.#clock = clock
-    this.#nextActor = nextActor
-    this.#advanced = advanced
+    this.clock = clock
+    this.nextActor = nextActor
+    this.advanced = advanced
   }
 
   get isEmpty(): boolean {
-    return this.#tasks.length === 0
+    return this.tasks.length === 0
   }
 
   add(task: Task): void {
-    this.#tasks.push(task)
+    this.tasks.push(task)
   }
 
   /**
@@ -46,16 +46,16 @@ export class ReadyTasks {
     }
     if (!ready.every(isEvent)) return ready.length
     const events = ready.length
-    for (const timer of this.#clock.due()) ready.push(this.#taskOf(timer))
+    for (const timer of this.clock.due()) ready.push(this.taskOf(timer))
     return events === 0 ? ready.length : events
   }
 
-  #taskOf(timer: Timer): Task {
+  private taskOf(timer: Timer): Task {
     const run = () => {
-      this.#advanced(timer.at)
-      this.#clock.fire(timer)
+      this.advanced(timer.at)
+      this.clock.fire(timer)
     }
-    return { run, priority: 0, origin: "timer", actor: this.#nextActor(), fiber: undefined }
+    return { run, priority: 0, origin: "timer", actor: this.nextActor(), fiber: undefined }
   }
 
   /** The tasks of the lowest priority number, which Effect runs before all others. */
@@ -63,7 +63,7 @@ export class ReadyTasks {
     const ready = this.ready
     ready.length = 0
     let priority = Infinity
-    for (const task of this.#tasks) {
+    for (const task of this.tasks) {
       if (task.priority > priority) continue
       if (task.priority < priority) {
         priority = task.priority
@@ -75,8 +75,8 @@ export class ReadyTasks {
   }
 
   remove(task: Task): boolean {
-    const index = this.#tasks.indexOf(task)
-    if (index >= 0) this.#tasks.splice(index, 1)
+    const index = this.tasks.indexOf(task)
+    if (index >= 0) this.tasks.splice(index, 1)
     return index >= 0
   }
 }

@@ -75,46 +75,46 @@ export class Run implements RunView, RunResult {
   running: FiberState | undefined
   top: FiberState | undefined
 
-  readonly #settings: Settings
-  readonly #strategy: Strategy
-  readonly #bound: number
-  readonly #recorder: Recorder | undefined
-  readonly #clock = new VirtualClock()
-  readonly #tasks: ReadyTasks
-  #actors = 0
-  #over = false
-  #executed = false
+  private readonly settings: Settings
+  private readonly strategy: Strategy
+  private readonly bound: number
+  private readonly recorder: Recorder | undefined
+  private readonly clock = new VirtualClock()
+  private readonly tasks: ReadyTasks
+  private actors = 0
+  private over = false
+  private executed = false
   /** The task whose turn has begun, until the first fiber in it takes it. */
-  #dispatched: Task | undefined
+  private dispatched: Task | undefined
   /** The task that a preemption chose to go on. */
-  #preferred: Task | undefined
+  private preferred: Task | undefined
   /** The fiber that has just asked to let others go first. */
-  #polite: FiberState | undefined
+  private polite: FiberState | undefined
   /** The fiber that is evaluating a yield, so that its task can be told from others. */
-  #yielding: FiberState | undefined
-  #lastFiber: AnyFiber | undefined
-  #lastState: FiberState | undefined
+  private yielding: FiberState | undefined
+  private lastFiber: AnyFiber | undefined
+  private lastState: FiberState | undefined
 
   constructor(settings: Settings, strategy: Strategy, bound: number, recorder?: Recorder) {
-    this.#settings = settings
-    this.#strategy = strategy
-    this.#bound = bound
-    this.#recorder = recorder
-    this.#tasks = new ReadyTasks(this.#clock, () => this.#actors++, (millis) => recorder?.advanced(millis))
+    this.settings = settings
+    this.strategy = strategy
+    this.bound = bound
+    this.recorder = recorder
+    this.tasks = new ReadyTasks(this.clock, () => this.actors++, (millis) => recorder?.advanced(millis))
   }
 
   get ready(): ReadonlyArray<Task> {
-    return this.#tasks.ready
+    return this.tasks.ready
   }
 
   /** Runs the program until nothing more can run. */
   execute(): this {
-    const root = this.#start()
-    while (!this.#over && !isFailed(root?.pollUnsafe()) && this.#step()) {}
-    if (!this.#over) {
-      this.#stop(this.#strategy.repeated?.() === false ? diverged : this.#conclude(root?.pollUnsafe()))
+    const root = this.start()
+    while (!this.over && !isFailed(root?.pollUnsafe()) && this.step()) {}
+    if (!this.over) {
+      this.stop(this.strategy.repeated?.() === false ? diverged : this.conclude(root?.pollUnsafe()))
     }
-    this.#executed = true
+    this.executed = true
     return this
   }
 
@@ -125,27 +125,27 @@ export class Run implements RunView, RunResult {
     )
   }
 
-  #start(): AnyFiber | undefined {
-    this.#dispatched = { run: () => {}, priority: 0, origin: "root", actor: this.#actors++, fiber: undefined }
+  private start(): AnyFiber | undefined {
+    this.dispatched = { run: () => {}, priority: 0, origin: "root", actor: this.actors++, fiber: undefined }
     try {
-      this.#settings.environment?.((event) => this.#enqueue(event, 0, "event", undefined))
-      return Effect.runForkWith(this.#services())(this.#settings.program)
+      this.settings.environment?.((event) => this.enqueue(event, 0, "event", undefined))
+      return Effect.runForkWith(this.services())(this.settings.program)
     } catch (error) {
-      this.#stop({ kind: "Failure", reason: `the environment threw ${Cause.pretty(Cause.die(error))}` })
+      this.stop({ kind: "Failure", reason: `the environment threw ${Cause.pretty(Cause.die(error))}` })
       return undefined
     } finally {
-      this.#dispatched = undefined
+      this.dispatched = undefined
     }
   }
 
-  #services(): Context.Context<never> {
-    const { context, seed } = this.#settings
+  private services(): Context.Context<never> {
+    const { context, seed } = this.settings
     const random = generator(seed)
-    const log = Logger.make(({ logLevel, message }) => this.#recorder?.logged(`${logLevel}: ${String(message)}`))
+    const log = Logger.make(({ logLevel, message }) => this.recorder?.logged(`${logLevel}: ${String(message)}`))
     return context.pipe(
-      Context.add(Scheduler.Scheduler, this.#scheduler),
-      Context.add(Tracer.Tracer, this.#tracer),
-      Context.add(Clock.Clock, this.#clock),
+      Context.add(Scheduler.Scheduler, this.scheduler),
+      Context.add(Tracer.Tracer, this.tracer),
+      Context.add(Clock.Clock, this.clock),
       Context.add(Random.Random, {
         nextIntUnsafe: () => Math.floor(random() * Number.MAX_SAFE_INTEGER),
         nextDoubleUnsafe: random
@@ -154,7 +154,7 @@ export class Run implements RunView, RunResult {
     )
   }
 
-  #conclude(exit: Exit.Exit<unknown, unknown> | undefined): Conclusion | undefined {
+  private conclude(exit: Exit.Exit<unknown, unknown> | undefined): Conclusion | undefined {
     if (exit === undefined) {
       return { kind: "Deadlock", reason: "nothing can run any more and the program has not ended" }
     }
@@ -171,148 +171,144 @@ export class Run implements RunView, RunResult {
     return undefined
   }
 
-  #stop(conclusion: Conclusion | undefined): void {
+  private stop(conclusion: Conclusion | undefined): void {
     this.conclusion ??= conclusion
-    this.#over = true
+    this.over = true
   }
 
-  // ---------------------------------------------------------------------------
-  // between the turns
-  // ---------------------------------------------------------------------------
+  // --- between the turns --------------------------------------------------------------------------------------------
 
-  readonly #scheduler: Scheduler.Scheduler = {
+  private readonly scheduler: Scheduler.Scheduler = {
     executionMode: "async",
     shouldYield: (fiber) => {
-      if (fiber.cache.tracerContext === this.#hook) return false
-      this.#stop({ kind: "Failure", reason: "the program replaced the Tracer, which hides its operations" })
+      if (fiber.cache.tracerContext === this.hook) return false
+      this.stop({ kind: "Failure", reason: "the program replaced the Tracer, which hides its operations" })
       return true
     },
-    makeDispatcher: () => this.#dispatcher
+    makeDispatcher: () => this.dispatcher
   }
 
-  readonly #dispatcher: Scheduler.SchedulerDispatcher = {
+  private readonly dispatcher: Scheduler.SchedulerDispatcher = {
     scheduleTask: (task, priority) => {
-      const fiber = this.#yielding
-      this.#yielding = undefined
-      this.#enqueue(task, priority, fiber === undefined ? "callback" : "fiber", fiber)
+      const fiber = this.yielding
+      this.yielding = undefined
+      this.enqueue(task, priority, fiber === undefined ? "callback" : "fiber", fiber)
     },
-    // Tasks run when their turn comes, and never earlier.
+    // tasks run when their turn comes, and never earlier.
     flush: () => {}
   }
 
-  #enqueue(run: () => void, priority: number, origin: Task["origin"], fiber: FiberState | undefined): void {
-    if (this.#over) return
-    const task: Task = { run, priority, origin, actor: fiber?.actor ?? this.#actors++, fiber }
+  private enqueue(run: () => void, priority: number, origin: Task["origin"], fiber: FiberState | undefined): void {
+    if (this.over) return
+    const task: Task = { run, priority, origin, actor: fiber?.actor ?? this.actors++, fiber }
     if (fiber !== undefined) fiber.queued = task
-    this.#tasks.add(task)
-    this.#recorder?.enqueued(task)
+    this.tasks.add(task)
+    this.recorder?.enqueued(task)
   }
 
   /** Gives one task its turn. False when there is none. */
-  #step(): boolean {
-    const task = this.#take()
+  private step(): boolean {
+    const task = this.take()
     if (task === undefined) return false
-    this.#dispatched = task
+    this.dispatched = task
     this.top = undefined
-    this.#recorder?.dispatched(task)
+    this.recorder?.dispatched(task)
     try {
       task.run()
     } catch (error) {
-      this.#stop({ kind: "Failure", reason: `a callback threw ${Cause.pretty(Cause.die(error))}` })
+      this.stop({ kind: "Failure", reason: `a callback threw ${Cause.pretty(Cause.die(error))}` })
     }
-    this.#dispatched = undefined
+    this.dispatched = undefined
     return true
   }
 
-  #take(): Task | undefined {
-    const preferred = this.#preferred
-    const polite = this.#polite?.queued
-    this.#preferred = undefined
-    this.#polite = undefined
-    if (preferred !== undefined && this.#tasks.remove(preferred)) return preferred
+  private take(): Task | undefined {
+    const preferred = this.preferred
+    const polite = this.polite?.queued
+    this.preferred = undefined
+    this.polite = undefined
+    if (preferred !== undefined && this.tasks.remove(preferred)) return preferred
 
-    const ready = this.#tasks.find()
-    const prompt = this.#tasks.arrangeByUrgency(polite)
+    const ready = this.tasks.find()
+    const prompt = this.tasks.arrangeByUrgency(polite)
     let choice = 0
     if (ready.length > 1) {
       const at = this.points++
-      if (prompt < ready.length && this.preemptions >= this.#bound) {
+      if (prompt < ready.length && this.preemptions >= this.bound) {
         this.cut = true
         ready.length = prompt
       }
-      if (ready.length > 1) choice = this.#choose(at, "next", ready.length)
+      if (ready.length > 1) choice = this.choose(at, "next", ready.length)
       if (choice >= prompt) this.preemptions++
     }
     const task = ready[choice]
-    if (task === undefined || this.#over) return undefined
-    this.#tasks.remove(task)
+    if (task === undefined || this.over) return undefined
+    this.tasks.remove(task)
     return task
   }
 
-  #choose(at: number, kind: PointKind, count: number): number {
-    const take = this.#strategy.choose(at, kind, count, this)
+  private choose(at: number, kind: PointKind, count: number): number {
+    const take = this.strategy.choose(at, kind, count, this)
     if (take < 0) {
-      this.#stop(diverged)
+      this.stop(diverged)
       return 0
     }
     if (take > 0) {
       const choice = { at, take }
       this.taken.push(choice)
-      this.#recorder?.chosen(choice, kind, count)
+      this.recorder?.chosen(choice, kind, count)
     }
     return take
   }
 
-  // ---------------------------------------------------------------------------
-  // within a turn
-  // ---------------------------------------------------------------------------
+  // --- within a turn ------------------------------------------------------------------------------------------------
 
-  readonly #hook = <X>(primitive: Primitive<X>, fiber: AnyFiber): X => {
+  private readonly hook = <X>(primitive: Primitive<X>, fiber: AnyFiber): X => {
     const operation = operationOf(primitive)
-    if (this.#over) return this.#park(primitive, fiber, operation)
-    const state = fiber === this.#lastFiber ? this.#lastState! : this.#stateOf(fiber)
+    if (this.over) return this.park(primitive, fiber, operation)
+    const state = fiber === this.lastFiber ? this.lastState! : this.stateOf(fiber)
     if (state.uncontrolled) return evaluate(primitive, fiber)
-    if (++this.steps > this.#settings.maxSteps) {
-      this.#stop(this.#endless())
-      return this.#park(primitive, fiber, operation)
+    if (++this.steps > this.settings.maxSteps) {
+      this.stop(this.endless())
+      return this.park(primitive, fiber, operation)
     }
     this.print = Math.imul(this.print ^ (state.index * 997 + operation.charCodeAt(2) * 31 + operation.length), 16777619)
 
-    const visible = this.#settings.points === "all"
+    const visible = this.settings.points === "all"
       ? !isInvisible(operation)
       : operation === "Sync" || operation === "Async"
     if (fiber.currentOpCount === 1) {
-      if (this.#beginsTurn(state)) return this.#holdBack(state, primitive)
+      if (this.beginsTurn(state)) return this.holdBack(state, primitive)
     } else if (state.held !== undefined) {
       if (state.held === primitive) state.held = undefined
-    } else if (visible && state.moved && this.#preempts(state)) {
-      return this.#holdBack(state, primitive)
+    } else if (visible && state.moved && this.preempts(state)) {
+      return this.holdBack(state, primitive)
     } else if (
-      fiber.currentOpCount >= fiber.cache.maxOpsBeforeYield && !this.#tasks.isEmpty && !this.#isAtomic(state)
+      fiber.currentOpCount >= fiber.cache.maxOpsBeforeYield && !this.tasks.isEmpty && !this.isAtomic(state)
     ) {
       // Effect itself makes a fiber yield after so many operations: one that polls would never end without it.
-      this.#letOthersGo(state)
-      return this.#holdBack(state, primitive)
+      this.letOthersGo(state)
+      return this.holdBack(state, primitive)
     }
 
     if (operation === "Yield") {
-      this.#yielding = state
-      // A yield of the program's own; ours keeps the operation it holds back.
-      if (state.held === undefined) this.#letOthersGo(state)
+      this.yielding = state
+      // a yield of the program's own; ours keeps the operation it holds back.
+      if (state.held === undefined) this.letOthersGo(state)
     } else if (operation === "Async") {
       state.waiting = primitive
     }
     if (visible && state.held === undefined) state.moved = true
-    this.#recorder?.operation(state, primitive, operation)
+    this.recorder?.operation(state, primitive, operation)
     return evaluate(primitive, fiber)
   }
 
-  readonly #tracer: Tracer.Tracer = Tracer.make({
+  private readonly tracer: Tracer.Tracer = Tracer.make({
     span: (options) => new Tracer.NativeSpan(options),
-    context: this.#hook
+    context: this.hook
   })
 
-  #stateOf(fiber: AnyFiber): FiberState {
+  private stateOf(fiber: AnyFiber): FiberState {
     let state = this.fibers.get(fiber)
     if (state === undefined) {
       state = {
@@ -330,81 +326,81 @@ export class Run implements RunView, RunResult {
         atomic: false
       }
       this.fibers.set(fiber, state)
-      this.#recorder?.started(state)
+      this.recorder?.started(state)
     }
-    this.#lastFiber = fiber
-    this.#lastState = state
+    this.lastFiber = fiber
+    this.lastState = state
     return state
   }
 
   /** A fiber goes on from where it was suspended. True when it has to wait for a turn of its own. */
-  #beginsTurn(state: FiberState): boolean {
-    const dispatched = this.#dispatched
+  private beginsTurn(state: FiberState): boolean {
+    const dispatched = this.dispatched
     const fresh = !state.begun
     state.begun = true
     state.moved = false
     if (state.queued !== undefined) {
       if (state.queued !== dispatched) {
-        // It was interrupted while it waited for its turn: that turn would do nothing.
-        this.#tasks.remove(state.queued)
+        // it was interrupted while it waited for its turn: that turn would do nothing.
+        this.tasks.remove(state.queued)
         state.held = undefined
       }
       state.queued = undefined
     }
     if (dispatched !== undefined) {
-      this.#dispatched = undefined
+      this.dispatched = undefined
       this.top = state
       if (fresh) state.actor = dispatched.actor
       return false
     }
     if (fresh) {
-      // Forked with `startImmediately`, inside its parent's operation.
-      state.actor = this.#actors++
+      // forked with `startImmediately`, inside its parent's operation.
+      state.actor = this.actors++
       return false
     }
-    if (this.#isAtomic(state)) return false
+    if (this.isAtomic(state)) return false
     const at = this.points++
-    if (this.preemptions >= this.#bound) {
+    if (this.preemptions >= this.bound) {
       this.cut = true
       return false
     }
-    this.#tasks.find()
+    this.tasks.find()
     this.running = state
-    if (this.#choose(at, "resume", 2) === 0) return false
+    if (this.choose(at, "resume", 2) === 0) return false
     this.preemptions++
     return true
   }
 
   /** Whether the fiber, about to go on, is made to wait. */
-  #preempts(state: FiberState): boolean {
-    if (this.#isAtomic(state)) return false
+  private preempts(state: FiberState): boolean {
+    if (this.isAtomic(state)) return false
     const at = this.points++
     const onTop = state === this.top
-    if (this.preemptions >= this.#bound) {
-      if (!onTop || !this.#tasks.isEmpty) this.cut = true
+    if (this.preemptions >= this.bound) {
+      if (!onTop || !this.tasks.isEmpty) this.cut = true
       return false
     }
-    const ready = this.#tasks.find()
+    const ready = this.tasks.find()
     this.running = state
     if (!onTop) {
-      // It runs inside another fiber's operation, which goes on when this one is held back.
-      if (this.#choose(at, "resume", 2) === 0) return false
+      // it runs inside another fiber's operation, which goes on when this one is held back.
+      if (this.choose(at, "resume", 2) === 0) return false
     } else {
       if (ready.length === 0) return false
-      const choice = this.#choose(at, "preempt", 1 + ready.length)
+      const choice = this.choose(at, "preempt", 1 + ready.length)
       if (choice === 0) return false
-      this.#preferred = ready[choice - 1]
+      this.preferred = ready[choice - 1]
     }
     this.preemptions++
     return true
   }
 
-  #letOthersGo(state: FiberState): void {
-    if (state === this.top) this.#polite = state
-    this.#strategy.yielded?.(state.actor)
+  private letOthersGo(state: FiberState): void {
+    if (state === this.top) this.polite = state
+    this.strategy.yielded?.(state.actor)
   }
 
-  #isAtomic(state: FiberState): boolean {
+  private isAtomic(state: FiberState): boolean {
     const fiber = state.fiber
     if (state.context !== fiber.context) {
       state.context = fiber.context
@@ -413,20 +409,20 @@ export class Run implements RunView, RunResult {
     return state.atomic
   }
 
-  #holdBack<X>(state: FiberState, primitive: Primitive<X>): X {
+  private holdBack<X>(state: FiberState, primitive: Primitive<X>): X {
     state.held = primitive
     return yieldBefore(primitive, state.fiber)
   }
 
   /** Once the run is over no fiber of it evaluates anything: each yields, to a dispatcher that drops its task. */
-  #park<X>(primitive: Primitive<X>, fiber: AnyFiber, operation: string): X {
-    if (this.#executed) this.resumedFromOutside = true
+  private park<X>(primitive: Primitive<X>, fiber: AnyFiber, operation: string): X {
+    if (this.executed) this.resumedFromOutside = true
     return operation === "Yield" ? evaluate(primitive, fiber) : yieldBefore(primitive, fiber)
   }
 
-  #endless(): Conclusion {
+  private endless(): Conclusion {
     const ended = this.fibers.values().next().value?.fiber.pollUnsafe() !== undefined
-    const limit = `${this.#settings.maxSteps} operations`
+    const limit = `${this.settings.maxSteps} operations`
     return ended
       ? { kind: "LeakedFiber", reason: `the program has ended, but a fiber still runs after ${limit}` }
       : { kind: "Spin", reason: `no end after ${limit}` }

@@ -50,7 +50,7 @@ interface Coverage {
 /** Depth-first with ever more preemptions, so that the first schedule found to fail is one with the fewest. */
 function* bounded(bound: number, maxRuns: number): Generator<Plan, Coverage, RunResult> {
   let runs = 0
-  // Without a bound there is nothing to deepen: one pass visits every schedule once, and nothing is cut.
+  // without a bound there is nothing to deepen: one pass visits every schedule once, and nothing is cut.
   for (let level = bound === Infinity ? Infinity : 0; level <= bound; level++) {
     const strategy = new DepthFirst()
     let cut = false

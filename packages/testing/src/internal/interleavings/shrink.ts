@@ -20,7 +20,7 @@ export const shrink = (schedule: Schedule, reproduces: (candidate: Schedule) => 
   for (let improved = true; improved;) {
     improved = false
     for (let size = Math.ceil(best.length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {
-      // From the end: the choices before a removed one keep their points.
+      // from the end: the choices before a removed one keep their points.
       for (let end = best.length; end > 0; end -= size) {
         const start = Math.max(0, end - size)
         improved = attempt([...best.slice(0, start), ...best.slice(end)]) || improved

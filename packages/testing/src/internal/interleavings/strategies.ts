@@ -34,32 +34,32 @@ interface Branch {
  * ones with at most `limit` choices that are not the default.
  */
 export class DepthFirst implements Strategy {
-  readonly #limit: number
-  readonly #branches: Array<Branch> = []
-  #depth = 0
+  private readonly limit: number
+  private readonly branches: Array<Branch> = []
+  private depth = 0
 
   constructor(limit = Infinity) {
-    this.#limit = limit
+    this.limit = limit
   }
 
   choose(at: number, _kind: PointKind, count: number, run: RunView): number {
-    if (run.taken.length >= this.#limit) return 0
-    const branch = this.#branches[this.#depth++]
+    if (run.taken.length >= this.limit) return 0
+    const branch = this.branches[this.depth++]
     if (branch === undefined) {
-      this.#branches.push({ at, count, print: run.print, take: 0 })
+      this.branches.push({ at, count, print: run.print, take: 0 })
       return 0
     }
     return branch.at === at && branch.count === count && branch.print === run.print ? branch.take : -1
   }
 
   repeated(): boolean {
-    return this.#depth >= this.#branches.length
+    return this.depth >= this.branches.length
   }
 
   /** Moves on to the next sequence. False when there is none. */
   advance(): boolean {
-    const branches = this.#branches
-    this.#depth = 0
+    const branches = this.branches
+    this.depth = 0
     for (let last = branches.at(-1); last !== undefined; last = branches.at(-1)) {
       last.take++
       if (last.take < last.count) return true
@@ -113,7 +113,7 @@ export const pct = (seed: number, depth: number, length: number): Strategy => {
       const rivals = top === undefined || top === running ? ready : [top, ...ready]
       return rivals.some(({ actor }) => priorityOf(actor) > priorityOf(running.actor)) ? 1 : 0
     },
-    // Without it a fiber that polls with `yieldNow` would starve the one it waits for.
+    // without it a fiber that polls with `yieldNow` would starve the one it waits for.
     yielded: demote
   }
 }

@@ -18,54 +18,54 @@ interface Entry {
 }
 
 export class Trace implements Recorder {
-  readonly #entries: Array<Entry | string> = []
+  private readonly entries: Array<Entry | string> = []
   /** Where each fiber last went on. */
-  readonly #places = new Map<AnyFiber, string>()
+  private readonly places = new Map<AnyFiber, string>()
   /** Where each fiber was forked. */
-  readonly #origins = new Map<AnyFiber, string>()
-  readonly #originOfTask = new Map<Task, string>()
+  private readonly origins = new Map<AnyFiber, string>()
+  private readonly originOfTask = new Map<Task, string>()
   /** The task whose turn has begun, until an operation is evaluated in it. */
-  #turn: Task | undefined
+  private turn: Task | undefined
   /** The task that took that turn. */
-  #top: FiberState | undefined
+  private top: FiberState | undefined
   /** The fiber that evaluated the last operation, and which. */
-  #current: FiberState | undefined
-  #operation = ""
-  #millis = 0
-  readonly #live = new Set<FiberState>()
+  private current: FiberState | undefined
+  private lastOperation = ""
+  private millis = 0
+  private readonly live = new Set<FiberState>()
   /** The prototypes of the primitives that were evaluated. */
   readonly prototypes = new Set<object>()
 
   /** Executes a run that records here, with the source line of every `yield*` of the given prototypes. */
   execute(run: Run, prototypes: Iterable<object>): Run {
-    return withYieldSites(prototypes, (fiber, place) => this.#places.set(fiber, place), () => run.execute())
+    return withYieldSites(prototypes, (fiber, place) => this.places.set(fiber, place), () => run.execute())
   }
 
   started(fiber: FiberState): void {
-    const origin = this.#turn === undefined ? this.#placeOf(this.#forker()) : this.#originOfTask.get(this.#turn) ?? ""
-    if (origin !== "") this.#origins.set(fiber.fiber, origin.startsWith("[") ? origin : `[${origin}]`)
-    this.#live.add(fiber)
+    const origin = this.turn === undefined ? this.placeOf(this.forker()) : this.originOfTask.get(this.turn) ?? ""
+    if (origin !== "") this.origins.set(fiber.fiber, origin.startsWith("[") ? origin : `[${origin}]`)
+    this.live.add(fiber)
   }
 
   operation(fiber: FiberState, primitive: Primitive, operation: string): void {
-    if (this.#turn !== undefined || this.#top === undefined) this.#top = fiber
-    this.#turn = undefined
-    this.#noteEnds()
-    this.#current = fiber
-    this.#operation = operation
+    if (this.turn !== undefined || this.top === undefined) this.top = fiber
+    this.turn = undefined
+    this.noteEnds()
+    this.current = fiber
+    this.lastOperation = operation
     this.prototypes.add(Object.getPrototypeOf(primitive) as object)
-    // While it is held back, the yield and its end are ours.
-    if (fiber.held === undefined) this.#note(fiber, describe(primitive, operation, this.#places.has(fiber.fiber)))
+    // while it is held back, the yield and its end are ours.
+    if (fiber.held === undefined) this.note(fiber, describe(primitive, operation, this.places.has(fiber.fiber)))
   }
 
   enqueued(task: Task): void {
-    this.#originOfTask.set(task, this.#placeOf(this.#current))
+    this.originOfTask.set(task, this.placeOf(this.current))
   }
 
   dispatched(task: Task): void {
-    this.#noteEnds()
-    this.#turn = task
-    if (task.origin === "event") this.#mark("an outside event")
+    this.noteEnds()
+    this.turn = task
+    if (task.origin === "event") this.mark("an outside event")
   }
 
   chosen({ at, take }: Choice, kind: PointKind, count: number): void {
@@ -74,27 +74,27 @@ export class Trace implements Recorder {
       preempt: "preempted: another goes on",
       resume: "held back inside the other's operation"
     }
-    this.#mark(`${text[kind]} (choice ${take === 1 ? at : `${at}:${take}`})`)
+    this.mark(`${text[kind]} (choice ${take === 1 ? at : `${at}:${take}`})`)
   }
 
   advanced(millis: number): void {
-    if (millis !== this.#millis) this.#mark(`the clock is at ${millis} ms`)
-    this.#millis = millis
+    if (millis !== this.millis) this.mark(`the clock is at ${millis} ms`)
+    this.millis = millis
   }
 
   logged(message: string): void {
-    this.#mark(`log ${message}`)
+    this.mark(`log ${message}`)
   }
 
   /** The lines of the trace, those in the middle left out when there are too many. */
   lines(limit = 200): ReadonlyArray<string> {
-    this.#noteEnds()
-    const left = Math.max(0, this.#entries.length - limit)
+    this.noteEnds()
+    const left = Math.max(0, this.entries.length - limit)
     const head = Math.floor(limit / 4)
-    const entries = left === 0 ? this.#entries : [
-      ...this.#entries.slice(0, head),
+    const entries = left === 0 ? this.entries : [
+      ...this.entries.slice(0, head),
       `${left} lines left out`,
-      ...this.#entries.slice(head + left)
+      ...this.entries.slice(head + left)
     ]
     const width = Math.max(...entries.map((entry) => typeof entry === "string" ? 0 : entry.place.length))
     return entries.map((entry) => {
@@ -107,19 +107,19 @@ export class Trace implements Recorder {
   /** Where each fiber waits. */
   whereabouts(fibers: ReadonlyArray<FiberState>): ReadonlyArray<string> {
     return fibers.map((state) => {
-      const place = this.#placeOf(state)
+      const place = this.placeOf(state)
       const operation = state.waiting === undefined ? "" : ` in ${nameOf(state.waiting)}`
       return `${nameOfFiber(state).padEnd(8)} waits${operation} ${place}`.trimEnd()
     })
   }
 
   /** Adds to what the fiber does at its line; with an empty text only that it is there. */
-  #note(fiber: FiberState, text: string): void {
-    const place = this.#placeOf(fiber)
-    let entry = this.#entries.at(-1)
+  private note(fiber: FiberState, text: string): void {
+    const place = this.placeOf(fiber)
+    let entry = this.entries.at(-1)
     if (entry === undefined || typeof entry === "string" || entry.fiber !== fiber || entry.place !== place) {
       entry = { fiber, place, operations: [] }
-      this.#entries.push(entry)
+      this.entries.push(entry)
     }
     if (text === "") return
     const last = entry.operations.at(-1)
@@ -128,29 +128,29 @@ export class Trace implements Recorder {
   }
 
   /** The fiber that has just forked one that starts immediately: it evaluated the last operation, unless it waits now. */
-  #forker(): FiberState | undefined {
-    const waits = this.#operation === "Yield" || this.#operation === "Async"
-    return waits || this.#current?.fiber.pollUnsafe() !== undefined ? this.#top : this.#current
+  private forker(): FiberState | undefined {
+    const waits = this.lastOperation === "Yield" || this.lastOperation === "Async"
+    return waits || this.current?.fiber.pollUnsafe() !== undefined ? this.top : this.current
   }
 
   /** A fiber that ends resumes those that wait for it before its observers are told: looked for before each step, it comes first. */
-  #noteEnds(): void {
-    for (const state of this.#live) {
+  private noteEnds(): void {
+    for (const state of this.live) {
       const exit = state.fiber.pollUnsafe()
       if (exit === undefined) continue
-      this.#live.delete(state)
-      this.#note(state, exit._tag === "Success" ? "ends" : "fails")
+      this.live.delete(state)
+      this.note(state, exit._tag === "Success" ? "ends" : "fails")
     }
   }
 
-  #mark(text: string): void {
-    this.#entries.push(text)
+  private mark(text: string): void {
+    this.entries.push(text)
   }
 
   /** The line a fiber is at, else in brackets where it was forked, else the name of the span or function it is in. */
-  #placeOf(state: FiberState | undefined): string {
+  private placeOf(state: FiberState | undefined): string {
     if (state === undefined) return ""
-    return this.#places.get(state.fiber) ?? this.#origins.get(state.fiber) ?? state.fiber.cache.stackFrame?.name ?? ""
+    return this.places.get(state.fiber) ?? this.origins.get(state.fiber) ?? state.fiber.cache.stackFrame?.name ?? ""
   }
 }
 
@@ -177,9 +177,7 @@ const describe = (primitive: Primitive, operation: string, placeKnown: boolean):
   }
 }
 
-// -----------------------------------------------------------------------------
-// source lines
-// -----------------------------------------------------------------------------
+// --- source lines ---------------------------------------------------------------------------------------------------
 
 /**
  * Tells the line of each `yield*` of an effect while `body` runs.
@@ -220,7 +218,7 @@ const withYieldSites = <A>(
 /** `file:line:column` of the caller of `callee`, unless that is inside Effect. */
 const callerOf = (callee: (...args: Array<never>) => unknown): string | undefined => {
   const holder: { stack?: string } = {}
-  // V8 only; elsewhere the trace has no source lines.
+  // v8 only; elsewhere the trace has no source lines.
   Error.captureStackTrace?.(holder, callee)
   const frame = /^\s+at .*$/m.exec(holder.stack ?? "")?.[0]
   const location = frame === undefined ? undefined : /([^\s(]+:\d+:\d+)\)?$/.exec(frame)?.[1]

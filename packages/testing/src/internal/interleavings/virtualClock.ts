@@ -14,7 +14,7 @@ export interface Timer {
 
 export class VirtualClock implements Clock.Clock {
   now = 0
-  readonly #timers: Array<Timer> = []
+  private readonly timers: Array<Timer> = []
 
   readonly currentTimeMillis: Effect.Effect<number> = Effect.sync(() => this.now)
   readonly currentTimeNanos: Effect.Effect<bigint> = Effect.sync(() => this.currentTimeNanosUnsafe())
@@ -36,26 +36,26 @@ export class VirtualClock implements Clock.Clock {
     if (millis === Infinity) return Effect.never
     return Effect.callback<void>((resume) => {
       const timer: Timer = { at: this.now + millis, resume: () => resume(Effect.void) }
-      this.#timers.push(timer)
-      return Effect.sync(() => this.#remove(timer))
+      this.timers.push(timer)
+      return Effect.sync(() => this.remove(timer))
     })
   }
 
   /** The timers that are due next, all at the same time, in the order they were set. */
   due(): ReadonlyArray<Timer> {
-    const at = this.#timers.reduce((earliest, timer) => Math.min(earliest, timer.at), Infinity)
-    return this.#timers.filter((timer) => timer.at === at)
+    const at = this.timers.reduce((earliest, timer) => Math.min(earliest, timer.at), Infinity)
+    return this.timers.filter((timer) => timer.at === at)
   }
 
   /** Lets the time come that a timer waits for. */
   fire(timer: Timer): void {
-    this.#remove(timer)
+    this.remove(timer)
     this.now = Math.max(this.now, timer.at)
     timer.resume()
   }
 
-  #remove(timer: Timer): void {
-    const index = this.#timers.indexOf(timer)
-    if (index >= 0) this.#timers.splice(index, 1)
+  private remove(timer: Timer): void {
+    const index = this.timers.indexOf(timer)
+    if (index >= 0) this.timers.splice(index, 1)
   }
 }

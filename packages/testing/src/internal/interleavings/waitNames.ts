@@ -68,7 +68,7 @@ export const nameOf = (waiting: Primitive): string => {
   return namesBySource().get(source) ?? `a callback, ${excerpt(source)}`
 }
 
-// An effect is the primitive that the run loop evaluates.
+// an effect is the primitive that the run loop evaluates.
 const neverPrimitive = Effect.never as unknown as Primitive
 
 /** The beginning of a function's source, on one line. */

@@ -108,7 +108,7 @@ export const make = <Peer>(options: {
       let bytes = linger.bytes
       while (bytes > 0) {
         const left = end - (yield* Clock.currentTimeMillis)
-        // A timer is set only where there is something to wait for, and it can end
+        // a timer is set only where there is something to wait for, and it can end
         const time = Math.min(Duration.toMillis(linger.idle), left)
         const pull = incoming.pull(bytes)
         const chunks = incoming.readable || time === Infinity
@@ -118,7 +118,7 @@ export const make = <Peer>(options: {
         for (const chunk of chunks.value) bytes -= chunk.length
       }
     }).pipe(
-      // Every end of reading is a SocketError: whichever it is, there is nothing left to discard
+      // every end of reading is a SocketError: whichever it is, there is nothing left to discard
       Effect.catch(() => Effect.void)
     )
 

@@ -60,7 +60,7 @@ export const make = <Server, Client>(
 
 const endpoint = <E, Peer>(incoming: Pipe<E>, outgoing: Pipe<Peer>, wire: Wire): Endpoint<E, Peer> => {
   const reset = (): void => {
-    // Both sides have said all: there is nothing left to reset
+    // both sides have said all: there is nothing left to reset
     const over = outgoing.ended && incoming.ending === "Fin" && incoming.unread === 0
     const wakes = [incoming.close(), outgoing.kill()]
     if (!over) {

@@ -47,7 +47,7 @@ export const make = Effect.fnUntraced(function*(options: Options, context: Memor
     onSuccess: ([latency, bindLatency]) => [Duration.millis(latency), Duration.millis(bindLatency)] as const
   })
   const capacity = options.bufferSize ?? 64 * 1024
-  // With less than a byte between them nothing would ever move, without an error anywhere
+  // with less than a byte between them nothing would ever move, without an error anywhere
   if (!(capacity >= 1)) return yield* Effect.die(new RangeError(`bufferSize is less than 1 (${capacity})`))
   const ready = options.handshake ?? Effect.void
   const protocol = options.protocol ?? "memory"

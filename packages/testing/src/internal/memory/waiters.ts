@@ -31,23 +31,23 @@ interface Waiter<A, E> {
 }
 
 export class Waiters<A, E> {
-  readonly #source: Source<A, E>
-  #waiters: Array<Waiter<A, E>> = []
-  #inHand = 0
-  #idle: Array<() => void> = []
+  private readonly source: Source<A, E>
+  private waiters: Array<Waiter<A, E>> = []
+  private onTheirWay = 0
+  private idle: Array<() => void> = []
 
   constructor(source: Source<A, E>) {
-    this.#source = source
+    this.source = source
   }
 
   /** How many fibers wait. */
   get waiting(): number {
-    return this.#waiters.length
+    return this.waiters.length
   }
 
   /** How many values were handed to fibers that have not gone on yet. */
   get inHand(): number {
-    return this.#inHand
+    return this.onTheirWay
   }
 
   /**
@@ -62,15 +62,15 @@ export class Waiters<A, E> {
       let waiter: Waiter<A, E> | undefined
       const wait = Effect.callback<A, E>((resume) => {
         waiter = { fiber, limit, owner, resume, waited: false, handed: undefined }
-        this.#waiters.push(waiter)
-        // Those that came before go first
-        if (this.#waiters.length === 1) this.serve()
+        this.waiters.push(waiter)
+        // those that came before go first
+        if (this.waiters.length === 1) this.serve()
         waiter.waited = true
       })
-      // Not onExit: its frame has a step of its own between the value and the user, at which it could be lost
+      // not onExit: its frame has a step of its own between the value and the user, at which it could be lost
       return Effect.uninterruptibleMask((restore) =>
         Effect.catchCause(restore(wait), (cause) => {
-          if (waiter !== undefined) this.#leave(waiter)
+          if (waiter !== undefined) this.leave(waiter)
           return Effect.failCause(cause)
         })
       )
@@ -79,67 +79,67 @@ export class Waiters<A, E> {
 
   /** Hands out what there is. To be called when there may be more than before. */
   serve(): void {
-    let first = this.#waiters[0]
+    let first = this.waiters[0]
     while (first !== undefined) {
-      const exit = this.#source.take(first.limit, first.fiber)
+      const exit = this.source.take(first.limit, first.fiber)
       if (exit === undefined) return
-      this.#waiters.shift()
-      this.#hand(first, exit)
-      this.#source.onHanded?.()
-      first = this.#waiters[0]
+      this.waiters.shift()
+      this.hand(first, exit)
+      this.source.onHanded?.()
+      first = this.waiters[0]
     }
   }
 
   /** Fails every fiber that waits, or those of one owner. */
   fail(error: E, owner?: object): void {
-    const failed = this.#waiters.filter((waiter) => owner === undefined || waiter.owner === owner)
-    this.#waiters = this.#waiters.filter((waiter) => !failed.includes(waiter))
-    for (const waiter of failed) this.#hand(waiter, Exit.fail(error))
+    const failed = this.waiters.filter((waiter) => owner === undefined || waiter.owner === owner)
+    this.waiters = this.waiters.filter((waiter) => !failed.includes(waiter))
+    for (const waiter of failed) this.hand(waiter, Exit.fail(error))
   }
 
   /** Completes when no value is on its way to a fiber. */
   readonly settled: Effect.Effect<void> = Effect.withFiber((fiber) =>
     Effect.callback<void>((resume) => {
-      if (this.#inHand === 0) return resume(Effect.void)
-      // From the dispatcher: the fiber that received goes on first
+      if (this.onTheirWay === 0) return resume(Effect.void)
+      // from the dispatcher: the fiber that received goes on first
       const wake = () => fiber.currentDispatcher.scheduleTask(() => resume(Effect.void), 0)
-      this.#idle.push(wake)
+      this.idle.push(wake)
       return Effect.sync(() => {
-        this.#idle = this.#idle.filter((other) => other !== wake)
+        this.idle = this.idle.filter((other) => other !== wake)
       })
     })
   )
 
-  #hand(waiter: Waiter<A, E>, exit: Exit.Exit<A, E>): void {
+  private hand(waiter: Waiter<A, E>, exit: Exit.Exit<A, E>): void {
     waiter.handed = exit
-    if (Exit.isSuccess(exit)) this.#inHand++
+    if (Exit.isSuccess(exit)) this.onTheirWay++
     // Effect passes what a sync returns on without a step between: from there on it cannot be lost
     const go = Exit.isSuccess(exit)
       ? Effect.sync(() => {
-        this.#gone()
+        this.gone()
         return exit.value
       })
       : exit
-    if (this.#source.late && waiter.waited) waiter.fiber.currentDispatcher.scheduleTask(() => waiter.resume(go), 0)
+    if (this.source.late && waiter.waited) waiter.fiber.currentDispatcher.scheduleTask(() => waiter.resume(go), 0)
     else waiter.resume(go)
   }
 
   /** A value is its fiber's now. */
-  #gone(): void {
-    this.#inHand--
-    if (this.#inHand > 0) return
-    const idle = this.#idle
-    this.#idle = []
+  private gone(): void {
+    this.onTheirWay--
+    if (this.onTheirWay > 0) return
+    const idle = this.idle
+    this.idle = []
     for (const wake of idle) wake()
   }
 
-  #leave(waiter: Waiter<A, E>): void {
+  private leave(waiter: Waiter<A, E>): void {
     const { handed } = waiter
-    if (handed === undefined) this.#waiters = this.#waiters.filter((other) => other !== waiter)
+    if (handed === undefined) this.waiters = this.waiters.filter((other) => other !== waiter)
     else if (Exit.isSuccess(handed)) {
-      // First, so that it stays in hand when another fiber gets it
-      this.#source.giveBack(handed.value)
-      this.#gone()
+      // first, so that it stays in hand when another fiber gets it
+      this.source.giveBack(handed.value)
+      this.gone()
     }
   }
 }
