@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Crowd from "./support/crowd.ts"
+import * as ClientsDuringBlock from "./support/clientsDuringBlock.ts"
 import {
   connect,
   descriptors,
@@ -40,7 +40,7 @@ describe.each(kinds)("accept, $name", (kind) => {
   it.live("close with two clients in the kernel's queue: the first two of three pending accepts get them", () =>
     Effect.gen(function*() {
       const listener = yield* listen(kind)
-      const crowd = yield* Crowd.make(yield* target(listener), { clients: 2, request: "" })
+      const crowd = yield* ClientsDuringBlock.make(yield* target(listener), { clients: 2, request: "" })
       const welcome = Effect.scoped(Effect.gen(function*() {
         const { socket } = yield* listener.accept
         const { write } = yield* socket.writer

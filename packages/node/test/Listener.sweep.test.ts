@@ -3,14 +3,14 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
+import * as ClientsDuringBlock from "./support/clientsDuringBlock.ts"
 import { now } from "./support/clock.ts"
-import * as Crowd from "./support/crowd.ts"
 import { answerLines, echo } from "./support/handlers.ts"
 import { kinds, listen, start, target, untilStage } from "./support/listening.ts"
 import * as Newcomers from "./support/newcomers.ts"
 import * as Reconnecting from "./support/reconnecting.ts"
 
-const answered = (text: string, count: number): ReadonlyArray<Crowd.Member> =>
+const answered = (text: string, count: number): ReadonlyArray<ClientsDuringBlock.Member> =>
   Array(count).fill({ text, ending: "FIN" })
 
 describe.each(kinds)("the sweep of the accept queue, $name", (kind) => {
@@ -20,7 +20,7 @@ describe.each(kinds)("the sweep of the accept queue, $name", (kind) => {
       yield* start(Listener.serve(listener, (connection) =>
         Effect.flatMap(connection.socket.writer, ({ write }) =>
           write("welcome\n"))))
-      const crowd = yield* Crowd.make(yield* target(listener), { clients: 100, request: "" })
+      const crowd = yield* ClientsDuringBlock.make(yield* target(listener), { clients: 100, request: "" })
       const report = yield* Effect.suspend(() => {
         crowd.arriveWhileBlocked()
         return listener.close()
@@ -38,7 +38,7 @@ describe.each(kinds)("the sweep of the accept queue, $name", (kind) => {
       Effect.gen(function*() {
         const listener = yield* listen(kind, { drain: { idleGrace: 0 } })
         yield* start(Listener.serve(listener, echo, { idle: "pull" }))
-        const crowd = yield* Crowd.make(yield* target(listener), { clients: 400, request: "ping\n" })
+        const crowd = yield* ClientsDuringBlock.make(yield* target(listener), { clients: 400, request: "ping\n" })
         const report = yield* Effect.suspend(() => {
           crowd.arriveWhileBlocked()
           return listener.close()
@@ -56,7 +56,11 @@ describe.each(kinds)("the sweep of the accept queue, $name", (kind) => {
       const listener = yield* listen(kind, { drain: { idleGrace: 0 } })
       const slowly = answerLines((line) => Effect.as(Effect.yieldNow, line))
       yield* start(Listener.serve(listener, slowly, { idle: "pull" }))
-      const crowd = yield* Crowd.make(yield* target(listener), { clients: 10, greeting: "hello\n", request: lines })
+      const crowd = yield* ClientsDuringBlock.make(yield* target(listener), {
+        clients: 10,
+        greeting: "hello\n",
+        request: lines
+      })
       const report = yield* Effect.suspend(() => {
         crowd.arriveWhileBlocked()
         return listener.close()
@@ -72,7 +76,11 @@ describe.each(kinds)("the sweep of the accept queue, $name", (kind) => {
       const idleGrace = 1000
       const listener = yield* listen(kind, { drain: { idleGrace } })
       yield* start(Listener.serve(listener, echo, { idle: "pull" }))
-      const crowd = yield* Crowd.make(yield* target(listener), { clients: 50, greeting: "hello\n", request: "ping\n" })
+      const crowd = yield* ClientsDuringBlock.make(yield* target(listener), {
+        clients: 50,
+        greeting: "hello\n",
+        request: "ping\n"
+      })
       const closing = yield* start(listener.close())
       yield* untilStage(listener, "Draining")
       crowd.arriveWhileBlocked(idleGrace + 100)
@@ -89,7 +97,7 @@ describe.each(kinds)("the sweep of the accept queue, $name", (kind) => {
           (connection) => Effect.flatMap(connection.socket.writer, ({ write }) => write("welcome\n"))
         )
       )
-      const crowd = yield* Crowd.make(yield* target(listener), { clients: 5, request: "" })
+      const crowd = yield* ClientsDuringBlock.make(yield* target(listener), { clients: 5, request: "" })
       yield* Newcomers.make(yield* target(listener), 5)
       yield* Newcomers.busyLoop(20)
       const report = yield* Effect.suspend(() => {
@@ -113,7 +121,7 @@ describe.each(kinds)("the sweep of the accept queue, $name", (kind) => {
             (connection) => Effect.flatMap(connection.socket.writer, ({ write }) => write("welcome\n"))
           )
         )
-        const crowd = yield* Crowd.make(yield* target(listener), { clients, request: "" })
+        const crowd = yield* ClientsDuringBlock.make(yield* target(listener), { clients, request: "" })
         yield* Newcomers.make(yield* target(listener), 5)
         // one is accepted a turn
         yield* Newcomers.busyLoop(20)

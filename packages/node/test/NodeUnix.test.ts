@@ -7,7 +7,7 @@ import * as Fs from "node:fs"
 import * as Net from "node:net"
 import * as Path from "node:path"
 import { hiddenBeside } from "../src/internal/listen/unixPath.ts"
-import * as Crowd from "./support/crowd.ts"
+import * as ClientsDuringBlock from "./support/clientsDuringBlock.ts"
 import { folder } from "./support/listening.ts"
 import { connect } from "./support/peer.ts"
 import * as Program from "./support/process.ts"
@@ -283,7 +283,7 @@ describe("NodeUnix.transport", () => {
     Effect.gen(function*() {
       const path = Path.join(yield* folder(), "s")
       const bound = yield* bind({ path })
-      const crowd = yield* Crowd.make({ path }, { clients: 100, request: "hello" })
+      const crowd = yield* ClientsDuringBlock.make({ path }, { clients: 100, request: "hello" })
       crowd.arriveWhileBlocked()
       const stopping = yield* Effect.forkChild(bound.stop, { startImmediately: true })
       assert.isFalse(Fs.existsSync(path))

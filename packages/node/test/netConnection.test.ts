@@ -12,7 +12,7 @@ import {
   type Receiving,
   type ReceivingReader
 } from "../src/internal/socket/receiving.ts"
-import * as Crowd from "./support/crowd.ts"
+import * as ClientsDuringBlock from "./support/clientsDuringBlock.ts"
 import * as HeldScheduler from "./support/heldScheduler.ts"
 import { connect, type Peer } from "./support/peer.ts"
 import { eventually, sockets, turns } from "./support/resources.ts"
@@ -411,7 +411,7 @@ describe("NetConnection", () => {
       Effect.gen(function*() {
         const bound = yield* listen()
         const target: Net.NetConnectOpts = { host: "127.0.0.1", port: portOf(bound) }
-        const crowd = yield* Crowd.make(target, { clients: 100, request: "hello" })
+        const crowd = yield* ClientsDuringBlock.make(target, { clients: 100, request: "hello" })
         crowd.arriveWhileBlocked()
         yield* bound.stop
         // a pull waits on each of them; whether anything was given to it is looked at afterwards

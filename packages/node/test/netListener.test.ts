@@ -6,7 +6,7 @@ import { NetAddress } from "effect/net"
 import * as Scheduler from "effect/Scheduler"
 import * as Net from "node:net"
 import { netSocketOf } from "../src/internal/socket/nodeSocket.ts"
-import * as Crowd from "./support/crowd.ts"
+import * as ClientsDuringBlock from "./support/clientsDuringBlock.ts"
 import * as HeldScheduler from "./support/heldScheduler.ts"
 import { connect, type Peer } from "./support/peer.ts"
 import { eventually, sockets, turns } from "./support/resources.ts"
@@ -29,7 +29,7 @@ const remotePort = (connection: TransportConnection): number =>
 
 /** 100 clients that connect from another thread and send "hello". */
 const crowdOf100 = (bound: BoundTransport) =>
-  Crowd.make({ port: portOf(bound), host: "127.0.0.1" }, { clients: 100, request: "hello" })
+  ClientsDuringBlock.make({ port: portOf(bound), host: "127.0.0.1" }, { clients: 100, request: "hello" })
 
 const allServed = Array.from({ length: 100 }, () => ({ text: "got hello", ending: "FIN" }))
 

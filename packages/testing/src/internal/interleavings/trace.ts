@@ -218,7 +218,7 @@ const withYieldSites = <A>(
 /** `file:line:column` of the caller of `callee`, unless that is inside Effect. */
 const callerOf = (callee: (...args: Array<never>) => unknown): string | undefined => {
   const holder: { stack?: string } = {}
-  // v8 only; elsewhere the trace has no source lines.
+  // V8 only; elsewhere the trace has no source lines.
   Error.captureStackTrace?.(holder, callee)
   const frame = /^\s+at .*$/m.exec(holder.stack ?? "")?.[0]
   const location = frame === undefined ? undefined : /([^\s(]+:\d+:\d+)\)?$/.exec(frame)?.[1]

@@ -6,7 +6,7 @@
  */
 import * as Net from "node:net"
 import { parentPort, workerData } from "node:worker_threads"
-import type { Member, Order } from "../support/crowd.ts"
+import type { Member, Order } from "../support/clientsDuringBlock.ts"
 
 const order: Order = workerData
 const gathered = new Int32Array(order.gathered)

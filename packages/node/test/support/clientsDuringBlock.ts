@@ -40,7 +40,9 @@ export const make = (
     const gathered = new SharedArrayBuffer(4)
     const order: Order = { target, ...options, gathered }
     const worker = yield* Effect.acquireRelease(
-      Effect.sync(() => new Worker(new URL("../programs/crowd.ts", import.meta.url), { workerData: order })),
+      Effect.sync(() =>
+        new Worker(new URL("../programs/clientsDuringBlock.ts", import.meta.url), { workerData: order })
+      ),
       (worker) => Effect.promise(() => worker.terminate())
     )
     const ready = Deferred.makeUnsafe<void>()
