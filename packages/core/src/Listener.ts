@@ -63,8 +63,11 @@ export const TypeId: "~@effect-listener/core/Listener" = internal.TypeId
  *   destroys it at the deadline.
  * - `close`: stops accepting and drains; always ends in `Closed`, also when it
  *   fails with `OperationTimedOut` or `OperationAborted`. Interrupting it stops
- *   the waiting, not the drain.
- * - `closed`: waits for `Closed`, whatever closes it.
+ *   the waiting, not the drain. A handler may close its own listener, and so may
+ *   the fiber that has accepted a connection: what waits for the close, also under
+ *   a time-out or in a race, is not waited for by it, and has the abort grace
+ *   afterwards. What forks the close and goes on is waited for.
+ * - `closed`: waits for `Closed`, whatever closes it, with the same rule.
  * - `abort`: cuts everything at once, never fails, never waits.
  * - `progress`: the close as it runs, at most ten times a second; the last
  *   element's counts equal the report's.

@@ -325,6 +325,26 @@ describe("a close", () => {
       assert.isBelow(report.duration, 7000)
     }))
 
+  it.effect("whose time-out is over waits for what the handler does from then on", () =>
+    Effect.gen(function*() {
+      const closing = yield* Deferred.make<DatagramListener.DatagramListener>()
+      const { listener, transport } = yield* serving(Effect.fnUntraced(function*(datagram, reply) {
+        if (textOf(datagram) === "close") {
+          yield* Effect.ignore(Effect.timeout((yield* Deferred.await(closing)).close(), "1 second"))
+          yield* Effect.sleep("6 seconds")
+        } else yield* Effect.sleep("3 seconds")
+        yield* reply(textOf(datagram))
+      }))
+      yield* Deferred.succeed(closing, listener)
+      const client = yield* transport.client
+      yield* client.send("close")
+      yield* client.send("other")
+      yield* TestClock.adjust("8 seconds")
+      assert.deepStrictEqual(yield* client.received, ["other", "close"])
+      const report = yield* listener.closed
+      assert.deepStrictEqual([report.datagrams?.closer, report.datagrams?.answered], [0, 2])
+    }))
+
   it.effect("that the handler has forked waits for what the handler does meanwhile", () =>
     Effect.gen(function*() {
       const closing = yield* Deferred.make<DatagramListener.DatagramListener>()

@@ -785,6 +785,32 @@ describe("a close that a handler asks for", () => {
       }))
   }
 
+  it.effect("whose time-out is over waits for what that handler does from then on", () =>
+    Effect.gen(function*() {
+      const transport = yield* MemoryTransport.make()
+      const listener = yield* listen(transport, { drain: quick })
+      const answered: Array<string> = []
+      const takes = (text: string, millis: number) =>
+        Effect.andThen(Effect.sleep(millis), Effect.sync(() => answered.push(text)))
+      yield* start(Listener.serve(listener, (connection) =>
+        connection.exchange(
+          "work",
+          connection.id === 1
+            ? takes("other", 3000)
+            : Effect.andThen(Effect.ignore(Effect.timeout(listener.close(), "1 second")), takes("closer", 6000))
+        )))
+      yield* transport.connect
+      yield* transport.connect
+      yield* TestClock.adjust("2 seconds")
+      const [, closer] = yield* listener.connections
+      assert.strictEqual(closer?.id, 2)
+      yield* TestClock.adjust("6 seconds")
+      const report = yield* listener.closed
+      assert.deepStrictEqual(answered, ["other", "closer"])
+      assert.deepInclude(report.connections, { total: 2, drained: 2, closer: 0, cut: 0 })
+      assert.isAtLeast(report.duration, 7000)
+    }))
+
   const goesOn: Record<string, (close: Close) => Effect.Effect<unknown, unknown, Scope.Scope>> = {
     "detached": (close) => Effect.forkDetach(close),
     "detached, and it has begun": (close) => Effect.forkDetach(close, { startImmediately: true }),

@@ -398,8 +398,8 @@ export class ConnectionManager extends LifetimeManager<ConnectionImpl>
     this.closers.wait(fiber)
   }
 
-  stopWaiting(fiber: Fiber.Fiber<unknown, unknown>): void {
-    this.closers.stopWaiting(fiber)
+  stopWaiting(fiber: Fiber.Fiber<unknown, unknown>, early: boolean): void {
+    this.closers.stopWaiting(fiber, early)
   }
 
   readonly exempted = (connection: ConnectionImpl): void => {

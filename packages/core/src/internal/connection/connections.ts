@@ -14,6 +14,12 @@ export class Tally {
     this.sum++
   }
 
+  /** One has not ended after all. */
+  remove(reason: EndReason): void {
+    this.ends[reason]--
+    this.sum--
+  }
+
   /** `total` is what has ended and what has not yet. */
   counts(remaining: number): ConnectionCounts {
     return { total: this.sum + remaining, ...this.ends }
@@ -74,6 +80,13 @@ export class Connections<C extends Linked<C> = ConnectionImpl> {
     this.tally?.add("closer")
     this.closers.add(connection)
     return true
+  }
+
+  /** Takes back a connection that was set aside: it is waited for again. */
+  takeBack(connection: C): void {
+    if (!this.closers.delete(connection)) return
+    this.tally?.remove("closer")
+    this.members.add(connection)
   }
 
   /** Whether it is open: taken, and not ended. */

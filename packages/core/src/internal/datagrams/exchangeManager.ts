@@ -244,8 +244,12 @@ export class ExchangeManager extends LifetimeManager<Exchange> implements Manage
     this.excuse((other) => other === fiber)
   }
 
-  stopWaiting(fiber: AnyFiber): void {
+  stopWaiting(fiber: AnyFiber, early: boolean): void {
     this.waiters.remove(fiber)
+    if (!early || this.exchanges.tally === undefined) return
+    for (const exchange of this.exchanges.closers.toArray()) {
+      if (!exchange.waitsFor(this.waiters.has)) this.exchanges.takeBack(exchange)
+    }
   }
 
   /** Does not wait for the exchanges of fibers that wait for the close, directly or not. */

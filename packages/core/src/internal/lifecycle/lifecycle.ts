@@ -409,9 +409,9 @@ export class Lifecycle<M extends Manager, B extends Bound> extends Machine imple
 
   /** A fiber waits for this close: it does not wait for what the fiber does. The result takes it back. */
   awaitedBy(fiber: Fiber.Fiber<unknown, unknown>): () => void {
-    const { manager } = this
-    manager.wait(fiber)
-    return () => manager.stopWaiting(fiber)
+    const { lifetime } = this
+    lifetime.manager.wait(fiber)
+    return () => lifetime.stopWaiting(fiber)
   }
 
   /** The finalizer of `make`: nothing of the listener is left when it is done. */

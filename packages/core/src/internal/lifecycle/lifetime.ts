@@ -36,7 +36,7 @@ export class Lifetime<M extends Manager> {
     close.waiters++
     return Effect.onExit(Deferred.await(close.result), (exit) =>
       Effect.sync(() => {
-        this.manager.stopWaiting(fiber)
+        this.stopWaiting(fiber)
         if (Exit.hasInterrupts(exit)) close.waiters--
       }))
   }
@@ -49,10 +49,15 @@ export class Lifetime<M extends Manager> {
       if (received) this.receivers++
       return Effect.onExit(Deferred.await(this.closed), (exit) =>
         Effect.sync(() => {
-          this.manager.stopWaiting(fiber)
+          this.stopWaiting(fiber)
           if (received && Exit.isFailure(exit)) this.receivers--
         }))
     })
+  }
+
+  /** A fiber waits for its end no more: it has come, or the fiber has given up, and goes on. */
+  stopWaiting(fiber: Fiber.Fiber<unknown, unknown>): void {
+    this.manager.stopWaiting(fiber, this.report === undefined)
   }
 
   /** Waits until nothing more is served. */

@@ -141,7 +141,8 @@ export interface Manager {
 
   /** A fiber waits for this close: neither is what it does itself waited for, nor what those do that wait for it. */
   readonly wait: (fiber: Fiber.Fiber<unknown, unknown>) => void
-  readonly stopWaiting: (fiber: Fiber.Fiber<unknown, unknown>) => void
+  /** `early`: it has given up, and what it does from now on is waited for. */
+  readonly stopWaiting: (fiber: Fiber.Fiber<unknown, unknown>, early: boolean) => void
   /** How many are open whose handlers asked for the close. */
   readonly closersCount: number
   readonly cutClosers: () => void

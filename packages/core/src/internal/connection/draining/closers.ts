@@ -10,6 +10,8 @@ export interface ClosersContext {
   readonly runFork: (effect: Effect.Effect<void>) => unknown
   /** A connection is no longer waited for. */
   readonly exempted: (connection: ConnectionImpl) => void
+  /** A connection is waited for again. */
+  readonly drainIfBegun: (connection: ConnectionImpl) => void
   readonly notifyIfDrained: () => void
 }
 
@@ -32,8 +34,15 @@ export class Closers {
     this.excuse(fiber)
   }
 
-  stopWaiting(fiber: AnyFiber): void {
+  /** Where it has given up before the close had ended, it is waited for as before. */
+  stopWaiting(fiber: AnyFiber, early: boolean): void {
     this.waiters.remove(fiber)
+    if (!early || !this.closing) return
+    for (const connection of this.context.connections.closers.toArray()) {
+      if (shareOf(connection, this.waiters.has) === "all") continue
+      this.context.connections.takeBack(connection)
+      this.context.drainIfBegun(connection)
+    }
   }
 
   /** A close begins: one pass, however many wait for it. */
