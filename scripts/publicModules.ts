@@ -13,6 +13,8 @@ export interface PublicModule {
   readonly name: string
   /** Its file, relative to the root. */
   readonly file: string
+  /** The package's index exports it; another one is imported by its path. */
+  readonly indexed: boolean
 }
 
 export const publicPackages = ["core", "node", "testing"] as const
@@ -20,6 +22,7 @@ export const publicPackages = ["core", "node", "testing"] as const
 export const publicModules = (root: string): ReadonlyArray<PublicModule> =>
   publicPackages.flatMap((name) => {
     const source = Path.join("packages", name, "src")
+    const index = Fs.readFileSync(Path.join(root, source, "index.ts"), "utf8")
     return Fs.readdirSync(Path.join(root, source))
       .filter((file) => file.endsWith(".ts") && file !== "index.ts")
       .sort()
@@ -27,6 +30,7 @@ export const publicModules = (root: string): ReadonlyArray<PublicModule> =>
         package: name,
         packageName: `@effect-listener/${name}`,
         name: file.slice(0, -".ts".length),
-        file: Path.join(source, file)
+        file: Path.join(source, file),
+        indexed: index.includes(`"./${file}"`)
       }))
   })

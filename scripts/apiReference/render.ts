@@ -12,7 +12,7 @@ export const renderModule = (module: DocumentedModule): string =>
   blocks([
     generated,
     `# ${module.name}`,
-    fenced(`import { ${module.name} } from "${module.packageName}"`),
+    fenced(importOf(module)),
     markdown(module.doc),
     status(module.doc),
     ...categories(module.exports).flatMap(([category, exports]) => [
@@ -23,6 +23,9 @@ export const renderModule = (module: DocumentedModule): string =>
       ])
     ])
   ])
+
+const importOf = ({ indexed, name, packageName }: PublicModule): string =>
+  indexed ? `import { ${name} } from "${packageName}"` : `import * as ${name} from "${packageName}/${name}"`
 
 const renderExport = (declaration: Export, module: Docstring): ReadonlyArray<string> => [
   fenced(declaration.signature),

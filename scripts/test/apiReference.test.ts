@@ -16,6 +16,14 @@ describe("docs/api", () => {
     assert.sameMembers(written, Array.from(pages.keys()))
     assert.deepStrictEqual(written.filter((page) => read(page) !== pages.get(page)), [])
   })
+
+  it("shows an import that works, on each page", async () => {
+    for (const page of generate(root).values()) {
+      const [, name, specifier = ""] = /^import (?:\{ (\w+) \}|\* as \w+) from "(.+)"$/m.exec(page) ?? []
+      const module: object = specifier === "" ? {} : await import(/* @vite-ignore */ specifier)
+      assert.isTrue(name === undefined || name in module, `${name} of ${specifier}`)
+    }
+  })
 })
 
 const tags = "@stability experimental\n * @category models\n * @since 0.1.0\n */"
@@ -142,6 +150,7 @@ describe("renderModule", () => {
       packageName: "@effect-listener/core",
       name: "A",
       file: "A.ts",
+      indexed: true,
       ...module
     })
     assert.deepStrictEqual(page.split("\n").filter((line) => line.startsWith("#")), [
