@@ -404,18 +404,24 @@ describe("handlers", () => {
       assert.deepStrictEqual([report?.handlersLeftBehind.length, interrupted], [0, 1])
     }))
 
-  it.live("one that closes its own listener is answered for, and not waited for", () =>
-    Effect.gen(function*() {
-      const serving: HttpServing.Serving = yield* HttpServing.routes(route(
-        "/shutdown",
-        Effect.suspend(() =>
-          Effect.map(Effect.orDie(serving.listener.close()), ({ connections }) =>
-            HttpServerResponse.text(`closer ${connections.closer}`))
-        )
-      ))
-      const peer = yield* HttpPeer.connect(serving.port)
-      assert.strictEqual((yield* peer.get("/shutdown")).body, "closer 1")
-    }))
+  it.live.each([false, true])(
+    "one that closes its own listener (under a time-out: %s) is answered for, and not waited for",
+    (underTimeOut) =>
+      Effect.gen(function*() {
+        const serving: HttpServing.Serving = yield* HttpServing.routes(route(
+          "/shutdown",
+          Effect.suspend(() => {
+            const close = serving.listener.close({ deadline: "10 minutes" })
+            return Effect.map(
+              Effect.orDie(underTimeOut ? Effect.timeout(close, "10 minutes") : close),
+              ({ connections }) => HttpServerResponse.text(`closer ${connections.closer}`)
+            )
+          })
+        ))
+        const peer = yield* HttpPeer.connect(serving.port)
+        assert.strictEqual((yield* peer.get("/shutdown")).body, "closer 1")
+      })
+  )
 
   it.live("what they use is released after them", () =>
     Effect.gen(function*() {
