@@ -63,17 +63,31 @@ export const exitWithin = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
   millis: number
 ): Effect.Effect<Option.Option<Exit.Exit<A, E>>, never, R> =>
-  Effect.flatMap(Effect.forkDetach(effect, { startImmediately: true }), (fiber) =>
-    Fiber.await(fiber).pipe(
-      Effect.timeoutOption(millis),
-      Effect.onExit((exit) =>
-        Effect.sync(() => {
-          if (Exit.isFailure(exit) || Option.isNone(exit.value)) fiber.interruptUnsafe()
-        })
+  Effect.flatMap(
+    Effect.forkDetach(effect, { startImmediately: true }),
+    (fiber) =>
+      Effect.raceFirst(Effect.asSome(Fiber.await(fiber)), Effect.as(ownTime(millis), Option.none())).pipe(
+        Effect.onExit((exit) =>
+          Effect.sync(() => {
+            if (Exit.isFailure(exit) || Option.isNone(exit.value)) fiber.interruptUnsafe()
+          })
+        )
       )
-    ))
+  )
 
-/** Fails when the effect takes longer. */
+/** In so many milliseconds at a time, time is counted. */
+const tick = 50
+
+/**
+ * Passes as time does for this process: one that stands still, because others have
+ * the processors, is late by one tick and not by all that it stood.
+ */
+const ownTime = (millis: number): Effect.Effect<void> =>
+  Effect.asVoid(
+    Effect.repeat(Effect.sleep(Math.min(tick, millis)), { times: Math.max(0, Math.ceil(millis / tick) - 1) })
+  )
+
+/** Fails when the effect takes longer, in the time of this process. */
 export const within = <A, E, R>(
   what: string,
   effect: Effect.Effect<A, E, R>,
