@@ -8,8 +8,8 @@ import { block, body, lineSplitter, parse } from "./protocol.ts"
 
 type InFlight = <A, E>(label: string, work: Effect.Effect<A, E>) => Effect.Effect<A, E>
 
-export const handler = (socket: Socket.Socket, inFlight: InFlight) =>
-  Effect.gen(function*() {
+export const handler = Effect.fnUntraced(
+  function*(socket: Socket.Socket, inFlight: InFlight) {
     const pull = yield* Socket.readerString(socket)
     const { write } = yield* socket.writer
     const lines = lineSplitter()
@@ -18,11 +18,11 @@ export const handler = (socket: Socket.Socket, inFlight: InFlight) =>
         for (const line of lines(text)) yield* inFlight(line, answer(line, write))
       }
     }
-  }).pipe(
-    Effect.scoped,
-    // every connection ends with a SocketError, a clean end included: no failure of this server's
-    Effect.catchTag("SocketError", () => Effect.void)
-  )
+  },
+  Effect.scoped,
+  // every connection ends with a SocketError, a clean end included: no failure of this server's
+  Effect.catchTag("SocketError", () => Effect.void)
+)
 
 const answer = (line: string, write: Socket.Writer["write"]): Effect.Effect<void, Socket.SocketError> => {
   const request = parse(line)

@@ -22,10 +22,9 @@ export const answerQueries = Effect.fnUntraced(function*(connection: Connection)
   const room = yield* Semaphore.make(atOnce)
 
   const answer = (query: Uint8Array, endExchange: () => void) =>
-    Effect.gen(function*() {
-      const response = yield* respond(query)
-      if (response !== undefined) yield* write(framed(response))
-    }).pipe(Effect.ensuring(Effect.andThen(Effect.sync(endExchange), room.release(1))))
+    Effect.flatMap(respond(query), (response) => response === undefined ? Effect.void : write(framed(response))).pipe(
+      Effect.ensuring(Effect.andThen(Effect.sync(endExchange), room.release(1)))
+    )
 
   const read = Effect.gen(function*() {
     let buffered: Uint8Array = new Uint8Array(0)

@@ -99,18 +99,19 @@ export interface RunMainOptions {
  * **Example** (An echo server that restarts without losing anything)
  *
  * ```ts no-run: it serves until a signal comes
- * import { Listener } from "@effect-listener/core"
+ * import { type Connection, Listener } from "@effect-listener/core"
  * import { NodeMain, NodeTcp } from "@effect-listener/node"
  * import { Effect } from "effect"
  *
+ * const echo = Effect.fnUntraced(function*(connection: Connection.Connection) {
+ *   const { pull } = yield* connection.socket.reader
+ *   const { writeAll } = yield* connection.socket.writer
+ *   yield* Effect.forever(Effect.flatMap(pull, writeAll))
+ * })
+ *
  * const program = Effect.gen(function*() {
  *   const listener = yield* Listener.listen(NodeTcp.transport({ port: 8080 }))
- *   yield* Listener.serve(listener, (connection) =>
- *     Effect.gen(function*() {
- *       const { pull } = yield* connection.socket.reader
- *       const { writeAll } = yield* connection.socket.writer
- *       yield* Effect.forever(Effect.flatMap(pull, writeAll))
- *     }), { idle: "pull" })
+ *   yield* Listener.serve(listener, echo, { idle: "pull" })
  * })
  *
  * NodeMain.runMain(Effect.scoped(program), { hostDeadline: "25 seconds" })

@@ -108,13 +108,15 @@ export const upgrade = (
  * ```ts
  * import { NodeWebSocket } from "@effect-listener/node"
  * import { Effect } from "effect"
+ * import type { Socket } from "effect/socket"
  *
- * export const echo = NodeWebSocket.route("/echo", (socket) =>
- *   Effect.gen(function*() {
- *     const { pull } = yield* socket.reader
- *     const { writeAll } = yield* socket.writer
- *     yield* Effect.forever(Effect.flatMap(pull, writeAll))
- *   }), { maxMessageSize: 64 * 1024 })
+ * const handler = Effect.fnUntraced(function*(socket: Socket.Socket) {
+ *   const { pull } = yield* socket.reader
+ *   const { writeAll } = yield* socket.writer
+ *   yield* Effect.forever(Effect.flatMap(pull, writeAll))
+ * })
+ *
+ * export const echo = NodeWebSocket.route("/echo", handler, { maxMessageSize: 64 * 1024 })
  * ```
  *
  * @stability experimental
