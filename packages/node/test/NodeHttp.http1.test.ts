@@ -423,6 +423,27 @@ describe("handlers", () => {
       })
   )
 
+  it.live.each([["/slow", "/shutdown"], ["/shutdown", "/slow"]])(
+    "one that closes its own listener waits for another of its connection: %s, %s",
+    (paths) =>
+      Effect.gen(function*() {
+        const gate = yield* makeGate
+        const serving: HttpServing.Serving = yield* HttpServing.app(Effect.gen(function*() {
+          const { url } = yield* HttpServerRequest.HttpServerRequest
+          if (url !== "/shutdown") return yield* gate.app
+          const { connections } = yield* Effect.orDie(serving.listener.close())
+          return HttpServerResponse.text(`closer ${connections.closer}`)
+        }))
+        const peer = yield* HttpPeer.connect(serving.port)
+        yield* peer.send(paths.map((path) => HttpPeer.get(path)).join(""))
+        yield* untilStage(serving.listener, "Draining")
+        yield* gate.release("/slow")
+        for (const path of paths) {
+          assert.strictEqual((yield* peer.response).body, path === "/slow" ? path : "closer 1")
+        }
+      })
+  )
+
   it.live("what they use is released after them", () =>
     Effect.gen(function*() {
       const begun = yield* Deferred.make<void>()

@@ -39,6 +39,28 @@ const makeHeld = Effect.sync(() => {
 describe.each([{ tls: false }, { tls: true }])("HTTP/2, TLS $tls", ({ tls }) => {
   const options = tls ? { tls: selfSigned() } : {}
 
+  it.live("a stream that closes its own listener waits for the others of its session, and not for itself", () =>
+    Effect.gen(function*() {
+      const held = yield* makeHeld
+      const serving: HttpServing.Serving = yield* HttpServing.app(
+        Effect.gen(function*() {
+          const { url } = yield* HttpServerRequest.HttpServerRequest
+          if (url !== "/shutdown") return yield* held.app
+          const { connections } = yield* Effect.orDie(serving.listener.close())
+          return HttpServerResponse.text(`closer ${connections.closer}`)
+        }),
+        options
+      )
+      const client = yield* Http2Client.connect(serving.port, { tls })
+      const others = yield* start(Effect.all([client.get("/"), client.get("/")], { concurrency: "unbounded" }))
+      yield* until("they are executed", () => held.executed() === 2)
+      const closer = yield* start(client.get("/shutdown"))
+      yield* untilStage(serving.listener, "Draining")
+      yield* held.release
+      assert.deepStrictEqual((yield* Fiber.join(others)).map(({ body }) => body), ["ok", "ok"])
+      assert.strictEqual((yield* Fiber.join(closer)).body, "closer 1")
+    }))
+
   it.live("50 streams in flight finish, on one session and on many", () =>
     Effect.gen(function*() {
       const held = yield* makeHeld

@@ -153,7 +153,8 @@ export class Http2Protocol implements Protocol {
     this.exchangeEnded(exchange)
     this.takeOut(exchange.at)
     this.activeAt = performance.now()
-    if (this.streams.length > 0) return
+    // what is left may be that of who waits for the close
+    if (this.streams.length > 0) return this.owner.recheck()
     this.owner.releaseFiber()
     if (this.session.closed) this.endSession()
     else this.checkBy(this.activeAt + this.limits.inactivity)
