@@ -2,6 +2,7 @@
  * Law 1: what was accepted before close began is served, counted, or left in a
  * queue that another process has, and never reset.
  */
+import type { DrainOptions } from "@effect-listener/core/Drain"
 import type { TransportConnection } from "@effect-listener/core/Transport"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -9,7 +10,7 @@ import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import { bytesOf, decode } from "../util/bytes.ts"
 import { connect, ensureFin, fill, type Peer } from "./kit/clients.ts"
-import { ensure, ensureEquals, many, moment, orBroken, start, turns, until, within } from "./kit/expect.ts"
+import { ensure, ensureEquals, many, moment, orBroken, start, tooLong, turns, until, within } from "./kit/expect.ts"
 import { close, closing, counts, listen, serve, untilDraining } from "./kit/serving.ts"
 import { accept, acceptAll, bind, pullAll } from "./kit/transport.ts"
 import type { Check } from "./subject.ts"
@@ -31,6 +32,9 @@ const hear = (connection: TransportConnection, bytes: number) =>
     const reader = yield* orBroken(connection.socket.reader, "the reader")
     return decode(yield* pullAll(Effect.map(reader.pull, bytesOf), bytes))
   }))
+
+/** Time enough for a sweep of a queue that cannot be seen, and for clients that take seconds to ask on a busy machine. */
+const sweepAtLength: DrainOptions = { deadline: tooLong, idleGrace: "10 seconds" }
 
 export const checks: ReadonlyArray<Check> = [
   {
@@ -161,7 +165,7 @@ export const checks: ReadonlyArray<Check> = [
     run: (subject) =>
       Effect.gen(function*() {
         // a client that is accepted late has a grace for the first request
-        const serving = yield* serve(subject, { drain: { idleGrace: "3 seconds" } })
+        const serving = yield* serve(subject, { drain: sweepAtLength })
         const peers = yield* fill(subject, 16)
         const report = yield* closing(
           serving.listener,
@@ -207,7 +211,7 @@ export const checks: ReadonlyArray<Check> = [
     name: "queued clients go to the accepts that wait, in their order, and the others fail",
     run: (subject) =>
       Effect.gen(function*() {
-        const listener = yield* listen(subject.transport)
+        const listener = yield* listen(subject.transport, sweepAtLength)
         const accepts = yield* Effect.forEach([0, 1, 2, 3], () => start(Effect.exit(Effect.scoped(listener.accept))))
         yield* fill(subject, 2)
         const report = yield* close(listener)
@@ -224,7 +228,7 @@ export const checks: ReadonlyArray<Check> = [
     name: "a client that is queued and not taken is ended with a FIN and counted",
     run: (subject) =>
       Effect.gen(function*() {
-        const listener = yield* listen(subject.transport)
+        const listener = yield* listen(subject.transport, sweepAtLength)
         const peers = yield* fill(subject, 8)
         const report = yield* closing(
           listener,
@@ -241,8 +245,7 @@ export const checks: ReadonlyArray<Check> = [
     name: "a client that leaves while it is queued keeps no other from being served",
     run: (subject) =>
       Effect.gen(function*() {
-        // on a busy machine the clients of one process may take seconds to ask
-        const { listener } = yield* serve(subject, { drain: { deadline: "40 seconds", idleGrace: "10 seconds" } })
+        const { listener } = yield* serve(subject, { drain: sweepAtLength })
         const peers = yield* fill(subject, 9)
         const clients = yield* start(many(peers.length, (index) =>
           Effect.gen(function*() {
