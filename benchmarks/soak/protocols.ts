@@ -11,6 +11,7 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
+import { hostile, type HostileClient } from "./hostile.ts"
 
 export interface Request {
   readonly id: number
@@ -26,6 +27,8 @@ export interface Protocol {
   /** Reads the whole answer; says whether the connection can be asked again. */
   readonly answer: (reader: Reader, request: Request) => Effect.Effect<boolean, unknown>
   readonly idle: "pull" | "exchange"
+  /** What clients send that mean harm, beside what bad clients do over any protocol. */
+  readonly hostile: ReadonlyArray<HostileClient>
   readonly handler: (
     executed: Executed
   ) => Effect.Effect<(connection: Connection) => Effect.Effect<unknown, unknown, Scope.Scope>, never, Scope.Scope>
@@ -88,6 +91,7 @@ export const lines: Protocol = {
       return head === String(request.id) && isBody(bytes, request) ? true : yield* wrong(request)
     }),
   idle: "pull",
+  hostile: [],
   handler: (executed) =>
     Effect.succeed(Effect.fnUntraced(function*(connection: Connection) {
       const pull = yield* Socket.readerString(connection.socket)
@@ -126,6 +130,7 @@ export const http: Protocol = {
       return !head.includes("connection: close")
     }),
   idle: "exchange",
+  hostile,
   handler: (executed) =>
     NodeHttp.handler(Effect.gen(function*() {
       const { url } = yield* HttpServerRequest.HttpServerRequest
