@@ -1,7 +1,7 @@
 /**
  * The HTTP server of `http-server.ts`, replaced by its next version while its
  * clients go on: SIGUSR2 starts this file again with the listening socket, and
- * this process drains when that one accepts. `/pid` says who answers.
+ * this process drains when that one accepts. `/pid` says which process answers.
  *
  *     PORT=8080 node examples/handover.ts
  *     kill -USR2 <pid>

@@ -46,7 +46,7 @@ export const run = async (server: ServerProcess, deadline: number): Promise<Figu
   const clients = [...idle, ...inFlight, slow, never, blocker]
   await Promise.all(clients.map((client) => client.ask("echo hello\n", "hello\n")))
 
-  // both lines in one write: who is told "begun" has its exchange in flight
+  // both lines in one write: a client that is told "begun" has its exchange in flight
   await Promise.all(inFlight.map((client) => client.ask(`echo begun\nsleep ${exchange}\n`, "begun\n")))
   await never.ask("echo begun\nnever\n", "begun\n")
   slow.read(readingRate)

@@ -221,7 +221,7 @@ print()
 
 print(`Replaced by a new version while ${clients} clients ask without pause, half of them on new`)
 print("connections: workers of ours, workers of node:cluster with Effect's NodeHttpServer, and the")
-print("same server stopped and started again. Who has not ended after 1.6 s is killed there.")
+print("same server stopped and started again. What has not ended after 1.6 s is killed there.")
 print()
 if (live) show("replacing …")
 const workers = await Replacement.workers()

@@ -18,7 +18,7 @@ const patience = 5000
 
 export interface Figures {
   readonly answered: number
-  /** No connection was made: nobody listened. */
+  /** No connection was made: nothing listened. */
   readonly refused: number
   /** The connection was reset, or ended without an answer. */
   readonly reset: number

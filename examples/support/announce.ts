@@ -7,7 +7,7 @@ import * as NetAddress from "effect/net/NetAddress"
 
 /**
  * Tells on stdout, in JSON lines, where an example listens, and what its close
- * did when it is closed, whoever closes it.
+ * did when it is closed, whatever closes it.
  */
 export const announce: (listener: Listener.Listener) => Effect.Effect<void, ListenerError.InvalidOperation> = Effect
   .fnUntraced(function*(listener) {

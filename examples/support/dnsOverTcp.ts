@@ -10,7 +10,7 @@ import * as Semaphore from "effect/Semaphore"
 import * as Socket from "effect/socket/Socket"
 import { respond } from "./dnsZone.ts"
 
-/** Queries of one connection that are answered at the same time; who asks more waits. */
+/** Queries of one connection that are answered at the same time; more than that wait. */
 const atOnce = 64
 
 const lengthBytes = 2

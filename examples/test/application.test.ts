@@ -78,7 +78,7 @@ describe("examples/application.ts", () => {
       assert.deepStrictEqual([last[0], last.at(-1)], ["event: tick\ndata: 1", "event: bye\ndata: reconnect"])
       assert.deepStrictEqual(yield* events.ending, { how: "fin", partial: false })
       assert.deepStrictEqual(yield* home.ending, { how: "fin", partial: false })
-      // who listens to draining is not waited for, and whoever works is
+      // a client that listens to draining is not waited for, one that works is
       assert.isUndefined(call.pollUnsafe())
       const refused = yield* Effect.exit(calls.work({ id: 4, millis: 0 }))
       assert.isTrue(Exit.isFailure(refused) && RpcListener.isCallRefused(Cause.squash(refused.cause)))

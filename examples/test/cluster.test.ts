@@ -38,7 +38,7 @@ describe("examples/cluster.ts on PostgreSQL", { tags: ["postgres"] }, () => {
           assert.strictEqual(exit.code, 0, exit.stderr.join("\n"))
           const { connections, duration, outcome } = reportOf(exit)
           assert.strictEqual(outcome, "Drained")
-          // the two other runners, and who sent the orders: ended, or gone by themselves when they were told
+          // the two other runners, and the sender of the orders: ended, or gone by themselves when they were told
           assert.strictEqual(connections.total, 3)
           assert.strictEqual(connections.idle + connections.endedByPeer, 3)
           // their grace of 250 ms, and two seconds for a late machine

@@ -99,7 +99,7 @@ export const order = (client: Cluster["client"], n: number) => {
     ? account.Keep(payload)
     : way === "Send"
     ? account.Send(payload)
-    // nobody passes orders to an account that passes them on: two that did so could wait for each other
+    // no account passes orders to one that passes them on: two that did so could wait for each other
     : account.Pass({ ...payload, to: `savings-${n % 89}` })
   return { id, answer }
 }

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { launch } from "./httpExample.ts"
 
-/** Whom a new client reaches. */
+/** The process that a new client reaches. */
 const pidAt = (port: number) =>
   Effect.promise(() =>
     fetch(`http://127.0.0.1:${port}/pid`, { headers: { connection: "close" } }).then((response) => response.text())

@@ -30,7 +30,7 @@ describe("the page of examples/service.ts in a browser", { tags: ["chromium"] },
       const remote = `127.0.0.1:${stuck.socket.localPort}`
       yield* page.until(shows(section("tcp"), remote))
       yield* page.until(shows(`${section("http")}.querySelector('[data-phase="Active"]')`, "GET /never"))
-      // nobody looks: the page lets go of its stream, and takes it up again
+      // hidden, the page releases its stream, and takes it up again
       const visible = (is: boolean) =>
         page.evaluate(
           `Object.defineProperty(document, "hidden", { configurable: true, value: ${!is} }), ` +

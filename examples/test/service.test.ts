@@ -48,7 +48,7 @@ const inspections = (events: string): ReadonlyArray<ListenerInspector.Inspection
 const refused = (port: number) =>
   Effect.map(Effect.flip(HttpPeer.connect(port)), ({ message }) => assert.include(message, "ECONNREFUSED"))
 
-/** Two listeners of a host stop in the same turn, and each looks for itself whether somebody has come meanwhile. */
+/** Two listeners of a host stop in the same turn, and each looks for itself whether a client has come meanwhile. */
 const untilRefused = (port: number) => refused(port).pipe(Effect.retry({ schedule: often, times: 100 }))
 
 const fin = { how: "fin", partial: false }
@@ -72,7 +72,7 @@ describe("examples/service.ts", () => {
       yield* line.send("hello\n")
       assert.strictEqual(yield* line.line, "hello")
 
-      // everybody is served until nobody is let in
+      // all are served until none is let in
       let served = 0
       while (true) {
         const peer = yield* Effect.result(HttpPeer.connect(service.http))
@@ -83,7 +83,7 @@ describe("examples/service.ts", () => {
         const { body, headers } = yield* peer.success.get("/")
         assert.deepStrictEqual([body, headers["connection"]], ["ok", "close"])
         served++
-        // who connects in the very moment the socket is closed may be reset: no need to hit it
+        // a client that connects in the very moment the socket is closed may be reset: no need to hit it
         yield* Effect.sleep("50 millis")
       }
       assert.isAtLeast(service.sinceSigterm(), 1200)

@@ -1,4 +1,4 @@
-/** The dashboard and the alert rules, by the parsers of those who read them. */
+/** The dashboard and the alert rules, by the parsers of the programs that read them. */
 import * as ListenerMetrics from "@effect-listener/core/ListenerMetrics"
 import { assert, describe, it } from "@effect/vitest"
 import { parser } from "@prometheus-io/lezer-promql"

@@ -209,7 +209,7 @@ describe("the arithmetic in docs/kubernetes.md", () => {
       assert.strictEqual(yield* stubborn.listener.state, "Open")
       yield* TestClock.setTime(max * 1000)
       assert.strictEqual(yield* stubborn.listener.state, "Closing")
-      // who came too late is refused, and comes no more
+      // a client that came too late is refused, and comes no more
       assert.strictEqual((yield* Fiber.await(coming))._tag, "Failure")
       const [cut = 0, leftBehind = 0, over = 0] = ends
       yield* TestClock.setTime(leftBehind - 1)

@@ -6,7 +6,7 @@ import type { Step } from "./run.ts"
 
 const minutes = (n: number): number => n * 60_000
 
-/** What oxlint does not know, such as an Effect that nobody runs. */
+/** What oxlint does not know, such as an Effect that is not run. */
 const effectDiagnostics = (project: string, ...options: ReadonlyArray<string>) =>
   ["effect-tsgo", "diagnostics", "--project", project, "--format", "text", ...options] as const
 

@@ -20,7 +20,7 @@ export const empty: Tests = { passed: 0, failed: [], notRun: [], complete: false
 
 const nameOf = (test: TestCase): string => `${test.module.relativeModuleId} > ${test.fullName}`
 
-/** Why a test was skipped; `undefined` when nobody said. */
+/** Why a test was skipped; `undefined` where none was said. */
 const reasonOf = (test: TestCase): string | undefined => {
   const result = test.result()
   return result.state === "skipped" ? result.note ?? missing(test.tags) : undefined

@@ -160,7 +160,7 @@ describe("the bound of a handshake", () => {
       assert.strictEqual(yield* third.state, "Open")
       yield* TestClock.adjust("1 millis")
       assert.strictEqual(yield* third.ended, "Fin")
-      // nobody is there whose time could pass, and then there is
+      // no time passes while no connection is there, and then one is
       yield* TestClock.adjust("10 seconds")
       const fourth = yield* transport.connect
       yield* TestClock.adjust("2 seconds")

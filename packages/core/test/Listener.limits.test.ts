@@ -123,10 +123,10 @@ describe("maxPerRemote", () => {
       yield* Effect.forEach([1, 2, 3], () => transport.connect)
       assert.strictEqual(remotesOf(listener), 0)
       yield* listener.setAdmission({ maxPerRemote: 9 })
-      // and counts nobody twice
+      // and counts none twice
       yield* listener.setAdmission({ maxPerRemote: 3 })
       assert.strictEqual(yield* Effect.flatMap(transport.connect, (client) => client.ended), "Fin")
-      // nobody is ended by a lower one
+      // none is ended by a lower one
       yield* listener.setAdmission({ maxPerRemote: 1 })
       const { idle, queued } = yield* listener.dryRun
       assert.deepStrictEqual([idle, queued], [2, 1])

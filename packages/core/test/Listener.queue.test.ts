@@ -99,7 +99,7 @@ const handedOver = (meanwhile: (first: Listener.Listener) => Effect.Effect<unkno
     const answers = yield* Effect.forEach([one, two], (client) => Effect.result(client.readText(1)))
     const { connections, outcome } = yield* first.closed
     const lost = answers.filter((answer) => answer._tag === "Failure").length
-    // an abort cuts whom the first has accepted; whom it has accepted before it served is counted
+    // an abort cuts what the first has accepted; what it accepted before it served is counted
     if (lost > connections.neverAccepted && outcome !== "Aborted") {
       return yield* Effect.die(new Error(`${lost} clients were lost`))
     }

@@ -80,7 +80,7 @@ describe("a client that sends on while its messages are worked on", () => {
       yield* untilStage(listener, "Draining")
       yield* TestClock.adjust("5 seconds")
       assert.strictEqual(yield* client.state, "Open")
-      // and half of one more, which is nobody's
+      // and half of one more, which is lost
       yield* client.write("ond\nthi")
       yield* TestClock.adjust("30 seconds")
       const report = yield* Fiber.join(closing)

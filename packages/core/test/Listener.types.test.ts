@@ -56,7 +56,7 @@ describe("types", () => {
       Effect.catchTag(listener.accept, "OperationTimedOut", () => Effect.void),
       // @ts-expect-error a close cannot find its address in use
       Effect.catchTag(listener.close(), "AddressInUse", () => Effect.void),
-      // @ts-expect-error listen is nobody's to abort
+      // @ts-expect-error listen cannot be aborted
       Effect.catchTag(Listener.listen(transport), "OperationAborted", () => Effect.void)
     ]
     assert.isFunction(impossible)

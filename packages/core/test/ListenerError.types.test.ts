@@ -106,7 +106,7 @@ describe("catchTag", () => {
       Effect.catchTag(close, "AddressInUse", () => Effect.never),
       // @ts-expect-error a close works on a faulted listener
       Effect.catchTags(close, { ListenerFaulted: () => Effect.never }),
-      // @ts-expect-error nobody else can abort a listen
+      // @ts-expect-error nothing else can abort a listen
       Effect.catchTag(listen, "OperationAborted", () => Effect.void)
     ]
     expectTypeOf(handled).toBeArray()

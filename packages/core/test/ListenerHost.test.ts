@@ -40,7 +40,7 @@ const hostOf = (
     (host) => Effect.addFinalizer(() => host.abort)
   )
 
-/** A listener whose one client has an exchange that nobody ends. */
+/** A listener whose one client has an exchange that is never ended. */
 const stuck = Effect.fnUntraced(function*(name: string) {
   const transport = yield* MemoryTransport.make()
   const listener = yield* Listener.make(transport, { name, drain: quick })
@@ -261,7 +261,7 @@ describe("closing a host", () => {
       assert.strictEqual(yield* idle.ended, "Fin")
       yield* a.listener.closed
       assert.deepStrictEqual(yield* statesOf(yield* host.listeners), ["Closed", "Closing", "Open"])
-      // admin still answers, who is there and who comes
+      // admin still answers, those that are there and those that come
       yield* probe.write("ready?")
       assert.strictEqual(yield* probe.readText(10), "got ready?")
       const late = yield* admin.transport.connect

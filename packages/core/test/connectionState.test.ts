@@ -155,7 +155,7 @@ describe("the drain of a connection", () => {
         if (action === "Notify" || action === "Begin") times[action]++
         if (rung === "Goodbye") assert.deepStrictEqual([action, next], ["None", "Goodbye"])
         if (drainHasBegun(rung)) assert.isTrue(drainHasBegun(next))
-        // who waits for a time is looked at when it comes, and not before
+        // what waits for a time is looked at when it comes, and not before
         if (action === "Look" || action === "SayGoodbye") assert.isTrue(awaitsLook(next))
         if (action === "AwaitGrace" || action === "AwaitTurn") assert.isFalse(awaitsLook(next))
         rung = next

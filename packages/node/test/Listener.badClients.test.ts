@@ -128,7 +128,7 @@ describe("closing among bad clients", () => {
         assert.strictEqual(Object.values(reasons).reduce((sum, count) => sum + count, 0), total)
         assert.deepStrictEqual(error.report.handlersLeftBehind, [])
         assert.deepStrictEqual(yield* listener.connections, [])
-        // who reads learns of the end
+        // a client that reads learns of the end
         for (const client of bad) yield* client.ended
       }).pipe(Effect.provideService(References.MinimumLogLevel, "None")), 30_000)
   }

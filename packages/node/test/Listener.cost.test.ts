@@ -51,7 +51,7 @@ const visits = (to: Net.NetConnectOpts, count: number): Effect.Effect<void> =>
     return socket.on("error", () => {})
   })
 
-/** With one request each. A handshake that fails is an error that nobody catches. */
+/** With one request each. A handshake that fails is an error that is not caught. */
 const secureVisits = (port: number, count: number): Effect.Effect<void> =>
   oneByOne(count, () => {
     const socket = Tls.connect({ port, host: "127.0.0.1", rejectUnauthorized: false }, () => {
@@ -137,7 +137,7 @@ describe("what is done for one connection", () => {
         return per(50, yield* leastOf(visits(to, 50)))
       }, Effect.scoped)
       const [few, more] = [yield* withOpen(100), yield* withOpen(1000)]
-      // who comes right after another is handed over in a step of its own, and how many do depends on the machine
+      // a client that comes right after another is handed over in a step of its own, and how many do depends on the machine
       within(more, { ...besides(few), steps: few.steps + 1.1 })
     })))
 

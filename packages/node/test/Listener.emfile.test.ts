@@ -38,7 +38,7 @@ describe("a process without free descriptors", () => {
     Effect.gen(function*() {
       const { clients, command, commander, program, target } = yield* server
 
-      /** The same load each time, over the same time: who is connected asks, and others arrive. */
+      /** The same load each time, over the same time: connected clients ask, and others arrive. */
       const load = (rounds: number) =>
         Effect.gen(function*() {
           const outcomes: Record<string, number> = {}

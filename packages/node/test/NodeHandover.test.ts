@@ -91,7 +91,7 @@ describe("a successor that does not take over", () => {
         assert.isFalse(Handover.runs(bad.pid), `${mode}: its process is left`)
         yield* clients.more(20)
       }
-      // one that listened and died may have taken somebody with it, and no other
+      // one that listened and died may have taken a client with it, and no other
       const before = { ...Relentless.lost(clients.counts) }
       assert.isAtMost(before.reset + before.unanswered, 4)
       assert.strictEqual(before.refused + before.hung, 0)

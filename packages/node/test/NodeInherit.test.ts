@@ -87,7 +87,7 @@ describe("NodeInherit", () => {
         exit.stdout.map((line) => JSON.parse(line).kind ?? JSON.parse(line).event),
         ["tls", "http", "unix", "sockets", "child"]
       )
-      // the file belongs to the one who holds the socket
+      // the file belongs to the process that holds the socket
       assert.strictEqual(Fs.lstatSync(path).ino, before)
     }))
 

@@ -23,8 +23,8 @@ const bindElsewhere = (options: NodeTcp.TransportOptions, environment: Parameter
     (program) => program.event("outcome")
   )
 
-/** Where the tests run as root, somebody else; else whoever runs them. */
-const nobody = { env: process.getuid?.() === 0 ? { RUN_AS: "65534" } : {} }
+/** A user without rights: another one where the tests run as root. */
+const unprivileged = { env: process.getuid?.() === 0 ? { RUN_AS: "65534" } : {} }
 
 /** Ports below need a privilege. */
 const firstFreePort = Number(Fs.readFileSync("/proc/sys/net/ipv4/ip_unprivileged_port_start", "utf8"))
@@ -148,7 +148,7 @@ describe("NodeTcp.transport", () => {
 
   it.live("fails with AccessDenied on a port that needs a privilege", () =>
     Effect.gen(function*() {
-      const outcome = yield* bindElsewhere({ port: 1, host: "127.0.0.1" }, nobody)
+      const outcome = yield* bindElsewhere({ port: 1, host: "127.0.0.1" }, unprivileged)
       assert.strictEqual(outcome["_tag"], firstFreePort > 1 ? "AccessDenied" : "Bound")
     }))
 

@@ -17,7 +17,7 @@ const bind = (options: NodeUnix.TransportOptions) => NodeUnix.transport(options)
 
 const linger = { idle: Duration.millis(500), total: Duration.seconds(5), bytes: 1 << 20 }
 
-/** Talks to whoever listens: sends `hello`, and answers what comes back. */
+/** Talks to what listens: sends `hello`, and answers what comes back. */
 const talk = (bound: BoundTransport) =>
   Effect.gen(function*() {
     const peer = yield* connect(bound.address)
@@ -34,7 +34,7 @@ const talk = (bound: BoundTransport) =>
     return data.toString()
   })
 
-/** The file of a socket on which nobody listens, as a killed process leaves it behind. */
+/** The file of a socket on which nothing listens, as a killed process leaves it behind. */
 const stale = (path: string) =>
   Effect.callback<void>((resume) => {
     const server = Net.createServer()
@@ -128,7 +128,7 @@ describe("NodeUnix.transport", () => {
       const error = yield* Effect.flip(Effect.scoped(bind({ path })))
       assert.deepInclude(error, { _tag: "AddressInUse", address: path })
       assert.deepStrictEqual(Fs.readdirSync(directory), ["s"])
-      // the question whether somebody listens was a connection, which has ended
+      // the question whether a process listens was a connection, which has ended
       const question = yield* bound.accept
       const { pull } = yield* question.socket.reader
       assert.strictEqual((yield* Effect.flip(pull)).message, "1000")
@@ -225,7 +225,7 @@ describe("NodeUnix.transport", () => {
       const path = Path.join(directory, "s")
       const old = yield* Scope.make()
       yield* Scope.provide(bind({ path }), old)
-      // somebody takes the address over
+      // another process takes the address over
       Fs.unlinkSync(path)
       const bound = yield* bind({ path })
       yield* Scope.close(old, Exit.void)

@@ -1,4 +1,4 @@
-/** Transports of this package, wrapped by somebody who knows nothing of what they have for speed. */
+/** Transports of this package, wrapped without knowing what they have for speed. */
 import type { Connection } from "@effect-listener/core/Connection"
 import * as Listener from "@effect-listener/core/Listener"
 import * as Transport from "@effect-listener/core/Transport"

@@ -25,7 +25,7 @@ const pair = (options: { readonly paused?: boolean } = {}) =>
 const millis = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<number, E, R> =>
   Effect.map(Effect.timed(effect), ([duration]) => Duration.toMillis(duration))
 
-/** The milliseconds of a timer, of which those that look at who lingers have 100. */
+/** The milliseconds of a timer, of which those that look at lingering sockets have 100. */
 const delayOf = ([, delay]: ReadonlyArray<unknown>): number => Math.round(Number(delay))
 
 /** Sends 8 MiB in a second, then ends, and only then reads. */

@@ -173,7 +173,7 @@ describe("NetListener", () => {
           })
           const chaos = Effect.gen(function*() {
             while (!done) {
-              // now and then nobody waits, so that connections are queued
+              // now and then no accept waits, so that connections are queued
               if (Math.random() < 0.5) yield* turns(Math.ceil(Math.random() * 5))
               const fibers: Array<Fiber.Fiber<void, unknown>> = []
               for (let i = 0; i < 5; i++) fibers.push(yield* Effect.forkChild(acceptOne))
@@ -197,7 +197,7 @@ describe("NetListener", () => {
         })
     )
 
-    /** A clock that stands still: whoever comes, comes soon after the one before. */
+    /** A clock that stands still: each client comes soon after the one before. */
     const rush = Effect.acquireRelease(
       Effect.sync(() => vi.spyOn(performance, "now").mockReturnValue(0)),
       (clock) => Effect.sync(() => clock.mockRestore())
@@ -278,7 +278,7 @@ describe("NetListener", () => {
             yield* turns(1)
             moments.add(arrived.length)
           }
-          // who is left waits until nobody listens any more
+          // what is left waits until nothing listens
           assert.isAtMost(moments.size, 2)
           assert.deepStrictEqual(arrived, clients.map(({ localPort }) => localPort))
         }
@@ -303,7 +303,7 @@ describe("NetListener", () => {
           while (endings.arrived + endings.fin + endings.reset < 5) yield* turns(1)
           rounds.push(JSON.stringify(endings))
         }
-        // all are accepted, one is handed over, four wait; before that the kernel has some, and after it nobody waits
+        // all are accepted, one is handed over, four wait; before that the kernel has some, and after it none waits
         assert.include(rounds, JSON.stringify({ arrived: 1, fin: 4, reset: 0 }))
         assert.strictEqual(rounds.at(-1), JSON.stringify({ arrived: 5, fin: 0, reset: 0 }))
       }))
@@ -521,7 +521,7 @@ describe("NetListener", () => {
   })
 })
 
-/** Whether somebody listens on a port, found out at once: without a host to look up, listen(2) is called at once. */
+/** Whether a process listens on a port, found out at once: without a host to look up, listen(2) is called at once. */
 const isTaken = (port: number): boolean => {
   const server = Net.createServer()
   server.on("error", () => {})

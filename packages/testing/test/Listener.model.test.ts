@@ -50,7 +50,7 @@ describe("a listener and its state table agree", () => {
       assert.strictEqual(result._tag, "Falsified")
       if (result._tag !== "Falsified") return
       assert.isAbove(result.initialInput.length, result.shrunkInput.length)
-      // it listens, whatever ends that comes, and somebody still gets in
+      // it listens, whatever ends that comes, and a client still gets in
       assert.match(result.shrunkInput.join(" "), /^open bound (abort|fault|close swept) connect$/)
     }))
 })

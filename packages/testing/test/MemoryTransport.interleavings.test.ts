@@ -42,7 +42,7 @@ const bound = (
     if (open !== 0) return yield* Effect.die(new Error(`${open} sockets are left`))
   }))
 
-/** To be restored inside an uninterruptible region: whoever has it has noted it. */
+/** To be restored inside an uninterruptible region: a fiber that has it has noted it. */
 const noted = <A, E, R>(effect: Effect.Effect<A, E, R>, note: (value: A) => void): Effect.Effect<A, E, R> =>
   Effect.tap(effect, (value) => Effect.sync(() => note(value)))
 

@@ -122,7 +122,7 @@ describe("MemoryTransport", () => {
         const bound = yield* Scope.provide(first.bind, scope)
         yield* other.bind
         assert.strictEqual((yield* Effect.flip(second.bind))._tag, "AddressInUse")
-        // stopped is enough: nobody listens any more
+        // stopped is enough: nothing listens
         yield* bound.stop
         const successor = yield* second.bind
         yield* Scope.close(scope, Exit.void)
@@ -266,7 +266,7 @@ describe("MemoryTransport", () => {
         yield* Scope.close(scope, Exit.void)
         assert.strictEqual(text(yield* reader.pull), "last words")
         assert.strictEqual(reason(yield* Effect.flip(reader.pull)), "SocketCloseError 1000")
-        // nobody is there to read it: the answer to it is a reset
+        // nothing is there to read it: the answer to it is a reset
         yield* writer.write("answer")
         assert.strictEqual(reason(yield* Effect.flip(reader.pull)), "SocketReadError")
         assert.strictEqual(reason(yield* Effect.flip(writer.write("more"))), "SocketWriteError")
@@ -1164,15 +1164,15 @@ describe("MemoryTransport", () => {
     it.effect("is cut short by destroy and by the client's reset", () =>
       Effect.gen(function*() {
         for (const phase of ["flush", "linger"] as const) {
-          for (const who of ["server", "client"] as const) {
+          for (const side of ["server", "client"] as const) {
             const { client, connection, transport, writer } = yield* pair({ bufferSize: 4 })
             if (phase === "flush") yield* Effect.forkChild(Effect.result(writer.write("1234567890")), now)
             const leaving = yield* Effect.forkChild(connection.goodbye(linger), now)
             assert.isUndefined(leaving.pollUnsafe())
-            yield* who === "server" ? connection.destroy : client.reset
+            yield* side === "server" ? connection.destroy : client.reset
             yield* Fiber.join(leaving)
             assert.strictEqual(yield* transport.open, 0)
-            if (who === "server") assert.strictEqual(yield* client.state, "Reset")
+            if (side === "server") assert.strictEqual(yield* client.state, "Reset")
           }
         }
       }))

@@ -1,5 +1,5 @@
 /**
- * examples/starter as somebody gets it who copies the folder: installed from the packed packages, in a folder of its own.
+ * examples/starter as a copy of the folder gets it: installed from the packed packages, in a folder of its own.
  */
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Effect } from "effect"

@@ -1,5 +1,5 @@
 /**
- * Binds as somebody, and prints how that went: `node bind.ts <tcp|unix> <options as JSON>`.
+ * Binds as some user, and prints how that went: `node bind.ts <tcp|unix> <options as JSON>`.
  *
  * With `RUN_AS`, as the user of that number. With `EXHAUST`, without a single
  * file descriptor left.

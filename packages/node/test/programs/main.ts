@@ -208,7 +208,7 @@ const programs: Record<string, Effect.Effect<unknown, unknown, never>> = {
     return yield* serve
   })),
   stays: Effect.scoped(Effect.gen(function*() {
-    // closes by itself with a deadline that cuts who is there
+    // closes by itself with a deadline that cuts its clients
     const listener = yield* listen
     const failed = yield* Deferred.make<never, Error>()
     yield* Effect.forkScoped(Listener.serve(listener, handler(failed)), { startImmediately: true })

@@ -17,7 +17,7 @@ let answered = 0
 let refused = 0
 const unanswered: Array<Unanswered> = []
 
-/** Nobody listens, or the queue of a Unix socket is full: no connection was ever made. */
+/** Nothing listens, or the queue of a Unix socket is full: no connection was ever made. */
 const refusals = new Set(["ECONNREFUSED", "ENOENT", "EAGAIN"])
 
 const again = () => {

@@ -23,7 +23,7 @@ import type { Kind, Supervisor } from "./workers.ts"
 
 export interface Tally {
   answered: number
-  /** Nobody listened. */
+  /** Nothing listened. */
   refused: number
   /** The connection was reset. */
   reset: number

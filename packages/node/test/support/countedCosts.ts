@@ -17,7 +17,7 @@ export interface Costs {
   timers: number
   /** Those of them that wait for a fraction of a millisecond: the first gives all timers of Node another shape. */
   fractions: number
-  /** Elements of sets, maps and linked lists that somebody went over. */
+  /** Elements of sets, maps and linked lists that were gone over. */
   steps: number
 }
 

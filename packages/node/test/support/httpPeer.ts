@@ -40,7 +40,7 @@ export interface HttpPeer {
   readonly head: Effect.Effect<Head, Error>
   /** The response to a GET of this path, on this connection. */
   readonly get: (path: string) => Effect.Effect<Response, Error>
-  /** Waits for the end of the connection; responses nobody asked for are dropped. */
+  /** Waits for the end of the connection; responses that were not asked for are dropped. */
   readonly ending: Effect.Effect<Ending>
   /** Breaks the connection off, by a reset on the wire. */
   readonly reset: Effect.Effect<void>

@@ -23,11 +23,11 @@ export interface Kind {
   readonly name: "TCP" | "Unix"
   /** A transport on an address that is free, and that it keeps when it is bound again. */
   readonly transport: Effect.Effect<Transport, never, Scope.Scope>
-  /** What connecting fails with where nobody listens. */
+  /** What connecting fails with where nothing listens. */
   readonly refusal: string
   /** How a connection is over that was cut: there is no reset on Unix sockets. */
   readonly cut: NetClient.Ending
-  /** How many bytes the kernel takes, by default, from a client of whom nobody reads. */
+  /** How many bytes the kernel takes, by default, from a client that is not read. */
   readonly mostUnread: number
 }
 
@@ -71,8 +71,8 @@ export function folder(): Effect.Effect<string, never, Scope.Scope> {
 }
 
 /**
- * A port nobody listens on, below those that the system gives to clients: a
- * client of this machine can connect to its own port while nobody listens there.
+ * A port on which nothing listens, below those that the system gives to clients: a
+ * client of this machine can connect to its own port while nothing listens there.
  */
 export function freePort(): Effect.Effect<number> {
   return Effect.suspend(() => {

@@ -14,7 +14,7 @@ export interface NetClient {
   readonly line: Effect.Effect<string>
   /** How the connection was over. */
   readonly ended: Effect.Effect<Ending>
-  /** The connection is over: the lines nobody has taken, and how it was over. */
+  /** The connection is over: the lines that were not taken, and how it was over. */
   readonly rest: Effect.Effect<{ readonly lines: ReadonlyArray<string>; readonly ending: Ending }>
 }
 
@@ -38,7 +38,7 @@ export const connect = (target: Net.NetConnectOpts): Effect.Effect<NetClient, ne
 export const ask = (client: NetClient, line: string): Effect.Effect<string> =>
   Effect.andThen(client.send(`${line}\n`), client.line)
 
-/** What connecting fails with, such as `ECONNREFUSED`; nothing when somebody listens. */
+/** What connecting fails with, such as `ECONNREFUSED`; nothing where a process listens. */
 export const refusal = (target: Net.NetConnectOpts): Effect.Effect<string | undefined> =>
   Effect.callback((resume) => {
     const socket = Net.connect(target)

@@ -174,7 +174,7 @@ const launch = (
   return { child, program, exit: Deferred.await(ended) }
 }
 
-/** The lines of an output, and who waits for one of them. */
+/** The lines of an output, and what waits for one of them. */
 class Lines {
   readonly all: Array<string> = []
   text = ""

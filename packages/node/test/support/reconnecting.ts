@@ -23,7 +23,7 @@ export interface Unanswered {
 /** What the clients saw in all. */
 export interface Finding {
   readonly answered: number
-  /** How often nobody listened. */
+  /** How often nothing listened. */
   readonly refused: number
   readonly unanswered: ReadonlyArray<Unanswered>
 }

@@ -198,7 +198,7 @@ class RawConnection implements Connection {
           ? "refused"
           : "reset"
       ))
-    // whoever has heard the end asks no more: `close` comes turns later
+    // a client that has heard the end asks no more: `close` comes turns later
     this.socket.on("end", () => this.fail("unanswered"))
     this.socket.on("close", () => this.fail("unanswered"))
   }

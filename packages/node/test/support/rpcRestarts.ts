@@ -21,7 +21,7 @@ export class Counted extends RpcGroup.make(
   Rpc.make("work", { payload: { id: Schema.Int, millis: Schema.Int }, success: Schema.Int })
 ) {}
 
-/** Who serves and who calls: this package's half, or Effect's own. */
+/** What serves and what calls: this package's half, or Effect's own. */
 export interface Sides {
   readonly server: "listener" | "effect"
   readonly client: "listener" | "effect"
@@ -33,7 +33,7 @@ export interface Figures {
   readonly answered: number
   /** Failed, and no server had begun to execute it: it can be made again. */
   readonly failedUnexecuted: number
-  /** Failed, although a server had executed it: nobody can tell. */
+  /** Failed, although a server had executed it, which it cannot tell. */
   readonly lost: number
   readonly executedTwice: number
   /** Exit codes of the servers that were ended by SIGTERM. */

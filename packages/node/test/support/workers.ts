@@ -131,7 +131,7 @@ const identity = (directory: string) => {
   return files
 }
 
-/** Whether a process is there; one that has ended and that nobody has waited for is not. */
+/** Whether a process is there; one that has ended and was not waited for is not. */
 export const isAlive = (pid: number): boolean => {
   try {
     return !/^State:\s+[ZX]/m.test(Fs.readFileSync(`/proc/${pid}/status`, "utf8"))

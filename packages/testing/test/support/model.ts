@@ -1,5 +1,5 @@
 /**
- * A listener beside a model of it: the pure state table, and counts of who waits. The same commands are given to both,
+ * A listener beside a model of it: the pure state table, and counts of what waits. The same commands are given to both,
  * and after each of them what can be seen must be the same.
  */
 import { type DrainReport, Listener, ListenerState, Transport } from "@effect-listener/core"
@@ -97,7 +97,7 @@ const gated = (transport: Transport.Transport) => {
     const death = gates.death = Deferred.makeUnsafe<never, Transport.TransportAcceptError>()
     return {
       address: bound.address,
-      // who is told of the death while a connection comes is told first: commands are given one at a time
+      // an accept that is told of the death while a connection comes is told first: commands are given one at a time
       accept: Effect.raceFirst(Deferred.await(death), bound.accept),
       stop: Effect.andThen(Deferred.await(sweep), bound.stop)
     }
@@ -201,7 +201,7 @@ export const run = (
       listener.progress.pipe(Stream.takeUntil(({ stage }) => stage !== "Sweeping"), Stream.runDrain)
     )
 
-    /** A connection goes to whoever waits longest, or into the queue. */
+    /** A connection goes to the accept that waits longest, or into the queue. */
     const arrive = (connection: Connected) => {
       if (waits > 0) {
         waits--
@@ -221,7 +221,7 @@ export const run = (
       const end = call === undefined ? undefined : endOf(call)
       return agree(end === expected, `${what}: ended with ${end}, the model says ${expected}`)
     }
-    /** A drain that waits for nobody any more ends by itself. */
+    /** A drain that waits for nothing ends by itself. */
     const drainIfDone = () => {
       if (state !== "Closing" || sweeping || open > cut) return
       state = Result.getOrThrow(ListenerState.transition(state, "drained")).next
@@ -421,7 +421,7 @@ export const run = (
     yield* listener.abort
     yield* Deferred.succeed(gates.sweep, undefined)
     const release = Effect.forEach(held, ({ scope }) => Scope.close(scope, Exit.void), { discard: true })
-    // an abort has cut who is held, and nobody waits for them; a fault has left them alone, and its drain would
+    // an abort has cut held clients, and nothing waits for them; a fault has left them alone, and its drain would
     if (state === "Faulted" && !aborted) yield* release
     yield* Scope.close(owner, Exit.void)
     yield* release

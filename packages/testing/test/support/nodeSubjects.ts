@@ -18,8 +18,8 @@ const clients = (target: BadClients.Target): Pick<TransportLaws.Subject, "connec
 })
 
 /**
- * A port nobody listens on, below those that the system gives to clients: a client of this machine can connect to its
- * own port while nobody listens there.
+ * A port on which nothing listens, below those that the system gives to clients: a client of this machine can connect to its
+ * own port while nothing listens there.
  */
 const freePort = (transport: (port: number) => Transport.Transport): Effect.Effect<number> =>
   Effect.suspend(() => {

@@ -93,7 +93,7 @@ export class Waiters {
   }
 }
 
-/** Whom the method of a watched fiber tells. */
+/** What the method of a watched fiber tells. */
 const watchers: unique symbol = Symbol("@effect-listener/core/watchers")
 
 interface WatchedMethod {

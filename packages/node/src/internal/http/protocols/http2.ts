@@ -153,7 +153,7 @@ export class Http2Protocol implements Protocol {
     this.exchangeEnded(exchange)
     this.takeOut(exchange.at)
     this.activeAt = performance.now()
-    // what is left may be that of who waits for the close
+    // what is left may be that of the caller of the close
     if (this.streams.length > 0) return this.owner.recheck()
     this.owner.releaseFiber()
     if (this.session.closed) this.endSession()
