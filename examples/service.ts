@@ -1,6 +1,6 @@
 /**
- * A whole service: an API over HTTP, a protocol over TCP, and a port for those
- * that operate it. All of it opens, drains and closes as one.
+ * A whole service: an API over HTTP, a protocol over TCP, and a port for its
+ * operators. All of it opens, drains and closes as one.
  *
  *     PORT=8080 TCP_PORT=8081 ADMIN_PORT=9090 LAME_DUCK_MS=5000 node examples/service.ts
  *

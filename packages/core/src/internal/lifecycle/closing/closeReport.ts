@@ -5,11 +5,43 @@ import * as Exit from "effect/Exit"
 import type * as LogLevel from "effect/LogLevel"
 import { type DrainReport, format, type Outcome } from "../../../DrainReport.ts"
 import { type CloseError, OperationAborted, OperationTimedOut } from "../../../ListenerError.ts"
+import { Tally } from "../../connection/connections.ts"
 import * as Foreign from "../../connection/foreign.ts"
 import type { Counts } from "../../telemetry/counts.ts"
 import { endSpan, type Tracing } from "../../telemetry/tracing.ts"
-import type { Manager } from "../manager.ts"
+import type { ManagedReport, Manager } from "../manager.ts"
 import type { ListenerClose } from "./listenerClose.ts"
+
+/** The report of a close that has ended. */
+export const closeReport = (close: ListenerClose, outcome: Outcome): DrainReport => ({
+  listener: close.manager.name,
+  reason: close.reason,
+  outcome,
+  duration: close.duration,
+  sweepCut: close.sweepCut,
+  queue: close.queue,
+  ...Foreign.call(close, "report", () => close.manager.report(), nothingReported)
+})
+
+/** Where not even the counts can be had. */
+const nothingReported: ManagedReport = {
+  swept: 0,
+  refused: 0,
+  connections: new Tally().counts(0),
+  cut: [],
+  handlersLeftBehind: []
+}
+
+/** The report where nothing was open. */
+export const emptyReport = (manager: Manager, reason: string): DrainReport => ({
+  listener: manager.name,
+  reason,
+  outcome: "Drained",
+  duration: 0,
+  sweepCut: false,
+  queue: "none",
+  ...manager.report()
+})
 
 /** How a close ended for its callers. */
 export const closeExit = (
@@ -62,15 +94,4 @@ export const closeLine = (
   }),
   message: format(report),
   annotations: { outcome: report.outcome, cut: report.connections.cut }
-})
-
-/** The report where nothing was open. */
-export const emptyReport = (manager: Manager, reason: string): DrainReport => ({
-  listener: manager.name,
-  reason,
-  outcome: "Drained",
-  duration: 0,
-  sweepCut: false,
-  queue: "none",
-  ...manager.report()
 })

@@ -7,13 +7,13 @@ import type * as Tracer from "effect/Tracer"
 import type { DrainProgress, DrainStage } from "../../../Drain.ts"
 import type { DrainReport, Outcome } from "../../../DrainReport.ts"
 import type { CloseError } from "../../../ListenerError.ts"
-import { Tally } from "../../connection/connections.ts"
 import * as Foreign from "../../connection/foreign.ts"
 import { fitCourtesies, type ResolvedDrain } from "../../options/drain.ts"
 import type { Counted } from "../../telemetry/counts.ts"
 import { sleep } from "../../util/timers.ts"
 import type { Stop } from "../binding.ts"
-import type { ManagedReport, Manager } from "../manager.ts"
+import type { Manager } from "../manager.ts"
+import { closeReport } from "./closeReport.ts"
 import { lameDuckEnds } from "./lameDuck.ts"
 import { sweepGoesOn, sweepShare } from "./sweepShare.ts"
 
@@ -67,11 +67,11 @@ export class ListenerClose {
   span: Tracer.Span | undefined
   private endLameDuck = false
   private endGrace = false
-  private sweepCut = false
-  private queue: DrainReport["queue"] = "none"
+  sweepCut = false
+  queue: DrainReport["queue"] = "none"
   private shown = -1
   private readonly context: ListenerCloseContext
-  private readonly manager: Manager
+  readonly manager: Manager
 
   constructor(context: ListenerCloseContext, options: ResolvedDrain, reason: string, aborted: boolean) {
     this.context = context
@@ -370,16 +370,7 @@ export class ListenerClose {
     return Effect.suspend(() => {
       this.stage = "Closed"
       this.manager.clearTimers()
-      const report: DrainReport = {
-        listener: this.manager.name,
-        reason: this.reason,
-        outcome,
-        duration: this.duration,
-        sweepCut: this.sweepCut,
-        queue: this.queue,
-        ...Foreign.call(this, "report", () => this.manager.report(), nothingReported)
-      }
-      return this.context.finished(this, report)
+      return this.context.finished(this, closeReport(this, outcome))
     })
   }
 
@@ -396,13 +387,4 @@ export class ListenerClose {
       { event: "closeFailed", listener: this.manager.name }
     )
   }
-}
-
-/** Where not even the counts can be had. */
-const nothingReported: ManagedReport = {
-  swept: 0,
-  refused: 0,
-  connections: new Tally().counts(0),
-  cut: [],
-  handlersLeftBehind: []
 }
