@@ -25,6 +25,7 @@ import * as Profile from "./support/profile.ts"
 import * as Results from "./support/results.ts"
 import * as Tools from "./support/tools.ts"
 import { accept, download, echo, upload } from "./tcp.ts"
+import { weight } from "./weight.ts"
 
 const benchmarks: ReadonlyArray<Benchmark> = [
   accept,
@@ -43,6 +44,7 @@ const benchmarks: ReadonlyArray<Benchmark> = [
   handover,
   latency,
   start,
+  weight,
   cores,
   workers,
   growth,

@@ -9,6 +9,7 @@
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { rolldown } from "rolldown"
+import { markPureCalls } from "./bundle/pureCalls.ts"
 import { publicModules, publicPackages } from "./publicModules.ts"
 
 const root = Path.resolve(import.meta.dirname, "..")
@@ -16,9 +17,29 @@ const root = Path.resolve(import.meta.dirname, "..")
 /** What is imported by a name, not by a path. */
 const others = /^[^./]/
 
+/** Folders of `internal/` of which each comes in a file of its own, because not every server speaks HTTP or TLS. */
+const apart = ["http", "tls"]
+
 /** What most servers load comes in one file; of the test kit each module loads what it needs, so that most run anywhere. */
-const chunks = (name: string) =>
-  name === "testing" ? {} : { advancedChunks: { groups: [{ name: "common", minShareCount: 3 }] } }
+const groups = (name: string) => {
+  switch (name) {
+    case "testing":
+      return []
+    case "node":
+      return [
+        ...apart.map((folder) => ({
+          name: folder,
+          test: new RegExp(`/internal/${folder}/`),
+          // what these need others need as well
+          includeDependenciesRecursively: false,
+          priority: 1
+        })),
+        { name: "common", test: /\/internal\//, minShareCount: 3 }
+      ]
+    default:
+      return [{ name: "common", minShareCount: 3 }]
+  }
+}
 
 const bundle = async (name: string): Promise<void> => {
   const folder = Path.join(root, "packages", name)
@@ -29,10 +50,19 @@ const bundle = async (name: string): Promise<void> => {
   const build = await rolldown({
     input: Object.fromEntries(modules.map((module) => [module.name, Path.join(root, module.file)])),
     external: others,
-    platform: "neutral"
+    platform: "neutral",
+    preserveEntrySignatures: "allow-extension",
+    plugins: [markPureCalls]
   })
   try {
-    await build.write({ dir: dist, sourcemap: true, chunkFileNames: "internal/[name].js", ...chunks(name) })
+    await build.write({
+      dir: dist,
+      sourcemap: true,
+      // the package has them
+      sourcemapExcludeSources: true,
+      chunkFileNames: "internal/[name].js",
+      codeSplitting: { groups: groups(name) }
+    })
   } finally {
     await build.close()
   }

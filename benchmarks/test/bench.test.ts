@@ -18,7 +18,7 @@ describe("the benchmarks", () => {
       })
       const run = stdout.matchAll(/^(\w+): .*\n  .* ratio to .*\n.* [\d.,]+ –/gm)
       const names =
-        "accept echo http tls http2 pipeline upload download datagrams idle close stall restart handover latency start cores workers growth waiters"
+        "accept echo http tls http2 pipeline upload download datagrams idle close stall restart handover latency start weight cores workers growth waiters"
       assert.deepStrictEqual(new Set(Array.from(run, ([, name]) => name)), new Set(names.split(" ")))
     } finally {
       Fs.rmSync(cache, { recursive: true })

@@ -2,9 +2,15 @@
  * The packages as users get them: built, packed, and installed into an empty project outside the workspace.
  */
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import * as Esbuild from "esbuild"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
+import { pathToFileURL } from "node:url"
+import { rolldown } from "rolldown"
+import { folder as emptyFolder } from "../../packages/node/test/support/listening.ts"
+import * as Process from "../../packages/node/test/support/process.ts"
 import type { DocExample } from "../docExamples/extract.ts"
 import { fromMarkdown } from "../docExamples/extract.ts"
 import { check } from "../docExamples/run.ts"
@@ -91,6 +97,58 @@ const needNode = ["BadClients", "TransportLaws"]
 
 const example = (file: string, code: string): DocExample => ({ file, line: 1, code, noRun: undefined })
 
+/** The one of the documentation, and where it listens. */
+const httpServer = `
+import { NodeHttp, NodeMain } from "@effect-listener/node"
+import { Effect, Layer } from "effect"
+import { HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
+import { NetAddress } from "effect/net"
+
+const Hello = HttpRouter.add("GET", "/", HttpServerResponse.text("hello"))
+const Server = NodeHttp.layer({ port: 0, host: "127.0.0.1", drain: { deadline: "10 seconds" } })
+const Announced = Layer.effectDiscard(Effect.map(HttpServer.HttpServer, ({ address }) => {
+  if (NetAddress.isInetAddress(address)) console.log(JSON.stringify({ event: "open", port: address.port }))
+}))
+
+NodeMain.runMain(Layer.launch(Layer.provide(Layer.merge(HttpRouter.serve(Hello), Announced), Server)))
+`
+
+/** Names in what else there is: workers, datagrams, RPC, the inspector's page. */
+const unusedByHttp = ["NodeWorkers/", "createSocket", "RpcListener/", "<!doctype html>"]
+
+/** `ws`, by which Effect's server speaks WebSocket, is CommonJS, and asks for Node's modules when it runs. */
+const banner = {
+  js: `import { createRequire as requireOf } from "node:module"; const require = requireOf(import.meta.url);`
+}
+
+const bundlers = [
+  {
+    name: "rolldown",
+    bundle: async (input: string) => {
+      const build = await rolldown({ input, platform: "node", logLevel: "silent" })
+      try {
+        return (await build.generate({ format: "esm", codeSplitting: false })).output[0].code
+      } finally {
+        await build.close()
+      }
+    }
+  },
+  {
+    name: "esbuild",
+    bundle: async (input: string) => {
+      const options = {
+        bundle: true,
+        format: "esm",
+        platform: "node",
+        banner,
+        logLevel: "silent",
+        write: false
+      } as const
+      return (await Esbuild.build({ entryPoints: [input], ...options })).outputFiles[0]!.text
+    }
+  }
+]
+
 const readme = Path.join(root, "README.md")
 
 const examples = [
@@ -158,8 +216,11 @@ describe("the published packages", () => {
 
   it.for(publicPackages)("%s has maps to its sources, and comes with these", (name) => {
     const dist = Path.join(folder, "node_modules/@effect-listener", name, "dist")
-    const mapped = Fs.globSync("**/*.js.map", { cwd: dist }).flatMap((map) =>
-      readJson(Path.join(dist, map)).sources.map((source: string) => Path.resolve(dist, Path.dirname(map), source))
+    const maps = Fs.globSync("**/*.js.map", { cwd: dist }).map((map) => ({ map, ...readJson(Path.join(dist, map)) }))
+    // each source once, as a file
+    assert.deepStrictEqual(maps.filter(({ sourcesContent }) => sourcesContent?.some(Boolean)).map(({ map }) => map), [])
+    const mapped = maps.flatMap(({ map, sources }) =>
+      sources.map((source: string) => Path.resolve(dist, Path.dirname(map), source))
     )
     assert.include(
       mapped,
@@ -173,6 +234,27 @@ describe("the published packages", () => {
     const ours = files.filter((file) => file.includes("/@effect-listener/"))
     assert.isAtLeast(ours.length, 2)
     assert.isAtMost(ours.length, 18)
+  })
+
+  describe("bundled with an HTTP server into one file", () => {
+    for (const { bundle, name } of bundlers) {
+      it.live(`by ${name}, serve and drain, and come without what it does not use`, () =>
+        Effect.gen(function*() {
+          const input = Path.join(folder, "bundled.ts")
+          Fs.writeFileSync(input, httpServer)
+          const code = yield* Effect.promise(() => bundle(input))
+          for (const unused of unusedByHttp) assert.notInclude(code, unused)
+          // away from every package
+          const alone = Path.join(yield* emptyFolder(), "server.mjs")
+          Fs.writeFileSync(alone, code)
+          const server = yield* Process.start(pathToFileURL(alone))
+          const port = yield* server.port
+          const response = yield* Effect.promise(() => fetch(`http://127.0.0.1:${port}/`))
+          assert.strictEqual(yield* Effect.promise(() => response.text()), "hello")
+          yield* server.signal("SIGTERM")
+          assert.strictEqual((yield* server.exit).code, 0)
+        }))
+    }
   })
 
   it.for(publicPackages)("%s depends on what registries have, and comes with licence and changelog", (name) => {

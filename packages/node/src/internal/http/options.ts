@@ -14,6 +14,8 @@ import * as Http2 from "node:http2"
 import type { Options, ServerOptions, TimeoutOptions } from "../../NodeHttp.ts"
 import type { TransportOptions } from "../../NodeTcp.ts"
 import { tcpTransport } from "../listen/tcp.ts"
+import { unixTransport } from "../listen/unix.ts"
+import { TlsTransportImpl } from "../tls/tlsTransport.ts"
 import { isServing, type NodeHttpServersOptions, type NodeServer } from "./nodeHttpServers.ts"
 import type { Http1Limits } from "./protocols/http1.ts"
 import { Response } from "./protocols/http1Hooks.ts"
@@ -251,7 +253,7 @@ const transport = (options: ServerOptions, server: NodeServer | undefined): Tran
   }
   if (path !== undefined) {
     const unix = { path, backlog, inherit, proxyProtocol, mode: mode(readableAll, writableAll) }
-    return loaded("unix", () => import("../listen/unix.ts").then(({ unixTransport }) => unixTransport(unix)))
+    return unixTransport(unix)
   }
   if (port === undefined) {
     return cannotBind(TransportBindError.InvalidArgument({ parameter: "port", detail: "expected a port or a path" }))
@@ -259,7 +261,7 @@ const transport = (options: ServerOptions, server: NodeServer | undefined): Tran
   const tcp = { port, host, backlog, inherit, ipv6Only, proxyProtocol, reusePort, ...ofSockets(server) }
   if (tls === undefined) return tcpTransport(tcp)
   const secure = { ...tcp, ...tls, alpnProtocols: http2 === false ? ["http/1.1"] : ["h2", "http/1.1"] }
-  return loaded("tls", () => import("../../NodeTls.ts").then((NodeTls) => NodeTls.transport(secure)))
+  return new TlsTransportImpl(secure)
 }
 
 /** What a server of the application's was made with for its sockets, which it does not accept itself. */
@@ -280,12 +282,6 @@ interface SocketOptions {
   readonly keepAlive?: boolean
   readonly keepAliveInitialDelay?: number
 }
-
-/** A transport that most servers do without: what it is made of is loaded when it binds. */
-const loaded = (name: string, load: () => Promise<Transport>): Transport => ({
-  name,
-  bind: Effect.flatMap(Effect.promise(load), (transport) => transport.bind)
-})
 
 const cannotBind = (error: TransportBindError): Transport => ({ name: "http", bind: Effect.fail(error) })
 

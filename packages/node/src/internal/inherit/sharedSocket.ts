@@ -10,7 +10,7 @@ import type * as Scope from "effect/Scope"
 import type * as Net from "node:net"
 import * as Path from "node:path"
 import { Gate } from "./gate.ts"
-import type { Choice, Wanted } from "./inheritedSockets.ts"
+import { type Choice, inheritedSockets, type Wanted } from "./inheritedSockets.ts"
 import type { BadVariable } from "./listenFds.ts"
 import type { BoundTo } from "./protocol.ts"
 import { CurrentSharing } from "./sharing.ts"
@@ -19,7 +19,7 @@ import { CurrentSharing } from "./sharing.ts"
 export const sharedTicketKeys = (inherit: Inherit | undefined): Effect.Effect<Buffer | undefined> =>
   inherit === undefined
     ? Effect.undefined
-    : Effect.map(Effect.promise(() => import("./inheritedSockets.ts")), ({ inheritedSockets }) => {
+    : Effect.sync(() => {
       // a variable that cannot be believed is an error of the bind
       const keys = Result.getOrUndefined(inheritedSockets())?.holder?.ticketKeys
       return keys === undefined ? undefined : Buffer.from(keys, "hex")
@@ -62,7 +62,6 @@ export const acquireShared: (
     const sharing = Option.getOrUndefined(yield* CurrentSharing)
     if (inherit === undefined && sharing === undefined) return undefined
     const choice = inherit === undefined ? undefined : yield* checkChoice(inherit)
-    const { inheritedSockets } = yield* Effect.promise(() => import("./inheritedSockets.ts"))
     const sockets = yield* Effect.fromResult(Result.mapError(inheritedSockets(), badVariable))
     const listener = yield* ListenerName
     const inherited = yield* Effect.acquireRelease(

@@ -1,7 +1,7 @@
 import * as ListenerError from "@effect-listener/core/ListenerError"
 import * as Cause from "effect/Cause"
-import * as Config from "effect/Config"
 import * as Exit from "effect/Exit"
+import * as Predicate from "effect/Predicate"
 import * as Runtime from "effect/Runtime"
 
 /**
@@ -20,7 +20,7 @@ export const describeFailure = (exit: Exit.Exit<unknown, unknown>): string | Cau
       "\n"
     )
   }
-  return error instanceof Config.ConfigError ? error.message : exit.cause
+  return error instanceof Error && Predicate.isTagged(error, "ConfigError") ? error.message : exit.cause
 }
 
 /** The listener's error that another one wraps, such as that of an HTTP server which could not listen. */

@@ -1,6 +1,6 @@
 /**
  * A main program that can be handed over: its signal, and what a hand-over asks
- * of it. What it takes to hand over is loaded only then.
+ * of it.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -8,7 +8,7 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type { HandoverFailed, HandoverOptions, HandoverReport, UpgradeOptions } from "../../NodeHandover.ts"
 import type { Entry } from "../display/display.ts"
-import type { HandedOver, Handover } from "../handover/handover.ts"
+import { failure, type HandedOver, Handover } from "../handover/handover.ts"
 import { Sharing } from "../inherit/sharing.ts"
 import { onSignal } from "./stopping/signals.ts"
 
@@ -16,7 +16,6 @@ export class MainHandover {
   readonly sharing = new Sharing()
   private readonly options: HandoverOptions & { readonly signal: NodeJS.Signals }
   private readonly program: Omit<HandedOver, "options" | "sharing">
-  private loaded: Promise<Handover> | undefined
   private handover: Handover | undefined
 
   constructor(
@@ -42,18 +41,15 @@ export class MainHandover {
   }
 
   upgrade(options: UpgradeOptions): Effect.Effect<HandoverReport, HandoverFailed> {
-    return Effect.flatMap(Effect.promise(() => this.load()), (handover) => handover.upgrade(options))
+    return Effect.suspend(() => {
+      this.handover ??= new Handover({ ...this.program, options: this.options, sharing: this.sharing })
+      return this.handover.upgrade(options)
+    })
   }
 
   /** The program closes for another reason. */
   cancel(reason: string): void {
     this.handover?.cancel(reason)
-  }
-
-  private load(): Promise<Handover> {
-    return this.loaded ??= import("../handover/handover.ts").then(({ Handover }) =>
-      this.handover = new Handover({ ...this.program, options: this.options, sharing: this.sharing })
-    )
   }
 
   private say(level: Entry["level"], event: string, message: string, annotations: Record<string, unknown>): void {
@@ -62,9 +58,8 @@ export class MainHandover {
 }
 
 export const notHandedOver: Effect.Effect<never, HandoverFailed> = Effect.suspend(() =>
-  Effect.flatMap(Effect.promise(() => import("../handover/handover.ts")), ({ failure }) =>
-    Effect.fail(failure({
-      reason: "Refused",
-      detail: "the program is run without the option handover, or as a worker, which its supervisor replaces"
-    })))
+  Effect.fail(failure({
+    reason: "Refused",
+    detail: "the program is run without the option handover, or as a worker, which its supervisor replaces"
+  }))
 )

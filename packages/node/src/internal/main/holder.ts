@@ -1,14 +1,15 @@
 /**
- * A program whose sockets are held by the process that started it. What it
- * takes to talk to that one is loaded only then.
+ * A program whose sockets are held by the process that started it.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as PrometheusMetrics from "effect/observability/PrometheusMetrics"
 import * as Option from "effect/Option"
 import type { Inheritance, Report } from "../inherit/protocol.ts"
-import type { Program, Successor } from "../inherit/successor.ts"
+import { attach, type Program, type Successor } from "../inherit/successor.ts"
 import { variable } from "../inherit/variable.ts"
+import { inspectListener } from "../inspector/inspect.ts"
 import type { Readiness } from "./manager/readiness.ts"
 import type { WatchedRegistry } from "./stopping/closeMembers.ts"
 
@@ -38,51 +39,39 @@ export const signalsOf = (
 
 /** The holder, as the program has it that it started. */
 export class Holder {
-  private successor: Successor | undefined
+  private readonly successor: Successor | undefined
   private readonly registry: WatchedRegistry
-  private readonly before: Array<(successor: Successor) => void> = []
-  private readonly attached: Promise<void>
   /** How the process that held the sockets has closed; without a report where it ended without a word. */
   readonly predecessorReport = Deferred.makeUnsafe<Option.Option<Report>>()
   readonly accepting = Deferred.makeUnsafe<void>()
 
   constructor(registry: WatchedRegistry, readiness: Readiness, program: Pick<Program, "close" | "fail">) {
     this.registry = registry
-    readiness.onChange(() => this.successor?.look())
-    this.attached = import("../inherit/successor.ts").then(({ attach }) => {
-      this.successor = attach({
-        ...program,
-        unserved: () => readiness.unserved,
-        onPredecessor: (report) =>
-          Deferred.doneUnsafe(this.predecessorReport, Exit.succeed(Option.fromUndefinedOr(report))),
-        onAccepting: () => Deferred.doneUnsafe(this.accepting, Exit.void),
-        answer: (about) => Effect.runPromise(this.answer(about))
-      })
-      if (this.successor !== undefined) { for (const say of this.before) say(this.successor) }
+    this.successor = attach({
+      ...program,
+      unserved: () => readiness.unserved,
+      onPredecessor: (report) =>
+        Deferred.doneUnsafe(this.predecessorReport, Exit.succeed(Option.fromUndefinedOr(report))),
+      onAccepting: () => Deferred.doneUnsafe(this.accepting, Exit.void),
+      answer: (about) => Effect.runPromise(this.answer(about))
     })
+    readiness.onChange(() => this.successor?.look())
   }
 
   /** What it was started with; `None` where that cannot be believed, which every transport says that asks. */
-  get inheritance(): Effect.Effect<Option.Option<Inheritance>> {
-    return Effect.map(
-      Effect.promise(() => this.attached),
-      () => Option.fromUndefinedOr(this.successor?.holder)
-    )
+  get inheritance(): Option.Option<Inheritance> {
+    return Option.fromUndefinedOr(this.successor?.holder)
   }
 
-  /** Says something now, or as soon as it is there. */
   tell(say: (successor: Successor) => void): void {
-    if (this.successor === undefined) this.before.push(say)
-    else say(this.successor)
+    if (this.successor !== undefined) say(this.successor)
   }
 
   /** Says the last, and calls back when that is out. */
   finish(done: () => void): void {
-    void this.attached.then(async () => {
-      const text = await Effect.runPromise(metrics)
-      if (this.successor === undefined) done()
-      else this.successor.finish(text, done)
-    })
+    const { successor } = this
+    if (successor === undefined) return done()
+    void Effect.runPromise(metrics).then((text) => successor.finish(text, done))
   }
 
   private answer(about: string): Effect.Effect<unknown> {
@@ -97,14 +86,10 @@ export class Holder {
   }
 }
 
-const metrics: Effect.Effect<string> = Effect.flatMap(
-  Effect.promise(() => import("effect/observability/PrometheusMetrics")),
-  ({ format }) => format()
-)
+const metrics: Effect.Effect<string> = Effect.suspend(() => PrometheusMetrics.format())
 
 const listenersOf = (registry: WatchedRegistry): Effect.Effect<unknown> =>
   Effect.gen(function*() {
-    const { inspectListener } = yield* Effect.promise(() => import("../inspector/inspect.ts"))
     const all = yield* Effect.forEach(registry.members(), ({ listeners }) => listeners ?? Effect.succeed([]))
     return yield* Effect.forEach(all.flat(), ({ listener }) => inspectListener(listener, limit))
   })

@@ -1,5 +1,6 @@
 import { type DrainReport, format as formatReport } from "@effect-listener/core/DrainReport"
 import { longestTimer } from "@effect-listener/core/DurationOption"
+import { format as formatHostReport } from "@effect-listener/core/ListenerHost"
 import { CurrentRegistry } from "@effect-listener/core/ListenerRegistry"
 import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
@@ -169,9 +170,7 @@ export class MainProgram implements Main {
 
   // --- its hand-over ---------------------------------------------------------------------------------------------
 
-  private readonly inheritance = Effect.suspend(() =>
-    this.holder === undefined ? Effect.succeedNone : this.holder.inheritance
-  )
+  private readonly inheritance = Effect.sync(() => this.holder?.inheritance ?? Option.none())
 
   private readonly generation: Effect.Effect<number> = Effect.map(
     this.inheritance,
@@ -197,7 +196,7 @@ export class MainProgram implements Main {
       return this.say("Warn", "predecessor", `process ${pid}, which handed over to this one, ended without a word`)
     }
     const text = "listeners" in closed.value
-      ? (yield* Effect.promise(() => import("@effect-listener/core/ListenerHost"))).format(closed.value)
+      ? formatHostReport(closed.value)
       : formatReport(closed.value)
     this.say("Info", "predecessor", `process ${pid} has handed over: ${text}`, {
       predecessor: pid,

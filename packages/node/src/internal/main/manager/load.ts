@@ -2,9 +2,8 @@
  * Whether a service manager has started this program, and how to reach it.
  */
 import * as Effect from "effect/Effect"
-import type { ManagedProgram, ServiceManager } from "./serviceManager.ts"
+import { type ManagedProgram, ServiceManager } from "./serviceManager.ts"
 
-/** Tells it something, as soon as what that takes is there. */
 export type TellServiceManager = (tell: (manager: ServiceManager) => void) => void
 
 /** It wants to be told how far the program is, or has given it sockets. */
@@ -16,10 +15,8 @@ export const loadServiceManager = (
   ready: Effect.Effect<void>,
   program: ManagedProgram
 ): TellServiceManager => {
-  const loaded = import("./serviceManager.ts").then(({ ServiceManager }) =>
-    new ServiceManager(program, { LISTEN_FDS, NOTIFY_SOCKET })
-  )
-  const tell: TellServiceManager = (tell) => void loaded.then(tell)
+  const manager = new ServiceManager(program, { LISTEN_FDS, NOTIFY_SOCKET })
+  const tell: TellServiceManager = (tell) => tell(manager)
   Effect.runFork(ready).addObserver(() => tell((manager) => manager.onReady()))
   return tell
 }

@@ -1,0 +1,77 @@
+/**
+ * Marks the calls that a module makes when it is evaluated as pure, so that a
+ * bundler drops those whose result nothing uses. The packages say that their
+ * modules have no side effects; but that drops whole files, and what is published
+ * has many modules in one.
+ */
+import MagicString from "magic-string"
+import { type Class, type Node, parseSync, type Statement } from "oxc-parser"
+import type { Plugin } from "rolldown"
+
+const mark = "/*#__PURE__*/ "
+
+/** Where calls begin that are made when the module is evaluated. */
+export const pureCalls = (file: string, code: string): ReadonlyArray<number> => {
+  const { errors, program } = parseSync(file, code)
+  if (errors.length > 0) throw new Error(`${file}: ${errors[0]!.message}`)
+  const starts = new Set<number>()
+  for (const statement of program.body) visitStatement(statement, starts)
+  return Array.from(starts)
+}
+
+const visitStatement = (statement: Statement, starts: Set<number>): void => {
+  switch (statement.type) {
+    case "VariableDeclaration":
+      for (const { init } of statement.declarations) visit(init, starts)
+      return
+    case "ClassDeclaration":
+      return visitClass(statement, starts)
+    case "ExportNamedDeclaration":
+      if (statement.declaration !== null) visitStatement(statement.declaration, starts)
+      return
+    // an expression that is a statement is there for its effect
+    default:
+      return
+  }
+}
+
+/** What a class evaluates when it is defined: what it extends, and its static fields. */
+const visitClass = ({ body, superClass }: Class, starts: Set<number>): void => {
+  visit(superClass, starts)
+  for (const member of body.body) {
+    if (member.type === "PropertyDefinition" && member.static) visit(member.value, starts)
+  }
+}
+
+const isNode = (value: unknown): value is Node => typeof value === "object" && value !== null && "type" in value
+
+const visit = (value: unknown, starts: Set<number>): void => {
+  if (Array.isArray(value)) {
+    for (const one of value) visit(one, starts)
+    return
+  }
+  if (!isNode(value)) return
+  switch (value.type) {
+    case "FunctionExpression":
+    case "ArrowFunctionExpression":
+      return
+    case "ClassExpression":
+      return visitClass(value, starts)
+    case "CallExpression":
+    case "NewExpression":
+      starts.add(value.start)
+  }
+  for (const child of Object.values(value)) visit(child, starts)
+}
+
+export const markPureCalls: Plugin = {
+  name: "mark-pure-calls",
+  transform: {
+    filter: { id: /\.ts$/ },
+    handler(code, file) {
+      const marked = new MagicString(code)
+      for (const start of pureCalls(file, code)) marked.appendLeft(start, mark)
+      return { code: marked.toString(), map: marked.generateMap({ hires: "boundary" }) }
+    }
+  }
+}
