@@ -226,7 +226,7 @@ const sameHost = (wanted: string, has: string): boolean => {
 }
 
 /** Reads the variables and checks the descriptors they name. */
-export const read = (
+const read = (
   env: Record<string, string | undefined>,
   pid: number
 ): Result.Result<InheritedSockets, BadVariable> =>
