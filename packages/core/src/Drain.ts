@@ -58,8 +58,8 @@ export interface LameDuck {
  * - `lameDuck`: how long to go on accepting, no longer ready, before
  *   accepting stops. Default 0.
  * - `idleGrace`: how long a connection that was active just before is given for
- *   its next request. A courtesy; nothing that had arrived depends on it.
- *   Default 250 ms.
+ *   its next request. A courtesy; nothing that had arrived depends on it. Served
+ *   with `idle: "pull"`, its next answer ends it. Default 250 ms.
  * - `spread`: how long the goodbyes of a drain are spread over, so that their
  *   clients do not all reconnect at once: each connection has its turn, oldest
  *   first, and is served as before until then. One that came during the drain is

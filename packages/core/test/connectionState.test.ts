@@ -48,6 +48,7 @@ const drainEvents = [
   "drainBegun",
   "busy",
   "inGrace",
+  "awaitsInGrace",
   "idle",
   "quiet",
   "graceOver",
@@ -57,13 +58,15 @@ const drainEvents = [
 ] as const
 
 const rungs: Record<Rung, ReadonlyArray<string>> = {
-  Untold: ["Notified, Notify", "Begun, Begin", "-", "-", "-", "-", "-", "-", "-", "-"],
-  Notified: ["-", "Begun, Begin", "-", "-", "-", "-", "-", "-", "-", "-"],
+  Untold: ["Notified, Notify", "Begun, Begin", "-", "-", "-", "-", "-", "-", "-", "-", "-"],
+  Notified: ["-", "Begun, Begin", "-", "-", "-", "-", "-", "-", "-", "-", "-"],
   Begun: [
     "-",
     "Begun, Look",
     "-",
     "Grace, AwaitGrace",
+    // it is caught up first, so that it can be ended by its next answer
+    "Turn, AwaitTurn",
     "Turn, AwaitTurn",
     "Begun, SayGoodbye",
     "-",
@@ -71,12 +74,25 @@ const rungs: Record<Rung, ReadonlyArray<string>> = {
     "-",
     "Goodbye"
   ],
-  Grace: ["-", "-", "-", "-", "-", "-", "Begun, Look", "-", "-", "Goodbye"],
-  Turn: ["-", "-", "-", "-", "-", "-", "-", "Begun, Look", "CaughtUp, FixEntitlement", "Goodbye"],
+  Grace: [
+    "-",
+    "-",
+    "-",
+    "-",
+    "Turn, AwaitTurn",
+    "Turn, AwaitTurn",
+    "Begun, SayGoodbye",
+    "Begun, Look",
+    "-",
+    "-",
+    "Goodbye"
+  ],
+  Turn: ["-", "-", "-", "-", "-", "-", "-", "-", "Begun, Look", "CaughtUp, FixEntitlement", "Goodbye"],
   CaughtUp: [
     "-",
     "CaughtUp, Look",
     "-",
+    "CaughtUpGrace, AwaitGrace",
     "CaughtUpGrace, AwaitGrace",
     "CaughtUp, SayGoodbye",
     "CaughtUp, SayGoodbye",
@@ -85,8 +101,21 @@ const rungs: Record<Rung, ReadonlyArray<string>> = {
     "-",
     "Goodbye"
   ],
-  CaughtUpGrace: ["-", "-", "-", "-", "-", "-", "CaughtUp, Look", "-", "-", "Goodbye"],
-  Goodbye: ["-", "-", "-", "-", "-", "-", "-", "-", "-", "-"]
+  // idle before its grace is over: it has answered
+  CaughtUpGrace: [
+    "-",
+    "-",
+    "-",
+    "-",
+    "-",
+    "CaughtUp, SayGoodbye",
+    "CaughtUp, SayGoodbye",
+    "CaughtUp, Look",
+    "-",
+    "-",
+    "Goodbye"
+  ],
+  Goodbye: ["-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-"]
 }
 
 const said = (from: string, { action, next }: { readonly next: string; readonly action: string }): string =>
@@ -155,9 +184,9 @@ describe("the drain of a connection", () => {
         if (action === "Notify" || action === "Begin") times[action]++
         if (rung === "Goodbye") assert.deepStrictEqual([action, next], ["None", "Goodbye"])
         if (drainHasBegun(rung)) assert.isTrue(drainHasBegun(next))
-        // what waits for a time is looked at when it comes, and not before
-        if (action === "Look" || action === "SayGoodbye") assert.isTrue(awaitsLook(next))
-        if (action === "AwaitGrace" || action === "AwaitTurn") assert.isFalse(awaitsLook(next))
+        // what waits for a turn is looked at when it is over, and not before
+        if (action === "Look" || action === "SayGoodbye" || action === "AwaitGrace") assert.isTrue(awaitsLook(next))
+        if (action === "AwaitTurn") assert.isFalse(awaitsLook(next))
         rung = next
       }
       assert.isAtMost(times.Notify, 1)
@@ -181,9 +210,13 @@ describe("the drain of a connection", () => {
 
 describe("a look at a connection", () => {
   it("is busy, in its grace, quiet or idle", () => {
-    const view = { idle: true, quietTurn: false, now: 10, graceEnds: 10 }
-    assert.strictEqual(look({ ...view, idle: false, quietTurn: true }), "busy")
-    assert.strictEqual(look({ ...view, graceEnds: 10.1, quietTurn: true }), "inGrace")
+    const view = { idle: true, quietTurn: false, oneAtATime: false, answered: false, now: 10, graceEnds: 10 }
+    const inGrace = { ...view, graceEnds: 10.1 }
+    assert.strictEqual(look({ ...inGrace, idle: false, quietTurn: true, oneAtATime: true, answered: true }), "busy")
+    assert.strictEqual(look({ ...inGrace, quietTurn: true }), "inGrace")
+    assert.strictEqual(look({ ...inGrace, quietTurn: true, oneAtATime: true }), "awaitsInGrace")
+    assert.strictEqual(look({ ...inGrace, oneAtATime: true, answered: true }), "idle")
+    assert.strictEqual(look({ ...inGrace, oneAtATime: true, answered: true, quietTurn: true }), "quiet")
     assert.strictEqual(look(view), "idle")
     assert.strictEqual(look({ ...view, quietTurn: true }), "quiet")
   })

@@ -161,6 +161,41 @@ describe.each(kinds)("close, $name", (kind) => {
       assert.strictEqual((yield* Fiber.join(closing)).connections.drained, 1)
     }))
 
+  it.live("a client that waits for its answers is ended with the first of the drain, however long the grace", () =>
+    Effect.gen(function*() {
+      const listener = yield* listen(kind, { drain: { idleGrace: "1 minute", deadline: "10 minutes" } })
+      yield* start(Listener.serve(listener, echo, { idle: "pull" }))
+      const client = yield* connect(listener)
+      yield* client.send("one\n")
+      assert.strictEqual(yield* client.line, "one")
+      const closing = yield* start(listener.close())
+      yield* untilStage(listener, "Draining")
+      for (let i = 0; i < 5; i++) yield* turn
+      yield* client.send("two\n")
+      assert.deepStrictEqual(yield* client.rest, { lines: ["two"], ending: "FIN" })
+      assert.strictEqual((yield* Fiber.join(closing)).outcome, "Drained")
+    }))
+
+  it.live("and one that does not wait is answered all that has come by then", () =>
+    Effect.gen(function*() {
+      const listener = yield* listen(kind, { drain: { idleGrace: "1 minute", deadline: "10 minutes" } })
+      const { handler, held, release } = yield* makeHolder
+      yield* start(Listener.serve(listener, handler, { idle: "pull" }))
+      const client = yield* connect(listener)
+      yield* client.send("one\n")
+      assert.strictEqual(yield* client.line, "one")
+      const closing = yield* start(listener.close())
+      yield* untilStage(listener, "Draining")
+      for (let i = 0; i < 5; i++) yield* turn
+      yield* client.send("hold\n")
+      yield* held(1)
+      yield* client.send("second\n")
+      yield* until("it was read", () => Effect.runSync(listener.connections)[0]?.bytesIn === 16)
+      yield* release
+      assert.deepStrictEqual(yield* client.rest, { lines: ["released hold", "second"], ending: "FIN" })
+      yield* Fiber.join(closing)
+    }))
+
   it.live.each([0, 5])(
     "clients that ask again and again, 10 closes, idleGrace %i: no line is handled and then not answered",
     (idleGrace) =>

@@ -112,6 +112,8 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   private graceEnds: number | undefined
   /** How many bytes its handler gets before it may be ended: what had been read by that turn. */
   private entitledBytes = Infinity
+  /** What had been sent when its handler last took something, since the drain began. */
+  private sentBefore: number | undefined
   /** Its handshake was waited for, and is done. */
   handshakeDone = false
   /** Ends the handshake that is under way. */
@@ -198,7 +200,10 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   pulls(waiting: number): void {
     const more = waiting > this.pulling
     this.pulling = waiting
-    if (!more) return this.touch()
+    if (!more) {
+      if (this.drainBegun) this.sentBefore = this.bytesOut
+      return this.touch()
+    }
     if (this.host.timed) (this.inactivity ??= new Inactivity(this)).pulled()
     this.rechecked()
   }
@@ -303,8 +308,11 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
     if (listeners !== undefined) { for (const notify of listeners) notify() }
   }
 
-  /** Ends an idle connection: its handler's pull fails, or its protocol says its last word. */
-  sayGoodbye(): void {
+  /**
+   * Ends an idle connection: its handler's pull fails, or its protocol says its
+   * last word. What it has buffered `inGrace` is handled before.
+   */
+  sayGoodbye(inGrace: boolean): void {
     const { driver, endHandshake } = this
     if (endHandshake !== undefined) {
       this.climb("goodbye")
@@ -314,17 +322,17 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
       // a protocol that could not say its last word may have more to do: the deadline is its bound, and names it
       const owner = { threw: (member: string, defect: unknown) => this.host.logThrown(this, member, defect) }
       Foreign.call(owner, "goodbye", () => driver.goodbye(this.host.idleLinger()), undefined)
-    } else if (this.endEntitledReading() || this.received >= this.entitledBytes) {
+    } else if (this.endEntitledReading(inGrace) || (!inGrace && this.received >= this.entitledBytes)) {
       this.climb("goodbye")
       this.readingEnded = true
     }
     // with bytes buffered nothing was ended: the pull that takes them comes by here again, unless it is entitled to none
   }
 
-  private endEntitledReading(): boolean {
+  private endEntitledReading(inGrace: boolean): boolean {
     const { fast } = this
     const error = closeError("draining")
-    return fast?.endReadingAfter === undefined
+    return inGrace || fast?.endReadingAfter === undefined
       ? this.endReading(error)
       : Foreign.call(this, "endReadingAfter", () => fast.endReadingAfter?.(error, this.entitledBytes) ?? true, true)
   }
@@ -332,6 +340,13 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   /** What arrives from now on came after the drain, and need not be waited for. */
   fixEntitlement(): void {
     if (this.fast !== undefined) this.entitledBytes = this.bytesIn
+    // what is answered already was answered a while ago
+    if (this.idle) this.sentBefore = undefined
+  }
+
+  /** What it has taken since the drain began, or since it was caught up, is answered. */
+  get answered(): boolean {
+    return this.sentBefore !== undefined && this.bytesOut > this.sentBefore
   }
 
   private moveTo(scope: Scope.Scope): Effect.Effect<void> {

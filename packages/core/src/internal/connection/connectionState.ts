@@ -65,7 +65,7 @@ export type StepAction =
  * - `Grace`: begun, and it was active just before: it has a while for its next request.
  * - `Turn`: begun, and one whole read turn has to pass.
  * - `CaughtUp`: a read turn has brought everything that had arrived when the drain began.
- * - `CaughtUpGrace`: caught up, and it was active just before.
+ * - `CaughtUpGrace`: caught up, and it was active just before. It ends with its next answer.
  * - `Goodbye`: the last word was said.
  */
 export type Rung = "Untold" | "Notified" | "Begun" | "Grace" | "Turn" | "CaughtUp" | "CaughtUpGrace" | "Goodbye"
@@ -77,6 +77,8 @@ export type DrainEvent =
   | "busy"
   /** A look: it is idle, and its grace is not over. */
   | "inGrace"
+  /** The same of one that works on one thing at a time, and waits for the next. */
+  | "awaitsInGrace"
   /** A look: it is idle. */
   | "idle"
   /** A look: it is idle, and nothing happened on it through one whole read turn. */
@@ -204,6 +206,7 @@ const rungs: Record<Rung, Record<DrainEvent, DrainCell>> = {
     drainBegun: up("Begun", "Begin"),
     busy: up("Untold"),
     inGrace: up("Untold"),
+    awaitsInGrace: up("Untold"),
     idle: up("Untold"),
     quiet: up("Untold"),
     graceOver: up("Untold"),
@@ -216,6 +219,7 @@ const rungs: Record<Rung, Record<DrainEvent, DrainCell>> = {
     drainBegun: up("Begun", "Begin"),
     busy: up("Notified"),
     inGrace: up("Notified"),
+    awaitsInGrace: up("Notified"),
     idle: up("Notified"),
     quiet: up("Notified"),
     graceOver: up("Notified"),
@@ -228,6 +232,7 @@ const rungs: Record<Rung, Record<DrainEvent, DrainCell>> = {
     drainBegun: up("Begun", "Look"),
     busy: up("Begun"),
     inGrace: up("Grace", "AwaitGrace"),
+    awaitsInGrace: up("Turn", "AwaitTurn"),
     idle: up("Turn", "AwaitTurn"),
     quiet: up("Begun", "SayGoodbye"),
     graceOver: up("Begun"),
@@ -240,8 +245,9 @@ const rungs: Record<Rung, Record<DrainEvent, DrainCell>> = {
     drainBegun: up("Grace"),
     busy: up("Grace"),
     inGrace: up("Grace"),
-    idle: up("Grace"),
-    quiet: up("Grace"),
+    awaitsInGrace: up("Turn", "AwaitTurn"),
+    idle: up("Turn", "AwaitTurn"),
+    quiet: up("Begun", "SayGoodbye"),
     graceOver: up("Begun", "Look"),
     turnOver: up("Grace"),
     turnEmptied: up("Grace"),
@@ -252,6 +258,7 @@ const rungs: Record<Rung, Record<DrainEvent, DrainCell>> = {
     drainBegun: up("Turn"),
     busy: up("Turn"),
     inGrace: up("Turn"),
+    awaitsInGrace: up("Turn"),
     idle: up("Turn"),
     quiet: up("Turn"),
     graceOver: up("Turn"),
@@ -264,6 +271,7 @@ const rungs: Record<Rung, Record<DrainEvent, DrainCell>> = {
     drainBegun: up("CaughtUp", "Look"),
     busy: up("CaughtUp"),
     inGrace: up("CaughtUpGrace", "AwaitGrace"),
+    awaitsInGrace: up("CaughtUpGrace", "AwaitGrace"),
     idle: up("CaughtUp", "SayGoodbye"),
     quiet: up("CaughtUp", "SayGoodbye"),
     graceOver: up("CaughtUp"),
@@ -276,8 +284,9 @@ const rungs: Record<Rung, Record<DrainEvent, DrainCell>> = {
     drainBegun: up("CaughtUpGrace"),
     busy: up("CaughtUpGrace"),
     inGrace: up("CaughtUpGrace"),
-    idle: up("CaughtUpGrace"),
-    quiet: up("CaughtUpGrace"),
+    awaitsInGrace: up("CaughtUpGrace"),
+    idle: up("CaughtUp", "SayGoodbye"),
+    quiet: up("CaughtUp", "SayGoodbye"),
     graceOver: up("CaughtUp", "Look"),
     turnOver: up("CaughtUpGrace"),
     turnEmptied: up("CaughtUpGrace"),
@@ -288,6 +297,7 @@ const rungs: Record<Rung, Record<DrainEvent, DrainCell>> = {
     drainBegun: up("Goodbye"),
     busy: up("Goodbye"),
     inGrace: up("Goodbye"),
+    awaitsInGrace: up("Goodbye"),
     idle: up("Goodbye"),
     quiet: up("Goodbye"),
     graceOver: up("Goodbye"),
@@ -304,7 +314,8 @@ export const takeStep = (step: Step, event: StepEvent): StepCell => steps[step][
 export const climb = (rung: Rung, event: DrainEvent): DrainCell => rungs[rung][event]
 
 /** On these rungs a look at the connection can change something. */
-export const awaitsLook = (rung: Rung): boolean => rung === "Begun" || rung === "CaughtUp"
+export const awaitsLook = (rung: Rung): boolean =>
+  rung === "Begun" || rung === "Grace" || rung === "CaughtUp" || rung === "CaughtUpGrace"
 
 /** The drain has begun with it. */
 export const drainHasBegun = (rung: Rung): boolean => rung !== "Untold" && rung !== "Notified"
@@ -321,11 +332,21 @@ export interface View {
   readonly idle: boolean
   /** Nothing happened on it through one whole read turn. */
   readonly quietTurn: boolean
+  /** It works on one thing at a time. */
+  readonly oneAtATime: boolean
+  /** It has just answered what it had taken: nothing else of a client that waits for its answers is on its way. */
+  readonly answered: boolean
   readonly now: number
   /** When its grace ends; set by the first idle look, so that one connection gets one grace. */
   readonly graceEnds: number
 }
 
 /** What is seen of a connection by a look at it. */
-export const look = (view: View): "busy" | "inGrace" | "idle" | "quiet" =>
-  !view.idle ? "busy" : view.now < view.graceEnds ? "inGrace" : view.quietTurn ? "quiet" : "idle"
+export const look = (view: View): "busy" | "inGrace" | "awaitsInGrace" | "idle" | "quiet" =>
+  !view.idle
+    ? "busy"
+    : !view.answered && view.now < view.graceEnds
+    ? view.oneAtATime ? "awaitsInGrace" : "inGrace"
+    : view.quietTurn
+    ? "quiet"
+    : "idle"

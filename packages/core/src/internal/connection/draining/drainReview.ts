@@ -110,14 +110,16 @@ export class DrainReview {
     if (!idle && readsAhead(connection)) this.lookAhead(connection)
     const now = this.context.now()
     const graceEnds = idle ? connection.graceEnd(this.context.drain.idleGrace, this.grace) : now
-    switch (connection.climb(look({ idle, quietTurn, now, graceEnds }))) {
+    const oneAtATime = connection.mode === "pull" && connection.ahead === undefined
+    const answered = oneAtATime && idle && connection.answered
+    switch (connection.climb(look({ idle, quietTurn, oneAtATime, answered, now, graceEnds }))) {
       case "AwaitGrace":
         this.context.timers.schedule(graceEnds, () => this.graceOver(connection))
         return
       case "AwaitTurn":
         return this.awaitTurn(connection)
       case "SayGoodbye":
-        return connection.sayGoodbye()
+        return connection.sayGoodbye(now < graceEnds)
     }
   }
 

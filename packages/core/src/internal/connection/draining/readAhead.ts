@@ -132,7 +132,7 @@ export class ReadAhead {
         this.connection.fixEntitlement()
         return this.look()
       case "SayGoodbye":
-        return this.connection.sayGoodbye()
+        return this.connection.sayGoodbye(false)
     }
   }
 
