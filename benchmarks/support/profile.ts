@@ -69,8 +69,8 @@ const nameOf = ({ functionName, url }: CpuProfile["nodes"][number]["callFrame"])
   return dependency ?? path
 }
 
-/** What is no work: nothing was to be done. */
-const waiting = new Set(["(idle)", "(root)"])
+/** What is no work: nothing was to be done, or the profile was. */
+const waiting = new Set(["(idle)", "(root)", "node:inspector"])
 
 /** Self time by file, in parts of all that was not waiting. */
 const shares = (profiles: ReadonlyArray<CpuProfile>): ReadonlyArray<readonly [file: string, share: number]> => {

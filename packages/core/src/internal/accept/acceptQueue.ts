@@ -110,7 +110,7 @@ export class AcceptQueue<C extends Candidate & Linked<C>> {
       open: this.connections.open,
       queued: this.queued.size,
       consumer: this.consumers.size > 0,
-      makeRoom: () => this.context.makeRoom?.() ?? 0
+      makeRoom: this.makeRoom
     })
     if (reason !== undefined) return this.context.refuse(connection, reason)
     this.context.admitted(connection)
@@ -118,6 +118,8 @@ export class AcceptQueue<C extends Candidate & Linked<C>> {
     this.match()
     this.hold(connection)
   }
+
+  private readonly makeRoom = (): number => this.context.makeRoom?.() ?? 0
 
   /** A connection whose accept was interrupted: it is the next to be taken. */
   requeue(connection: C): void {

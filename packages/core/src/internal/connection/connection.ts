@@ -135,23 +135,23 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
     this.host = host
     this.since = since
     this.lastActive = since
-    this.fast = Foreign.call(this, "fast", () => ownFast(transport), undefined)
+    this.fast = ownFast(this, transport)
   }
 
   get listener(): string {
     return this.host.name
   }
   get protocol(): string {
-    return Foreign.call(this, "protocol", () => this.transport.protocol, "unknown")
+    return Foreign.read(this, this.transport, "protocol", "unknown")
   }
   get remote(): NetAddress.SocketAddress {
-    return Foreign.call(this, "remote", () => this.transport.remote, unknownAddress)
+    return Foreign.read(this, this.transport, "remote", unknownAddress)
   }
   get local(): NetAddress.SocketAddress {
-    return Foreign.call(this, "local", () => this.transport.local, unknownAddress)
+    return Foreign.read(this, this.transport, "local", unknownAddress)
   }
   get via(): NetAddress.SocketAddress | undefined {
-    return Foreign.call(this, "via", () => this.transport.via, undefined)
+    return Foreign.read(this, this.transport, "via", undefined)
   }
 
   /** The first throw is logged and ends the connection; those after it are its consequences. */
@@ -246,7 +246,7 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   // --- its transport ---------------------------------------------------------------------------------------------
 
   get settled(): Effect.Effect<void> {
-    return Foreign.call(this, "settled", () => this.transport.settled, Effect.void)
+    return Foreign.read(this, this.transport, "settled", Effect.void)
   }
 
   endReading(error: Socket.SocketError): boolean {
@@ -381,7 +381,11 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   graceEnd(idleGrace: number, grace: (lastActive: number) => number): number {
     // half a handshake has the grace for the rest, however long ago it began
     if (this.endHandshake !== undefined) return this.graceEnds ??= this.host.now() + idleGrace
-    if (this.driver !== undefined) return this.idleSince + grace(this.idleSince)
+    if (this.driver !== undefined) {
+      // asked once: a protocol may have to ask its transport
+      const { idleSince } = this
+      return idleSince + grace(idleSince)
+    }
     return this.graceEnds ??= this.lastActive + grace(this.lastActive)
   }
 
@@ -431,7 +435,7 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
 }
 
 /** What a transport offers for speed. That of another connection came along in a copy, and is left alone. */
-const ownFast = (transport: TransportConnection): FastConnection | undefined => {
-  const { fast } = transport
-  return fast?.owner === transport ? fast : undefined
+const ownFast = (connection: ConnectionImpl, transport: TransportConnection): FastConnection | undefined => {
+  const fast = Foreign.read(connection, transport, "fast", undefined)
+  return fast !== undefined && Foreign.read(connection, fast, "owner", undefined) === transport ? fast : undefined
 }

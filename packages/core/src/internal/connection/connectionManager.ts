@@ -24,7 +24,7 @@ import { DrainSpread, type SpreadContext } from "./draining/drainSpread.ts"
 import { ReadTurns } from "./draining/readTurns.ts"
 import { type RoomContext, RoomMaker } from "./draining/roomMaker.ts"
 import { type SendContext, SendLimit } from "./draining/sendLimit.ts"
-import { call } from "./foreign.ts"
+import { read } from "./foreign.ts"
 import { LifetimeManager, type LifetimeOptions } from "./lifetimeManager.ts"
 import type { FinishContext } from "./serving/finish.ts"
 import { endConnectionSpan, startConnectionSpan } from "./spans.ts"
@@ -127,7 +127,7 @@ export class ConnectionManager extends LifetimeManager<ConnectionImpl>
   arrive(transport: TransportConnection): void {
     this.noteArrival()
     const connection = new ConnectionImpl(++this.ids, transport, this, this.lastArrival)
-    const introduced = call(connection, "introduced", () => transport.introduced, undefined)
+    const introduced = read(connection, transport, "introduced", undefined)
     if (introduced === undefined) return this.queue.arrive(connection)
     this.introductions.begin(connection, introduced, Math.max(1, this.limits.resolved.maxQueued))
   }

@@ -21,6 +21,21 @@ export const call = <A>(owner: ForeignOwner, member: string, f: () => A, fallbac
   }
 }
 
+/** A member. It takes no function of its own, because each connection is asked for some. */
+export const read = <A extends object, Member extends keyof A & string, B>(
+  owner: ForeignOwner,
+  foreign: A,
+  member: Member,
+  fallback: B
+): A[Member] | B => {
+  try {
+    return foreign[member]
+  } catch (defect) {
+    owner.threw(member, defect)
+    return fallback
+  }
+}
+
 /** A number that reports and sums can take. */
 export const number = (owner: ForeignOwner, member: string, f: () => number): number => {
   const n = call(owner, member, f, 0)

@@ -11,7 +11,7 @@ import { type Linked, LinkedList } from "../../util/linkedList.ts"
 import type { Timers } from "../../util/timers.ts"
 import type { ConnectionImpl } from "../connection.ts"
 import type { ReadTurns } from "../draining/readTurns.ts"
-import { call, effectOf } from "../foreign.ts"
+import { effectOf, read } from "../foreign.ts"
 import { closeError } from "../socketErrors.ts"
 
 /** What a handshake needs of the manager of its connection. */
@@ -27,8 +27,11 @@ export const isDone = (effect: Effect.Effect<unknown, unknown>): boolean =>
   Exit.isExit(effect) && Exit.isSuccess(effect)
 
 /** Whether a connection can be used as it comes. */
-export const isReady = (connection: ConnectionImpl): boolean =>
-  connection.handshakeDone || call(connection, "ready", () => isDone(connection.transport.ready), false)
+export const isReady = (connection: ConnectionImpl): boolean => {
+  if (connection.handshakeDone) return true
+  const ready = read(connection, connection.transport, "ready", undefined)
+  return ready !== undefined && isDone(ready)
+}
 
 /** Waits for a connection's handshake, in a fiber of its own, and tells how it went. */
 export const shakeHands = (

@@ -9,6 +9,8 @@ export const shareOf = (
   isExempt: (fiber: Fiber.Fiber<unknown, unknown>) => boolean
 ): Share => {
   const serving = connection.servingFibers()
+  // an idle connection, of which there may be thousands
+  if (serving.length === 0 && (connection.exchanges?.size ?? 0) === 0) return "none"
   const own = serving.filter(isExempt).length
   const open = Array.from(connection.exchanges ?? [])
   const exempt = open.filter(({ fiber }) =>
