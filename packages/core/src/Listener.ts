@@ -320,7 +320,7 @@ export const serveDriver = (
     readonly halfOpen?: boolean | undefined
   }
 ): Effect.Effect<DrainReport, ListenerFaulted> =>
-  implementation(listener).serve((life) => internalDriver.driverConsumer(life, attach, options ?? {}))
+  implementation(listener).serve((manager) => internalDriver.driverConsumer(manager, attach, options ?? {}))
 
 /**
  * Lets a protocol that works by callbacks drive a connection inside its

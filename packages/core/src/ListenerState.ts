@@ -91,7 +91,7 @@ export type Event = Operation | Happening
  * - `Escalate`: cut the drain that is running short.
  * - `StopAccepting`: the listening socket died: fail pending accepts, keep connections.
  * - `Publish`: the drain ended: publish its report.
- * - `Forget`: begin a new life with the same options.
+ * - `Forget`: begin a new lifetime with the same options.
  *
  * @stability experimental
  * @category models

@@ -10,7 +10,7 @@ import type { CallId } from "./goodbye.ts"
  * refused one, in milliseconds: a client that asks again at once would else
  * never leave it a quiet moment to end in.
  */
-const patience = 250
+const refusedReadLimit = 250
 
 /** The calls of one connection, each an exchange of it. */
 export class Calls {
@@ -86,8 +86,8 @@ export class Calls {
   }
 
   /** The client goes on asking although it was told, and nothing of it is in flight. */
-  get deaf(): boolean {
-    return this.refusedAt !== undefined && this.connection.host.now() - this.refusedAt >= patience
+  get stopsReading(): boolean {
+    return this.refusedAt !== undefined && this.connection.host.now() - this.refusedAt >= refusedReadLimit
   }
 }
 

@@ -24,7 +24,7 @@ import * as Socket from "effect/socket/Socket"
 import { Signal } from "../util/condition.ts"
 import { monotonicMillis } from "../util/timers.ts"
 import { Link } from "./clientConnection.ts"
-import { makeWords } from "./goodbye.ts"
+import { makeDrainMessages } from "./goodbye.ts"
 
 /** See `RpcListener.ClientOptions`. */
 export interface Options<R> {
@@ -124,7 +124,7 @@ const make = (
     const now = (): number => monotonicMillis(clock)
 
     const host = {
-      words: makeWords(serialization.codecFor),
+      drainMessages: makeDrainMessages(serialization.codecFor),
       deliver,
       broadcast: (response: FromServerEncoded) =>
         Effect.forEach(Array.from(clientIds), (clientId) => deliver(clientId, response), { discard: true }),

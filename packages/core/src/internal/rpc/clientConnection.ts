@@ -5,11 +5,11 @@ import { RpcClientDefect, RpcClientError } from "effect/rpc/RpcClientError"
 import type { FromClientEncoded, FromServerEncoded, RequestEncoded } from "effect/rpc/RpcMessage"
 import type { Parser } from "effect/rpc/RpcSerialization"
 import type * as Socket from "effect/socket/Socket"
-import type { CallId, Goodbye, Words } from "./goodbye.ts"
+import type { CallId, DrainMessages, Goodbye } from "./goodbye.ts"
 
 /** What a connection needs of its client. */
 export interface LinkContext {
-  readonly words: Words
+  readonly drainMessages: DrainMessages
   /** Gives an answer to the maker of the call. */
   readonly deliver: (clientId: number, response: FromServerEncoded) => Effect.Effect<void>
   /** What a server says to no call in particular. */
@@ -124,7 +124,7 @@ export class Link {
         return call === undefined ? Effect.void : this.host.deliver(call.clientId, response)
       }
       case "Exit": {
-        if (!this.host.words.isRefusal(response.exit)) return this.answer(response)
+        if (!this.host.drainMessages.isRefusal(response.exit)) return this.answer(response)
         // before it is made again, so that it is made elsewhere
         this.leave("closing")
         this.settle(response.requestId, unexecuted)
@@ -132,7 +132,7 @@ export class Link {
       }
       case "Defect": {
         // it ends every call of this connection, and says nothing of those made on others
-        const exit = this.host.words.exitOfDefect(response.defect)
+        const exit = this.host.drainMessages.exitOfDefect(response.defect)
         return Effect.forEach(
           Array.from(this.calls.keys()),
           (requestId) => this.answer({ _tag: "Exit", requestId, exit }),
@@ -140,7 +140,7 @@ export class Link {
         )
       }
       default: {
-        const goodbye = this.host.words.readGoodbye(response)
+        const goodbye = this.host.drainMessages.readGoodbye(response)
         return goodbye === undefined ? this.host.broadcast(response) : Effect.sync(() => this.onGoodbye(goodbye))
       }
     }

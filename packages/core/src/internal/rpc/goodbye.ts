@@ -35,7 +35,7 @@ export interface Goodbye {
 }
 
 /** What can be said in one encoding of messages. */
-export interface Words {
+export interface DrainMessages {
   /** A server's notification, which Effect's own client ignores. */
   readonly goodbye: (goodbye: Goodbye) => RequestEncoded
   readonly readGoodbye: (message: FromServerEncoded) => Goodbye | undefined
@@ -45,7 +45,7 @@ export interface Words {
   readonly exitOfDefect: (defect: unknown) => ResponseExitEncoded["exit"]
 }
 
-export const makeWords = (codecFor: CodecFor): Words => {
+export const makeDrainMessages = (codecFor: CodecFor): DrainMessages => {
   const goodbyeCodec = codecFor(Goodbye)
   const encodeGoodbye = Schema.encodeSync(goodbyeCodec)
   const decodeGoodbye = Schema.decodeUnknownSync(goodbyeCodec)

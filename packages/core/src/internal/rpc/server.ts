@@ -12,7 +12,7 @@ import { CurrentConnection } from "../../Connection.ts"
 import { implementationOf } from "../connection/connection.ts"
 import { closeError } from "../connection/socketErrors.ts"
 import { Calls, CurrentCalls } from "./calls.ts"
-import { makeWords } from "./goodbye.ts"
+import { makeDrainMessages } from "./goodbye.ts"
 
 /** An RPC server whose connections drain by calls. */
 export interface Draining {
@@ -33,7 +33,7 @@ const isOurs = (error: Socket.SocketError): boolean =>
 const gone = new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: 1006 }) })
 
 export const make = (serialization: RpcSerialization["Service"]): Draining => {
-  const words = makeWords(serialization.codecFor)
+  const drainMessages = makeDrainMessages(serialization.codecFor)
   const clients = new Map<number, Calls>()
 
   /**
@@ -45,7 +45,9 @@ export const make = (serialization: RpcSerialization["Service"]): Draining => {
       const telling = last ? "goodbye" : "leaving"
       if (calls.writer === undefined || calls.told === "goodbye" || calls.told === telling) return Effect.void
       calls.told = telling
-      const message = serialization.makeUnsafe().encode(words.goodbye(last ? { executing: calls.executing } : {}))
+      const message = serialization.makeUnsafe().encode(
+        drainMessages.goodbye(last ? { executing: calls.executing } : {})
+      )
       // a client that is gone has nothing to be told
       return message === undefined ? Effect.void : Effect.ignore(calls.writer.write(message))
     })
@@ -76,7 +78,7 @@ export const make = (serialization: RpcSerialization["Service"]): Draining => {
           // a client that was told to go has given up what it did not wait for
           return Effect.andThen(calls.told === undefined ? Effect.void : calls.finished, Effect.fail(gone))
         })
-        return { ...reader, pull: Effect.suspend(() => calls.deaf ? over : pull) }
+        return { ...reader, pull: Effect.suspend(() => calls.stopsReading ? over : pull) }
       }),
       writer: Effect.tap(socket.writer, (writer) => {
         calls.writer = writer
@@ -119,7 +121,7 @@ export const make = (serialization: RpcSerialization["Service"]): Draining => {
           }
           if (calls.step === "refusing") {
             calls.refuse()
-            const refuse = Effect.suspend(() => protocol.send(clientId, words.refusal(id)))
+            const refuse = Effect.suspend(() => protocol.send(clientId, drainMessages.refusal(id)))
             // the last word first: a client that knows it needs no refusals
             return Effect.andThen(tell(calls, true), isNotification === true ? Effect.void : refuse)
           }

@@ -20,7 +20,7 @@ const leastCharge = 384
 const smallEnough = 1472
 
 /** How long answers may take that the kernel has no room for, in milliseconds, before the socket closes anyway. */
-const patience = 250
+const flushLimit = 250
 
 const turn: Effect.Effect<void> = Effect.callback((resume) => {
   const immediate = setImmediate(() => resume(Effect.void))
@@ -187,7 +187,7 @@ export class UdpSocket {
   readonly close: Effect.Effect<void> = Effect.suspend(() => {
     this.stopped = true
     this.queue.length = 0
-    return Effect.andThen(Effect.timeoutOption(this.allSent, patience), this.closeNow)
+    return Effect.andThen(Effect.timeoutOption(this.allSent, flushLimit), this.closeNow)
   })
 
   private readonly allSent: Effect.Effect<void> = Effect.whileLoop({

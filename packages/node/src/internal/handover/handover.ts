@@ -243,7 +243,7 @@ class Attempt {
       case "failed":
         return this.on({ type: "Wrong", detail: message.detail })
       default:
-        // of its life after
+        // about what it does when it accepts
         return
     }
   }
@@ -299,7 +299,7 @@ class Attempt {
       successor: successor.pid,
       generation
     })
-    successor.letGo()
+    successor.release()
     program.leave(successor.pid, (reports, duration) =>
       Effect.gen({ self: this }, function*() {
         const drain = reportOf(reports, duration)

@@ -25,11 +25,11 @@ export interface SuccessorProcess {
   /** Says the last, and calls back when it was heard, or will not be. This process may end then. */
   readonly leave: (message: Message, done: () => void) => void
   /** It keeps this process alive no longer. */
-  readonly letGo: () => void
+  readonly release: () => void
 }
 
 /** How long the last words may take (ms). */
-const patience = 1000
+const lastWordsLimit = 1000
 
 /** Starts it, or says why it could not be started. */
 export const launch = (
@@ -92,12 +92,12 @@ export const launch = (
           channel.destroy()
           done()
         }
-        const timer = setTimeout(once, patience)
+        const timer = setTimeout(once, lastWordsLimit)
         // by the end of its side it says that it has read this: it can be handed over itself from then on
         channel.once("close", once)
         if (channel.writable) channel.end(encode(message))
         else once()
       },
-      letGo: () => child.unref()
+      release: () => child.unref()
     })
   })

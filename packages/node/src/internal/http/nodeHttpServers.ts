@@ -205,7 +205,7 @@ export class NodeHttpServers implements HttpContext {
 
   private closeWhenEmpty(): void {
     if (!this.closing || this.open > 0) return
-    // the server may have another life
+    // the server may be opened again
     this.listeners.remove()
     this.options.server.close()
   }

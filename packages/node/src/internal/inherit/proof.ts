@@ -22,7 +22,7 @@ const together = 4
 const between = 25
 
 /** How long the last connections may take to be accepted (ms). */
-const patience = 5000
+const proofLimit = 5000
 
 /** Calls back with the number of connections it took, or without one where none was accepted here. */
 export const prove = (socket: Provable, tries: number, done: (probes: number | undefined) => void): void => {
@@ -76,7 +76,7 @@ export const prove = (socket: Provable, tries: number, done: (probes: number | u
   const next = (): void => {
     if (probes >= tries) {
       if (seen.size > 0) return end(probes)
-      timer = setTimeout(end, patience, undefined)
+      timer = setTimeout(end, proofLimit, undefined)
       return
     }
     for (let left = Math.min(together, tries - probes); left > 0; left--) probe()

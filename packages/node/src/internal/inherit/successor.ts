@@ -29,7 +29,7 @@ export interface Program {
 }
 
 /** How long the last words may take to reach the holder (ms). */
-const patience = 1000
+const lastWordsLimit = 1000
 
 export class Successor {
   readonly holder: Inheritance
@@ -83,7 +83,7 @@ export class Successor {
       clearTimeout(timer)
       done()
     }
-    const timer = setTimeout(once, patience)
+    const timer = setTimeout(once, lastWordsLimit)
     this.channel.once("close", once)
     this.channel.write(encode({ type: "metrics", text: metrics }), once)
   }

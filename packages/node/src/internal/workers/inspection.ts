@@ -10,7 +10,7 @@ import type { Supervisor } from "./supervisor.ts"
 import type { Worker } from "./worker.ts"
 
 /** How long a worker may take to answer (ms); one whose event loop is held is shown without its listeners. */
-const patience = 1000
+const answerLimit = 1000
 
 export const isReady = ({ closingSince, state }: Supervisor): boolean =>
   closingSince === undefined && state.workers.some(({ phase }) => phase === "Accepting")
@@ -86,7 +86,7 @@ const ask = (worker: Worker, about: string): Effect.Effect<unknown> =>
   Effect.callback<unknown>((resume) => {
     const takeBack = worker.ask(about, (body) => resume(Effect.succeed(body)))
     return Effect.sync(takeBack)
-  }).pipe(Effect.timeoutOption(patience), Effect.map(Option.getOrUndefined))
+  }).pipe(Effect.timeoutOption(answerLimit), Effect.map(Option.getOrUndefined))
 
 const decodeListeners = Schema.decodeUnknownOption(Schema.Array(ListenerInspection))
 

@@ -45,7 +45,7 @@ export interface WorkerProcess {
 }
 
 /** What a process that has ended may still have left in the channel is there within this time (ms). */
-const lastWords = 1000
+const lastWordsLimit = 1000
 
 export const launch = (options: Launch, handlers: Handlers): WorkerProcess => {
   let child: ChildProcess
@@ -79,7 +79,7 @@ export const launch = (options: Launch, handlers: Handlers): WorkerProcess => {
     if (exit !== undefined) return
     exit = how
     if (silent) tell()
-    else setTimeout(tell, lastWords).unref()
+    else setTimeout(tell, lastWordsLimit).unref()
   }
   child.once("error", (cause) => {
     // also that a signal could not be sent: then it runs on

@@ -73,7 +73,7 @@ export const checks: ReadonlyArray<Check> = [
   },
   {
     about: "leaks",
-    name: "after close the address is free at once, life after life",
+    name: "after close the address is free at once, time after time",
     run: (subject) =>
       Effect.gen(function*() {
         const listener = yield* listen(subject.transport)
@@ -82,7 +82,7 @@ export const checks: ReadonlyArray<Check> = [
           yield* close(listener)
           yield* ensureRefused(subject, "after close")
           yield* orBroken(listener.reset, "reset")
-          yield* within("open", orBroken(listener.open, `opening again (life ${i + 2})`))
+          yield* within("open", orBroken(listener.open, `opening again (time ${i + 2})`))
         }
       })
   },
