@@ -111,4 +111,21 @@ describe("a client that sends on while its messages are worked on", () => {
       assert.isAbove(taken.length, 2900 / pause)
       assert.strictEqual(yield* client.readAllText, taken.join(""))
     }))
+
+  it.effect("is ended by its age as well, with all its messages answered that were taken", () =>
+    Effect.gen(function*() {
+      const taken: Array<string> = []
+      const transport = yield* MemoryTransport.make()
+      const listener = yield* listen(transport, { timeouts: { age: { max: "2 seconds", jitter: 0 } } })
+      yield* start(Listener.serve(listener, multiplexed(taken, false), { idle: "exchange" }))
+      const client = yield* transport.connect
+      yield* start(sendOn(client))
+      yield* TestClock.adjust("1900 millis")
+      assert.strictEqual(yield* client.state, "Open")
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* client.ended, "Fin")
+      assert.isBelow(taken.length, 2400 / pause)
+      assert.strictEqual(yield* client.readAllText, taken.join(""))
+      assert.strictEqual((yield* listener.connections).length, 0)
+    }))
 })
