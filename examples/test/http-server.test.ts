@@ -17,7 +17,7 @@ const fork = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkScoped(effe
 /** Nothing tells that a process is busy, or that a request has reached it and is being slept on. */
 const aMoment = Effect.sleep(150)
 
-const fin = { how: "fin", partial: false }
+const fin = { how: "FIN", partial: false }
 const MiB = 1 << 20
 
 const post = (path: string, length: number, headers = "") =>

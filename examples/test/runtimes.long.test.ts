@@ -41,8 +41,8 @@ describe.each([["Bun", bun], ["Deno", deno]] as const)("tcp-echo.ts on %s", (_na
       }
       yield* busy.send("sleep 1000\n")
       yield* program.signal("SIGTERM")
-      assert.deepStrictEqual(yield* idle.rest, { lines: [], end: "fin" })
-      assert.deepStrictEqual(yield* busy.rest, { lines: ["slept 1000"], end: "fin" })
+      assert.deepStrictEqual(yield* idle.rest, { lines: [], end: "FIN" })
+      assert.deepStrictEqual(yield* busy.rest, { lines: ["slept 1000"], end: "FIN" })
       const exit = yield* program.exit
       assert.deepStrictEqual([exit.code, events(exit)], [0, ["open", "closed"]], exit.stderr.join("\n"))
     }))
@@ -68,7 +68,7 @@ describe("http-server.ts on Bun", () => {
         yield* program.signal("SIGTERM")
         const answer = yield* busy.response
         assert.deepStrictEqual([answer.status, answer.headers["connection"]], [200, "close"])
-        assert.deepStrictEqual(yield* idle.ending, { how: "fin", partial: false })
+        assert.deepStrictEqual(yield* idle.ending, { how: "FIN", partial: false })
         const exit = yield* program.exit
         assert.deepStrictEqual([exit.code, events(exit)], [0, ["open", "closed"]], exit.stderr.join("\n"))
       })

@@ -51,7 +51,7 @@ const refused = (port: number) =>
 /** Two listeners of a host stop in the same turn, and each looks for itself whether a client has come meanwhile. */
 const untilRefused = (port: number) => refused(port).pipe(Effect.retry({ schedule: often, times: 100 }))
 
-const fin = { how: "fin", partial: false }
+const fin = { how: "FIN", partial: false }
 
 describe("examples/service.ts", () => {
   it.live("a lame duck of 1.2 s: not ready at once, alive, serving with Connection: close, then refusing", () =>
@@ -118,7 +118,7 @@ describe("examples/service.ts", () => {
       yield* service.sigterm
       assert.strictEqual((yield* webSocket.closed).code, 1001)
       assert.deepStrictEqual(yield* idleHttp.ending, fin)
-      assert.deepStrictEqual(yield* idleTcp.rest, { lines: [], end: "fin" })
+      assert.deepStrictEqual(yield* idleTcp.rest, { lines: [], end: "FIN" })
       // goodbyes come after the last listening socket is closed
       yield* refused(service.http)
       yield* refused(service.tcp)

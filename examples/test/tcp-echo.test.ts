@@ -54,9 +54,9 @@ describe("examples/tcp-echo.ts", () => {
       yield* half.send("first\nhal")
       assert.strictEqual(yield* half.line, "first")
       yield* program.signal("SIGTERM")
-      assert.deepStrictEqual(yield* client.rest, { lines: ["slept 500", "slept 600", "third"], end: "fin" })
+      assert.deepStrictEqual(yield* client.rest, { lines: ["slept 500", "slept 600", "third"], end: "FIN" })
       yield* half.send("f\n")
-      assert.deepStrictEqual(yield* half.rest, { lines: ["half"], end: "fin" })
+      assert.deepStrictEqual(yield* half.rest, { lines: ["half"], end: "FIN" })
       const exit = yield* program.exit
       assert.strictEqual(exit.code, 0, text(exit.stderr))
       const [open, closed, ...others] = events(exit)
@@ -80,11 +80,11 @@ describe("examples/tcp-echo.ts", () => {
       yield* half.send(Uint8Array.of(0x16, 0x03, 0x01))
       yield* busy.send("sleep 2000\n")
       yield* program.signal("SIGTERM")
-      assert.strictEqual((yield* idle.ending).how, "fin")
-      assert.strictEqual((yield* half.ending).how, "fin")
+      assert.strictEqual((yield* idle.ending).how, "FIN")
+      assert.strictEqual((yield* half.ending).how, "FIN")
       assert.strictEqual(busy.socket.bytesRead, 6)
       const { data, how } = yield* busy.ending
-      assert.deepStrictEqual([data.toString(), how], ["hello\nslept 2000\n", "fin"])
+      assert.deepStrictEqual([data.toString(), how], ["hello\nslept 2000\n", "FIN"])
       const exit = yield* program.exit
       assert.strictEqual(exit.code, 0, text(exit.stderr))
       assert.deepInclude(events(exit).at(-1)?.["report"], { listener: "tls", outcome: "Drained" })
@@ -135,7 +135,7 @@ describe("examples/tcp-echo.ts", () => {
       const late = yield* LineClient.connect(yield* program.port)
       yield* late.send("late\n")
       assert.strictEqual(yield* late.line, "late")
-      assert.deepStrictEqual(yield* client.rest, { lines: [], end: "fin" })
+      assert.deepStrictEqual(yield* client.rest, { lines: [], end: "FIN" })
       const exit = yield* program.exit
       assert.strictEqual(exit.code, 0, text(exit.stderr))
       assert.deepInclude(events(exit).at(-1)?.["report"], { outcome: "Drained" })
@@ -149,7 +149,7 @@ describe("examples/tcp-echo.ts", () => {
       yield* client.send("still first\n")
       assert.strictEqual(yield* client.line, "still first")
       yield* program.signal("SIGTERM")
-      assert.deepStrictEqual(yield* second.rest, { lines: [], end: "fin" })
+      assert.deepStrictEqual(yield* second.rest, { lines: [], end: "FIN" })
       assert.strictEqual((yield* program.exit).code, 0)
     }))
 

@@ -34,7 +34,7 @@ import { turns } from "./support/resources.ts"
 import { median } from "./support/smallWrites.ts"
 import { alert, connectTls, wiretap } from "./support/tlsClient.ts"
 
-const fin = { how: "fin", partial: false }
+const fin = { how: "FIN", partial: false }
 const ok = HttpServerResponse.text("ok")
 
 /** Counts how its requests end. */
@@ -499,7 +499,7 @@ describe("where it listens and which clients it serves", () => {
         // nothing but a preface makes a session
         if (protocol === "h2") yield* peer.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
         const closing = yield* start(listener.close({ idleGrace: 0 }))
-        assert.strictEqual((yield* peer.ending).how, "fin")
+        assert.strictEqual((yield* peer.ending).how, "FIN")
         yield* until("the TCP connection is over", () => typeof tap.records.at(-1) === "string")
         peer.socket.destroy()
         yield* Fiber.join(closing)

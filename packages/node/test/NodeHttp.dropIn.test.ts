@@ -273,8 +273,8 @@ describe("differs from NodeHttpServer.layer, because it is meant to", () => {
           const { headers, status } = yield* peer.response
           return [status, headers["connection"], (yield* peer.ending).how]
         })
-      assert.deepStrictEqual(yield* connection(both.theirs), [404, "keep-alive", "fin"])
-      assert.deepStrictEqual(yield* connection(both.ours), [404, "close", "fin"])
+      assert.deepStrictEqual(yield* connection(both.theirs), [404, "keep-alive", "FIN"])
+      assert.deepStrictEqual(yield* connection(both.ours), [404, "close", "FIN"])
     }).pipe(silent))
 
   it.live("an early answer reaches a client that uploads for a second and reads afterwards", () =>

@@ -22,7 +22,7 @@ import * as HttpPeer from "./support/httpPeer.ts"
 import * as HttpServing from "./support/httpServing.ts"
 import { many, start, until, untilStage } from "./support/listening.ts"
 
-const fin = { how: "fin", partial: false }
+const fin = { how: "FIN", partial: false }
 
 /** An application that answers each path when it is let, and notes which ones it has executed. */
 const makeGate = Effect.sync(() => {

@@ -49,8 +49,8 @@ describe("NodeMain.runMain, in a process of its own", () => {
         const idle = yield* connect(yield* program.port)
         yield* client.send("sleep 1500\n")
         yield* program.signal(signal)
-        assert.deepStrictEqual(yield* idle.rest, { lines: [], end: "fin" })
-        assert.deepStrictEqual(yield* client.rest, { lines: ["sleep 1500"], end: "fin" })
+        assert.deepStrictEqual(yield* idle.rest, { lines: [], end: "FIN" })
+        assert.deepStrictEqual(yield* client.rest, { lines: ["sleep 1500"], end: "FIN" })
         const exit = yield* program.exit
         assert.strictEqual(exit.code, 0, text(exit.stderr))
         assert.deepStrictEqual(events(exit).at(-1), { event: "exit", handlers: 0 })
@@ -80,7 +80,7 @@ describe("NodeMain.runMain, in a process of its own", () => {
       assert.strictEqual(yield* client.line, "done")
       yield* client.send("work\n")
       yield* program.signal("SIGTERM")
-      assert.deepStrictEqual(yield* client.rest, { lines: ["done"], end: "fin" })
+      assert.deepStrictEqual(yield* client.rest, { lines: ["done"], end: "FIN" })
       const exit = yield* program.exit
       assert.strictEqual(exit.code, 0, text(exit.stderr))
       assert.deepStrictEqual(names(exit), ["open", "service released", "exit"])
@@ -153,7 +153,7 @@ describe("NodeMain.runMain, in a process of its own", () => {
           yield* program.signal(signal)
           yield* Effect.sleep(gap / 4)
         }
-        assert.deepStrictEqual(yield* client.rest, { lines: ["sleep 1200"], end: "fin" })
+        assert.deepStrictEqual(yield* client.rest, { lines: ["sleep 1200"], end: "FIN" })
         assert.strictEqual((yield* program.exit).code, 0)
       })
   )
@@ -166,7 +166,7 @@ describe("NodeMain.runMain, in a process of its own", () => {
       // it is held from when it has heard the first one to long after the copy has come
       yield* program.event("closing")
       yield* program.signal("SIGTERM")
-      assert.deepStrictEqual(yield* client.rest, { lines: ["sleep 3000"], end: "fin" })
+      assert.deepStrictEqual(yield* client.rest, { lines: ["sleep 3000"], end: "FIN" })
       assert.strictEqual((yield* program.exit).code, 0)
     }))
 
@@ -216,7 +216,7 @@ describe("NodeMain.runMain, in a process of its own", () => {
       for (const client of clients) yield* client.send("sleep 1500\n")
       yield* program.signal("SIGTERM")
       assert.match(yield* draining(program), /^draining 2 of 2 /)
-      for (const client of clients) assert.deepStrictEqual(yield* client.rest, { lines: ["sleep 1500"], end: "fin" })
+      for (const client of clients) assert.deepStrictEqual(yield* client.rest, { lines: ["sleep 1500"], end: "FIN" })
       assert.strictEqual((yield* program.exit).code, 0)
     }))
 
@@ -402,7 +402,7 @@ describe("several main programs in one process", () => {
       const { client, program } = yield* startWithClient("mains")
       yield* client.send("sleep 1500\n")
       yield* program.signal("SIGTERM")
-      assert.deepStrictEqual(yield* client.rest, { lines: ["sleep 1500"], end: "fin" })
+      assert.deepStrictEqual(yield* client.rest, { lines: ["sleep 1500"], end: "FIN" })
       const exit = yield* program.exit
       assert.strictEqual(exit.code, 0, text(exit.stderr))
       assert.deepStrictEqual(events(exit).at(-1), { event: "exit", handlers: 0 })
@@ -450,7 +450,7 @@ describe("an uncaught error", () => {
         // the first signal of an orchestrator that has noticed: it forces nothing
         yield* program.stderr((line) => line.includes("uncaught error; closing") ? true : undefined)
         yield* program.signal("SIGTERM")
-        assert.deepStrictEqual(yield* busy.rest, { lines: ["sleep 1500"], end: "fin" })
+        assert.deepStrictEqual(yield* busy.rest, { lines: ["sleep 1500"], end: "FIN" })
         const exit = yield* program.exit
         assert.strictEqual(exit.code, 1)
         assert.include(text(exit.stderr), error)

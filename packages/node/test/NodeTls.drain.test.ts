@@ -39,7 +39,7 @@ describe("a close over TLS", () => {
       assert.strictEqual(connections(served).length, 1)
       yield* peer.resume
       const { data, how } = yield* peer.ending
-      assert.deepStrictEqual([data.length, how], [64 * 2 ** 20, "fin"])
+      assert.deepStrictEqual([data.length, how], [64 * 2 ** 20, "FIN"])
       yield* peer.end
       const report = yield* Fiber.join(closing)
       assert.strictEqual(report.outcome, "Drained")
@@ -67,7 +67,7 @@ describe("a close over TLS", () => {
       )
       const closing = yield* start(served.listener.close())
       const endings = yield* Effect.forEach(idle, ({ peer }) => peer.ending)
-      assert.isTrue(endings.every(({ how }) => how === "fin"))
+      assert.isTrue(endings.every(({ how }) => how === "FIN"))
       assert.strictEqual(busy.socket.bytesRead, 0)
       for (const { maxVersion, tap } of idle) {
         yield* until("the TCP connection is over", () => typeof tap.records.at(-1) === "string")
@@ -136,7 +136,7 @@ describe("a close over TLS", () => {
         yield* peer.end
         yield* peer.resume
         const { data, how } = yield* peer.ending
-        assert.deepStrictEqual([data.toString(), how], ["too large\n", "fin"])
+        assert.deepStrictEqual([data.toString(), how], ["too large\n", "FIN"])
         yield* until("it is gone", () =>
           connections(served).length === 0)
       })
@@ -172,7 +172,7 @@ describe("a close over TLS", () => {
       assert.isAbove(cut[0]!.bytesPending, 32 * 2 ** 20)
       yield* deaf.resume
       for (const peer of [deaf, patient]) assert.strictEqual((yield* peer.ending).how, "ECONNRESET")
-      assert.strictEqual((yield* half.ending).how, "fin")
+      assert.strictEqual((yield* half.ending).how, "FIN")
     }))
 
   it.live("cuts a goodbye that its client does not let finish", () =>
@@ -201,7 +201,7 @@ describe("a TLS connection", () => {
       yield* holder.held(1)
       yield* holder.release
       const { data, how } = yield* peer.ending
-      assert.deepStrictEqual([data.toString(), how], ["released hold on\n", "fin"])
+      assert.deepStrictEqual([data.toString(), how], ["released hold on\n", "FIN"])
       yield* until("it is gone", () => connections(served).length === 0)
     }))
 
@@ -228,7 +228,7 @@ describe("a TLS connection", () => {
         yield* Deferred.succeed(pulled, undefined)
         assert.match(yield* Deferred.await(told), /1000/)
         const { data, how } = yield* peer.ending
-        assert.deepStrictEqual([data.toString(), how], [goodbye, "fin"])
+        assert.deepStrictEqual([data.toString(), how], [goodbye, "FIN"])
       }))
   }
 

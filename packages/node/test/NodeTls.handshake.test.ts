@@ -44,7 +44,7 @@ describe("a TLS handshake", () => {
         assert.deepInclude(report.connections, { total: 1, idle: 1 })
         assert.isAtLeast(millis, 299)
         assert.isBelow(millis, 2300)
-        assert.strictEqual((yield* peer.ending).how, "fin")
+        assert.strictEqual((yield* peer.ending).how, "FIN")
         assert.deepStrictEqual(log, [])
       }))
   }
@@ -71,7 +71,7 @@ describe("a TLS handshake", () => {
       const peer = yield* connectTls(yield* listener.address, { ...client, socket: raw.socket })
       yield* Deferred.await(told)
       const { data, how } = yield* peer.ending
-      assert.deepStrictEqual([data.toString(), how], ["welcome\n", "fin"])
+      assert.deepStrictEqual([data.toString(), how], ["welcome\n", "FIN"])
       assert.deepInclude((yield* Fiber.join(closing)).connections, { total: 1, failed: 0, cut: 0 })
     }))
 
@@ -127,7 +127,7 @@ describe("a TLS handshake", () => {
       const peer = yield* connectTls(address, client)
       yield* peer.send("hello\n")
       assert.strictEqual((yield* peer.received(6)).toString(), "hello\n")
-      assert.strictEqual((yield* silent.ending).how, "fin")
+      assert.strictEqual((yield* silent.ending).how, "FIN")
     }))
 
   it.live("that was refused a place is not begun: the client gets a FIN, or words over TLS where there are some", () =>
@@ -136,7 +136,7 @@ describe("a TLS handshake", () => {
       const curt = yield* serveTls({ admission })
       yield* connectTls(yield* curt.listener.address, client)
       const refused = yield* connect(yield* curt.listener.address)
-      assert.deepStrictEqual(yield* refused.ending, { how: "fin", data: Buffer.alloc(0) })
+      assert.deepStrictEqual(yield* refused.ending, { how: "FIN", data: Buffer.alloc(0) })
       const polite = yield* serveTls({
         admission,
         refuse: (connection) =>
@@ -145,7 +145,7 @@ describe("a TLS handshake", () => {
       yield* connectTls(yield* polite.listener.address, client)
       const told = yield* connectTls(yield* polite.listener.address, client)
       const { data, how } = yield* told.ending
-      assert.deepStrictEqual([data.toString(), how], ["busy\n", "fin"])
+      assert.deepStrictEqual([data.toString(), how], ["busy\n", "FIN"])
     }))
 })
 

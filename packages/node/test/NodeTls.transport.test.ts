@@ -126,7 +126,7 @@ describe("a connection of NodeTls.transport", () => {
   it.live("that is no longer owned says goodbye, or is destroyed, before anything was read", () =>
     Effect.gen(function*() {
       const bound = yield* NodeTls.transport({ host: "127.0.0.1", port: 0, ...pair }).bind
-      for (const [end, how] of [["goodbye", "fin"], ["destroy", "ECONNRESET"]] as const) {
+      for (const [end, how] of [["goodbye", "FIN"], ["destroy", "ECONNRESET"]] as const) {
         const peer = yield* connect(bound.address)
         const connection = yield* bound.accept
         yield* peer.send("something unread")

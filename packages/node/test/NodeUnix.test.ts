@@ -71,7 +71,7 @@ describe("NodeUnix.transport", () => {
       assert.deepStrictEqual(connection.local, NetAddress.unixPathAddress(path))
       assert.deepStrictEqual(connection.remote, NetAddress.unixPathAddress(""))
       yield* connection.destroy
-      assert.strictEqual((yield* peer.ending).how, "fin")
+      assert.strictEqual((yield* peer.ending).how, "FIN")
     }))
 
   it.live("gives its file the mode that was asked for, or what the umask leaves", () =>

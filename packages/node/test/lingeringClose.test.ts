@@ -63,7 +63,7 @@ describe("LingeringClose", () => {
       })
       yield* Fiber.join(writing)
       const { data, how } = yield* peer.ending
-      assert.deepStrictEqual([how, data.equals(all)], ["fin", true])
+      assert.deepStrictEqual([how, data.equals(all)], ["FIN", true])
       assert.isUndefined(ending.pollUnsafe())
       assert.strictEqual(connection.bytesPending(), 0)
       yield* peer.end
@@ -103,7 +103,7 @@ describe("LingeringClose", () => {
       const ending = yield* Effect.forkChild(connection.goodbye(linger()), { startImmediately: true })
       yield* Fiber.join(sending)
       const { data, how } = yield* peer.ending
-      assert.deepStrictEqual([how, data.length], ["fin", 16 << 20])
+      assert.deepStrictEqual([how, data.length], ["FIN", 16 << 20])
       yield* peer.end
       yield* Fiber.join(writing)
       yield* Fiber.join(ending)
@@ -120,7 +120,7 @@ describe("LingeringClose", () => {
       yield* write("answer")
       const ending = yield* Effect.forkChild(connection.goodbye(linger()), { startImmediately: true })
       const { data, how } = yield* peer.ending
-      assert.deepStrictEqual([how, data.toString()], ["fin", "answer"])
+      assert.deepStrictEqual([how, data.toString()], ["FIN", "answer"])
       yield* peer.end
       yield* Fiber.join(ending)
       assert.strictEqual(connection.fast?.bytesIn(), 5 + (1 << 20))
@@ -198,7 +198,7 @@ describe("LingeringClose", () => {
       yield* eventually("it is there", () => connection.fast?.bytesIn() === 5005)
       const took = yield* millis(connection.goodbye(linger({ bytes: 1000, idle: 10_000, total: 20_000 })))
       assert.isBelow(took, 5000)
-      assert.strictEqual((yield* peer.ending).how, "fin")
+      assert.strictEqual((yield* peer.ending).how, "FIN")
     }))
 
   it.live("with none, flushes and ends, and waits for no peer", () =>
@@ -212,7 +212,7 @@ describe("LingeringClose", () => {
       yield* peer.resume
       yield* Fiber.join(ending)
       const { data, how } = yield* peer.ending
-      assert.deepStrictEqual([how, data.length], ["fin", 16 << 20])
+      assert.deepStrictEqual([how, data.length], ["FIN", 16 << 20])
     }))
 
   it.live("needs no timer for a peer that has already ended, or ends while it flushes", () =>

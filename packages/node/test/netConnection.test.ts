@@ -81,7 +81,7 @@ describe("NetConnection", () => {
         yield* write("before")
         yield* peer.end
         assert.strictEqual(yield* Fiber.join(waiting), "1000")
-        assert.deepStrictEqual(yield* peer.ending, { how: "fin", data: Buffer.from("before") })
+        assert.deepStrictEqual(yield* peer.ending, { how: "FIN", data: Buffer.from("before") })
         assert.include(yield* failureOf(write("after")), "SocketWriteError")
       }))
 
@@ -520,7 +520,7 @@ describe("NetConnection", () => {
         yield* Fiber.join(waiting)
         assert.strictEqual((yield* peer.received(5 + (16 << 20))).length, 5 + (16 << 20))
         assert.deepStrictEqual(immediate(write(new Socket.CloseEvent(1000))).begin(), Exit.void)
-        assert.strictEqual((yield* peer.ending).how, "fin")
+        assert.strictEqual((yield* peer.ending).how, "FIN")
         assert.isTrue(Exit.isFailure(yield* Effect.exit(immediate(write("more")).begin())))
       }))
 
@@ -572,7 +572,7 @@ describe("NetConnection", () => {
         )
         assert.include(yield* failureOf(writer.writeAll(["more", "and more"])), "SocketWriteError")
         // releasing the writer ended our side, and only ours
-        assert.deepStrictEqual(yield* peer.ending, { how: "fin", data: Buffer.from("all") })
+        assert.deepStrictEqual(yield* peer.ending, { how: "FIN", data: Buffer.from("all") })
         yield* peer.send("heard")
         assert.strictEqual(textOf(yield* pull), "heard")
       }))
@@ -618,7 +618,7 @@ describe("NetConnection", () => {
         yield* peer.resume
         yield* Fiber.join(writing)
         const { data, how } = yield* peer.ending
-        assert.deepStrictEqual([how, data.length], ["fin", 4 << 20])
+        assert.deepStrictEqual([how, data.length], ["FIN", 4 << 20])
       }))
 
     it.live("breaks off on a CloseEvent above 1000", () =>

@@ -317,7 +317,7 @@ describe("NetListener", () => {
         yield* Effect.forEach(peers, (peer) => peer.send("hello"))
         yield* turns(20)
         const turnedAway = yield* Effect.forEach(peers.slice(4), (peer) => peer.ending)
-        assert.deepStrictEqual(turnedAway.map(({ how }) => how), ["fin", "fin", "fin", "fin", "fin", "fin"])
+        assert.deepStrictEqual(turnedAway.map(({ how }) => how), ["FIN", "FIN", "FIN", "FIN", "FIN", "FIN"])
         for (const peer of peers.slice(0, 4)) {
           yield* Effect.forkChild(answer(yield* bound.accept))
           assert.strictEqual((yield* peer.ending).data.toString(), "got hello")
@@ -486,7 +486,7 @@ describe("NetListener", () => {
           { startImmediately: true }
         )
         yield* Scope.close(scope, Exit.void)
-        assert.deepStrictEqual((yield* Fiber.join(endings)).map(({ how }) => how), ["fin", "fin", "fin", "fin", "fin"])
+        assert.deepStrictEqual((yield* Fiber.join(endings)).map(({ how }) => how), ["FIN", "FIN", "FIN", "FIN", "FIN"])
         for (const peer of peers) peer.socket.destroy()
         yield* turns(3)
         assert.strictEqual(sockets(), 0)

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Net from "node:net"
 import * as Tls from "node:tls"
+import { Changes } from "./changes.ts"
 
 export interface Head {
   readonly status: number
@@ -22,7 +23,7 @@ export interface Response extends Head {
   readonly trailers: Record<string, string | undefined>
 }
 
-/** How a connection ended: `"fin"`, or the system's name of the error, and whether something of a response came before. */
+/** How a connection ended: `"FIN"`, or the system's name of the error, and whether something of a response came before. */
 export interface Ending {
   readonly how: string
   readonly partial: boolean
@@ -86,37 +87,23 @@ const makePeer = (socket: Net.Socket, tcp: Net.Socket, options: Options): HttpPe
   const parser = new Parser(options.headOnly === true)
   let how: string | undefined
   let taken = 0
-  const waiting = new Set<() => void>()
-  const wake = () => {
-    for (const look of Array.from(waiting)) look()
-  }
+  const changes = new Changes()
   const ended = (by: string) => {
     if (how !== undefined) return
     how = by
     parser.end()
-    wake()
+    changes.notify()
   }
   socket.on("data", (chunk) => {
     parser.push(chunk)
-    wake()
+    changes.notify()
   })
-  socket.on("end", () => ended("fin"))
+  socket.on("end", () => ended("FIN"))
   socket.on("error", (error: NodeJS.ErrnoException) => ended(error.code ?? error.message))
   socket.on("close", () => ended("closed"))
-  const until = <A, E>(look: () => Effect.Effect<A, E> | undefined): Effect.Effect<A, E> =>
-    Effect.callback((resume) => {
-      const attempt = () => {
-        const result = look()
-        if (result === undefined) return
-        waiting.delete(attempt)
-        resume(result)
-      }
-      waiting.add(attempt)
-      attempt()
-      return Effect.sync(() => waiting.delete(attempt))
-    })
+
   const noResponse = () => new Error(`no response: ${how}${parser.partial ? ", in the middle of one" : ""}`)
-  const response = until(() =>
+  const response = changes.until(() =>
     parser.whole.length > taken
       ? Effect.succeed(parser.whole[taken++]!)
       : how === undefined
@@ -135,12 +122,12 @@ const makePeer = (socket: Net.Socket, tcp: Net.Socket, options: Options): HttpPe
         socket.write(data, (error) => resume(error ? Effect.fail(error) : Effect.void))
       }),
     response,
-    head: until((): Effect.Effect<Head, Error> | undefined => {
+    head: changes.until((): Effect.Effect<Head, Error> | undefined => {
       const head = parser.whole[taken] ?? parser.current
       return head !== undefined ? Effect.succeed(head) : how === undefined ? undefined : Effect.fail(noResponse())
     }),
     get: (path) => Effect.andThen(send(get(path)), response),
-    ending: until(() => how === undefined ? undefined : Effect.succeed({ how, partial: parser.partial })),
+    ending: changes.until(() => how === undefined ? undefined : Effect.succeed({ how, partial: parser.partial })),
     reset: Effect.sync(() => {
       tcp.resetAndDestroy()
     }),

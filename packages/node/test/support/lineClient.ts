@@ -9,7 +9,7 @@ export interface LineClient {
   /** The next line, without its end. */
   readonly line: Effect.Effect<string, Socket.SocketError>
   /** Reads on until the connection ends: the lines left, and how it ended. */
-  readonly rest: Effect.Effect<{ readonly lines: ReadonlyArray<string>; readonly end: "fin" | "reset" }>
+  readonly rest: Effect.Effect<{ readonly lines: ReadonlyArray<string>; readonly end: "FIN" | "reset" }>
 }
 
 export const connect = (port: number): Effect.Effect<LineClient, Socket.SocketError, Scope.Scope> =>
@@ -35,7 +35,7 @@ export const connect = (port: number): Effect.Effect<LineClient, Socket.SocketEr
         }
         const { reason } = next.failure
         const fin = reason._tag === "SocketCloseError" && reason.code === 1000
-        return { lines, end: fin ? "fin" as const : "reset" as const }
+        return { lines, end: fin ? "FIN" as const : "reset" as const }
       }
     })
     return { send: write, line, rest }

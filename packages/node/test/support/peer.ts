@@ -7,8 +7,9 @@ import type { SocketAddress } from "effect/net/NetAddress"
 import * as NetAddress from "effect/net/NetAddress"
 import type * as Scope from "effect/Scope"
 import * as Net from "node:net"
+import { Changes } from "./changes.ts"
 
-/** How a connection ended for a peer: `"fin"`, or the system's name of the error. */
+/** How a connection ended for a peer: `"FIN"`, or the system's name of the error. */
 export type Ending = string
 
 export interface Peer {
@@ -72,32 +73,14 @@ export const makePeer = (socket: Net.Socket): Peer => {
   const chunks: Array<Buffer> = []
   let bytes = 0
   let how: Ending | undefined
-  const waiting = new Set<() => void>()
-  const changed = () => {
-    for (const look of waiting) look()
-  }
+  const changes = new Changes()
   const ended = (ending: Ending) => {
     how ??= ending
-    changed()
+    changes.notify()
   }
-  socket.on("end", () => ended("fin"))
+  socket.on("end", () => ended("FIN"))
   socket.on("error", (error: NodeJS.ErrnoException) => ended(error.code ?? error.message))
   socket.on("close", () => ended("closed"))
-
-  const until = <A, E>(look: () => Effect.Effect<A, E> | undefined): Effect.Effect<A, E> =>
-    Effect.callback((resume) => {
-      const attempt = () => {
-        const result = look()
-        if (result === undefined) return
-        waiting.delete(attempt)
-        resume(result)
-      }
-      waiting.add(attempt)
-      attempt()
-      return Effect.sync(() => {
-        waiting.delete(attempt)
-      })
-    })
 
   return {
     socket,
@@ -112,20 +95,20 @@ export const makePeer = (socket: Net.Socket): Peer => {
       socket.resetAndDestroy()
     }),
     received: (count) =>
-      until(() =>
+      changes.until(() =>
         bytes >= count
           ? Effect.succeed(Buffer.concat(chunks))
           : how !== undefined
           ? Effect.fail(new Error(`ended with ${how} after ${bytes} of ${count} bytes`))
           : undefined
       ),
-    ending: until(() => how === undefined ? undefined : Effect.succeed({ how, data: Buffer.concat(chunks) })),
+    ending: changes.until(() => how === undefined ? undefined : Effect.succeed({ how, data: Buffer.concat(chunks) })),
     resume: Effect.sync(() => {
       if (socket.listenerCount("data") === 0) {
         socket.on("data", (chunk) => {
           chunks.push(chunk)
           bytes += chunk.length
-          changed()
+          changes.notify()
         })
       }
       socket.resume()

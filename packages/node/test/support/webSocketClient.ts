@@ -2,6 +2,7 @@
 import * as NodeWS from "@effect/platform-node/NodeWS"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { Changes } from "./changes.ts"
 
 export interface WebSocketClient {
   readonly socket: NodeWS.WebSocket
@@ -25,31 +26,16 @@ export const connect = (
     const messages: Array<string> = []
     let taken = 0
     let code: number | undefined
-    const waiting = new Set<() => void>()
-    const wake = () => {
-      for (const look of Array.from(waiting)) look()
-    }
+    const changes = new Changes()
     socket.on("message", (data: Buffer) => {
       messages.push(data.toString())
-      wake()
+      changes.notify()
     })
     socket.on("error", () => {})
     socket.on("close", (by) => {
       code = by
-      wake()
+      changes.notify()
     })
-    const until = <A, E>(look: () => Effect.Effect<A, E> | undefined): Effect.Effect<A, E> =>
-      Effect.callback((resume) => {
-        const attempt = () => {
-          const result = look()
-          if (result === undefined) return
-          waiting.delete(attempt)
-          resume(result)
-        }
-        waiting.add(attempt)
-        attempt()
-        return Effect.sync(() => waiting.delete(attempt))
-      })
     yield* Effect.callback<void, Error>((resume) => {
       socket.once("open", () => resume(Effect.void))
       socket.once("unexpected-response", (_request, response) =>
@@ -63,14 +49,16 @@ export const connect = (
         Effect.sync(() => {
           socket.send(message)
         }),
-      message: until(() =>
+      message: changes.until(() =>
         messages.length > taken
           ? Effect.succeed(messages[taken++]!)
           : code === undefined
           ? undefined
           : Effect.fail(new Error(`closed with ${code}`))
       ),
-      closed: until(() => code === undefined ? undefined : Effect.succeed({ code, messages: messages.slice(taken) }))
+      closed: changes.until(() =>
+        code === undefined ? undefined : Effect.succeed({ code, messages: messages.slice(taken) })
+      )
     }
   })
 
