@@ -47,7 +47,7 @@ describe("NodeProxyProtocol over TCP", () => {
   it.live("names the client, by either version, whole and byte by byte", () =>
     Effect.gen(function*() {
       const listener = yield* listen({})
-      const named = "192.0.2.7:12345 via InetAddressV4|fin"
+      const named = "192.0.2.7:12345 via InetAddressV4|FIN"
       assert.strictEqual(yield* tell(listener, headerV1("192.0.2.7", 12_345)), named)
       assert.strictEqual(yield* tell(listener, ...Array.from(headerV1("192.0.2.7", 12_345))), named)
       assert.strictEqual(yield* tell(listener, v2), named)
@@ -66,26 +66,26 @@ describe("NodeProxyProtocol over TCP", () => {
         }),
         { idle: "pull" }
       ))
-      assert.strictEqual(yield* tell(listener, `${headerV1("192.0.2.7", 1)}hello `, "world"), "hello world|fin")
+      assert.strictEqual(yield* tell(listener, `${headerV1("192.0.2.7", 1)}hello `, "world"), "hello world|FIN")
     })))
 
   it.live("keeps the proxy's own address where it speaks for itself", () =>
     Effect.gen(function*() {
       const listener = yield* listen({})
       const local = headerV2(0, 0x11, Buffer.alloc(12, 1))
-      assert.match(yield* tell(listener, local), /^127\.0\.0\.1:\d+ via InetAddressV4\|fin$/)
-      assert.match(yield* tell(listener, "PROXY UNKNOWN\r\n"), /^127\.0\.0\.1:\d+ via InetAddressV4\|fin$/)
+      assert.match(yield* tell(listener, local), /^127\.0\.0\.1:\d+ via InetAddressV4\|FIN$/)
+      assert.match(yield* tell(listener, "PROXY UNKNOWN\r\n"), /^127\.0\.0\.1:\d+ via InetAddressV4\|FIN$/)
     }))
 
   it.live("refuses a peer without a header, and one that is not believed, by a FIN", () =>
     Effect.gen(function*() {
       const listener = yield* listen({})
-      assert.strictEqual(yield* tell(listener, "GET / HTTP/1.1\r\n\r\n"), "|fin")
-      assert.strictEqual(yield* tell(listener, headerV1("192.0.2.7", 70_000)), "|fin")
+      assert.strictEqual(yield* tell(listener, "GET / HTTP/1.1\r\n\r\n"), "|FIN")
+      assert.strictEqual(yield* tell(listener, headerV1("192.0.2.7", 70_000)), "|FIN")
       const strict = yield* listen({ from: ["10.0.0.0/8"] })
-      assert.strictEqual(yield* tell(strict, headerV1("192.0.2.7", 1)), "|fin")
+      assert.strictEqual(yield* tell(strict, headerV1("192.0.2.7", 1)), "|FIN")
       const plain = yield* listen({ from: ["10.0.0.0/8"], others: "plain" })
-      assert.match(yield* tell(plain), /^127\.0\.0\.1:\d+ directly\|fin$/)
+      assert.match(yield* tell(plain), /^127\.0\.0\.1:\d+ directly\|FIN$/)
       const believed = yield* listen({ from: ["10.0.0.0/8", "127.0.0.0/8"] })
       assert.match(yield* tell(believed, headerV1("192.0.2.7", 1)), /^192\.0\.2\.7:1 via/)
       assert.strictEqual((yield* listener.close()).refused, 0)
@@ -100,7 +100,7 @@ describe("NodeProxyProtocol over TCP", () => {
           discard: true
         }).pipe(Effect.ignore)
       )
-      assert.strictEqual(yield* text(peer), "|fin")
+      assert.strictEqual(yield* text(peer), "|FIN")
       yield* Fiber.interrupt(dripping)
     }))
 
@@ -121,7 +121,7 @@ describe("NodeProxyProtocol over TCP", () => {
       yield* first.received(1)
       const second = yield* connect(address)
       yield* second.send(headerV1("192.0.2.7", 2))
-      assert.strictEqual(yield* text(second), "|fin")
+      assert.strictEqual(yield* text(second), "|FIN")
       const other = yield* connect(address)
       yield* other.send(headerV1("192.0.2.8", 1))
       yield* other.received(1)
@@ -145,7 +145,7 @@ describe("NodeProxyProtocol over TCP", () => {
         { total: report.connections.total, neverAccepted: report.connections.neverAccepted },
         { total: 10, neverAccepted: 10 }
       )
-      for (const peer of peers) assert.strictEqual(yield* text(peer), "|fin")
+      for (const peer of peers) assert.strictEqual(yield* text(peer), "|FIN")
     }))
 
   it.live("serves a client that is named within the grace of a close", () =>
@@ -157,14 +157,14 @@ describe("NodeProxyProtocol over TCP", () => {
       })
       const closing = yield* Effect.forkChild(listener.close({ idleGrace: "10 seconds" }), { startImmediately: true })
       yield* peer.send(headerV1("192.0.2.7", 1))
-      assert.strictEqual(yield* text(peer), "192.0.2.7:1 via InetAddressV4|fin")
+      assert.strictEqual(yield* text(peer), "192.0.2.7:1 via InetAddressV4|FIN")
       assert.strictEqual((yield* Fiber.join(closing)).connections.neverAccepted, 0)
     }))
 
   it.live("takes a health check that leaves without a byte for no failure", () =>
     Effect.gen(function*() {
       const listener = yield* listen({})
-      assert.strictEqual(yield* tell(listener), "|fin")
+      assert.strictEqual(yield* tell(listener), "|FIN")
       assert.match(yield* tell(listener, v2), /^192/)
     }))
 
@@ -222,7 +222,7 @@ describe("NodeProxyProtocol before other protocols", () => {
       const path = Path.join(yield* folder(), "s")
       const listener = yield* Listener.listen(NodeUnix.transport({ path, proxyProtocol: {} }))
       yield* Effect.forkScoped(Listener.serve(listener, whoami))
-      assert.strictEqual(yield* tell(listener, headerV1("192.0.2.7", 1)), "192.0.2.7:1 via UnixPathAddress|fin")
+      assert.strictEqual(yield* tell(listener, headerV1("192.0.2.7", 1)), "192.0.2.7:1 via UnixPathAddress|FIN")
       const error = yield* Effect.flip(NodeUnix.transport({ path, proxyProtocol: { from: ["10.0.0.0/8"] } }).bind)
       assert.deepInclude(error, { _tag: "InvalidArgument", parameter: "proxyProtocol.from" })
     })))
@@ -262,7 +262,7 @@ describe("NodeProxyProtocol before other protocols", () => {
       for (const pieces of [[Buffer.concat([authority, Buffer.from(request)])], [authority, Buffer.from(request)]]) {
         const peer = yield* connect({ host: "127.0.0.1", port })
         for (const piece of pieces) yield* peer.send(piece)
-        assert.match(yield* text(peer), /\r\n\r\n192\.0\.2\.7 one\.test\|fin$/)
+        assert.match(yield* text(peer), /\r\n\r\n192\.0\.2\.7 one\.test\|FIN$/)
       }
     }))
 

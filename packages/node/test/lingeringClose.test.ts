@@ -87,7 +87,7 @@ describe("LingeringClose", () => {
       const endings = yield* Effect.all(Array.from({ length: 10 }, () => clients), { concurrency: "unbounded" })
       assert.deepStrictEqual(
         endings.map(({ data, how }) => `${data.toString()} ${how}`),
-        Array.from({ length: 10 }, () => "413 fin")
+        Array.from({ length: 10 }, () => "413 FIN")
       )
     }))
 
