@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fs from "node:fs"
 import * as Handover from "./support/handover.ts"
+import * as Rounds from "./support/handoverRounds.ts"
 import * as Relentless from "./support/relentless.ts"
 
 /** Holds the event loop so long before each read phase, until the scope closes. */
@@ -23,20 +24,28 @@ const slow = 120_000
 
 describe("a service that is handed over under clients that never stop", () => {
   for (const kind of ["http", "tls", "unix", "tcp"] as const) {
-    it.live(`loses nothing in 3 hand-overs: ${kind}`, () =>
-      Effect.gen(function*() {
-        const service = yield* Handover.start(kind)
-        const clients = yield* Relentless.start(service.target, 8)
-        const pids = yield* Handover.handOver(service, 3, clients.more(40))
-        yield* clients.answeredBy(pids.at(-1)!)
-        const counts = yield* clients.stop
-        assert.deepStrictEqual(Relentless.lost(counts), Relentless.none)
-        assert.deepStrictEqual(Array.from(counts.by, Number), pids)
-        yield* service.signal(pids.at(-1)!, "SIGTERM")
-        const exit = yield* service.process.exit
-        assert.strictEqual(exit.stdout.filter((line) => line.includes("\"closed\"")).length, 4)
-      }), slow)
+    it.live(`loses nothing in 3 hand-overs: ${kind}`, () => Rounds.handOverUnderLoad(kind, 3, { clients: 8 }), slow)
   }
+
+  for (const kind of ["http2", "webSocket"] as const) {
+    it.live(`loses nothing: ${kind}`, () => Rounds.handOverUnderLoad(kind, 1, { clients: 8 }), slow)
+  }
+
+  it.live("loses nothing: RPC", () => Rounds.callUnderHandOvers(1), slow)
+
+  it.live(
+    "refuses none of those that connect anew each time",
+    () => Rounds.handOverUnderLoad("tcp", 3, { clients: 8, kept: () => false }),
+    slow
+  )
+})
+
+describe("a final stop", () => {
+  it.live.each(["http", "tls", "tcp"] as const)(
+    "neither resets nor loses those that keep their connections: %s",
+    (kind) => Rounds.stopUnderLoad(kind),
+    slow
+  )
 })
 
 describe("clients whose turns are slow while they are told to go", () => {
