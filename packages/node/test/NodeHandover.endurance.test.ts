@@ -1,6 +1,7 @@
 /** What `NodeHandover.test.ts` and `NodeInherit.test.ts` test a few times, dozens of times. */
 import { describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { bindSocket } from "../src/internal/inherit/boundSocket.ts"
 import * as Rounds from "./support/handoverRounds.ts"
 
 const slow = 900_000
@@ -22,7 +23,11 @@ describe("60 hand-overs under clients that connect anew each time", () => {
 describe("a socket that a launcher holds", () => {
   it.live(
     "refuses and resets nobody while the service is stopped and started 20 times, 2 s without anybody",
-    () => Rounds.restartBehindLauncher(20, "2 seconds"),
+    () =>
+      Effect.acquireRelease(
+        Effect.sync(() => bindSocket({ host: "127.0.0.1" })),
+        (socket) => Effect.sync(() => socket.close())
+      ).pipe(Effect.flatMap((socket) => Rounds.restartBehindLauncher(socket, 20, "2 seconds"))),
     slow
   )
 })

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { spawnSync } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Handover from "./support/handover.ts"
 import * as Rounds from "./support/handoverRounds.ts"
@@ -18,6 +19,9 @@ const slowTurns = (millis: number) =>
     ),
     (timer) => Effect.sync(() => clearInterval(timer))
   )
+
+/** Runs a command as process 1 of its own processes; not everybody may. */
+const ownProcesses = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child"] as const
 
 /** Long enough for some processes to start on a machine that has other work. */
 const slow = 120_000
@@ -181,6 +185,58 @@ describe("a hand-over", () => {
         assert.match(exit.stderr.join("\n"), /upgrade on all: Closing: the program closes: SIGTERM/)
       }),
     slow
+  )
+
+  it.live("is refused while the program closes, which goes on", () =>
+    Effect.gen(function*() {
+      const service = yield* Handover.start("http")
+      const answer = yield* service.hold
+      yield* service.signal(service.first, "SIGTERM")
+      yield* service.process.stderr((line) => line.includes("draining") ? true : undefined)
+      yield* service.signal(service.first, "SIGUSR2")
+      assert.strictEqual(yield* service.failed(1), "Closing")
+      yield* service.release
+      assert.strictEqual(yield* answer, service.first)
+      const exit = yield* service.process.exit
+      assert.strictEqual(exit.code, 0, exit.stderr.join("\n"))
+    }), slow)
+
+  it.live(
+    "is refused by a successor whose predecessor still drains, and no longer than that",
+    () =>
+      Effect.gen(function*() {
+        const service = yield* Handover.start("http")
+        const answer = yield* service.hold
+        yield* service.signal(service.first, "SIGUSR2")
+        const { pid } = yield* service.generation(1)
+        yield* service.signal(pid, "SIGUSR2")
+        assert.strictEqual(yield* service.failed(1), "Busy")
+        yield* service.release
+        assert.strictEqual(yield* answer, service.first)
+        yield* service.process.stderr((line) =>
+          line.includes(`process ${service.first} has handed over`) ? true : undefined
+        )
+        yield* service.signal(pid, "SIGUSR2")
+        assert.notStrictEqual((yield* service.generation(2)).pid, pid)
+      }),
+    slow
+  )
+
+  it.live(
+    "is refused as process 1, which says what to do and serves on",
+    () =>
+      Effect.gen(function*() {
+        const service = yield* Handover.start("http", { runtime: [...ownProcesses, process.execPath] })
+        assert.strictEqual(service.first, 1)
+        const children = Fs.readFileSync(`/proc/${service.process.pid}/task/${service.process.pid}/children`, "utf8")
+        process.kill(Number(children), "SIGUSR2")
+        const why = yield* Effect.flip(service.refused)
+        assert.match(why.message, /upgrade on all: Refused: this is process 1.*: run NodeWorkers\.runMain as process 1/)
+        const clients = yield* Relentless.start(service.target, 2)
+        yield* clients.answeredBy(1)
+        assert.deepStrictEqual(Relentless.lost(yield* clients.stop), Relentless.none)
+      }),
+    { timeout: slow, skip: spawnSync(ownProcesses[0], [...ownProcesses.slice(1), "true"]).status !== 0 }
   )
 
   it.live("goes on when the predecessor is killed in it", () =>

@@ -7,6 +7,7 @@ import * as Net from "node:net"
 import * as Path from "node:path"
 import { stopReceiving } from "../src/internal/datagrams/receiving.ts"
 import { bindSocket } from "../src/internal/inherit/boundSocket.ts"
+import { restartBehindLauncher } from "./support/handoverRounds.ts"
 import { folder } from "./support/listening.ts"
 import * as Process from "./support/process.ts"
 import { client } from "./support/udpClient.ts"
@@ -90,6 +91,20 @@ describe("NodeInherit", () => {
       // the file belongs to the process that holds the socket
       assert.strictEqual(Fs.lstatSync(path).ino, before)
     }))
+
+  it.live("is served by a layer for Effect's socket servers", () =>
+    Effect.gen(function*() {
+      const socket = yield* bound()
+      const { port } = socket.address()
+      const process = yield* launch([{ kind: "socketServer", host: "127.0.0.1", port, inherit: "http" }], [socket.fd()])
+      assert.strictEqual((yield* process.event("open"))["address"], `127.0.0.1:${port}`)
+      assert.strictEqual(yield* echo({ port, host: "127.0.0.1" }, "hello"), "hello")
+    }))
+
+  it.live(
+    "is there while the service is stopped and started again: clients wait, and none is refused or reset",
+    () => Effect.flatMap(bound(), (socket) => restartBehindLauncher(socket, 2, "500 millis"))
+  )
 
   it.live("binds by itself where there is no socket of the name", () =>
     Effect.gen(function*() {

@@ -1,6 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
-import { commandOf, type Origin, withoutInspector } from "../src/internal/handover/command.ts"
-import { decide, type Decision, type Event, type State } from "../src/internal/handover/handoverState.ts"
+import {
+  commandOf,
+  environmentWithoutInspector,
+  type Origin,
+  withoutInspector
+} from "../src/internal/handover/command.ts"
+import { decide, type Decision, type Event, type State, unfit } from "../src/internal/handover/handoverState.ts"
 
 const fault = { reason: "TimedOut", detail: "late" } as const
 
@@ -105,6 +110,21 @@ describe("a hand-over", () => {
   }
 })
 
+describe("no program can be handed over", () => {
+  const fit = { pid: 7, cannotHold: undefined, sockets: 1 }
+  it.each([
+    [fit, undefined],
+    [
+      { ...fit, pid: 1 },
+      "this is process 1, with whose end the container ends: run NodeWorkers.runMain as process 1, or let the orchestrator replace the container"
+    ],
+    [{ ...fit, cannotHold: "this is too old" }, "not supported: this is too old"],
+    [{ ...fit, sockets: 0 }, "the program listens nowhere"]
+  ])("%j: %s", (facts, detail) => {
+    assert.deepStrictEqual(unfit(facts), detail === undefined ? undefined : { reason: "Refused", detail })
+  })
+})
+
 describe("what a successor is started with", () => {
   const origin: Origin = {
     argv: ["/opt/node-24/bin/node", "/srv/app/current/main.ts", "--port", "1"],
@@ -155,5 +175,7 @@ describe("what a successor is started with", () => {
     [["--inspector-is-not-this"], ["--inspector-is-not-this"]]
   ])("%j becomes %j", (args, left) => {
     assert.deepStrictEqual(withoutInspector(args), left)
+    const env = (options: ReadonlyArray<string>) => ({ A: "1", NODE_OPTIONS: options.join(" ") })
+    assert.deepStrictEqual(environmentWithoutInspector(env(args)), env(left))
   })
 })

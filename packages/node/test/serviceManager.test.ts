@@ -66,7 +66,7 @@ describe("with a service manager that listens", { tags: ["python", "systemd-noti
     () =>
       Effect.gen(function*() {
         const { heard, path } = yield* manager
-        const service = yield* Handover.start("http", { NOTIFY_SOCKET: path })
+        const service = yield* Handover.start("http", { env: { NOTIFY_SOCKET: path } })
         yield* heard(/^READY=1$/)
         const [, successor] = yield* Handover.handOver(service, 1)
         assert.strictEqual(yield* heard(/^MAINPID=/), `MAINPID=${successor}`)

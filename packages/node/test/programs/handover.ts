@@ -1,6 +1,6 @@
 /**
  * A server that answers with its process id, over `PROTOCOL`, and is handed over
- * at SIGUSR2. `NEXT` is a file with the options of the next upgrade, in JSON;
+ * at SIGUSR2; over HTTP `/hold` waits for the file `RELEASE`. `NEXT` is a file with the options of the next upgrade, in JSON;
  * `sick` there makes its check fail. It prints a JSON line as it begins to accept,
  * when it has handed over, and when it has closed, each with its pid.
  */
@@ -62,8 +62,15 @@ const bytes = (transport: Transport): Effect.Effect<unknown, ListenError> =>
 const announceFrom = (services: Context.Context<Listener.Listener>) =>
   Effect.forkDetach(announce(Context.get(services, Listener.Listener)), { startImmediately: true })
 
-const routes = Layer.merge(
+/** Says that it is there, and goes on when the file `RELEASE` is. */
+const held = Effect.gen(function*() {
+  yield* print({ event: "held" })
+  while (!Fs.existsSync(env["RELEASE"]!)) yield* Effect.sleep(20)
+})
+
+const routes = Layer.mergeAll(
   HttpRouter.add("GET", "/pid", HttpServerResponse.text(String(pid))),
+  HttpRouter.add("GET", "/hold", Effect.as(held, HttpServerResponse.text(String(pid)))),
   NodeWebSocket.route("/ws", (socket) =>
     Effect.gen(function*() {
       const { pull } = yield* socket.reader

@@ -13,15 +13,26 @@ import * as NodeTcp from "@effect-listener/node/NodeTcp"
 import * as NodeTls from "@effect-listener/node/NodeTls"
 import * as NodeUdp from "@effect-listener/node/NodeUdp"
 import * as NodeUnix from "@effect-listener/node/NodeUnix"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as NetAddress from "effect/net/NetAddress"
 import * as Result from "effect/Result"
+import type * as Socket from "effect/socket/Socket"
+import * as SocketServer from "effect/socket/SocketServer"
 import { spawnSync } from "node:child_process"
 import * as Fs from "node:fs"
 import { selfSigned } from "../support/certificates.ts"
 
 const print = (event: object) => Effect.sync(() => Fs.writeSync(1, `${JSON.stringify(event)}\n`))
+
+const echo = (socket: Socket.Socket) =>
+  Effect.scoped(Effect.gen(function*() {
+    const { pull } = yield* socket.reader
+    const { writeAll } = yield* socket.writer
+    yield* writeAll(yield* pull)
+  }))
 
 const listen = Effect.fnUntraced(function*({ kind, ...options }: { readonly kind: string }) {
   // the test gives what the transport of that kind takes
@@ -29,6 +40,13 @@ const listen = Effect.fnUntraced(function*({ kind, ...options }: { readonly kind
   if (kind === "http") {
     yield* NodeHttp.make(given)
     yield* print({ event: "open", kind })
+    return
+  }
+  if (kind === "socketServer") {
+    const context = yield* Layer.build(NodeTcp.layerSocketServer(given))
+    const { address } = Context.get(context, SocketServer.SocketServer)
+    yield* print({ event: "open", kind, address: NetAddress.formatSocketAddress(address) })
+    yield* Effect.forkChild(Context.get(context, SocketServer.SocketServer).run(echo))
     return
   }
   if (kind === "udp") {
@@ -44,14 +62,7 @@ const listen = Effect.fnUntraced(function*({ kind, ...options }: { readonly kind
     : NodeTcp.transport(given)
   const listener = yield* Listener.listen(transport)
   yield* print({ event: "open", kind, address: NetAddress.formatSocketAddress(yield* listener.address) })
-  yield* Effect.forkChild(
-    Listener.serve(listener, (connection) =>
-      Effect.gen(function*() {
-        const { pull } = yield* connection.socket.reader
-        const { writeAll } = yield* connection.socket.writer
-        yield* writeAll(yield* pull)
-      }), { idle: "pull" })
-  )
+  yield* Effect.forkChild(Listener.serve(listener, ({ socket }) => echo(socket), { idle: "pull" }))
 })
 
 const program = Effect.gen(function*() {

@@ -25,6 +25,9 @@ export interface Service {
   /** Fails with what a process says that was not handed over, once more than `failed` has answered. */
   readonly refused: Effect.Effect<never, Error>
   readonly signal: (pid: number, signal: NodeJS.Signals) => Effect.Effect<void>
+  /** Asks what is not answered before `release`, and waits until it is asked; the result is the process that answers. */
+  readonly hold: Effect.Effect<Effect.Effect<number>, Error>
+  readonly release: Effect.Effect<void>
   /** What the next upgrade is started with. */
   readonly next: (options: object) => Effect.Effect<void>
   readonly process: Process.Program
@@ -34,7 +37,10 @@ export interface Service {
 export type Kind = Protocol | "rpc" | "two"
 
 /** Starts the first process; the scope ends whatever process there is. */
-export const start = (kind: Kind, env: Record<string, string> = {}): Effect.Effect<Service, Error, Scope.Scope> =>
+export const start = (
+  kind: Kind,
+  options: Parameters<typeof Process.start>[1] = {}
+): Effect.Effect<Service, Error, Scope.Scope> =>
   Effect.gen(function*() {
     const directory = yield* folder()
     const at = (name: string) => Path.join(directory, name)
@@ -42,7 +48,16 @@ export const start = (kind: Kind, env: Record<string, string> = {}): Effect.Effe
     Fs.writeFileSync(at("key"), pair.key)
     Fs.writeFileSync(at("cert"), pair.cert)
     const process = yield* Process.start(program, {
-      env: { PROTOCOL: kind, NEXT: at("next"), SOCKET: at("socket"), TLS_KEY: at("key"), TLS_CERT: at("cert"), ...env }
+      ...options,
+      env: {
+        PROTOCOL: kind,
+        NEXT: at("next"),
+        RELEASE: at("release"),
+        SOCKET: at("socket"),
+        TLS_KEY: at("key"),
+        TLS_CERT: at("cert"),
+        ...options.env
+      }
     })
     const pids = new Set<number>()
     yield* Effect.addFinalizer(() =>
@@ -86,6 +101,12 @@ export const start = (kind: Kind, env: Record<string, string> = {}): Effect.Effe
           return /and as it was: upgrade on all: (\w+):/.exec(text)?.[1] ?? text
         }),
       refused: Effect.suspend(() => Effect.flatMap(failure(known + 1), (text) => Effect.fail(new Error(text)))),
+      hold: Effect.gen(function*() {
+        const answer = fetch(`http://127.0.0.1:${first.port}/hold`).then((response) => response.text())
+        yield* process.event("held")
+        return Effect.map(Effect.promise(() => answer), Number)
+      }),
+      release: Effect.sync(() => Fs.writeFileSync(at("release"), "")),
       signal: (pid, signal) => Effect.sync(() => kill(pid, signal)),
       next: (options) => Effect.sync(() => Fs.writeFileSync(at("next"), JSON.stringify(options))),
       process,

@@ -8,7 +8,7 @@ import * as Fiber from "effect/Fiber"
 import * as RpcClient from "effect/rpc/RpcClient"
 import * as RpcSerialization from "effect/rpc/RpcSerialization"
 import * as Fs from "node:fs"
-import { bindSocket } from "../../src/internal/inherit/boundSocket.ts"
+import type * as Net from "node:net"
 import * as Handover from "./handover.ts"
 import * as Process from "./process.ts"
 import * as Relentless from "./relentless.ts"
@@ -65,13 +65,9 @@ export const callUnderHandOvers = (times: number) =>
     assert.deepStrictEqual(new Set(Array.from(by, Number)), new Set(pids))
   })
 
-/** Stops and starts a service so often behind a launcher that holds its socket: clients wait, and are not refused. */
-export const restartBehindLauncher = (times: number, without: Duration.Input) =>
+/** Stops and starts a service so often while a launcher holds its socket: clients wait, and are not refused. */
+export const restartBehindLauncher = (socket: Net.BoundSocket, times: number, without: Duration.Input) =>
   Effect.gen(function*() {
-    const socket = yield* Effect.acquireRelease(
-      Effect.sync(() => bindSocket({ host: "127.0.0.1" })),
-      (socket) => Effect.sync(() => socket.close())
-    )
     const { port } = socket.address()
     const service = Process.start(new URL("../programs/inherit.ts", import.meta.url), {
       passed: [socket.fd()],

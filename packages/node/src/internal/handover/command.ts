@@ -27,10 +27,6 @@ export interface Origin {
 export const commandOf = (options: UpgradeOptions, origin: Origin): Command | string => {
   const program = options.program ?? origin.argv[1]
   if (program === undefined) return "this process was not started with a file: say by program what to start"
-  const env = { ...origin.env, ...options.env }
-  if (env["NODE_OPTIONS"] !== undefined) {
-    env["NODE_OPTIONS"] = withoutInspector(env["NODE_OPTIONS"].split(" ")).join(" ")
-  }
   return {
     node: nodeOf(origin),
     args: [
@@ -39,13 +35,21 @@ export const commandOf = (options: UpgradeOptions, origin: Origin): Command | st
       ...options.args ?? origin.argv.slice(2)
     ],
     cwd: options.cwd,
-    env
+    env: environmentWithoutInspector({ ...origin.env, ...options.env })
   }
 }
 
 /** The port of the inspector is this process's. */
 export const withoutInspector = (args: ReadonlyArray<string>): ReadonlyArray<string> =>
   args.filter((arg, index) => !/^--(inspect|debug)(-\w+)*(=|$)/.test(arg) && !takesValue.has(args[index - 1] ?? ""))
+
+/** The same for an environment, in which Node has options, too. */
+export const environmentWithoutInspector = (
+  env: Record<string, string | undefined>
+): Record<string, string | undefined> => {
+  const { NODE_OPTIONS: options } = env
+  return options === undefined ? env : { ...env, NODE_OPTIONS: withoutInspector(options.split(" ")).join(" ") }
+}
 
 /** Options of the inspector whose value may be the next argument. */
 const takesValue: ReadonlySet<string> = new Set(["--inspect-port", "--debug-port", "--inspect-publish-uid"])

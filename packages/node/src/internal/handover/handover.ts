@@ -16,7 +16,7 @@ import { cannotHold } from "../inherit/boundSocket.ts"
 import type { BoundTo, Message } from "../inherit/protocol.ts"
 import type { Shareable, Sharing } from "../inherit/sharing.ts"
 import { commandOf } from "./command.ts"
-import { type Action, decide, type Event, type Fault, initial, type State } from "./handoverState.ts"
+import { type Action, decide, type Event, type Fault, initial, type State, unfit } from "./handoverState.ts"
 import { reportOf } from "./reportOf.ts"
 import { launch, type SuccessorProcess } from "./successorProcess.ts"
 
@@ -79,7 +79,8 @@ export class Handover {
 
   private refusal(): Fault | undefined {
     if (this.starting || this.running !== undefined) return { reason: "Busy", detail: "another hand-over runs" }
-    return this.program.refusal() ?? unfit(this.program)
+    const sockets = this.program.sharing.sockets.length
+    return this.program.refusal() ?? unfit({ pid: process.pid, cannotHold, sockets })
   }
 
   private begin(given: UpgradeOptions): Effect.Effect<Attempt, HandoverFailed> {
@@ -126,20 +127,6 @@ export class Handover {
     }).pipe(Effect.uninterruptible)
   }
 }
-
-/** Why no program can be handed over in this process. */
-const unfit = ({ sharing }: HandedOver): Fault | undefined =>
-  process.pid === 1
-    ? {
-      reason: "Refused",
-      detail: "this is process 1, with whose end the container ends: run NodeWorkers.runMain as process 1, " +
-        "or let the orchestrator replace the container"
-    }
-    : cannotHold !== undefined
-    ? { reason: "Refused", detail: `not supported: ${cannotHold}` }
-    : sharing.sockets.length === 0
-    ? { reason: "Refused", detail: "the program listens nowhere" }
-    : undefined
 
 /** All listeners go, or none. */
 const withoutSocket = (registry: ListenerRegistry, sharing: Sharing): Effect.Effect<string | undefined> =>

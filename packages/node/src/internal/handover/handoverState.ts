@@ -52,6 +52,26 @@ export interface Decision {
 
 export const initial: State = { phase: "Starting" }
 
+/** Why no program can be handed over in this process, if none can. */
+export const unfit = ({ cannotHold, pid, sockets }: {
+  readonly pid: number
+  /** Why this process cannot pass sockets on. */
+  readonly cannotHold: string | undefined
+  /** How many it listens on. */
+  readonly sockets: number
+}): Fault | undefined =>
+  pid === 1
+    ? {
+      reason: "Refused",
+      detail: "this is process 1, with whose end the container ends: run NodeWorkers.runMain as process 1, " +
+        "or let the orchestrator replace the container"
+    }
+    : cannotHold !== undefined
+    ? { reason: "Refused", detail: `not supported: ${cannotHold}` }
+    : sockets === 0
+    ? { reason: "Refused", detail: "the program listens nowhere" }
+    : undefined
+
 const none: Action = { type: "None" }
 
 const back = (fault: Fault, action: "Kill" | "Withdraw" = "Kill"): Decision => ({

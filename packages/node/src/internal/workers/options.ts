@@ -9,6 +9,7 @@ import * as Os from "node:os"
 import { fileURLToPath } from "node:url"
 import { inspect } from "node:util"
 import type { Options, SocketOptions, WorkerFailed, WorkerPlace } from "../../NodeWorkers.ts"
+import { withoutInspector } from "../handover/command.ts"
 
 export interface Settings {
   readonly program: string
@@ -55,7 +56,7 @@ export const resolve = (options: Options, failed: Failed): Result.Result<Setting
     return {
       program: options.program instanceof URL ? fileURLToPath(options.program) : options.program,
       args: options.args ?? [],
-      execArgv: options.execArgv ?? process.execArgv.filter((argument) => !isInspector(argument)),
+      execArgv: options.execArgv ?? withoutInspector(process.execArgv),
       cwd: options.cwd,
       env: options.env ?? (() => ({})),
       size,
@@ -71,9 +72,6 @@ export const resolve = (options: Options, failed: Failed): Result.Result<Setting
   })
 
 export const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 1
-
-/** Its port is taken, by this process. */
-const isInspector = (argument: string): boolean => /^--(?:inspect|debug)(?:-|=|$)/.test(argument)
 
 /** Milliseconds of a time that is given; `Infinity` is for closes that have no deadline. */
 export const millis = (

@@ -5,6 +5,7 @@
 import * as Result from "effect/Result"
 import { type ChildProcess, spawn } from "node:child_process"
 import type { Duplex } from "node:stream"
+import { environmentWithoutInspector } from "../handover/command.ts"
 import { encode, makeDecoder, type Message, passOn } from "../inherit/protocol.ts"
 import type { HeldSocket } from "./heldSockets.ts"
 
@@ -57,7 +58,7 @@ export const launch = (options: Launch, handlers: Handlers): WorkerProcess => {
   try {
     child = spawn(process.execPath, [...execArgv, program, ...args], {
       cwd,
-      env: { ...process.env, ...env(), ...passed.env },
+      env: { ...environmentWithoutInspector(process.env), ...env(), ...passed.env },
       stdio: ["ignore", "inherit", "inherit", ...passed.stdio]
     })
   } catch (cause) {
