@@ -3,8 +3,9 @@
  *
  * A drain stops accepting (sweeping the accept queue first), lets every
  * connection finish what it has in flight, says goodbye, and, when the deadline
- * passes, cuts what is left. `internal/lifecycle/listenerClose.ts` is that algorithm step by step
- * and `internal/connection/connectionState.ts` the decision about one connection.
+ * passes, cuts what is left. `internal/lifecycle/closing/listenerClose.ts` is that
+ * algorithm step by step, and `internal/connection/draining/drainLadder.ts` the
+ * decision about one connection.
  *
  * @stability experimental
  * @since 0.1.0

@@ -1,16 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
+import { isIdle, type Step, type StepEvent, takeStep } from "../src/internal/connection/connectionState.ts"
 import {
   awaitsLook,
   climb,
   type DrainEvent,
   drainHasBegun,
-  isIdle,
   look,
-  type Rung,
-  type Step,
-  type StepEvent,
-  takeStep
-} from "../src/internal/connection/connectionState.ts"
+  type Rung
+} from "../src/internal/connection/draining/drainLadder.ts"
 
 const stepEvents = ["handshakeBegan", "shaken", "served", "refused", "released", "detached", "cut", "ended"] as const
 

@@ -11,19 +11,8 @@ import type { FastConnection, LingerOptions, PullWatcher, TransportConnection } 
 import type { Linked, LinkedList } from "../util/linkedList.ts"
 import type { ConnectionContext } from "./connectionContext.ts"
 import { infoOf, phaseOf } from "./connectionInfo.ts"
-import {
-  climb,
-  type DrainAction,
-  type DrainEvent,
-  drainHasBegun,
-  type IdleMode,
-  isIdle,
-  type Rung,
-  type Step,
-  type StepAction,
-  type StepEvent,
-  takeStep
-} from "./connectionState.ts"
+import { type IdleMode, isIdle, type Step, type StepAction, type StepEvent, takeStep } from "./connectionState.ts"
+import { climb, type DrainAction, type DrainEvent, drainHasBegun, type Rung } from "./draining/drainLadder.ts"
 import { Inactivity } from "./draining/inactivity.ts"
 import type { ReadAhead } from "./draining/readAhead.ts"
 import { endExchanges, type Exchange, openExchange, runExchange } from "./exchanges.ts"
@@ -54,7 +43,7 @@ const unknownAddress = NetAddress.unixPathAddress("unknown")
 /**
  * One connection: what its handler uses, and what the drain knows of it. Plain
  * mutable fields, because they change with every pull; where it stands is for
- * `connectionState.ts` to say.
+ * `connectionState.ts` and `drainLadder.ts` to say.
  */
 export class ConnectionImpl implements Connection, PullWatcher, Linked<ConnectionImpl>, Foreign.ForeignOwner {
   // fields that a look at all connections reads come first, to share cache lines

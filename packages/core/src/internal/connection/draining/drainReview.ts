@@ -2,7 +2,7 @@ import * as Effect from "effect/Effect"
 import { courtesyWithin, type ResolvedDrain } from "../../options/drain.ts"
 import type { Timers } from "../../util/timers.ts"
 import type { ConnectionImpl } from "../connection.ts"
-import { awaitsLook, type DrainEvent, look } from "../connectionState.ts"
+import { awaitsLook, type DrainEvent, look } from "./drainLadder.ts"
 import { fullRead, ReadAhead, readsAhead } from "./readAhead.ts"
 import type { ReadTurns } from "./readTurns.ts"
 
