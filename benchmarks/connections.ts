@@ -156,13 +156,13 @@ export const close: Benchmark = {
     const scaled = (count: number) => Math.ceil(count / settings.scale)
     const measured = await interleave(
       Object.keys(closers),
-      rounds(settings, 5),
+      rounds(settings, 3),
       (who) => closing(closers[who]!, scaled(8000))
     )
     const counts = countsOf(settings)
     const growing = await interleave(
       Object.keys(counts),
-      rounds(settings, 3),
+      rounds(settings, 2),
       async (who) => (await closing(closers["ours"]!, scaled(counts[who]!))).took / scaled(counts[who]!)
     )
     return [
@@ -197,7 +197,7 @@ export const stall: Benchmark = {
     const known = measuredOf(all, "bare", settings)
     const measured = await interleave(
       Object.keys(known),
-      rounds(settings, 3),
+      rounds(settings, 2),
       (who) => closing(known[who]!, Math.ceil(10_000 / settings.scale))
     )
     return [
@@ -233,7 +233,7 @@ export const growth: Benchmark = {
           scrape: await server.ask("scrape")
         })
       )
-    const times = rounds(settings, 3)
+    const times = rounds(settings, 2)
     const ours = await interleave(Object.keys(counts), times, measure("ours"))
     const bare = await interleave(Object.keys(counts), times, measure("bare"))
     const micros = (label: string) => ({ label, unit: "µs", better: "less", base: "1,000" }) as const

@@ -64,7 +64,7 @@ export const handover: Benchmark = {
     { series: "lost", who: "ours", of: "value", atMost: 0 }
   ],
   run: async (settings) => {
-    const rounds = Math.min(3, settings.rounds)
+    const rounds = Math.min(2, settings.rounds)
     const base = "cluster, round robin"
     const contenders = measuredOf(replaced, base, settings)
     const measured = await interleave(Object.keys(contenders), rounds, (who) => replacing(contenders[who]!, rounds))
@@ -103,7 +103,11 @@ export const workers: Benchmark = {
     const base = "1 process"
     const contenders = measuredOf(sharing, base, settings)
     const loaded = (close: boolean): Promise<Measured> =>
-      compare(contenders, settings, (server, seconds): Promise<Load> => requests(server, { close, seconds }))
+      compare(
+        contenders,
+        { ...settings, rounds: Math.min(2, settings.rounds) },
+        (server, seconds): Promise<Load> => requests(server, { close, seconds })
+      )
     const micros = (label: string) => ({ label, unit: "µs", better: "less", base }) as const
     return [
       series(await loaded(true), micros("CPU of a connection"), ({ cpu }) => cpu),

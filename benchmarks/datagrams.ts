@@ -29,8 +29,9 @@ const lossAt = async (part: number, saturation: number, settings: Settings): Pro
   const rate = Math.round(saturation * part)
   const lost = await compare(
     measuredOf(servers, "bare", settings),
-    { ...settings, rounds: Math.min(3, settings.rounds) },
-    (server, seconds) => datagramsAtRate(server, { rate, bytes: 64, seconds })
+    { ...settings, rounds: Math.min(2, settings.rounds) },
+    (server, seconds) => datagramsAtRate(server, { rate, bytes: 64, seconds }),
+    { warmUp: 1 }
   )
   return series(
     lost,
@@ -54,12 +55,10 @@ export const datagram: Benchmark = {
   ],
   run: async (settings) => {
     const contenders = measuredOf(servers, "bare", settings)
-    // the client is as busy as the server: which of the two waits for the other differs from round to round
-    const twice = { ...settings, rounds: settings.rounds * 2 }
     const all: Array<Series> = []
     let small: Measured | undefined
     for (const bytes of [64, 1200]) {
-      const measured = await compare(contenders, twice, (server, seconds) => datagrams(server, { bytes, seconds }))
+      const measured = await compare(contenders, settings, (server, seconds) => datagrams(server, { bytes, seconds }))
       small ??= measured
       for (const one of loads(measured, "datagrams", "bare")) {
         all.push({ ...one, label: `${one.label}, ${bytes} bytes` })

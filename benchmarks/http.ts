@@ -99,10 +99,6 @@ const keeping = async (options: ServerOptions, label: string, settings: Settings
   return series(measured, { label, unit: "µs", better: "less", base: "64" }, ({ cpu }) => cpu)
 }
 
-/** One process takes by a fifth longer for the same code than another: more of them, each for fewer rounds. */
-const manyProcesses = ({ rounds, ...settings }: Settings): Settings => ({ ...settings, rounds: rounds * 2 })
-const roundsOfProcess = 2
-
 export const tls: Benchmark = {
   name: "tls",
   title: "TLS handshakes",
@@ -124,9 +120,8 @@ export const tls: Benchmark = {
     loads(
       await compare(
         measuredOf(servers("https"), "effect", settings),
-        manyProcesses(settings),
-        handshakes,
-        roundsOfProcess
+        settings,
+        handshakes
       ),
       "handshakes",
       "effect"
@@ -145,7 +140,7 @@ export const http2: Benchmark = {
   ],
   run: async (settings) => [
     ...loads(
-      await compare(measuredOf(servers("h2"), "effect", settings), manyProcesses(settings), streams, roundsOfProcess),
+      await compare(measuredOf(servers("h2"), "effect", settings), settings, streams),
       "streams",
       "effect"
     ),
@@ -161,7 +156,7 @@ const leaving: Contenders = {
 
 const goodbyes = async (settings: Settings): Promise<Series> => {
   const contenders = measuredOf(leaving, "bare", settings)
-  const measured = await interleave(Object.keys(contenders), Math.min(5, settings.rounds), async (who) => {
+  const measured = await interleave(Object.keys(contenders), Math.min(3, settings.rounds), async (who) => {
     const server = await start(contenders[who]!)
     const held = await clients("sessions.ts", [server.port, 20, Math.ceil(100 / settings.scale)])
     try {

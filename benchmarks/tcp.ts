@@ -22,8 +22,6 @@ const asWritten = {
   "ours, own generator": { program: "tcp.ts", args: ["generator", "answer"] }
 }
 
-const roundsOfAccept = 2
-
 export const accept: Benchmark = {
   name: "accept",
   title: "Connect, one exchange, close",
@@ -60,9 +58,7 @@ export const accept: Benchmark = {
       async (server, seconds) => ({
         ...await requests(server, { close: true, seconds }),
         resident: await server.ask("resident")
-      }),
-      // here processes differ most
-      roundsOfAccept
+      })
     )
     return [
       ...loads(measured, "connections", "bare"),
@@ -92,15 +88,12 @@ export const echo: Benchmark = {
       "1 %: the files of this library, and the clock that they ask"
     ]
   ],
-  run: async (settings) => {
-    // the client is as busy as the server: which of the two waits for the other differs from round to round
-    const twice = { ...settings, rounds: settings.rounds * 2 }
-    return loads(await compare(measuredOf(withPulling("echo"), "bare", settings), twice, messages), "messages", "bare")
-  }
+  run: async (settings) =>
+    loads(await compare(measuredOf(withPulling("echo"), "bare", settings), settings, messages), "messages", "bare")
 }
 
 /** What the allocator does after a collection differs from one process to the next by a factor of two. */
-const roundsOfTransfer = 1
+const transfers = { roundsOfProcess: 1, warmUp: 1 }
 
 const whole = (direction: "upload" | "download"): Benchmark["run"] => async (settings) =>
   loads(
@@ -108,7 +101,7 @@ const whole = (direction: "upload" | "download"): Benchmark["run"] => async (set
       measuredOf(direction === "upload" ? withPulling("sink") : servers("source"), "bare", settings),
       { ...settings, rounds: Math.min(9, settings.rounds) },
       (server) => transfer(server, direction, 2 ** 30 / settings.scale),
-      roundsOfTransfer
+      transfers
     ),
     "MiB",
     "bare"

@@ -13,7 +13,8 @@ export interface Settings {
   readonly everybody: boolean
 }
 
-export const usual: Settings = { rounds: 7, seconds: 1, scale: 1, everybody: true }
+/** All benchmarks take less than a quarter of an hour with it. */
+export const usual: Settings = { rounds: 4, seconds: 1, scale: 1, everybody: true }
 
 /** To see that everything runs: the figures mean nothing. */
 export const small: Settings = { rounds: 1, seconds: 0.2, scale: 100, everybody: false }
@@ -64,17 +65,23 @@ export const measuredOf = (contenders: Contenders, base: string, { everybody }: 
   )
 
 /** How many rounds a process serves, where nothing else is said: the same code runs by a tenth faster in one than in another. */
-const someRounds = 4
+const someRounds = 2
 
 /** How many loads compile what is hot before the first round: one left half of it to the first round. */
-const warmUps = 3
+const warmUps = 2
+
+/** How many rounds a process serves, and after how many loads. */
+interface Warmth {
+  readonly roundsOfProcess?: number | undefined
+  readonly warmUp?: number | undefined
+}
 
 /** Measures in interleaved rounds a server each, warmed up, and new ones every `roundsOfProcess`. */
 export const compare = async <A>(
   servers: Contenders,
   { rounds, seconds }: Settings,
   measure: (server: Server, seconds: number) => Promise<A>,
-  roundsOfProcess = someRounds
+  { roundsOfProcess = someRounds, warmUp = warmUps }: Warmth = {}
 ): Promise<Map<string, Array<A>>> => {
   const names = Object.keys(servers)
   const measured = new Map<string, Array<A>>(names.map((who) => [who, []]))
@@ -85,7 +92,7 @@ export const compare = async <A>(
       const starting = names.map((who) => [who, start(servers[who]!)] as const)
       for (const [who, server] of starting) running.set(who, await server)
       for (const server of running.values()) {
-        for (let i = 0; i < warmUps; i++) await measure(server, Math.min(2, seconds))
+        for (let i = 0; i < warmUp; i++) await measure(server, Math.min(2, seconds))
       }
       const some = await interleave(
         names,
