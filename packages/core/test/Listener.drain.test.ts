@@ -207,7 +207,7 @@ describe("draining", () => {
         assert.deepInclude(report.connections, { total: 1, drained: 1 })
       }))
 
-    it.effect("lasts for one who has only been heard, or told something unasked", () =>
+    it.effect("lasts for a client that has only been heard, or told something unasked", () =>
       Effect.gen(function*() {
         const transport = yield* MemoryTransport.make()
         const listener = yield* listen(transport, { drain: { ...quick, idleGrace: "250 millis" } })
@@ -256,7 +256,7 @@ describe("draining", () => {
         assert.strictEqual((yield* Fiber.join(closing)).duration, 0)
       }))
 
-    it.effect("is given once to those who are never answered, however often they ask", () =>
+    it.effect("is given once to clients that are never answered, however often they ask", () =>
       Effect.gen(function*() {
         const transport = yield* MemoryTransport.make()
         const listener = yield* listen(transport, { drain: { ...quick, idleGrace: "250 millis" } })

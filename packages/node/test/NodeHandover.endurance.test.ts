@@ -22,7 +22,7 @@ describe("60 hand-overs under clients that connect anew each time", () => {
 
 describe("a socket that a launcher holds", () => {
   it.live(
-    "refuses and resets nobody while the service is stopped and started 20 times, 2 s without anybody",
+    "refuses and resets no client while the service is stopped and started 20 times, 2 s without a process",
     () =>
       Effect.acquireRelease(
         Effect.sync(() => bindSocket({ host: "127.0.0.1" })),

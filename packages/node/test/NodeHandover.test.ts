@@ -20,7 +20,7 @@ const slowTurns = (millis: number) =>
     (timer) => Effect.sync(() => clearInterval(timer))
   )
 
-/** Runs a command as process 1 of its own processes; not everybody may. */
+/** Runs a command as process 1 of its own processes; not every user may. */
 const ownProcesses = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child"] as const
 
 /** Long enough for some processes to start on a machine that has other work. */
