@@ -10,14 +10,17 @@ import { bindSocket, type BoundSocketOptions, cannotHold } from "../inherit/boun
 /** Errors of the system, in the words of the transport that binds. */
 type BindError = (cause: unknown) => TransportBindError
 
-/** Binds as `bind(2)` does, or says why this process cannot hold a socket for others. */
+/** Fails where this process cannot hold a socket for others, and says why. */
+export const canHold: Effect.Effect<void, TransportBindError> = cannotHold === undefined
+  ? Effect.void
+  : Effect.fail(TransportBindError.NotSupported({ feature: cannotHold }))
+
+/** Binds as `bind(2)` does, where this process can hold a socket for others. */
 export const holdSocket = (
   options: BoundSocketOptions,
   bindError: BindError
 ): Effect.Effect<Net.BoundSocket, TransportBindError> =>
-  cannotHold === undefined
-    ? Effect.try({ try: () => bindSocket(options), catch: bindError })
-    : Effect.fail(TransportBindError.NotSupported({ feature: cannotHold }))
+  Effect.andThen(canHold, Effect.try({ try: () => bindSocket(options), catch: bindError }))
 
 /** Binds to a port of a host as `net.Server.listen` would: without a host to `"::"` where there is IPv6. */
 export const holdPort = (

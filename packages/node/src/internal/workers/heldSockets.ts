@@ -6,15 +6,13 @@ import { TransportBindError } from "@effect-listener/core/Transport"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
-import * as Dns from "node:dns"
 import * as Fs from "node:fs"
-import * as Net from "node:net"
 import type { SocketOptions } from "../../NodeWorkers.ts"
-import { bindSocket, cannotHold } from "../inherit/boundSocket.ts"
 import { inheritedSockets } from "../inherit/inheritedSockets.ts"
 import type { BoundTo } from "../inherit/protocol.ts"
 import { checkInteger, checkText, invalid } from "../listen/checks.ts"
 import { bindError } from "../listen/errno.ts"
+import { canHold, holdPort, holdSocket } from "../listen/holdSocket.ts"
 import { hiddenBeside, longestPath, publish } from "../listen/unixPath.ts"
 
 /** A socket that is bound and passed on. */
@@ -92,55 +90,40 @@ const inherit = (name: string, inherited: string): Effect.Effect<HeldSocket, Tra
 
 const bindPort = (
   name: string,
-  { host, ipv6Only, port }: Extract<SocketOptions, { readonly port: number }>
+  { host, ipv6Only = false, port }: Extract<SocketOptions, { readonly port: number }>
 ): Effect.Effect<HeldSocket, TransportBindError> =>
   Effect.gen(function*() {
-    yield* supported
     yield* checkInteger("port", port, 0, 65_535)
     if (host !== undefined) yield* checkText("host", host)
     const address = `${host ?? "::"}:${port}`
-    const bind = (host: string) =>
-      Effect.try({
-        try: () => bindSocket({ host, port, ipv6Only: ipv6Only ?? false }),
-        catch: (cause) => bindError(cause, { address, parameter: "host" })
-      })
-    const bound = host === undefined
-      // as Node chooses for a server: "::" where there is IPv6
-      ? yield* Effect.catchTag(bind("::"), ["NotSupported", "AddressNotAvailable"], () => bind("0.0.0.0"))
-      : yield* Effect.flatMap(lookup(host, address), bind)
+    const bound = yield* holdPort({ port, host, ipv6Only, reusePort: false }, (cause) =>
+      bindError(cause, { address, parameter: "host" }))
     const { address: boundHost, port: boundPort } = bound.address()
     return {
       name,
       fd: bound.fd(),
       boundTo: { kind: "tcp", host: boundHost, port: boundPort },
-      release: once(Effect.sync(() => bound.close()))
+      release: once(Effect.sync(() =>
+        bound.close()
+      ))
     }
   })
-
-/** A bound socket wants an address: names are looked up as `net.Server.listen` does it. */
-const lookup = (host: string, address: string): Effect.Effect<string, TransportBindError> =>
-  Net.isIP(host) !== 0
-    ? Effect.succeed(host)
-    : Effect.callback((resume) => {
-      Dns.lookup(host, (cause, found) =>
-        resume(cause === null ? Effect.succeed(found) : Effect.fail(bindError(cause, { address, parameter: "host" }))))
-    })
 
 const bindPath = (
   name: string,
   { mode, path }: Extract<SocketOptions, { readonly path: string }>
 ): Effect.Effect<HeldSocket, TransportBindError, Scope.Scope> =>
   Effect.gen(function*() {
-    yield* supported
+    // before anything is made beside the path, where one is no path of files
+    yield* canHold
     yield* checkText("path", path)
     if (Buffer.byteLength(path) > longestPath) return yield* invalid("path", `is longer than ${longestPath} bytes`)
     if (mode !== undefined) yield* checkInteger("mode", mode, 0, 0o777)
     const hidden = yield* hiddenBeside(path)
-    const bound = yield* Effect.try({
-      try: () => bindSocket({ path: hidden.bindAt }),
-      catch: (cause) => bindError(cause, { address: path, parameter: "path" })
-    })
-    const withdraw = yield* Effect.onError(publish(hidden, path, mode), () => Effect.sync(() => bound.close()))
+    const bound = yield* holdSocket({ path: hidden.bindAt }, (cause) =>
+      bindError(cause, { address: path, parameter: "path" }))
+    const withdraw = yield* Effect.onError(publish(hidden, path, mode), () =>
+      Effect.sync(() => bound.close()))
     return {
       name,
       fd: bound.fd(),
@@ -148,10 +131,6 @@ const bindPath = (
       release: once(Effect.andThen(withdraw, Effect.sync(() => bound.close())))
     }
   })
-
-const supported: Effect.Effect<void, TransportBindError> = Effect.suspend(() =>
-  cannotHold === undefined ? Effect.void : Effect.fail(TransportBindError.NotSupported({ feature: cannotHold }))
-)
 
 const once = (run: Effect.Effect<void>): Effect.Effect<void> => {
   let done = false
