@@ -17,9 +17,6 @@ const root = Path.resolve(import.meta.dirname, "..")
 /** What is imported by a name, not by a path. */
 const others = /^[^./]/
 
-/** Folders of `internal/` of which each comes in a file of its own, because not every server speaks HTTP or TLS. */
-const apart = ["http", "tls"]
-
 /** What most servers load comes in one file; of the test kit each module loads what it needs, so that most run anywhere. */
 const groups = (name: string) => {
   switch (name) {
@@ -27,13 +24,15 @@ const groups = (name: string) => {
       return []
     case "node":
       return [
-        ...apart.map((folder) => ({
-          name: folder,
-          test: new RegExp(`/internal/${folder}/`),
-          // what these need others need as well
+        {
+          // not every server speaks it
+          name: "http",
+          test: /\/internal\/http\//,
+          minShareCount: 2,
+          // what it needs others need as well
           includeDependenciesRecursively: false,
           priority: 1
-        })),
+        },
         { name: "common", test: /\/internal\//, minShareCount: 3 }
       ]
     default:
