@@ -1,4 +1,4 @@
-/** What `NodeHandover.test.ts` and `NodeInherit.test.ts` test a few times, dozens of times. */
+/** What `NodeHandover.load.test.ts` and `NodeInherit.test.ts` test a few times, dozens of times. */
 import { describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { bindSocket } from "../src/internal/inherit/boundSocket.ts"

@@ -1,4 +1,4 @@
-/** What `NodeWorkers.test.ts` tests once, again and again; every protocol, and figures of what clients saw. */
+/** What `NodeWorkers.load.test.ts` and `NodeWorkers.test.ts` test once, again and again, with figures of what clients saw. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as BusyClients from "./support/busyClients.ts"

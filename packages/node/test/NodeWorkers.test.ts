@@ -8,16 +8,10 @@ import * as BusyClients from "./support/busyClients.ts"
 import { until } from "./support/listening.ts"
 import * as Process from "./support/process.ts"
 import { Sessions } from "./support/tlsSessions.ts"
-import { replaceUnderLoad, stopUnderLoad } from "./support/workerRounds.ts"
+import { stopUnderLoad } from "./support/workerRounds.ts"
 import * as Workers from "./support/workers.ts"
 
-describe("a replacement under clients that never stop", () => {
-  // the other protocols, and twenty replacements each, are in NodeWorkers.endurance.test.ts
-  it.live.each(["http", "webSocket", "tcp"] as const)(
-    "%s: no request is lost, and every generation answers",
-    (kind) => replaceUnderLoad(kind, 1)
-  )
-
+describe("a replacement", () => {
   it.live("SIGHUP replaces, too, and a signal meanwhile joins", () =>
     Effect.gen(function*() {
       const supervisor = yield* Workers.start("tcp", { workers: 1 })
