@@ -72,21 +72,30 @@ const serveConnection = (manager: ConnectionManager, connection: ConnectionImpl,
     }
     return isReady(connection) ? handle() : Effect.andThen(handshake(manager, connection), Effect.suspend(handle))
   })
-  const end = (exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> | undefined => {
-    const closing = Scope.closeUnsafe(scope, exit)
-    if (closing === undefined || isDone(closing)) return finishOrLeave(manager, connection, exit)
-    return Effect.flatMap(
-      Effect.exit(closing),
-      (closed) =>
-        finishOrLeave(manager, connection, Exit.isFailure(closed) && Exit.isSuccess(exit) ? closed : exit) ??
-          Effect.void
-    )
-  }
   // watched from the fiber's first operation on: whenever it is cut, it finishes its connection
   const program = Effect.onExitPrimitive(work, (exit) => {
     // where the drain has ended its reading, its scope may be that of work in flight
     const others = connection.drainBegun && endingOf(exit) === "normal" ? othersEnd(connection) : undefined
-    return others === undefined ? end(exit) : Effect.andThen(others, Effect.suspend(() => end(exit) ?? Effect.void))
+    return others === undefined
+      ? end(manager, connection, scope, exit)
+      : Effect.andThen(others, Effect.suspend(() => end(manager, connection, scope, exit) ?? Effect.void))
   })
   Effect.runForkWith(own)(program)
+}
+
+/** Its scope, then its transport. */
+const end = (
+  manager: ConnectionManager,
+  connection: ConnectionImpl,
+  scope: Scope.Closeable,
+  exit: Exit.Exit<unknown, unknown>
+): Effect.Effect<void> | undefined => {
+  const closing = Scope.closeUnsafe(scope, exit)
+  if (closing === undefined || isDone(closing)) return finishOrLeave(manager, connection, exit)
+  return Effect.flatMap(
+    Effect.exit(closing),
+    (closed) =>
+      finishOrLeave(manager, connection, Exit.isFailure(closed) && Exit.isSuccess(exit) ? closed : exit) ??
+        Effect.void
+  )
 }
