@@ -263,8 +263,8 @@ export const DrainReport = Schema.Struct({
  * - `swept`: connections the kernel had accepted and the sweep still served.
  * - `sweepCut`: the sweep was ended before it was finished: what the kernel still
  *   had in its queue was reset. Clients that are known to have connected before it
- *   began are waited for until the deadline; those that come after them, and a queue
- *   that cannot be seen, for a tenth of it. An abort ends it, too.
+ *   began are waited for until a tenth of the deadline is left; those that come
+ *   after them, and a queue that cannot be seen, for a tenth. An abort ends it, too.
  * - `queue`: what became of the accept queue: it was swept, it was left to
  *   another process that has the same socket, or nothing listened by then.
  * - `refused`: connections refused by admission and requests read after a

@@ -69,8 +69,8 @@ export const ListenerName: Context.Reference<string> = Context.Reference(
  *   sweeps whatever it was told.
  * - `stillQueued`: while `stop` runs, whether clients that the kernel had accepted
  *   before are still in its queue; `undefined` where that cannot be known. A close
- *   waits for them until its deadline, and for a stop that does not know, or that
- *   goes on without them, for a tenth of it.
+ *   waits for them until a tenth of its deadline is left, and for a stop that does
+ *   not know, or that goes on without them, for a tenth.
  *
  * @stability experimental
  * @category models

@@ -15,7 +15,7 @@ import type { Stop } from "../binding.ts"
 import type { Manager } from "../manager.ts"
 import { closeReport } from "./closeReport.ts"
 import { lameDuckEnds } from "./lameDuck.ts"
-import { sweepGoesOn, sweepShare } from "./sweepShare.ts"
+import { sweepEnds, sweepGoesOn, sweepShare } from "./sweepShare.ts"
 
 const stages: ReadonlyArray<DrainStage> = ["LameDuck", "Sweeping", "Draining", "Aborting", "Closed"]
 
@@ -268,17 +268,18 @@ export class ListenerClose {
     })
   }
 
-  /** Completes when the sweep is over, at the deadline, or when a share of that has passed with nothing known. */
+  /** Completes when the sweep is over, or is to be: a share before the deadline, or when one has passed for nothing known. */
   private sweptOrLate(over: () => boolean, stillQueued: () => boolean | undefined): Effect.Effect<void> {
     return Effect.gen({ self: this }, function*() {
       const { manager } = this
-      const deadlineAt = () => manager.deadlineAt ?? Infinity
+      const startedAt = manager.now()
       const share = sweepShare(this.options.deadline)
+      const latest = () => sweepEnds({ startedAt, share, deadlineAt: manager.deadlineAt ?? Infinity })
       let before = stillQueued()
       while (true) {
         const shareEnds = manager.now() + share
-        yield* this.wait(over, () => Math.min(shareEnds, deadlineAt()))
-        if (over() || manager.now() >= deadlineAt()) return
+        yield* this.wait(over, () => Math.min(shareEnds, latest()))
+        if (over() || manager.now() >= latest()) return
         // the deadline has changed
         if (manager.now() < shareEnds) continue
         const now = stillQueued()

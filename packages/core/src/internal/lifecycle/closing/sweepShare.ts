@@ -13,6 +13,14 @@ const part = 0.1
 export const sweepShare = (deadline: number): number => Math.max(1, deadline * part)
 
 /**
+ * When a sweep ends, whatever is queued: the last share is the drain's. What was
+ * swept is served when it is over, and would have been swept in vain.
+ */
+export const sweepEnds = (
+  { deadlineAt, share, startedAt }: { readonly startedAt: number; readonly share: number; readonly deadlineAt: number }
+): number => deadlineAt === Infinity ? Infinity : Math.min(deadlineAt, Math.max(startedAt + share, deadlineAt - share))
+
+/**
  * Whether a sweep goes on when a share is over, from what was known at its
  * beginning and is now: whether clients that had connected before the sweep are
  * still queued. They are waited for, and what comes after them, or out of a queue
