@@ -62,6 +62,10 @@ export interface TracingOptions {
  *   handlers that work on one thing at a time: what most want.
  * - `"exchange"`: while no exchange is open. For callback protocols.
  *
+ * A connection whose client sends on while its messages are worked on is never
+ * idle: its pull fails with 1001 once what had begun to arrive within its grace
+ * is answered, and the handler waits for what is still in work.
+ *
  * `refuse` says how a connection is refused that admission does not let in; a
  * FIN by default.
  *
