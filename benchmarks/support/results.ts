@@ -43,6 +43,9 @@ export const save = (name: string, series: ReadonlyArray<Series>): void => {
 const load = (name: string): Result | undefined =>
   Fs.existsSync(fileOf(name)) ? JSON.parse(Fs.readFileSync(fileOf(name), "utf8")) as Result : undefined
 
+/** Where the base is zero there is none. */
+const ratioText = (ratio: number): string => Number.isFinite(ratio) ? ratio.toFixed(2) : "–"
+
 /** The ratio of one contender to another, of pairs from the same round. */
 const ratioOf = (series: Series, who: string, base: string = series.base): Summary =>
   summarize(ratios(series.rounds[who] ?? [], series.rounds[base] ?? [], series.better))
@@ -79,8 +82,8 @@ const table = (series: Series): string => {
     const { high, low, median } = summarize(rounds)
     const ratio = ratioOf(series, who)
     const raw = rounds.map(number).join(" ")
-    return `| ${who} | ${number(median)} | ${number(low)} – ${number(high)} | ${ratio.median.toFixed(2)} `
-      + `(${ratio.low.toFixed(2)} – ${ratio.high.toFixed(2)}) | ${raw} |`
+    return `| ${who} | ${number(median)} | ${number(low)} – ${number(high)} | ${ratioText(ratio.median)} `
+      + `(${ratioText(ratio.low)} – ${ratioText(ratio.high)}) | ${raw} |`
   })
   return [
     `| ${series.label}, ${series.unit} | median | middle half | ratio to ${series.base} | rounds |`,
@@ -97,7 +100,7 @@ export const print = (benchmark: Benchmark, series: ReadonlyArray<Series>): void
     for (const [who, rounds] of Object.entries(one.rounds)) {
       const { high, low, median } = summarize(rounds)
       const spread = `${number(low)} – ${number(high)}`
-      const ratio = ratioOf(one, who).median.toFixed(2)
+      const ratio = ratioText(ratioOf(one, who).median)
       console.log(`    ${who.padEnd(20)} ${number(median).padStart(9)}  ${spread.padStart(19)}   ${ratio}`)
     }
   }
