@@ -100,7 +100,7 @@ export class Response<Request extends Http.IncomingMessage = Http.IncomingMessag
     super.detachSocket(socket)
   }
 
-  /** Node writes a head and a string by one write of one piece, and a head and bytes as two. */
+  /** Node joins a head and a string to one piece of a write; a head and bytes are two. */
   override end(chunk?: unknown, encoding?: unknown, callback?: unknown): this {
     if (encoding === undefined && callback === undefined && chunk instanceof Uint8Array && chunk.length <= small) {
       const { buffer, byteLength, byteOffset } = chunk
