@@ -267,10 +267,11 @@ const sums = (report: DrainReport, before: Scrape, after: Scrape): ReadonlyArray
   const { total: connections, ...reasons } = report.connections
   const accepted = after.accepted - before.accepted
   const ended = after.ended - before.ended
+  const refused = total(after.refusedBy) - total(before.refusedBy)
   return [
     total(reasons) === connections ? "" : `${connections} connections in the report, for ${total(reasons)} reasons`,
     // one that was refused, and would not go, is named as well, and was never let in
-    report.cut.length >= reasons.cut && report.cut.length <= reasons.cut + report.refused
+    report.cut.length >= reasons.cut && report.cut.length <= reasons.cut + refused
       ? ""
       : `${reasons.cut} connections were cut, ${report.cut.length} are named`,
     after.open === 0 && accepted === ended ? "" : `closed, ${accepted} accepted, ${ended} ended, ${after.open} open`,
