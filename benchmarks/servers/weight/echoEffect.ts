@@ -4,7 +4,7 @@ import { Socket } from "effect/socket"
 
 const program = Effect.gen(function*() {
   const server = yield* NodeSocketServer.make({ port: 0 })
-  yield* server.run(Effect.fnUntraced(function*(socket) {
+  return yield* server.run(Effect.fnUntraced(function*(socket) {
     const pull = yield* Socket.readerString(socket)
     const { write } = yield* socket.writer
     while (true) {

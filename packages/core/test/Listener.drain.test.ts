@@ -218,7 +218,7 @@ describe("draining", () => {
               const { pull } = yield* connection.socket.reader
               const { write } = yield* connection.socket.writer
               yield* Effect.forkChild(Effect.andThen(connection.draining, write("news")))
-              yield* Effect.forever(pull)
+              return yield* Effect.forever(pull)
             }),
           { idle: "pull" }
         ))
