@@ -10,6 +10,9 @@ const long = ["**/*.long.test.ts"]
 /** Dozens of hand-overs and replacements under load, over each protocol: `pnpm unit --project endurance`. */
 const endurance = ["**/*.endurance.test.ts"]
 
+/** What clients lose under load: these have the machine to themselves, one after another. */
+const load = ["**/*.load.test.ts"]
+
 /** These open sockets and start processes, and spend most of their time waiting for them. */
 const sockets = [
   "packages/node/test/**/*.test.ts",
@@ -31,7 +34,7 @@ export default defineConfig({
         test: {
           name: "virtual",
           include: ["packages/{core,testing}/test/**/*.test.ts", "scripts/test/**/*.test.ts"],
-          exclude: [...sockets, ...long, ...endurance],
+          exclude: [...sockets, ...load, ...long, ...endurance],
           maxWorkers: cores,
           // they share nothing but what they load, which is a third of their time
           isolate: false,
@@ -43,7 +46,7 @@ export default defineConfig({
         test: {
           name: "sockets",
           include: sockets,
-          exclude: [...long, ...endurance],
+          exclude: [...load, ...long, ...endurance],
           // more than there are cores: while one waits for a process or a deadline, another runs
           maxWorkers: 2 * cores,
           sequence: { groupOrder: 1 }
@@ -52,11 +55,20 @@ export default defineConfig({
       {
         extends: true,
         test: {
-          name: "long",
-          include: long.map((pattern) => `{packages,examples,scripts}/${pattern}`),
-          testTimeout: 600_000,
+          name: "load",
+          include: load.map((pattern) => `{packages,examples}/${pattern}`),
           fileParallelism: false,
           sequence: { groupOrder: 2 }
+        }
+      },
+      {
+        extends: true,
+        test: {
+          name: "long",
+          include: long.map((pattern) => `{packages,examples,scripts,benchmarks}/${pattern}`),
+          testTimeout: 600_000,
+          fileParallelism: false,
+          sequence: { groupOrder: 3 }
         }
       },
       {
@@ -66,7 +78,7 @@ export default defineConfig({
           include: endurance.map((pattern) => `{packages,examples,scripts}/${pattern}`),
           testTimeout: 900_000,
           fileParallelism: false,
-          sequence: { groupOrder: 3 }
+          sequence: { groupOrder: 4 }
         }
       }
     ]

@@ -50,7 +50,7 @@ export const checks: ReadonlyArray<ReadonlyArray<Step>> = [
 /** A run of test projects by one Node. */
 export interface TestRun {
   readonly name: string
-  readonly projects: ReadonlyArray<"virtual" | "sockets" | "long">
+  readonly projects: ReadonlyArray<"virtual" | "sockets" | "load" | "long">
   /** Milliseconds for the whole run. */
   readonly timeout: number
   /** The version of the Node that runs it, or a part of it; without it, the one that runs this. */
@@ -59,7 +59,7 @@ export interface TestRun {
 
 /** What `npm test` runs. */
 export const shortTests: ReadonlyArray<TestRun> = [
-  { name: "tests", projects: ["virtual", "sockets"], timeout: minutes(25) }
+  { name: "tests", projects: ["virtual", "sockets", "load"], timeout: minutes(25) }
 ]
 
 /** What `npm run test:long` runs: whole grids and repetitions. */

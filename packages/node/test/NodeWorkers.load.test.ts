@@ -1,9 +1,9 @@
-/** A replacement under load, over each protocol; `NodeWorkers.endurance.test.ts` has twenty of each. */
+/** A replacement under load, in short; `NodeWorkers.load.long.test.ts` has every protocol. */
 import { describe, it } from "@effect/vitest"
 import { replaceUnderLoad } from "./support/workerRounds.ts"
 
 describe("a replacement under clients that never stop", () => {
-  it.live.each(["http", "https", "http2", "webSocket", "tcp", "tls", "unix", "rpc"] as const)(
+  it.live.each(["https", "tcp"] as const)(
     "%s: no request is lost, and every generation answers",
     (kind) => replaceUnderLoad(kind, 1)
   )

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as RpcClient from "effect/rpc/RpcClient"
 import * as RpcSerialization from "effect/rpc/RpcSerialization"
+import type * as Scope from "effect/Scope"
 import * as Fs from "node:fs"
 import type * as Net from "node:net"
 import * as Handover from "./handover.ts"
@@ -102,4 +103,32 @@ export const stopUnderLoad = (kind: Relentless.Protocol) =>
     const { code } = yield* service.process.exit
     const { hung, reset, unanswered } = yield* clients.stop
     assert.deepStrictEqual({ code, reset, unanswered, hung }, { code: 0, reset: 0, unanswered: 0, hung: 0 })
+  })
+
+/** Holds the event loop so long before each read phase, until the scope closes. */
+const slowTurns = (millis: number) =>
+  Effect.acquireRelease(
+    Effect.sync(() =>
+      setInterval(() => {
+        const end = performance.now() + millis
+        while (performance.now() < end) {
+          // nothing: that is what holds it
+        }
+      }, 1)
+    ),
+    (timer) => Effect.sync(() => clearInterval(timer))
+  )
+
+/** Clients whose turns are together longer than the grace in which their next request is waited for. */
+export const handOverBetweenSlowTurns = (kind: Handover.Kind): Effect.Effect<void, Error, Scope.Scope> =>
+  Effect.gen(function*() {
+    const service = yield* Handover.start(kind)
+    const clients = yield* Relentless.start(service.target, 8, () => true)
+    yield* clients.more(40)
+    yield* slowTurns(150)
+    yield* service.signal(service.first, "SIGUSR2")
+    const { pid } = yield* service.generation(1)
+    yield* service.handedOver(service.first)
+    yield* clients.answeredBy(pid)
+    assert.deepStrictEqual(Relentless.lost(yield* clients.stop), Relentless.none)
   })
