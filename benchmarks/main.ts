@@ -90,6 +90,7 @@ const run = async (benchmark: Benchmark): Promise<void> => {
 const chosen = values.publish
   ? []
   : benchmarks.filter(({ name }) => positionals.length === 0 || positionals.includes(name))
+for (const { prepare } of chosen) prepare?.()
 if (profiles !== undefined) {
   Profile.leaveProfiles(profiles)
   for (const benchmark of chosen) await run(benchmark)

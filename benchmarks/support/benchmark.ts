@@ -53,6 +53,8 @@ export interface Benchmark {
   readonly targets: ReadonlyArray<Target>
   /** What keeps a target from being reached, and where, as profiled. */
   readonly costs?: ReadonlyArray<readonly [what: string, where: string]> | undefined
+  /** Before any benchmark runs: makes what others may load meanwhile. */
+  readonly prepare?: (() => void) | undefined
   readonly run: (settings: Settings) => Promise<ReadonlyArray<Series>>
 }
 
