@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as BusyClients from "./support/busyClients.ts"
 import { Sessions } from "./support/tlsSessions.ts"
-import { replaceUnderLoad, stopUnderLoad } from "./support/workerRounds.ts"
+import { replaceUnderLoad, stopsUnderLoad } from "./support/workerRounds.ts"
 import * as Workers from "./support/workers.ts"
 
 const kinds: ReadonlyArray<Workers.Kind> = ["http", "https", "http2", "webSocket", "tcp", "tls", "unix", "rpc"]
@@ -52,17 +52,7 @@ describe("20 crashes under load", () => {
 })
 
 describe("a final stop under 24 clients that never stop", () => {
-  it.live("resets none, in at least nine of ten", () =>
-    Effect.gen(function*() {
-      let good = 0
-      for (let i = 0; i < 10; i++) {
-        const exit = yield* Effect.exit(Effect.scoped(stopUnderLoad("tcp")))
-        if (exit._tag === "Success") good++
-        else yield* Effect.logWarning(exit.cause)
-      }
-      yield* Effect.log(`${good} of 10 stops reset no client`)
-      assert.isAtLeast(good, 9)
-    }), minutes(10))
+  it.live("resets none, in at least nine of ten", () => stopsUnderLoad(10, 9), minutes(10))
 })
 
 describe("40 TLS reconnects", () => {

@@ -8,7 +8,6 @@ import * as BusyClients from "./support/busyClients.ts"
 import { until } from "./support/listening.ts"
 import * as Process from "./support/process.ts"
 import { Sessions } from "./support/tlsSessions.ts"
-import { stopUnderLoad } from "./support/workerRounds.ts"
 import * as Workers from "./support/workers.ts"
 
 describe("a replacement", () => {
@@ -151,8 +150,6 @@ describe("crashes", () => {
 })
 
 describe("the close of all", () => {
-  it.live("no client is reset, and the sum of all is what clients have connected", () => stopUnderLoad("tcp"))
-
   it.live("the file of a Unix socket is the same one throughout, and gone in the end", () =>
     Effect.gen(function*() {
       const supervisor = yield* Workers.start("unix", { workers: 1 })
