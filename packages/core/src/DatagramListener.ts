@@ -12,7 +12,7 @@
  * leave by it.
  *
  * @stability experimental
- * @since 0.2.0
+ * @since 0.1.0
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -44,7 +44,7 @@ import type { ListenerState } from "./ListenerState.ts"
  *
  * @stability experimental
  * @category type IDs
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const TypeId: "~@effect-listener/core/DatagramListener" = internal.TypeId
 
@@ -53,7 +53,7 @@ export const TypeId: "~@effect-listener/core/DatagramListener" = internal.TypeId
  *
  * @stability experimental
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface Datagram {
   readonly payload: Uint8Array
@@ -75,7 +75,7 @@ export interface Datagram {
  *
  * @stability experimental
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export type Reply = (payload: Uint8Array | string) => Effect.Effect<void, DatagramSocketError>
 
@@ -84,7 +84,7 @@ export type Reply = (payload: Uint8Array | string) => Effect.Effect<void, Datagr
  *
  * @stability experimental
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface ReceivedDatagram extends Datagram {
   readonly reply: Reply
@@ -118,7 +118,7 @@ export interface ReceivedDatagram extends Datagram {
  *
  * @stability experimental
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface DatagramListener {
   readonly [TypeId]: typeof TypeId
@@ -144,7 +144,7 @@ export interface DatagramListener {
  *
  * @stability experimental
  * @category services
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const DatagramListener: Context.Service<DatagramListener, DatagramListener> = Context.Service<DatagramListener>(
   "@effect-listener/core/DatagramListener"
@@ -155,7 +155,7 @@ export const DatagramListener: Context.Service<DatagramListener, DatagramListene
  *
  * @stability experimental
  * @category guards
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const isDatagramListener = (u: unknown): u is DatagramListener => Predicate.hasProperty(u, TypeId)
 
@@ -173,7 +173,7 @@ export type { DatagramAdmissionOptions, DatagramListenerOptions, ServeOptions } 
  * @see {@link listen} for a listener that is open already
  * @stability experimental
  * @category constructors
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const make = (
   transport: DatagramTransport,
@@ -205,7 +205,7 @@ export const make = (
  *
  * @stability experimental
  * @category constructors
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const listen = (
   transport: DatagramTransport,
@@ -261,7 +261,7 @@ const implementation = (listener: DatagramListener): internal.DatagramListenerIm
  *
  * @stability experimental
  * @category running
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const serve: {
   <E, R>(
@@ -294,7 +294,7 @@ export const serve: {
  *
  * @stability experimental
  * @category layers
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const layerServe = <E, R>(
   transport: DatagramTransport,
@@ -308,7 +308,7 @@ export const layerServe = <E, R>(
  *
  * @stability experimental
  * @category combinators
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const open = (self: DatagramListener): Effect.Effect<void, OpenError> => self.open
 
@@ -317,7 +317,7 @@ export const open = (self: DatagramListener): Effect.Effect<void, OpenError> => 
  *
  * @stability experimental
  * @category combinators
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const receive = (self: DatagramListener): Effect.Effect<ReceivedDatagram, AcceptError, Scope.Scope> =>
   self.receive
@@ -327,7 +327,7 @@ export const receive = (self: DatagramListener): Effect.Effect<ReceivedDatagram,
  *
  * @stability experimental
  * @category combinators
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const close: {
   (options?: CloseOptions): (self: DatagramListener) => Effect.Effect<DrainReport, CloseError>
@@ -342,7 +342,7 @@ export const close: {
  *
  * @stability experimental
  * @category combinators
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const closed = (self: DatagramListener): Effect.Effect<DrainReport> => self.closed
 
@@ -351,7 +351,7 @@ export const closed = (self: DatagramListener): Effect.Effect<DrainReport> => se
  *
  * @stability experimental
  * @category combinators
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const abort = (self: DatagramListener): Effect.Effect<void> => self.abort
 
@@ -360,7 +360,7 @@ export const abort = (self: DatagramListener): Effect.Effect<void> => self.abort
  *
  * @stability experimental
  * @category combinators
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const reset = (self: DatagramListener): Effect.Effect<void, InvalidOperation> => self.reset
 
@@ -369,7 +369,7 @@ export const reset = (self: DatagramListener): Effect.Effect<void, InvalidOperat
  *
  * @stability experimental
  * @category combinators
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const setAdmission: {
   (options: DatagramAdmissionOptions): (self: DatagramListener) => Effect.Effect<void, InvalidArgument>

@@ -7,7 +7,7 @@
  * goes on sending. There are no connections, so there is no goodbye.
  *
  * @stability experimental
- * @since 0.2.0
+ * @since 0.1.0
  */
 import type * as Effect from "effect/Effect"
 import type * as NetAddress from "effect/net/NetAddress"
@@ -27,7 +27,7 @@ import type { TransportAcceptError, TransportBindError } from "./Transport.ts"
  *
  * @stability experimental
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface DatagramTransport {
   readonly name: string
@@ -54,7 +54,7 @@ export interface DatagramTransport {
  *
  * @stability experimental
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface BoundDatagramTransport {
   readonly address: NetAddress.SocketAddress
@@ -82,7 +82,7 @@ export interface BoundDatagramTransport {
  *
  * @stability experimental
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface TransportDatagram {
   readonly payload: Uint8Array

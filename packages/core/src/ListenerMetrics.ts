@@ -64,7 +64,7 @@ export const connectionsQueued: Metric.Gauge<number> = Metric.gauge("listener_co
  *
  * @stability experimental
  * @category metrics
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const connectionsLimit: Metric.Gauge<number> = Metric.gauge("listener_connections_limit", {
   description: "How many connections may be open at once; 0 without a limit"
@@ -174,7 +174,7 @@ export const exchangeDuration: Metric.Histogram<number> = Metric.histogram("list
  *
  * @stability experimental
  * @category metrics
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const datagramsReceived: Metric.Counter<number> = Metric.counter("listener_datagrams_received_total", {
   description: "Datagrams that have come",
@@ -187,7 +187,7 @@ export const datagramsReceived: Metric.Counter<number> = Metric.counter("listene
  *
  * @stability experimental
  * @category metrics
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const datagramsHandled: Metric.Counter<number> = Metric.counter("listener_datagrams_handled_total", {
   description: "Datagrams whose exchange has ended",
@@ -201,7 +201,7 @@ export const datagramsHandled: Metric.Counter<number> = Metric.counter("listener
  *
  * @stability experimental
  * @category metrics
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const datagramsDropped: Metric.Counter<number> = Metric.counter("listener_datagrams_dropped_total", {
   description: "Datagrams that nothing has handled",
@@ -252,7 +252,7 @@ export const handlersLeftBehind: Metric.Counter<number> = Metric.counter("listen
  *
  * @stability experimental
  * @category metrics
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const drainDeadline: Metric.Gauge<number> = Metric.gauge("listener_drain_deadline_seconds", {
   description: "How long the running close may take in all, in seconds; 0 without one, or without a deadline"

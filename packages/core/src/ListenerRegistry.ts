@@ -58,7 +58,7 @@ export interface Member {
  *
  * @stability experimental
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface MemberListener extends Pick<Listener, "name" | "connections"> {
   readonly listener: Listener | DatagramListener

@@ -43,7 +43,7 @@ export interface Transport {
  *
  * @stability experimental
  * @category references
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const ListenerName: Context.Reference<string> = Context.Reference(
   "@effect-listener/core/Transport/ListenerName",

@@ -37,7 +37,7 @@ import type { NodeWorkers } from "./NodeWorkers.ts"
  *
  * @stability experimental
  * @category schemas
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const InspectedConnection = Schema.Struct({
   ...ConnectionInfo.fields,
@@ -50,7 +50,7 @@ export const InspectedConnection = Schema.Struct({
  *
  * @stability experimental
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export type InspectedConnection = typeof InspectedConnection.Type
 
@@ -59,7 +59,7 @@ export type InspectedConnection = typeof InspectedConnection.Type
  *
  * @stability experimental
  * @category schemas
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const ConnectionGroups = Schema.Struct({
   groups: Schema.Array(Schema.Struct({ name: Schema.String, count: Schema.Int, oldest: Schema.Finite })),
@@ -73,7 +73,7 @@ export const ConnectionGroups = Schema.Struct({
  *
  * @stability experimental
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export type ConnectionGroups = typeof ConnectionGroups.Type
 
@@ -146,7 +146,7 @@ export type ListenerInspection = typeof ListenerInspection.Type
  *
  * @stability experimental
  * @category schemas
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const WorkersInspection = Schema.Struct({
   size: Schema.Int,
@@ -171,7 +171,7 @@ export const WorkersInspection = Schema.Struct({
  *
  * @stability experimental
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export type WorkersInspection = typeof WorkersInspection.Type
 

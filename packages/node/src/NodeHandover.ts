@@ -13,7 +13,7 @@
  * socket activation, none of this is needed; see `NodeInherit`.
  *
  * @stability experimental
- * @since 0.2.0
+ * @since 0.1.0
  */
 import type { DrainReport } from "@effect-listener/core/DrainReport"
 import type { HostReport } from "@effect-listener/core/ListenerHost"
@@ -39,7 +39,7 @@ import { CurrentMain } from "./internal/main/currentMain.ts"
  *
  * @stability experimental
  * @category errors
- * @since 0.2.0
+ * @since 0.1.0
  */
 export class HandoverFailed
   extends Schema.TaggedError<HandoverFailed>("@effect-listener/node/NodeHandover/HandoverFailed")(
@@ -63,7 +63,7 @@ export class HandoverFailed
  *
  * @stability experimental
  * @category schemas
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const HandoverReport = Schema.Struct({
   pid: Schema.Int,
@@ -87,7 +87,7 @@ export const HandoverReport = Schema.Struct({
  *
  * @stability experimental
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface HandoverReport {
   readonly pid: number
@@ -115,7 +115,7 @@ export interface HandoverReport {
  *
  * @stability experimental
  * @category options
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface UpgradeOptions {
   readonly program?: string | URL | undefined
@@ -140,7 +140,7 @@ export interface UpgradeOptions {
  *
  * @stability experimental
  * @category options
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface HandoverOptions extends UpgradeOptions {
   readonly signal?: NodeJS.Signals | undefined
@@ -192,7 +192,7 @@ export interface HandoverOptions extends UpgradeOptions {
  *
  * @stability experimental
  * @category running
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const upgrade = (options?: UpgradeOptions): Effect.Effect<HandoverReport, HandoverFailed> =>
   Effect.flatMap(CurrentMain, (main) =>
@@ -212,7 +212,7 @@ export const upgrade = (options?: UpgradeOptions): Effect.Effect<HandoverReport,
  *
  * @stability experimental
  * @category getters
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const generation: Effect.Effect<number> = Effect.flatMap(
   CurrentMain,
@@ -244,7 +244,7 @@ export const generation: Effect.Effect<number> = Effect.flatMap(
  *
  * @stability experimental
  * @category getters
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const predecessor: Effect.Effect<
   Option.Option<{ readonly pid: number; readonly report: Effect.Effect<Option.Option<DrainReport | HostReport>> }>
@@ -256,7 +256,7 @@ export const predecessor: Effect.Effect<
  *
  * @stability experimental
  * @category getters
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const accepting: Effect.Effect<void> = Effect.flatMap(
   CurrentMain,

@@ -9,7 +9,7 @@
  * the variables that name them are unset then, so that no child believes them.
  *
  * @stability experimental
- * @since 0.2.0
+ * @since 0.1.0
  */
 import * as ListenerError from "@effect-listener/core/ListenerError"
 import * as Effect from "effect/Effect"
@@ -31,7 +31,7 @@ import type * as sharedSocket from "./internal/inherit/sharedSocket.ts"
  *
  * @stability experimental
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface InheritedSocket {
   readonly name: string
@@ -59,7 +59,7 @@ export interface InheritedSocket {
  *
  * @stability experimental
  * @category options
- * @since 0.2.0
+ * @since 0.1.0
  */
 export type Inherit = sharedSocket.Inherit
 
@@ -88,7 +88,7 @@ export type Inherit = sharedSocket.Inherit
  *
  * @stability experimental
  * @category getters
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const sockets: Effect.Effect<ReadonlyArray<InheritedSocket>, ListenerError.InvalidArgument> = Effect.suspend(
   () => {

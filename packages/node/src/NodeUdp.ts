@@ -7,7 +7,7 @@
  * takes what waits in the kernel before the socket goes.
  *
  * @stability experimental
- * @since 0.2.0
+ * @since 0.1.0
  */
 import type { DatagramTransport } from "@effect-listener/core/DatagramTransport"
 import { udpTransport } from "./internal/datagrams/udp.ts"
@@ -26,7 +26,7 @@ import type * as NodeInherit from "./NodeInherit.ts"
  *
  * @stability experimental
  * @category options
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface Membership {
   readonly group: string
@@ -44,7 +44,7 @@ export interface Membership {
  *
  * @stability experimental
  * @category options
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface TransportOptions {
   /** 0 to 65535; 0 lets the system choose a free one. */
@@ -120,6 +120,6 @@ export interface TransportOptions {
  *
  * @stability experimental
  * @category constructors
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const transport = (options: TransportOptions): DatagramTransport => udpTransport(options)

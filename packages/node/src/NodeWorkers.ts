@@ -13,7 +13,7 @@
  * `maxConnections` hold N times over, and memory is not shared.
  *
  * @stability experimental
- * @since 0.2.0
+ * @since 0.1.0
  */
 import type { CloseOptions } from "@effect-listener/core/Drain"
 import type * as ListenerError from "@effect-listener/core/ListenerError"
@@ -43,7 +43,7 @@ import type * as NodeMain from "./NodeMain.ts"
  *
  * @stability experimental
  * @category type IDs
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const TypeId: "~@effect-listener/node/NodeWorkers" = typeId
 
@@ -60,7 +60,7 @@ export const TypeId: "~@effect-listener/node/NodeWorkers" = typeId
  *
  * @stability experimental
  * @category options
- * @since 0.2.0
+ * @since 0.1.0
  */
 export type SocketOptions =
   | { readonly port: number; readonly host?: string | undefined; readonly ipv6Only?: boolean | undefined }
@@ -72,7 +72,7 @@ export type SocketOptions =
  *
  * @stability experimental
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface WorkerPlace {
   readonly slot: number
@@ -109,7 +109,7 @@ export interface WorkerPlace {
  *
  * @stability experimental
  * @category options
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface Options {
   readonly program: string | URL
@@ -144,7 +144,7 @@ export {
  *
  * @stability experimental
  * @category errors
- * @since 0.2.0
+ * @since 0.1.0
  */
 export class WorkerFailed extends Schema.TaggedError<WorkerFailed>("@effect-listener/node/NodeWorkers/WorkerFailed")(
   "WorkerFailed",
@@ -191,7 +191,7 @@ export class WorkerFailed extends Schema.TaggedError<WorkerFailed>("@effect-list
  *
  * @stability experimental
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface NodeWorkers {
   readonly [TypeId]: typeof TypeId
@@ -215,7 +215,7 @@ export interface NodeWorkers {
  *
  * @stability experimental
  * @category guards
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const isNodeWorkers = (u: unknown): u is NodeWorkers => Predicate.hasProperty(u, TypeId)
 
@@ -248,7 +248,7 @@ export const isNodeWorkers = (u: unknown): u is NodeWorkers => Predicate.hasProp
  * @see {@link runMain} for a whole program
  * @stability experimental
  * @category constructors
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const make: (
   options: Options
@@ -270,7 +270,7 @@ export const make: (
  *
  * @stability experimental
  * @category options
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface RunOptions extends Options {
   readonly admin?: { readonly port: number; readonly host?: string | undefined } | undefined
@@ -310,7 +310,7 @@ export interface RunOptions extends Options {
  *
  * @stability experimental
  * @category running
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const runMain = <E = never>(
   options: RunOptions | Effect.Effect<RunOptions, E>,

@@ -10,7 +10,7 @@
  * `import * as DatagramLaws from "@effect-listener/testing/DatagramLaws"`.
  *
  * @stability experimental
- * @since 0.2.0
+ * @since 0.1.0
  */
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -25,7 +25,7 @@ export type { Client, Subject } from "./internal/datagramLaws/subject.ts"
  *
  * @stability experimental
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export type MakeSubject = Effect.Effect<Subject, unknown, Scope.Scope>
 
@@ -34,7 +34,7 @@ export type MakeSubject = Effect.Effect<Subject, unknown, Scope.Scope>
  *
  * @stability experimental
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface Check {
   readonly law: number
@@ -49,7 +49,7 @@ export interface Check {
  *
  * @stability experimental
  * @category laws
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const checks: ReadonlyArray<Check> = checksOf(laws)
 
@@ -74,7 +74,7 @@ export const checks: ReadonlyArray<Check> = checksOf(laws)
  * @see {@link suite} for the same as tests
  * @stability experimental
  * @category laws
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const check = (make: MakeSubject, options?: Options): Effect.Effect<ReadonlyArray<LawBroken>> =>
   runAll(checks, make, options)
@@ -102,7 +102,7 @@ export const check = (make: MakeSubject, options?: Options): Effect.Effect<Reado
  * @see {@link check} for the same without vitest
  * @stability experimental
  * @category laws
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const suite = (
   name: string,

@@ -12,7 +12,7 @@
  * under `TestClock` and under an exploring `Scheduler`.
  *
  * @stability experimental
- * @since 0.2.0
+ * @since 0.1.0
  */
 import type { BoundDatagramTransport, DatagramTransport } from "@effect-listener/core/DatagramTransport"
 import { type TransportAcceptError, TransportBindError } from "@effect-listener/core/Transport"
@@ -31,7 +31,7 @@ import { Passage } from "./internal/memory/passage.ts"
  *
  * @stability experimental
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface Passing {
   readonly direction: "toServer" | "toClient"
@@ -51,7 +51,7 @@ export interface Passing {
  *
  * @stability experimental
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface Fate {
   readonly copies?: number | undefined
@@ -73,7 +73,7 @@ export interface Fate {
  *
  * @stability experimental
  * @category options
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface Options {
   readonly room?: number | undefined
@@ -105,7 +105,7 @@ export interface Options {
  *
  * @stability experimental
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface MemoryDatagrams extends DatagramTransport {
   readonly address: NetAddress.SocketAddress
@@ -137,7 +137,7 @@ export interface MemoryDatagrams extends DatagramTransport {
  *
  * @stability experimental
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface Client {
   readonly local: NetAddress.SocketAddress
@@ -179,7 +179,7 @@ const addresses = (): () => NetAddress.InetAddress => {
  *
  * @stability experimental
  * @category constructors
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const make = (options: Options = {}): Effect.Effect<MemoryDatagrams> =>
   Effect.gen(function*() {

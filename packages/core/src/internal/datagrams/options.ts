@@ -23,7 +23,7 @@ import type { DrainOptions } from "../../Drain.ts"
  *
  * @stability experimental
  * @category options
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface DatagramAdmissionOptions {
   readonly maxExchanges?: number | undefined
@@ -48,7 +48,7 @@ export interface DatagramAdmissionOptions {
  *
  * @stability experimental
  * @category options
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface DatagramListenerOptions {
   readonly name?: string | undefined
@@ -70,7 +70,7 @@ export interface DatagramListenerOptions {
  *
  * @stability experimental
  * @category options
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface ServeOptions {
   readonly label?: ((datagram: Datagram) => string) | undefined

@@ -12,7 +12,7 @@ const WorkerState = Schema.Literals(["Starting", "Accepting", "Draining"])
  *
  * @stability experimental
  * @category schemas
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const WorkerInfo = Schema.Struct({
   pid: Schema.Int,
@@ -36,7 +36,7 @@ export const WorkerInfo = Schema.Struct({
  *
  * @stability experimental
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export type WorkerInfo = typeof WorkerInfo.Type
 
@@ -47,7 +47,7 @@ const worker = { pid: Schema.NullOr(Schema.Int), slot: Schema.Int, generation: S
  *
  * @stability experimental
  * @category schemas
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const WorkerEvent = Schema.Union([
   Schema.TaggedStruct("Started", worker),
@@ -72,7 +72,7 @@ export const WorkerEvent = Schema.Union([
  *
  * @stability experimental
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export type WorkerEvent = typeof WorkerEvent.Type
 
@@ -81,7 +81,7 @@ export type WorkerEvent = typeof WorkerEvent.Type
  *
  * @stability experimental
  * @category schemas
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const WorkerReport = Schema.Struct({
   ...worker,
@@ -102,7 +102,7 @@ export const WorkerReport = Schema.Struct({
  *
  * @stability experimental
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export type WorkerReport = typeof WorkerReport.Type
 
@@ -118,7 +118,7 @@ const Replaced = Schema.Struct({
  *
  * @stability experimental
  * @category schemas
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const WorkerFailure = Schema.Struct({
   ...worker,
@@ -140,7 +140,7 @@ export const WorkerFailure = Schema.Struct({
  *
  * @stability experimental
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export type WorkerFailure = typeof WorkerFailure.Type
 
@@ -149,7 +149,7 @@ export type WorkerFailure = typeof WorkerFailure.Type
  *
  * @stability experimental
  * @category schemas
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const ReplaceReport = Schema.Struct({
   generation: Schema.Int,
@@ -171,7 +171,7 @@ export const ReplaceReport = Schema.Struct({
  *
  * @stability experimental
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export type ReplaceReport = typeof ReplaceReport.Type
 
@@ -180,7 +180,7 @@ export type ReplaceReport = typeof ReplaceReport.Type
  *
  * @stability experimental
  * @category schemas
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const WorkersReport = Schema.Struct({
   reason: Schema.String,
@@ -203,7 +203,7 @@ export const WorkersReport = Schema.Struct({
  *
  * @stability experimental
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export type WorkersReport = typeof WorkersReport.Type
 

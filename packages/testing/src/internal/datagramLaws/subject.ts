@@ -20,7 +20,7 @@ import type { Demand } from "../laws/lawSuite.ts"
  *
  * @stability experimental
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface Client {
   readonly send: (payload: Uint8Array) => Effect.Effect<void, unknown>
@@ -43,7 +43,7 @@ export interface Client {
  *
  * @stability experimental
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface Subject {
   readonly transport: DatagramTransport
