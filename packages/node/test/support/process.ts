@@ -108,7 +108,8 @@ const through = (shell: string | undefined): ReadonlyArray<string> =>
 
 const onTerminal = (wanted: boolean, command: ReadonlyArray<string>): ReadonlyArray<string> =>
   wanted
-    ? ["script", "-qefc", command.map((part) => `'${part.replaceAll("'", `'\\''`)}'`).join(" "), "/dev/null"]
+    // a shell that stays gets Ctrl-C, too, and some of them end by it whatever the program's exit code was
+    ? ["script", "-qefc", `exec ${command.map((part) => `'${part.replaceAll("'", `'\\''`)}'`).join(" ")}`, "/dev/null"]
     : command
 
 const launch = (
@@ -127,7 +128,12 @@ const launch = (
       options.stderr ?? "pipe",
       ...options.passed ?? []
     ],
-    env: { ...process.env, ...options.env }
+    env: {
+      ...process.env,
+      // what `script` runs the command by
+      ...options.terminal === true ? { SHELL: "/bin/sh" } : {},
+      ...options.env
+    }
   })
   const outputs = { stdout: child.stdout ?? Readable.from([]), stderr: child.stderr ?? Readable.from([]) }
   const stdout = new Lines(outputs.stdout)
