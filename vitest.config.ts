@@ -1,8 +1,12 @@
 import * as Os from "node:os"
+import * as Path from "node:path"
 import { defineConfig } from "vitest/config"
 import { tags } from "./scripts/verify/tools.ts"
 
 const cores = Os.availableParallelism()
+
+// for the processes that run tests, and for those that tests start: compiled once, what they load takes half its time
+process.env["NODE_COMPILE_CACHE"] ??= Path.join(import.meta.dirname, "node_modules/.cache/compiled")
 
 /** What takes dozens of repetitions; `npm run test:long` runs them, `npm test` their short forms. */
 const long = ["**/*.long.test.ts"]
