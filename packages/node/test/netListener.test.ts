@@ -4,7 +4,13 @@ import { assert, describe, it, vi } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber, Scope } from "effect"
 import { NetAddress } from "effect/net"
 import * as Scheduler from "effect/Scheduler"
+import { TestClock } from "effect/testing"
 import * as Net from "node:net"
+import { Gate } from "../src/internal/inherit/gate.ts"
+import type { SharedSocket } from "../src/internal/inherit/sharedSocket.ts"
+import { kernelQueue } from "../src/internal/listen/kernelQueue.ts"
+import { bind } from "../src/internal/listen/netListener.ts"
+import { tcpBinding } from "../src/internal/listen/tcp.ts"
 import { netSocketOf } from "../src/internal/socket/nodeSocket.ts"
 import * as ClientsDuringBlock from "./support/clientsDuringBlock.ts"
 import * as HeldScheduler from "./support/heldScheduler.ts"
@@ -520,6 +526,89 @@ describe("NetListener", () => {
       }))
   })
 })
+
+describe.runIf(process.platform === "linux")("the accept queue as the kernel has it", () => {
+  it.live("is listened to until the last socket of the port is closed, and holds those that are not accepted", () =>
+    Effect.gen(function*() {
+      const first = yield* listenTo({ port: 0, host: "127.0.0.1", reusePort: true })
+      const address = first.address() as Net.AddressInfo
+      assert.deepStrictEqual(kernelQueue(address), { listened: true, waiting: 0 })
+      const client = Net.connect(address.port, "127.0.0.1").on("error", () => {})
+      // Node connects in the next tick, the kernel takes it in at once, and the event loop has not turned
+      yield* Effect.promise(() => new Promise<void>((resume) => process.nextTick(resume)))
+      assert.deepStrictEqual(kernelQueue(address), { listened: true, waiting: 1 })
+      const second = yield* listenTo({ port: address.port, host: "127.0.0.1", reusePort: true })
+      first.close()
+      assert.strictEqual(kernelQueue(address)?.listened, true)
+      second.close()
+      assert.deepStrictEqual(kernelQueue(address), { listened: false, waiting: 0 })
+      client.destroy()
+    }))
+})
+
+describe.runIf(process.platform === "linux")("the sweep of a socket on which others listen that stop with it", () => {
+  /** A sweep that has a client, while another socket of the port listens. */
+  const sweep = Effect.gen(function*() {
+    const port = yield* freePort
+    const options = { port, host: "127.0.0.1", reusePort: true }
+    const shared: SharedSocket = {
+      fd: -1,
+      handle: undefined,
+      boundTo: { kind: "tcp", host: options.host, port },
+      stopsWithOthers: true,
+      gate: new Gate(true),
+      listens: () => {},
+      fails: () => {},
+      probing: undefined,
+      close: () => {}
+    }
+    const bound = yield* bind({ ...yield* tcpBinding(options), shared })
+    const served = yield* Effect.forkChild(accept(bound), { startImmediately: true })
+    const client = Net.connect(port, options.host).on("error", () => {})
+    yield* Effect.addFinalizer(() => Effect.sync(() => client.destroy()))
+    const stopping = yield* Effect.forkChild(bound.stop, { startImmediately: true })
+    const other = yield* listenTo(options)
+    return { other, served, stopping }
+  })
+
+  it.effect("is answered when the last of them has stopped: answered before, it would come back to that one", () =>
+    Effect.gen(function*() {
+      const { other, served, stopping } = yield* sweep
+      for (let look = 0; look < 10; look++) {
+        yield* turns(3)
+        yield* TestClock.adjust("2 millis")
+      }
+      assert.isUndefined(served.pollUnsafe())
+      other.close()
+      yield* TestClock.adjust("2 millis")
+      yield* Fiber.join(served)
+      yield* Fiber.join(stopping)
+    }))
+
+  it.effect("waits 250 ms for them", () =>
+    Effect.gen(function*() {
+      const { served, stopping } = yield* sweep
+      yield* turns(20)
+      yield* TestClock.adjust("249 millis")
+      assert.isUndefined(served.pollUnsafe())
+      yield* TestClock.adjust("1 millis")
+      yield* Fiber.join(served)
+      yield* Fiber.join(stopping)
+    }))
+})
+
+/** A server of Node's that listens, closed with the scope. */
+const listenTo = (options: Net.ListenOptions) =>
+  Effect.acquireRelease(
+    Effect.callback<Net.Server>((resume) => {
+      const server = Net.createServer().listen(options, () => resume(Effect.succeed(server)))
+    }),
+    (server) => Effect.sync(() => server.close())
+  )
+
+const freePort = Effect.scoped(
+  Effect.map(listenTo({ port: 0, host: "127.0.0.1" }), (server) => (server.address() as Net.AddressInfo).port)
+)
 
 /** Whether a process listens on a port, found out at once: without a host to look up, listen(2) is called at once. */
 const isTaken = (port: number): boolean => {

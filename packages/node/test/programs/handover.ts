@@ -2,10 +2,11 @@
  * A server that answers with its process id, over `PROTOCOL`, and is handed over
  * at SIGUSR2; over HTTP `/hold` waits for the file `RELEASE`. `NEXT` is a file with the options of the next upgrade, in JSON;
  * `sick` there makes its check fail. It prints a JSON line as it begins to accept,
- * when it has handed over, and when it has closed, each with its pid.
+ * when it has handed over, and when it has closed with how many it has let in, each with its pid.
  */
 import * as Listener from "@effect-listener/core/Listener"
 import type { ListenError } from "@effect-listener/core/ListenerError"
+import * as ListenerMetrics from "@effect-listener/core/ListenerMetrics"
 import * as RpcListener from "@effect-listener/core/RpcListener"
 import type { Transport } from "@effect-listener/core/Transport"
 import * as NodeHandover from "@effect-listener/node/NodeHandover"
@@ -21,9 +22,11 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as NetAddress from "effect/net/NetAddress"
+import * as PrometheusMetrics from "effect/observability/PrometheusMetrics"
 import * as RpcSerialization from "effect/rpc/RpcSerialization"
 import * as RpcServer from "effect/rpc/RpcServer"
 import * as Fs from "node:fs"
+import { total } from "../../src/internal/inspector/workerMetrics.ts"
 import { Calls } from "../support/rpc.ts"
 
 const env = process.env
@@ -43,7 +46,9 @@ const announce = (listener: Listener.Listener) =>
       generation: yield* NodeHandover.generation,
       port: NetAddress.isInetAddress(address) ? address.port : undefined
     })
-    yield* print({ event: "closed", report: yield* listener.closed })
+    const report = yield* listener.closed
+    const accepted = total(yield* PrometheusMetrics.format(), ListenerMetrics.connectionsAccepted.id)
+    yield* print({ event: "closed", accepted, report })
   })
 
 /** Answers each line with the process id. */

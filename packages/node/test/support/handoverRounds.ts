@@ -17,7 +17,8 @@ import { Calls } from "./rpc.ts"
 
 /**
  * Hands over so often under clients, half of which connect anew each time:
- * nothing is lost, and every generation has answered. A Unix socket keeps its
+ * nothing is lost, every generation has answered, and together they have let in
+ * what has connected. A Unix socket keeps its
  * file until the last stop.
  */
 export const handOverUnderLoad = (
@@ -38,7 +39,11 @@ export const handOverUnderLoad = (
     assert.strictEqual(inode(), file)
     yield* service.signal(pids.at(-1)!, "SIGTERM")
     const exit = yield* service.process.exit
-    assert.strictEqual(exit.stdout.filter((line) => line.includes("\"closed\"")).length, times + 1)
+    const closed = exit.stdout
+      .map((line): { readonly event: string; readonly accepted: number } => JSON.parse(line))
+      .filter(({ event }) => event === "closed")
+    assert.strictEqual(closed.length, times + 1)
+    assert.strictEqual(closed.reduce((sum, { accepted }) => sum + accepted, 0), counts.connected)
     if (kind === "unix") assert.isFalse(Fs.existsSync(service.socket))
     return counts
   })

@@ -16,6 +16,8 @@ export interface Counts {
   reset: number
   unanswered: number
   hung: number
+  /** How often they connected. */
+  connected: number
   /** The processes that answered. */
   readonly by: Set<string>
 }
@@ -59,7 +61,7 @@ export const start = (
   )
 
 class Crowd implements Clients {
-  readonly counts: Counts = { answered: 0, refused: 0, reset: 0, unanswered: 0, hung: 0, by: new Set() }
+  readonly counts: Counts = { answered: 0, refused: 0, reset: 0, unanswered: 0, hung: 0, connected: 0, by: new Set() }
   private stopped = false
   private readonly waiting = new Set<() => void>()
   private readonly running: ReadonlyArray<Promise<void>>
@@ -71,7 +73,7 @@ class Crowd implements Clients {
   private async run(target: Target, kept: boolean): Promise<void> {
     let connection: Connection | undefined
     while (!this.stopped) {
-      connection ??= connectionOf(target, kept)
+      connection ??= connectionOf(target, kept, () => this.counts.connected++)
       const outcome = await connection.request()
       if (typeof outcome === "object") {
         this.counts.answered++
@@ -126,21 +128,21 @@ interface Connection {
   readonly end: () => void
 }
 
-const connectionOf = (target: Target, kept: boolean): Connection => {
+const connectionOf = (target: Target, kept: boolean, onConnect: () => void): Connection => {
   switch (target.protocol) {
     case "http2":
-      return new Http2Connection(target, kept)
+      return new Http2Connection(target, kept, onConnect)
     case "webSocket":
-      return new WebSocketConnection(target, kept)
+      return new WebSocketConnection(target, kept, onConnect)
     case "tcp":
-      return new RawConnection(target, kept, () => "x\n", (text) => {
+      return new RawConnection(target, onConnect, () => "x\n", (text) => {
         const end = text.indexOf("\n")
         return end < 0 ? undefined : { pid: text.slice(0, end), again: kept }
       }, kept)
     default:
       return new RawConnection(
         target,
-        kept,
+        onConnect,
         () => `GET /pid HTTP/1.1\r\nHost: x\r\n${kept ? "" : "Connection: close\r\n"}\r\n`,
         (text) => {
           const head = text.indexOf("\r\n\r\n")
@@ -168,7 +170,7 @@ class RawConnection implements Connection {
 
   constructor(
     { path, port, protocol }: Target,
-    _: boolean,
+    onConnect: () => void,
     say: () => string,
     read: (text: string) => Outcome | undefined,
     wordless = false
@@ -182,6 +184,7 @@ class RawConnection implements Connection {
       ? Net.connect({ path })
       : Net.connect({ port: port!, host: "127.0.0.1" })
     this.socket.setNoDelay(true)
+    this.socket.once("connect", onConnect)
     this.socket.on(protocol === "tls" ? "secureConnect" : "connect", () => {
       this.connected = true
     })
@@ -240,9 +243,10 @@ class Http2Connection implements Connection {
   private over: "refused" | "reset" | undefined
   private going = false
 
-  constructor({ port }: Target, kept: boolean) {
+  constructor({ port }: Target, kept: boolean, onConnect: () => void) {
     this.kept = kept
     this.session = Http2.connect(`http://127.0.0.1:${port}`)
+    this.session.once("connect", onConnect)
     this.session.on("goaway", () => {
       this.going = true
     })
@@ -290,10 +294,12 @@ class WebSocketConnection implements Connection {
   private over: Outcome | undefined
   private resume: ((outcome: Outcome) => void) | undefined
 
-  constructor({ port }: Target, kept: boolean) {
+  constructor({ port }: Target, kept: boolean, onConnect: () => void) {
     this.kept = kept
     this.socket = new NodeWS.WebSocket(`ws://127.0.0.1:${port}/ws`)
     this.opened = new Promise((resolve) => this.socket.once("open", resolve))
+    this.socket.once("open", onConnect)
+    this.socket.once("unexpected-response", onConnect)
     this.socket.on("message", (data: Buffer) => this.tell({ pid: data.toString(), again: this.kept }))
     this.socket.on("unexpected-response", (_, response) => {
       this.fail(response.statusCode === 503 ? "told" : "unanswered")

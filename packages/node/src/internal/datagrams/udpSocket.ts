@@ -173,7 +173,7 @@ export class UdpSocket {
    */
   private readonly sweep: Effect.Effect<void> = Effect.suspend(() => {
     const enough = this.received + Math.ceil(this.native.getRecvBufferSize() / leastCharge)
-    return untilQuiet(() => this.received, (received) => received >= enough)
+    return untilQuiet(() => this.received, (received, quiet) => quiet || received >= enough)
   })
 
   private readonly leave: Effect.Effect<void> = Effect.sync(() => {

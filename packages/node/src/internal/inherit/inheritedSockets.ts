@@ -138,6 +138,7 @@ export class InheritedSockets {
         ? { kind: "tcp", host: descriptor.host, port: descriptor.port }
         // a service manager keeps the file
         : { kind: "unix", path: wanted.kind === "unix" ? wanted.path : "", ownsFile: false }),
+      stopsWithOthers: socket.from === "supervisor",
       gate: this.gate,
       listens: () => {
         listened = true

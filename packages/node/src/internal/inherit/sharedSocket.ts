@@ -37,6 +37,8 @@ export interface SharedSocket {
   /** What `net.Server.listen` takes for it. */
   readonly handle: unknown
   readonly boundTo: BoundTo
+  /** Other processes listen on it, which are told to stop when this one is: the workers of a supervisor. */
+  readonly stopsWithOthers: boolean
   /** Listening waits for it. */
   readonly gate: Gate
   /** From here on closing it is the server's. */
@@ -85,6 +87,7 @@ class HeldSocket implements SharedSocket {
   readonly fd: number
   readonly handle: Net.BoundSocket
   readonly boundTo: BoundTo
+  readonly stopsWithOthers = false
   readonly gate = new Gate(true)
   readonly probing = undefined
   private adopted = false

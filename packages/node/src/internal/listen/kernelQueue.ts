@@ -1,18 +1,25 @@
 import * as Fs from "node:fs"
 import type * as Net from "node:net"
 
+/** The accept queue of a port, as the kernel has it. */
+export interface KernelQueue {
+  /** Some process listens there. */
+  readonly listened: boolean
+  /** How many connections wait to be accepted. */
+  readonly waiting: number
+}
+
 /**
- * How many connections wait in the kernel to be accepted at the address of a
- * listening TCP socket, where the system says so: Linux does, in the receive queue
- * of such a socket (proc(5), `tcp_get_info`). Sockets of its family that share its
- * port are summed.
+ * The accept queue at the address of a listening TCP socket, where the system shows
+ * it: Linux does, in the receive queue of such a socket (proc(5), `tcp_get_info`).
+ * Sockets of its family that share its port are summed.
  */
-export const kernelQueue = ({ family, port }: Pick<Net.AddressInfo, "family" | "port">): number | undefined => {
+export const kernelQueue = ({ family, port }: Pick<Net.AddressInfo, "family" | "port">): KernelQueue | undefined => {
   if (process.platform !== "linux") return undefined
   try {
     return queuedIn(family === "IPv6" ? "/proc/net/tcp6" : "/proc/net/tcp", port)
   } catch {
-    // where /proc cannot be read, the length is not known
+    // where /proc cannot be read, nothing is known
     return undefined
   }
 }
@@ -24,12 +31,13 @@ export const kernelQueue = ({ family, port }: Pick<Net.AddressInfo, "family" | "
 const chunk = 16 * 1024
 const listenState = "0A"
 
-const queuedIn = (file: string, port: number): number => {
+const queuedIn = (file: string, port: number): KernelQueue => {
   const fd = Fs.openSync(file, "r")
   try {
     const buffer = Buffer.alloc(chunk)
     let text = ""
-    let sum = 0
+    let listened = false
+    let waiting = 0
     while (true) {
       const size = Fs.readSync(fd, buffer)
       text += buffer.toString("latin1", 0, size)
@@ -39,11 +47,12 @@ const queuedIn = (file: string, port: number): number => {
         const [slot, local, , state, queues] = line.trim().split(/\s+/)
         // the heading
         if (slot === "sl") continue
-        if (state !== listenState) return sum
+        if (state !== listenState) return { listened, waiting }
         if (Number.parseInt(local!.slice(local!.lastIndexOf(":") + 1), 16) !== port) continue
-        sum += Number.parseInt(queues!.slice(queues!.indexOf(":") + 1), 16)
+        listened = true
+        waiting += Number.parseInt(queues!.slice(queues!.indexOf(":") + 1), 16)
       }
-      if (size === 0) return sum
+      if (size === 0) return { listened, waiting }
     }
   } finally {
     Fs.closeSync(fd)

@@ -11,6 +11,7 @@ import {
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as NetAddress from "effect/net/NetAddress"
+import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Net from "node:net"
 import type { SharedSocket } from "../inherit/sharedSocket.ts"
@@ -20,6 +21,7 @@ import { takeAtomically } from "../socket/takeAtomically.ts"
 import { Wakers } from "../socket/wakers.ts"
 import { AcceptBatch } from "./acceptBatch.ts"
 import { acceptError } from "./errno.ts"
+import type { KernelQueue } from "./kernelQueue.ts"
 import { untilQuiet } from "./untilQuiet.ts"
 
 /** How a kind of socket listens. */
@@ -31,8 +33,8 @@ export interface NetBinding {
   readonly shared?: SharedSocket | undefined
   /** How many connections may wait to be accepted: in the kernel, and as many again in our queue. */
   readonly backlog: number
-  /** How many connections wait in the kernel, where that can be known. */
-  readonly queued?: ((server: Net.Server) => number | undefined) | undefined
+  /** The accept queue at its address, where that can be known. */
+  readonly kernelQueue?: ((address: Net.AddressInfo) => KernelQueue | undefined) | undefined
   /** Why listening failed. */
   readonly bindError: (cause: unknown) => TransportBindError
   /** Lets clients reach the server, which listens, or will when its gate opens. Runs uninterruptibly. */
@@ -74,6 +76,13 @@ const briefLinger = { idle: Duration.millis(250), total: Duration.millis(500), b
  */
 const newcomersTime = 100
 
+/**
+ * How long those that were swept wait for other processes to stop listening on the socket, in milliseconds, and how
+ * often it is looked for. Answered while another sweeps, they would come back, all at once, as it closes the socket.
+ */
+const othersTime = 250
+const othersInterval = 2
+
 /** Without a client for so long, in milliseconds, there are none that come back as soon as they are answered. */
 const calmTime = 50
 
@@ -113,6 +122,8 @@ class NetListener {
   private readonly server: OwnedServer
   private listening = false
   private published: Published | undefined
+  /** Where it listens, if that is TCP. */
+  private address: Net.AddressInfo | undefined
   /** Stops waiting for the gate of a shared socket. */
   private leaveGate: () => void = () => {}
   /** Connections accepted and not yet handed over, oldest first. */
@@ -197,6 +208,8 @@ class NetListener {
     this.server.on("error", (cause) => this.listening ? this.onAcceptError(cause) : refuse(cause))
     this.server.on("listening", () => {
       this.listening = true
+      const address = this.server.address()
+      if (address !== null && typeof address === "object") this.address = address
       shared?.listens()
       listening()
     })
@@ -309,6 +322,7 @@ class NetListener {
     return this.withdraw.pipe(
       Effect.andThen(Effect.suspend(() => this.server.listening ? this.sweep : Effect.void)),
       Effect.andThen(this.unlisten),
+      Effect.andThen(this.untilOthersStop),
       Effect.ensuring(this.endSweep),
       Effect.andThen(this.untilTaken)
     )
@@ -347,7 +361,8 @@ class NetListener {
    * Turns the event loop, in which libuv accepts one connection a turn, until
    * the kernel's queue was empty, or all that was in it at the beginning is out
    * and newcomers have had their time. The queue is first in, first out. Where
-   * clients had stopped coming before, it need only be seen to be empty.
+   * clients had stopped coming before, it need only be seen to be empty. It is looked
+   * at once more where the socket is closed next: turns may have been long.
    *
    * Swept connections wait until the listening socket is closed: answered at once,
    * clients that come back as soon as they have their answer would fill the
@@ -361,17 +376,32 @@ class NetListener {
     const { arrived: before, binding } = this
     // the kernel's queue takes one more than its backlog
     const most = before + binding.backlog + 1
-    const queued = () => binding.queued?.(this.server)
-    this.known = before + (queued() ?? Infinity)
+    this.known = before + (this.kernelQueue?.waiting ?? Infinity)
     let knownOutAt: number | undefined
-    return untilQuiet(() => this.arrived, (arrived) => {
+    return untilQuiet(() => this.arrived, (arrived, quiet) => {
       if (arrived >= most) return true
-      if (arrived < this.known) return false
-      if (calm && arrived === before && queued() === 0) return true
+      if (arrived < this.known && !quiet) return false
+      const waiting = this.kernelQueue?.waiting
+      if (quiet && waiting === undefined || (quiet || calm && arrived === before) && waiting === 0) return true
       knownOutAt ??= performance.now()
       return performance.now() - knownOutAt >= newcomersTime
     })
   })
+
+  private get kernelQueue(): KernelQueue | undefined {
+    return this.address === undefined ? undefined : this.binding.kernelQueue?.(this.address)
+  }
+
+  /** Those that were swept wait until no process listens where they would come back to. */
+  private readonly untilOthersStop: Effect.Effect<void> = Effect.suspend(() =>
+    this.queue.length === 0 || this.binding.shared?.stopsWithOthers !== true
+      ? Effect.void
+      : Effect.sync(() => this.kernelQueue?.listened === true).pipe(
+        Effect.repeat({ while: (listened) => listened, schedule: Schedule.spaced(othersInterval) }),
+        Effect.timeoutOption(othersTime),
+        Effect.asVoid
+      )
+  )
 
   private readonly stillQueued = (): boolean | undefined => {
     if (!this.sweeping) return false
@@ -390,7 +420,7 @@ class NetListener {
       this.wakeAll()
       return this.queue.length
     }
-    return this.queue.length === 0 ? Effect.void : untilQuiet(left, (left) => left === 0)
+    return this.queue.length === 0 ? Effect.void : untilQuiet(left, (left, quiet) => quiet || left === 0)
   })
 
   get close(): Effect.Effect<void> {

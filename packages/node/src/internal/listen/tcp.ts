@@ -79,10 +79,7 @@ export const tcpBinding: (
         }),
       backlog,
       lingerTimer: common.lingerTimer,
-      queued: (server) => {
-        const address = server.address()
-        return address === null || typeof address === "string" ? undefined : kernelQueue(address)
-      },
+      kernelQueue,
       bindError: bindErrorOf,
       publish: (server) =>
         Effect.suspend(() => {

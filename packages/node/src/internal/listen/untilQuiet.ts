@@ -3,8 +3,11 @@ import * as Effect from "effect/Effect"
 /** Turns without news after which none is expected. Of two in a row at least one had a whole poll phase. */
 const quietTurns = 2
 
-/** Turns the event loop until a number no longer changes, or is what was waited for. */
-export const untilQuiet = (look: () => number, over: (seen: number) => boolean): Effect.Effect<void> =>
+/** Turns the event loop until a number is what was waited for; it is told as well whether news is still expected. */
+export const untilQuiet = (
+  look: () => number,
+  over: (seen: number, quiet: boolean) => boolean = (_, quiet) => quiet
+): Effect.Effect<void> =>
   Effect.callback<void>((resume) => {
     let before = look()
     let quiet = 0
@@ -12,7 +15,7 @@ export const untilQuiet = (look: () => number, over: (seen: number) => boolean):
       const seen = look()
       quiet = seen === before ? quiet + 1 : 0
       before = seen
-      if (quiet >= quietTurns || over(seen)) return resume(Effect.void)
+      if (over(seen, quiet >= quietTurns)) return resume(Effect.void)
       immediate = setImmediate(turn)
     }
     let immediate = setImmediate(turn)
