@@ -46,14 +46,14 @@ export const prove = (socket: Provable, tries: number, done: (probes: number | u
   socket.probing = (accepted) => {
     if (socket.boundTo.kind === "unix") {
       // its clients have no names: that this process accepts is all that can be seen
-      setImmediate(end, probes)
+      setImmediate(() => end(probes))
       socket.probing = undefined
       return false
     }
     if (!ports.has(accepted.remotePort)) {
       // a client's connection shows it as well, where a busy predecessor has taken all of our own
       seen.add(accepted.remotePort)
-      if (probes >= tries) setImmediate(end, probes)
+      if (probes >= tries) setImmediate(() => end(probes))
       return false
     }
     accepted.destroy()
