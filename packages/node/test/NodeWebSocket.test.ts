@@ -152,6 +152,18 @@ describe("a WebSocket", () => {
       yield* until("all is read", () => connections(serving)[0]!.bytesIn > 32 << 20)
     }).pipe(quiet))
 
+  it.live("whose handler does not read answers a goodbye all the same, and drops what has come", () =>
+    Effect.gen(function*() {
+      const serving = yield* serve((socket) => Effect.scoped(Effect.andThen(socket.reader, Effect.never)))
+      const client = yield* WebSocketClient.connect(at(serving))
+      for (let sent = 0; sent < 32; sent++) client.socket.send(Buffer.alloc(64 * 1024))
+      yield* until("nothing is read any more", () => client.socket.bufferedAmount === 0)
+      const { connections, duration } = yield* serving.listener.close()
+      assert.strictEqual((yield* client.closed).code, 1001)
+      assert.deepInclude(connections, { total: 1, idle: 1 })
+      assert.isBelow(duration, 2000)
+    }).pipe(quiet))
+
   it.live("whose client does not read is not written to", () =>
     Effect.gen(function*() {
       let written = 0
@@ -268,6 +280,33 @@ describe("a SocketServer of WebSockets", () => {
       const report = yield* listener.close()
       assert.strictEqual((yield* client.closed).code, idle === "handler" ? 1000 : 1001)
       assert.deepInclude(report.connections, idle === "handler" ? { drained: 1 } : { idle: 1 })
+    }).pipe(quiet))
+
+  it.live("ends those that wait for a run with 1001, as soon as they answer, and drops what they have sent", () =>
+    Effect.gen(function*() {
+      const { listener, port, running } = yield* serve((socket) => Effect.scoped(echo(socket)))
+      yield* Fiber.interrupt(running)
+      const client = yield* WebSocketClient.connect(url(port))
+      const [{ bytesIn }] = yield* Effect.map(listener.connections, (all) => [all[0]!] as const)
+      yield* client.send("is there anybody")
+      const { connections, duration, refused } = yield* listener.close()
+      assert.deepStrictEqual(yield* client.closed, { code: 1001, messages: [] })
+      assert.deepInclude(connections, { total: 1, idle: 1 })
+      assert.isAbove(bytesIn, 0)
+      assert.strictEqual(refused, 1)
+      // what one that does not answer has
+      assert.isBelow(duration, 2000)
+    }).pipe(quiet))
+
+  it.live("ends one whose handler has never read as soon as the client answers", () =>
+    Effect.gen(function*() {
+      const { port } = yield* serve(() => Effect.void)
+      const began = performance.now()
+      const client = yield* WebSocketClient.connect(url(port))
+      yield* client.send("is there anybody")
+      assert.strictEqual((yield* client.closed).code, 1000)
+      // what `ws` gives one that does not answer is half a minute
+      assert.isBelow(performance.now() - began, 10_000)
     }).pipe(quiet))
 
   it.live("answers what is no upgrade, and another path, as it should", () =>

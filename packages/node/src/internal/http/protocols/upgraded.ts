@@ -204,12 +204,20 @@ export class Upgraded implements Protocol {
     if (this.webSocket === undefined) return this.owner.close(this.socket)
     this.owner.watchClose(this.socket)
     this.webSocket.close(1001, "going away")
+    if (this.webSocket.isPaused) this.readOn(this.webSocket)
     // it is asked for an answer when it has had the question: what was written before may take its time
     const asked = () => {
       this.timer = setTimeout(() => this.webSocket?.terminate(), closeLimit)
     }
     if (this.socket.writable) this.socket.write("", asked)
     else asked()
+  }
+
+  /** Nothing has taken what came: it is dropped, or the answer behind it would not be read. */
+  private readOn(webSocket: NodeWS.WebSocket): void {
+    webSocket.removeAllListeners("message")
+    webSocket.on("message", () => this.owner.refused())
+    webSocket.resume()
   }
 
   phase(): ConnectionPhase | undefined {

@@ -88,7 +88,12 @@ export class SocketApp implements App {
 const runHandler = ({ context, handler }: SocketRunner, { request, webSocket }: Opened, idle: IdleMode): void => {
   const http = connectionOf(request)
   const upgraded = upgradedOf(request.socket)
-  const close = (exit: Exit.Exit<unknown, unknown>) => Effect.sync(() => webSocket.close(closeCode(exit)))
+  const close = (exit: Exit.Exit<unknown, unknown>) =>
+    Effect.sync(() => {
+      webSocket.close(closeCode(exit))
+      // without a reader it was never resumed, and the client's answer would not be read
+      webSocket.resume()
+    })
   const own = context.pipe(
     Context.add(NodeSocketServer.IncomingMessage, request),
     Context.add(Socket.WebSocket, webSocket),
