@@ -372,6 +372,18 @@ describe("a server of one's own", () => {
       assert.deepInclude(second.cause, { _tag: "InvalidArgument", parameter: "createServer" })
     }).pipe(quiet))
 
+  it.live.each([
+    ["an error", new Error("no key"), "no key"],
+    ["what has no text", Object.create(null), "{}"]
+  ])("fails the bind when making it throws %s", ([, thrown, detail]) =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(life(() => {
+        throw thrown
+      }))
+      assert.instanceOf(error, ServeError)
+      assert.deepInclude(error.cause, { _tag: "InvalidArgument", parameter: "createServer", detail })
+    }).pipe(quiet))
+
   it.live("drops what its `maxConnections` does not let in, as it is at the time", () =>
     Effect.gen(function*() {
       const server = Http.createServer()

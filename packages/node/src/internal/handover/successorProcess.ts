@@ -7,6 +7,7 @@ import { type ChildProcess, spawn } from "node:child_process"
 import type { Duplex } from "node:stream"
 import { encode, type Inheritance, makeDecoder, type Message, passOn } from "../inherit/protocol.ts"
 import type { Shareable } from "../inherit/sharing.ts"
+import { causeText } from "../platform/causeText.ts"
 import type { Command } from "./command.ts"
 
 export interface Handlers {
@@ -48,7 +49,7 @@ export const launch = (
         stdio: ["ignore", "inherit", "inherit", ...passed.stdio]
       })
     } catch (cause) {
-      resolve(`could not be started: ${cause instanceof Error ? cause.message : String(cause)}`)
+      resolve(`could not be started: ${causeText(cause)}`)
       return
     }
     child.once("error", (cause) => {

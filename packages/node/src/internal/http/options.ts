@@ -15,6 +15,7 @@ import type { Options, ServerOptions, TimeoutOptions } from "../../NodeHttp.ts"
 import type { TransportOptions } from "../../NodeTcp.ts"
 import { tcpTransport } from "../listen/tcp.ts"
 import { unixTransport } from "../listen/unix.ts"
+import { causeText } from "../platform/causeText.ts"
 import { TlsTransportImpl } from "../tls/tlsTransport.ts"
 import { isServing, type NodeHttpServersOptions, type NodeServer } from "./nodeHttpServers.ts"
 import type { Http1Limits } from "./protocols/http1.ts"
@@ -120,8 +121,7 @@ const invalid = (parameter: string, detail: string): Result.Result<never, Transp
 const attempt = <A>(parameter: string, make: () => A): Result.Result<A, TransportBindError> =>
   Result.try({
     try: make,
-    catch: (cause) =>
-      TransportBindError.InvalidArgument({ parameter, detail: cause instanceof Error ? cause.message : String(cause) })
+    catch: (cause) => TransportBindError.InvalidArgument({ parameter, detail: causeText(cause) })
   })
 
 const servers = (

@@ -7,6 +7,7 @@ import cluster from "node:cluster"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
 import * as Path from "node:path"
+import { causeText } from "../platform/causeText.ts"
 import { type Descriptor, inspectDescriptor } from "./descriptor.ts"
 import { Gate } from "./gate.ts"
 import { type BadVariable, listenVariables, readListenFds } from "./listenFds.ts"
@@ -146,9 +147,7 @@ export class InheritedSockets {
         this.onChange?.()
       },
       fails: (cause) => {
-        this.failure ??= `cannot listen on inherited socket ${describe(socket)}: ${
-          cause instanceof Error ? cause.message : String(cause)
-        }`
+        this.failure ??= `cannot listen on inherited socket ${describe(socket)}: ${causeText(cause)}`
         this.onChange?.()
       },
       close: () => {

@@ -3,12 +3,11 @@
  */
 import { TransportAcceptError, TransportBindError } from "@effect-listener/core/Transport"
 import * as Predicate from "effect/Predicate"
+import { causeText } from "../platform/causeText.ts"
 
 /** The system's name of an error, such as `EADDRINUSE`; Node puts it in `code`. */
 export const errorCode = (cause: unknown): string | undefined =>
   Predicate.hasProperty(cause, "code") && typeof cause.code === "string" ? cause.code : undefined
-
-const detailOf = (cause: unknown): string => cause instanceof Error ? cause.message : String(cause)
 
 /**
  * Why a bind failed.
@@ -49,7 +48,7 @@ export const bindError = (
     case "ERR_INVALID_ARG_VALUE":
     case "ERR_OUT_OF_RANGE":
     case "ERR_SOCKET_BAD_PORT":
-      return TransportBindError.InvalidArgument({ parameter, detail: detailOf(cause) })
+      return TransportBindError.InvalidArgument({ parameter, detail: causeText(cause) })
     case "ENOTSUP":
     case "EAFNOSUPPORT":
       return TransportBindError.NotSupported({ feature: `${address} (${code})` })

@@ -6,6 +6,7 @@ import * as Result from "effect/Result"
 import * as Crypto from "node:crypto"
 import * as Tls from "node:tls"
 import type { ContextOptions, Pem } from "../../NodeTls.ts"
+import { causeText } from "../platform/causeText.ts"
 
 /**
  * A key and certificate that work, as Node takes them; or why they do not, in
@@ -107,5 +108,4 @@ const missing = (value: Pem | Redacted.Redacted<Pem> | undefined): string =>
 const looksLikePath = (text: string): boolean =>
   /^(?!.*-----)[^\r\n]{0,1024}(?:[\\/]|\.\w{1,12}$)[^\r\n]*\s*$/.test(text) && !/^[\w+/=]{64,}\s*$/.test(text)
 
-const attempt = <A>(f: () => A): Result.Result<A, string> =>
-  Result.try({ try: f, catch: (cause) => cause instanceof Error ? cause.message : String(cause) })
+const attempt = <A>(f: () => A): Result.Result<A, string> => Result.try({ try: f, catch: causeText })

@@ -19,6 +19,7 @@ import { sharedTicketKeys } from "../inherit/sharedSocket.ts"
 import { invalid } from "../listen/checks.ts"
 import { bind } from "../listen/netListener.ts"
 import { tcpBinding } from "../listen/tcp.ts"
+import { causeText } from "../platform/causeText.ts"
 import { missingFor } from "../platform/privateNode.ts"
 import { ownerOf, secureOptions, securityFailure, TlsConnection, type TlsConnectionOptions } from "./tlsConnection.ts"
 import { checkContext } from "./tlsContext.ts"
@@ -163,11 +164,10 @@ const lookUp = (sni: NonNullable<TransportOptions["sni"]>, context: Context.Cont
       if (Exit.isSuccess(exit)) return done(null, exit.value)
       if (Cause.hasInterruptsOnly(exit.cause)) return
       const error = Cause.squash(exit.cause)
-      const detail = error instanceof Error ? error.message : String(error)
       done(
         error instanceof SecurityFailure
           ? error
-          : securityFailure("handshake", `sni died for ${JSON.stringify(name)}: ${detail}`)
+          : securityFailure("handshake", `sni died for ${JSON.stringify(name)}: ${causeText(error)}`)
       )
     })
   }

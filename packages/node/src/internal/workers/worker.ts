@@ -4,10 +4,10 @@
  */
 import type { DrainReport } from "@effect-listener/core/DrainReport"
 import * as ListenerMetrics from "@effect-listener/core/ListenerMetrics"
-import { inspect } from "node:util"
 import type { WorkerReport } from "../../NodeWorkers.ts"
 import type { Message } from "../inherit/protocol.ts"
 import { total } from "../inspector/workerMetrics.ts"
+import { causeText } from "../platform/causeText.ts"
 import { listenersOf } from "../reports/reports.ts"
 import type { HeldSocket } from "./heldSockets.ts"
 import type { Settings } from "./options.ts"
@@ -210,7 +210,7 @@ export class Worker {
 
 const describe = ({ cause, code, signal }: Exit): string =>
   cause !== undefined
-    ? `could not be started: ${cause instanceof Error ? cause.message : inspect(cause)}`
+    ? `could not be started: ${causeText(cause)}`
     : signal !== undefined
     ? `was ended by ${signal}`
     : `ended with code ${code ?? "unknown"}`
