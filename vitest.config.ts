@@ -1,6 +1,7 @@
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { defineConfig } from "vitest/config"
+import { BaseSequencer, type TestSpecification } from "vitest/node"
 import { tags } from "./scripts/verify/tools.ts"
 
 const cores = Os.availableParallelism()
@@ -25,8 +26,21 @@ const sockets = [
   "benchmarks/test/**/*.test.ts"
 ]
 
+/** What takes longest begins first: none of it runs on alone in the end. */
+const longest =
+  /\/(?:http-server\.http|http-server\.https|NodeWorkers|NodeMain\.\w+|NodeInherit|NodeHandover|site|published|docExamples)\.test\.ts$/
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: Array<TestSpecification>): Promise<Array<TestSpecification>> {
+    const sorted = await super.sort(files)
+    const isLong = ({ moduleId }: TestSpecification): boolean => longest.test(moduleId)
+    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))]
+  }
+}
+
 export default defineConfig({
   test: {
+    sequence: { sequencer: LongestFirst },
     setupFiles: ["./vitest.setup.ts"],
     testTimeout: 180_000,
     hookTimeout: 180_000,
@@ -37,10 +51,21 @@ export default defineConfig({
         extends: true,
         test: {
           name: "virtual",
-          include: ["packages/{core,testing}/test/**/*.test.ts", "scripts/test/**/*.test.ts"],
+          include: ["packages/{core,testing}/test/**/*.test.ts"],
           exclude: [...sockets, ...load, ...long, ...endurance],
           maxWorkers: cores,
           // they share nothing but what they load, which is a third of their time
+          isolate: false,
+          sequence: { groupOrder: 0 }
+        }
+      },
+      {
+        extends: true,
+        test: {
+          name: "scripts",
+          include: ["scripts/test/**/*.test.ts"],
+          exclude: long,
+          maxWorkers: cores,
           isolate: false,
           sequence: { groupOrder: 0 }
         }

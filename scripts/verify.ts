@@ -2,7 +2,7 @@
  * The project's test commands.
  *
  *     node scripts/verify.ts           types, lint, format, unused code, packages, then every test
- *     node scripts/verify.ts --long    what needs longer: dozens of repetitions, whole grids
+ *     node scripts/verify.ts --long    what needs longer: dozens of repetitions, whole grids, then the other Nodes
  *     node scripts/verify.ts --nodes   sockets and laws on the other Nodes that are promised
  *
  * Ends with one line, `N passed, N failed`: the tests, and one for each of the other checks. Exit code 1 when anything
@@ -14,7 +14,7 @@ import * as Path from "node:path"
 import { temporaryFolder } from "./temporaryFolder.ts"
 import type { Outcome } from "./verify/run.ts"
 import { run, stopAll } from "./verify/run.ts"
-import { checks, longTests, nodeTests, shortTests, type TestRun, testStep } from "./verify/steps.ts"
+import { checks, longTests, nodeStep, nodeTests, shortTests, type TestRun, testStep } from "./verify/steps.ts"
 import { summarize } from "./verify/summary.ts"
 import type { Tests } from "./verify/testReporter.ts"
 import { empty } from "./verify/testReporter.ts"
@@ -30,7 +30,14 @@ const main = async (): Promise<number> => {
     outcomes.push(...await Promise.all(group.map(async (step) => show(await run(step, root)))))
   }
   const tests: Array<Tests & { readonly run: Outcome }> = []
-  for (const testRun of long ? longTests : nodes ? nodeTests : shortTests) tests.push(await runTests(testRun))
+  for (const testRun of long ? longTests : nodes ? nodeTests : shortTests) {
+    if (testRun.node !== undefined) {
+      const fetched = show(await run(nodeStep(testRun.node), root))
+      outcomes.push(fetched)
+      if (fetched.failure !== undefined) continue
+    }
+    tests.push(await runTests(testRun))
+  }
   const summary = summarize({ checks: outcomes, tests, full })
   for (const line of summary.lines) console.log(line)
   return summary.exitCode

@@ -23,26 +23,24 @@ const users = [
 export const checks: ReadonlyArray<ReadonlyArray<Step>> = [
   [{ name: "types", commands: [["tsc", "-b"]], timeout: minutes(5) }],
   [
+    { name: "lint", commands: [["oxlint"]], timeout: minutes(5) },
     {
-      name: "lint",
+      name: "effects",
       commands: [
-        ["oxlint"],
         ...sources.map((project) => effectDiagnostics(project, "--strict", "--severity", "error,warning")),
         ...users.map((project) => effectDiagnostics(project, "--severity", "error"))
       ],
       timeout: minutes(5)
     },
-    { name: "format", commands: [["dprint", "check"]], timeout: minutes(3) }
-  ],
-  [
-    { name: "knip", commands: [["knip"]], timeout: minutes(3) },
+    { name: "format", commands: [["dprint", "check"]], timeout: minutes(3) },
+    { name: "knip", commands: [["knip"]], timeout: minutes(5) },
     {
       name: "publint",
       commands: [
         ["node", "scripts/bundle.ts"],
         ...publicPackages.map((name) => ["publint", "run", `packages/${name}`, "--pack", "pnpm", "--strict"] as const)
       ],
-      timeout: minutes(3)
+      timeout: minutes(5)
     }
   ]
 ]
@@ -50,7 +48,7 @@ export const checks: ReadonlyArray<ReadonlyArray<Step>> = [
 /** A run of test projects by one Node. */
 export interface TestRun {
   readonly name: string
-  readonly projects: ReadonlyArray<"virtual" | "sockets" | "load" | "long">
+  readonly projects: ReadonlyArray<"virtual" | "scripts" | "sockets" | "load" | "long">
   /** Milliseconds for the whole run. */
   readonly timeout: number
   /** The version of the Node that runs it, or a part of it; without it, the one that runs this. */
@@ -59,12 +57,7 @@ export interface TestRun {
 
 /** What `npm test` runs. */
 export const shortTests: ReadonlyArray<TestRun> = [
-  { name: "tests", projects: ["virtual", "sockets", "load"], timeout: minutes(25) }
-]
-
-/** What `npm run test:long` runs: whole grids and repetitions. */
-export const longTests: ReadonlyArray<TestRun> = [
-  { name: "long tests", projects: ["long"], timeout: minutes(45) }
+  { name: "tests", projects: ["virtual", "scripts", "sockets", "load"], timeout: minutes(25) }
 ]
 
 /** What `npm run test:nodes` runs: sockets and laws on the other Nodes that are promised. */
@@ -74,6 +67,19 @@ export const nodeTests: ReadonlyArray<TestRun> = [
   { name: "tests on Node 24.16", projects: ["sockets"], timeout: minutes(15), node: "24.16" },
   { name: "tests on Node 26", projects: ["virtual", "sockets"], timeout: minutes(15), node: "26" }
 ]
+
+/** What `npm run test:long` runs: whole grids and repetitions, then the other Nodes. */
+export const longTests: ReadonlyArray<TestRun> = [
+  { name: "long tests", projects: ["long"], timeout: minutes(45) },
+  ...nodeTests
+]
+
+/** Fetches a Node, or fails in time where it cannot be had. */
+export const nodeStep = (version: string): Step => ({
+  name: `Node ${version} from the registry`,
+  commands: [[...nodeCommand(version), "--version"]],
+  timeout: minutes(5)
+})
 
 export const testStep = (testRun: TestRun, results: string, onOutput: (text: string) => void): Step => ({
   name: testRun.name,

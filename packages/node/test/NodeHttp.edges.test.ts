@@ -505,14 +505,17 @@ describe("a WebSocket by `upgrade`", () => {
     (messages) =>
       Effect.gen(function*() {
         const seen = { begun: 0, ended: 0 }
-        const { listener, port } = yield* HttpServing.routes(webSocket((socket) =>
-          Effect.gen(function*() {
-            const { pull } = yield* socket.reader
-            for (let i = 0; i < messages; i++) yield* pull
-            seen.begun++
-            return yield* Effect.never
-          }).pipe(Effect.scoped, Effect.ensuring(Effect.sync(() => seen.ended++)))
-        ))
+        const { listener, port } = yield* HttpServing.routes(
+          webSocket((socket) =>
+            Effect.gen(function*() {
+              const { pull } = yield* socket.reader
+              for (let i = 0; i < messages; i++) yield* pull
+              seen.begun++
+              return yield* Effect.never
+            }).pipe(Effect.scoped, Effect.ensuring(Effect.sync(() => seen.ended++)))
+          ),
+          { drain: { deadline: 100 } }
+        )
         const client = yield* open(port)
         for (let i = 0; i < messages; i++) yield* client.send("subscribe")
         yield* until("the handler waits", () => seen.begun === 1)

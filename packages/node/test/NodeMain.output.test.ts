@@ -2,21 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
-import * as LineClient from "./support/lineClient.ts"
-import * as Process from "./support/process.ts"
-
-const main = new URL("./programs/main.ts", import.meta.url)
-
-const start = (name: string, options: object = {}, how: Parameters<typeof Process.start>[1] = {}) =>
-  Process.start(main, { ...how, args: [name, JSON.stringify(options)] })
-
-const connect = (port: number) =>
-  Effect.gen(function*() {
-    const client = yield* LineClient.connect(port)
-    yield* client.send("hello\n")
-    assert.strictEqual(yield* client.line, "hello")
-    return client
-  })
+import { connect, start } from "./support/mainProgram.ts"
+import type * as Process from "./support/process.ts"
 
 /** Two progress entries and the close's are due while it waits, and none of them can be written. */
 const drains = (program: Process.Program, spoil: Effect.Effect<void>) =>

@@ -1,0 +1,3 @@
+import { httpServerSuite } from "./httpServerSuite.ts"
+
+httpServerSuite("https")
