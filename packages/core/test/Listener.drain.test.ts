@@ -1,7 +1,7 @@
 import { Connection, type DrainReport, Listener, ListenerError, Transport } from "@effect-listener/core"
 import { MemoryTransport } from "@effect-listener/testing"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, FiberSet, Option, References, Scope, Stream } from "effect"
+import { Deferred, Effect, Exit, Fiber, FiberSet, Latch, Option, References, Scope, Stream } from "effect"
 import { Socket } from "effect/socket"
 import { TestClock } from "effect/testing"
 import { answering, echo, makeHolder } from "./support/handlers.ts"
@@ -830,7 +830,8 @@ describe("a close that a handler asks for", () => {
           })
         )))
       yield* transport.connect
-      yield* TestClock.adjust("8 seconds")
+      // beyond the deadline
+      yield* TestClock.adjust("11 seconds")
       return { answered, report: yield* listener.closed }
     })
 
@@ -917,6 +918,43 @@ describe("a close that a handler asks for", () => {
         assert.deepInclude(report.connections, { total: 1, drained: 1, closer: 0, cut: 0 })
         assert.deepStrictEqual(answered, ["closer"])
         assert.isAtLeast(report.duration, 5000)
+      }))
+  }
+
+  it.effect("that is forked, and waited for by `closed`, does not wait for that handler", () =>
+    Effect.gen(function*() {
+      const { answered, report } = yield* closing((listener) =>
+        Effect.andThen(Effect.forkChild(listener.close()), listener.closed)
+      )
+      assert.deepInclude(report.connections, { total: 1, closer: 1, cut: 0 })
+      assert.deepStrictEqual(answered, ["closer"])
+    }))
+
+  // nothing public leads from what is waited for to the fiber that waits
+  const unseen: Record<string, (close: Close) => Effect.Effect<unknown, unknown, Scope.Scope>> = {
+    "joined before it has begun": (close) => Effect.flatMap(Effect.forkChild(close), Fiber.join),
+    "awaited before it has begun": (close) => Effect.flatMap(Effect.forkScoped(close), Fiber.await),
+    "that completes a Deferred": (close) =>
+      Effect.flatMap(Deferred.make<void>(), (done) =>
+        Effect.andThen(
+          Effect.forkDetach(Effect.ensuring(close, Deferred.succeed(done, undefined)), { startImmediately: true }),
+          Deferred.await(done)
+        )),
+    "that opens a Latch": (close) =>
+      Effect.flatMap(Latch.make(), (latch) =>
+        Effect.andThen(
+          Effect.forkChild(Effect.ensuring(close, latch.open), { startImmediately: true }),
+          latch.await
+        ))
+  }
+  for (const [how, wait] of Object.entries(unseen)) {
+    it.effect(`in a fiber ${how}, cannot be seen to be waited for: the deadline ends the handler, and names it`, () =>
+      Effect.gen(function*() {
+        const { answered, report } = yield* closing((listener) => Effect.scoped(wait(listener.close())))
+        assert.strictEqual(report.outcome, "DeadlineExceeded")
+        assert.deepStrictEqual(report.cut.map(({ exchanges }) => exchanges.map(({ label }) => label)), [["close"]])
+        assert.deepStrictEqual(answered, [])
+        assert.isAtMost(report.duration, 10_100)
       }))
   }
 
