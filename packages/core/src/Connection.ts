@@ -224,6 +224,11 @@ export interface ProtocolDriver {
  * - `exchangeEnded`: something that began has ended: how many milliseconds it took,
  *   and its span. Called once for each that began, at the latest with `closed`.
  * - `traced`: exchanges are traced: `exchangeBegan` needs a label.
+ * - `sweeping`: the accept queue is being swept, one client a turn of the event
+ *   loop. What is asked meanwhile, and is in flight from then on, is best begun
+ *   by `afterSweep`, so that turns stay short.
+ * - `afterSweep`: calls a function when the drain has begun, and after a second, or a
+ *   tenth of the deadline, at the latest. Only while `sweeping`.
  * - `linger`: how long a goodbye that begins now may wait for the peer.
  * - `now`: milliseconds of the listener's monotonic clock.
  *
@@ -238,6 +243,8 @@ export interface ProtocolEvents {
   readonly exchangeBegan: (label: string | undefined) => Tracer.Span | undefined
   readonly exchangeEnded: (millis: number, span: Tracer.Span | undefined) => void
   readonly traced: boolean
+  readonly sweeping: boolean
+  readonly afterSweep: (work: () => void) => void
   readonly linger: () => LingerOptions
   readonly now: () => number
 }

@@ -5,6 +5,7 @@ import type { ConnectionTracing } from "../telemetry/tracing.ts"
 import type { Timers } from "../util/timers.ts"
 import type { ConnectionImpl } from "./connection.ts"
 import type { ReadTurns } from "./draining/readTurns.ts"
+import type { HeldWork } from "./serving/heldWork.ts"
 
 /** What a connection needs of the manager it belongs to. */
 export interface ConnectionContext {
@@ -12,6 +13,7 @@ export interface ConnectionContext {
   readonly timeouts: ResolvedTimeouts
   readonly timers: Timers
   readonly turns: ReadTurns
+  readonly heldWork: HeldWork
   readonly counts: Counts
   readonly tracing: ConnectionTracing
   /** Its remote address is not shown. */

@@ -27,6 +27,7 @@ import { type SendContext, SendLimit } from "./draining/sendLimit.ts"
 import { read } from "./foreign.ts"
 import { LifetimeManager, type LifetimeOptions } from "./lifetimeManager.ts"
 import type { FinishContext } from "./serving/finish.ts"
+import { HeldWork, type HeldWorkContext } from "./serving/heldWork.ts"
 import { endConnectionSpan, startConnectionSpan } from "./spans.ts"
 
 export interface ManagerOptions extends LifetimeOptions {
@@ -45,6 +46,7 @@ export class ConnectionManager extends LifetimeManager<ConnectionImpl>
     ConnectionContext,
     CuttingContext,
     FinishContext,
+    HeldWorkContext,
     IntroductionContext,
     RefusalContext,
     ReviewContext,
@@ -57,6 +59,8 @@ export class ConnectionManager extends LifetimeManager<ConnectionImpl>
   readonly timed: boolean
   readonly handshakes: Handshakes
   readonly arrivals = new Arrivals(this)
+  /** What protocols are asked while the accept queue is swept. */
+  readonly heldWork = new HeldWork(this)
   private readonly roomMaker: RoomMaker
   private readonly spread = new DrainSpread(this)
   private readonly age: AgeLimit | undefined
@@ -318,9 +322,11 @@ export class ConnectionManager extends LifetimeManager<ConnectionImpl>
       this.draining = true
       this.beginTelling()
       this.introductions.endAt(this.now() + this.drain.idleGrace)
-      if (this.drain.spread === 0) return this.eachConnection(this.beginDrainOf)
+      // what was held is answered with a goodbye
+      if (this.drain.spread === 0) return Effect.map(this.eachConnection(this.beginDrainOf), this.heldWork.release)
       for (const connection of this.connections.refusing.toArray()) this.review.begin(connection)
       this.spread.begin(this.connections.snapshot())
+      this.heldWork.release()
       return Effect.void
     })
   }

@@ -142,6 +142,18 @@ export class HttpConnection implements ProtocolDriver {
     this.events.exchangeEnded(now - since, span)
   }
 
+  /** What is asked now waits for `afterSweep`. */
+  get sweeping(): boolean {
+    return this.events.sweeping
+  }
+
+  /** Calls a function when the sweep is over, unless the client has gone by then. */
+  afterSweep(work: () => void): void {
+    this.events.afterSweep(() => {
+      if (this.gone === undefined && !this.raw.destroyed) work()
+    })
+  }
+
   /** A request that waited for others is executed. */
   execute({ expectsContinue, request, response }: Unanswered): void {
     this.context.execute(request, response, expectsContinue)

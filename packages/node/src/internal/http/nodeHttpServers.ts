@@ -310,6 +310,16 @@ export class NodeHttpServers implements HttpContext {
   }
 
   private run(request: NodeRequest, response: Parameters<App["request"]>[1]): void {
+    const http = connectionOf(request)
+    if (http?.sweeping === true) {
+      return http.afterSweep(() => {
+        if (!isOver(response)) this.serve(request, response)
+      })
+    }
+    this.serve(request, response)
+  }
+
+  private serve(request: NodeRequest, response: Parameters<App["request"]>[1]): void {
     if (this.app !== undefined) return this.app.request(request, response)
     // the application is gone, and the connection has not gone with it
     response.statusCode = 503
@@ -363,6 +373,10 @@ const onClientError = (error: Error, socket: Net.Socket): void => {
   if (protocol instanceof Http1Protocol) protocol.failed(error)
   else socket.destroy(error)
 }
+
+/** It was answered, or its client has left it. */
+const isOver = (response: Parameters<App["request"]>[1]): boolean =>
+  response.writableEnded || (response instanceof Http.ServerResponse ? response.destroyed : response.stream.closed)
 
 const onTimeout = (timed: Net.Socket | Http2.Http2Session): void => {
   const protocol = httpConnectionOf(timed)?.current

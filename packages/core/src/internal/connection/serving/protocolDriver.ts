@@ -108,6 +108,15 @@ class DriverEvents implements ProtocolEvents {
     if (span !== undefined) endExchangeSpan(this.connection, span)
   }
 
+  get sweeping(): boolean {
+    return this.connection.host.heldWork.holding
+  }
+
+  afterSweep(work: () => void): void {
+    const { connection } = this
+    connection.host.heldWork.add(() => call(connection, "afterSweep", work, undefined))
+  }
+
   linger(): LingerOptions {
     return this.connection.host.linger()
   }
