@@ -8,7 +8,7 @@ const pidAt = (port: number) =>
     fetch(`http://127.0.0.1:${port}/pid`, { headers: { connection: "close" } }).then((response) => response.text())
   )
 
-describe("examples/handover.ts", () => {
+describe("examples/handover.ts", { tags: ["bound-sockets"] }, () => {
   it.live(
     "is replaced by SIGUSR2: the predecessor's last line tells it, and the successor has the port",
     () =>

@@ -6,7 +6,7 @@ import * as Example from "./httpExample.ts"
 const worker = (slot: number, generation: number) =>
   `document.querySelector('[data-worker="${slot}"][data-generation="${generation}"][data-state="Accepting"]')`
 
-describe("the page of examples/workers.ts in a browser", { tags: ["chromium"] }, () => {
+describe("the page of examples/workers.ts in a browser", { tags: ["chromium", "bound-sockets"] }, () => {
   it.live("workers, their generations and listeners, and a replacement as it runs", () =>
     Effect.gen(function*() {
       const program = yield* Example.launch({ WORKERS: "2" }, "workers.ts")

@@ -14,7 +14,7 @@ const pids = (port: number, requests: number): Effect.Effect<ReadonlySet<string>
     (all) => new Set(all)
   )
 
-describe("examples/workers.ts", () => {
+describe("examples/workers.ts", { tags: ["bound-sockets"] }, () => {
   it.live("answers by its workers, replaces them at SIGUSR2 and SIGHUP, and ends with one report", () =>
     Effect.gen(function*() {
       const program = yield* Example.launch({ WORKERS: "2", ADMIN_PORT: "" }, "workers.ts")

@@ -1,17 +1,16 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { spawnSync } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Handover from "./support/handover.ts"
 import * as Relentless from "./support/relentless.ts"
 
-/** Runs a command as process 1 of its own processes; not every user may. */
+/** Runs a command as process 1 of its own processes. */
 const ownProcesses = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child"] as const
 
 /** Long enough for some processes to start on a machine that has other work. */
 const slow = 120_000
 
-describe("a successor that does not take over", () => {
+describe("a successor that does not take over", { tags: ["bound-sockets"] }, () => {
   const cases = [
     ["exit", "Exited"],
     ["hang", "TimedOut"],
@@ -95,7 +94,7 @@ describe("a successor that does not take over", () => {
     }), slow)
 })
 
-describe("a hand-over", () => {
+describe("a hand-over", { tags: ["bound-sockets"] }, () => {
   it.live("is one at a time", () =>
     Effect.gen(function*() {
       const service = yield* Handover.start("http")
@@ -177,7 +176,7 @@ describe("a hand-over", () => {
         yield* clients.answeredBy(1)
         assert.deepStrictEqual(Relentless.lost(yield* clients.stop), Relentless.none)
       }),
-    { timeout: slow, skip: spawnSync(ownProcesses[0], [...ownProcesses.slice(1), "true"]).status !== 0 }
+    { timeout: slow, tags: ["own-processes"] }
   )
 
   it.live("goes on when the predecessor is killed in it", () =>

@@ -51,7 +51,7 @@ const echo = (address: Net.NetConnectOpts, text: string): Effect.Effect<string, 
 
 const tcp = { kind: "tcp", port: 0, inherit: "http" }
 
-describe("NodeInherit", () => {
+describe("NodeInherit", { tags: ["bound-sockets"] }, () => {
   it.live("takes a socket by its name, and unsets the variables", () =>
     Effect.gen(function*() {
       const socket = yield* bound()
@@ -106,14 +106,6 @@ describe("NodeInherit", () => {
     () => Effect.flatMap(bound(), (socket) => restartBehindLauncher(socket, 2, "500 millis"))
   )
 
-  it.live("binds by itself where there is no socket of the name", () =>
-    Effect.gen(function*() {
-      const process = yield* Process.start(program, { env: { LISTENERS: JSON.stringify([tcp]) } })
-      yield* process.event("open")
-      const { success } = yield* process.event("sockets")
-      assert.deepStrictEqual(success, [])
-    }))
-
   it.live("sets the backlog that was asked for, and never less than 4096 without one", () =>
     Effect.gen(function*() {
       const [one, two] = [yield* bound(), yield* bound()]
@@ -126,57 +118,9 @@ describe("NodeInherit", () => {
       const most = Number(Fs.readFileSync("/proc/sys/net/core/somaxconn", "utf8"))
       assert.strictEqual(backlogOf(one.address().port), Math.min(2000, most))
       assert.strictEqual(backlogOf(two.address().port), Math.min(4096, most))
-    }), { skip: !hasSs() })
+    }), { tags: ["ss"] })
 
   describe("names the descriptor that is not what it should be", () => {
-    it.live("closed", () =>
-      Effect.gen(function*() {
-        const error = yield* failure([tcp], [], { LISTEN_FDS: "1" })
-        assert.strictEqual(error["_tag"], "InvalidArgument")
-        assert.match(String(error["detail"]), /"http" \(descriptor 3\) is closed/)
-      }))
-
-    it.live("a file", () =>
-      Effect.gen(function*() {
-        const file = Fs.openSync(program, "r")
-        const error = yield* failure([tcp], [file])
-        Fs.closeSync(file)
-        assert.strictEqual(error["_tag"], "InvalidArgument")
-        assert.match(String(error["detail"]), /"http" \(descriptor 3\) is a file, not a socket/)
-      }))
-
-    it.live("a pipe", () =>
-      Effect.gen(function*() {
-        const path = Path.join(yield* folder(), "pipe")
-        execFileSync("mkfifo", [path])
-        const pipe = Fs.openSync(path, "r+")
-        const error = yield* failure([tcp], [pipe])
-        Fs.closeSync(pipe)
-        assert.strictEqual(error["_tag"], "InvalidArgument")
-        assert.match(String(error["detail"]), /"http" \(descriptor 3\) is a pipe, not a socket/)
-      }))
-
-    it.live("a connected socket", () =>
-      Effect.gen(function*() {
-        const error = yield* failure([tcp], ["pipe"])
-        assert.strictEqual(error["_tag"], "InvalidArgument")
-        assert.match(String(error["detail"]), /"http" \(descriptor 3\) is a connected Unix socket/)
-      }))
-
-    it.live("a UDP socket", () =>
-      Effect.gen(function*() {
-        const udp = yield* Effect.acquireRelease(
-          Effect.callback<Dgram.Socket>((resume) => {
-            const socket = Dgram.createSocket("udp4")
-            socket.bind(0, "127.0.0.1", () => resume(Effect.succeed(socket)))
-          }),
-          (socket) => Effect.sync(() => socket.close())
-        )
-        const error = yield* failure([tcp], [descriptorOf(udp)])
-        assert.strictEqual(error["_tag"], "InvalidArgument")
-        assert.match(String(error["detail"]), /"http" \(descriptor 3\) is a UDP socket, not a TCP socket/)
-      }))
-
     it.live("a TCP socket for datagrams", () =>
       Effect.gen(function*() {
         const socket = yield* bound()
@@ -284,6 +228,66 @@ describe("NodeInherit", () => {
   })
 })
 
+describe("NodeInherit, without a socket that could be taken", () => {
+  it.live("binds by itself where there is no socket of the name", () =>
+    Effect.gen(function*() {
+      const process = yield* Process.start(program, { env: { LISTENERS: JSON.stringify([tcp]) } })
+      yield* process.event("open")
+      const { success } = yield* process.event("sockets")
+      assert.deepStrictEqual(success, [])
+    }))
+
+  describe("names the descriptor", () => {
+    it.live("closed", () =>
+      Effect.gen(function*() {
+        const error = yield* failure([tcp], [], { LISTEN_FDS: "1" })
+        assert.strictEqual(error["_tag"], "InvalidArgument")
+        assert.match(String(error["detail"]), /"http" \(descriptor 3\) is closed/)
+      }))
+
+    it.live("a file", () =>
+      Effect.gen(function*() {
+        const file = Fs.openSync(program, "r")
+        const error = yield* failure([tcp], [file])
+        Fs.closeSync(file)
+        assert.strictEqual(error["_tag"], "InvalidArgument")
+        assert.match(String(error["detail"]), /"http" \(descriptor 3\) is a file, not a socket/)
+      }))
+
+    it.live("a pipe", () =>
+      Effect.gen(function*() {
+        const path = Path.join(yield* folder(), "pipe")
+        execFileSync("mkfifo", [path])
+        const pipe = Fs.openSync(path, "r+")
+        const error = yield* failure([tcp], [pipe])
+        Fs.closeSync(pipe)
+        assert.strictEqual(error["_tag"], "InvalidArgument")
+        assert.match(String(error["detail"]), /"http" \(descriptor 3\) is a pipe, not a socket/)
+      }))
+
+    it.live("a connected socket", () =>
+      Effect.gen(function*() {
+        const error = yield* failure([tcp], ["pipe"])
+        assert.strictEqual(error["_tag"], "InvalidArgument")
+        assert.match(String(error["detail"]), /"http" \(descriptor 3\) is a connected Unix socket/)
+      }))
+
+    it.live("a UDP socket", () =>
+      Effect.gen(function*() {
+        const udp = yield* Effect.acquireRelease(
+          Effect.callback<Dgram.Socket>((resume) => {
+            const socket = Dgram.createSocket("udp4")
+            socket.bind(0, "127.0.0.1", () => resume(Effect.succeed(socket)))
+          }),
+          (socket) => Effect.sync(() => socket.close())
+        )
+        const error = yield* failure([tcp], [descriptorOf(udp)])
+        assert.strictEqual(error["_tag"], "InvalidArgument")
+        assert.match(String(error["detail"]), /"http" \(descriptor 3\) is a UDP socket, not a TCP socket/)
+      }))
+  })
+})
+
 describe("NodeUdp", () => {
   const wanted = { kind: "udp", port: 0, inherit: "http" }
 
@@ -363,15 +367,6 @@ const descriptorOf = (socket: Dgram.Socket): number => {
     }
   })
   return Number(found)
-}
-
-function hasSs(): boolean {
-  try {
-    execFileSync("ss", ["-V"])
-    return true
-  } catch {
-    return false
-  }
 }
 
 /** What `ss` shows of a listening socket in its column Send-Q. */

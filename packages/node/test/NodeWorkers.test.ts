@@ -10,7 +10,7 @@ import * as Process from "./support/process.ts"
 import { Sessions } from "./support/tlsSessions.ts"
 import * as Workers from "./support/workers.ts"
 
-describe("a replacement", () => {
+describe("a replacement", { tags: ["bound-sockets"] }, () => {
   it.live("SIGHUP replaces, too, and a signal meanwhile joins", () =>
     Effect.gen(function*() {
       const supervisor = yield* Workers.start("tcp", { workers: 1 })
@@ -65,7 +65,7 @@ describe("a replacement", () => {
     }))
 })
 
-describe("crashes", () => {
+describe("crashes", { tags: ["bound-sockets"] }, () => {
   it.live("one of two is killed: there are two again, and none is refused", () =>
     Effect.gen(function*() {
       const supervisor = yield* Workers.start("tcp")
@@ -150,7 +150,7 @@ describe("crashes", () => {
     }))
 })
 
-describe("the close of all", () => {
+describe("the close of all", { tags: ["bound-sockets"] }, () => {
   it.live("the file of a Unix socket is the same one throughout, and gone in the end", () =>
     Effect.gen(function*() {
       const supervisor = yield* Workers.start("unix", { workers: 1 })
@@ -183,7 +183,7 @@ describe("the close of all", () => {
     }))
 })
 
-describe("the admin port of all", () => {
+describe("the admin port of all", { tags: ["bound-sockets"] }, () => {
   it.live("shows each worker's listeners, sums their metrics, and is ready while one accepts", () =>
     Effect.gen(function*() {
       const supervisor = yield* Workers.start("http")
@@ -219,7 +219,7 @@ describe("the admin port of all", () => {
     }))
 })
 
-describe("make", () => {
+describe("make", { tags: ["bound-sockets"] }, () => {
   const program = new URL("programs/worker.ts", import.meta.url)
   const env = () => ({ KIND: "tcp", BEHAVIOUR: "serve" })
   const sockets = { service: { host: "127.0.0.1", port: 0 } }
@@ -306,7 +306,7 @@ describe("make", () => {
     }))
 })
 
-describe("TLS sessions", () => {
+describe("TLS sessions", { tags: ["bound-sockets"] }, () => {
   it.live("are resumed over two workers, and over a replacement", () =>
     Effect.gen(function*() {
       const supervisor = yield* Workers.start("tls")

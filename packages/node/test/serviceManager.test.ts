@@ -60,7 +60,7 @@ const manager = Effect.gen(function*() {
   return { path, heard, said }
 })
 
-describe("with a service manager that listens", { tags: ["python", "systemd-notify"] }, () => {
+describe("with a service manager that listens", { tags: ["python", "systemd-notify", "bound-sockets"] }, () => {
   it.live(
     "says that it is ready, which process the service is after a hand-over, and that it stops",
     () =>
@@ -79,7 +79,7 @@ describe("with a service manager that listens", { tags: ["python", "systemd-noti
   )
 })
 
-describe("a socket that no listener takes", () => {
+describe("a socket that no listener takes", { tags: ["bound-sockets"] }, () => {
   it.live("fails the program once it is ready, by name", () =>
     Effect.gen(function*() {
       const socket = yield* Effect.acquireRelease(
