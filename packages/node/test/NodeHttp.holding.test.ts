@@ -1,4 +1,5 @@
 /** Ways to hold a connection, as a table: a limit ends each, and none holds a close. */
+import type * as NodeHttp from "@effect-listener/node/NodeHttp"
 import * as NodeWebSocket from "@effect-listener/node/NodeWebSocket"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -8,9 +9,11 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as References from "effect/References"
 import type * as Socket from "effect/socket/Socket"
+import * as NodeHttp2 from "node:http2"
 import { selfSigned } from "./support/certificates.ts"
 import { hold, pings, shapes } from "./support/hostile/holding.ts"
 import * as Http2 from "./support/hostile/http2.ts"
+import * as Http2Client from "./support/http2Client.ts"
 import * as HttpServing from "./support/httpServing.ts"
 
 const quiet = Effect.provideService(References.MinimumLogLevel, "None")
@@ -33,6 +36,15 @@ const routes = Layer.mergeAll(
   HttpRouter.add("POST", "/refused", HttpServerResponse.text("no", { status: 413 })),
   NodeWebSocket.route("/ws", echo, { ping: "500 millis" })
 )
+
+const large = Effect.map(
+  HttpServerRequest.HttpServerRequest,
+  ({ url }) => HttpServerResponse.uint8Array(new Uint8Array(Number(url.slice(1))))
+)
+
+const createServer = () => NodeHttp2.createServer()
+
+type Timed = Pick<NodeHttp.Options, "timeouts">
 
 const limit = "500 millis"
 const timeouts = {
@@ -74,6 +86,33 @@ describe("a connection that is held", () => {
       yield* peer.until((text) => text.includes(cancelled))
       assert.isFalse(peer.over())
     }).pipe(quiet))
+
+  it.live.each(
+    [
+      ["a server of our own making", HttpServing.app, 1 << 20],
+      [
+        "an application's own server",
+        (app: typeof large, options: Timed) => HttpServing.given(createServer, app, options),
+        100_000
+      ]
+    ] as const
+  )(
+    "by one stream without a window, beside others that flow, loses that stream's answer only: %s",
+    ([, serve, length]) =>
+      Effect.gen(function*() {
+        const { port } = yield* serve(large, { timeouts })
+        const client = yield* Http2Client.connect(port)
+        // the window of the session is not what holds it
+        client.session.setLocalWindowSize(64 << 20)
+        const held = client.session.request({ ":path": `/${length}` })
+        held.on("error", () => {})
+        const lengths = new Set<number>()
+        while (!held.destroyed) lengths.add((yield* client.get(`/${length}`)).length)
+        assert.strictEqual(held.rstCode, NodeHttp2.constants.NGHTTP2_CANCEL)
+        assert.deepStrictEqual(Array.from(lengths), [length])
+        assert.strictEqual((yield* client.get("/1")).length, 1)
+      }).pipe(quiet, Effect.timeout("15 seconds"))
+  )
 
   it.live("holds no close", () =>
     Effect.gen(function*() {

@@ -7,8 +7,11 @@ export interface Answer {
   readonly status: number
   readonly headers: Http2.IncomingHttpHeaders
   readonly length: number
+  /** Its first mebibyte. */
   readonly body: string
 }
+
+const longestBody = 1 << 20
 
 export interface Client {
   readonly session: Http2.ClientHttp2Session
@@ -77,8 +80,9 @@ const makeClient = (session: Http2.ClientHttp2Session): Client => {
         setTimeout(() => stream.resume(), pause)
       })
       stream.on("data", (chunk: Buffer) => {
+        // in whatever pieces it comes
+        if (length < longestBody) chunks.push(chunk.subarray(0, longestBody - length))
         length += chunk.length
-        if (length < 1 << 20) chunks.push(chunk)
       })
       stream.on("end", () => {
         ended = true

@@ -20,6 +20,7 @@ import { TlsTransportImpl } from "../tls/tlsTransport.ts"
 import { isServing, type NodeHttpServersOptions, type NodeServer } from "./nodeHttpServers.ts"
 import type { Http1Limits } from "./protocols/http1.ts"
 import { Response } from "./protocols/http1Hooks.ts"
+import { Http2Response } from "./protocols/http2Response.ts"
 import type { HttpServerOptions } from "./server.ts"
 
 /** Milliseconds; `Infinity` where there is no limit, `undefined` where nothing was said. */
@@ -199,7 +200,11 @@ const madeServers = (options: ServerOptions, limits: Checked): NodeHttpServersOp
 /** Without a limit of its own, a client could begin any number of handlers (RFC 9113, section 6.5.2). */
 const http2Options = (options: true | Http2.ServerOptions): Http2.ServerOptions => {
   const given = options === true ? {} : options
-  return { ...given, settings: { maxConcurrentStreams: defaultMaxStreams, ...given.settings } }
+  return {
+    Http2ServerResponse: Http2Response,
+    ...given,
+    settings: { maxConcurrentStreams: defaultMaxStreams, ...given.settings }
+  }
 }
 
 /** The offers of an upgrade that are taken, in lower case. */

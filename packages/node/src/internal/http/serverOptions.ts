@@ -27,8 +27,9 @@ import type * as NodeTls from "../../NodeTls.ts"
  *   5 minutes.
  * - `inactivity`: between two requests. Default 5 s.
  * - `send`: while an answer waits and the client takes nothing of it: then the
- *   connection is destroyed, or over HTTP/2 the streams that wait are reset.
- *   Default 60 s.
+ *   connection is destroyed, or over HTTP/2 the streams that wait are reset. Of
+ *   one stream among several its client has to take 64 KiB in that time: what
+ *   less is cannot be told from nothing. Default 60 s.
  * - `age`: of a connection, before it is told goodbye between two requests. Default:
  *   off.
  *

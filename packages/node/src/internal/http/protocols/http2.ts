@@ -13,6 +13,8 @@ import type { Begun, Ending, InFlight, Protocol } from "../protocol.ts"
 import { afterReading } from "./afterReading.ts"
 import { FrameBudget } from "./frameBudget.ts"
 import { label } from "./http1.ts"
+import { largestChunk } from "./http2Response.ts"
+import { StalledStreams } from "./stalledStreams.ts"
 
 /** Milliseconds; `Infinity` where there is no limit. */
 export interface SessionLimits {
@@ -24,7 +26,7 @@ export interface SessionLimits {
   readonly head: number
   /** Until a request has arrived whole. */
   readonly request: number
-  /** While answers wait and the client takes nothing of any. */
+  /** While an answer waits and the client takes nothing of it. */
   readonly send: number
 }
 
@@ -104,8 +106,8 @@ export class Http2Protocol implements Protocol {
   private newestStream = 0
   /** When it was first noticed that a head has begun and not ended. */
   private halfSince: number | undefined
-  /** What answers had to send, and what the client had room for, when that last changed. */
-  private waiting: { readonly pending: number; readonly room: number; readonly since: number } | undefined
+  /** While answers wait. */
+  private stalled: StalledStreams<OwnedStream> | undefined
   private readonly budget = new FrameBudget()
   private cutAt: number | undefined
   private timer: NodeJS.Timeout | undefined
@@ -203,7 +205,7 @@ export class Http2Protocol implements Protocol {
       const next = now + Math.min(this.limits.head, this.limits.send / looks)
       return this.checkBy(Math.min(half, this.endOverdue(now), next))
     }
-    this.waiting = undefined
+    this.stalled = undefined
     if (this.session.closed) return
     const due = !this.everActive
       ? this.bornAt + this.limits.first
@@ -247,25 +249,14 @@ export class Http2Protocol implements Protocol {
     return next
   }
 
-  /**
-   * Resets the streams whose answers wait for a client that opens no window. Node tells of a stream only when a chunk is
-   * out, which may be large, so it is the session that must stand still: a PING does not move its window.
-   */
+  /** Resets the streams whose answers wait for a client that takes nothing of them. A PING moves no window. */
   private endStalled(now: number): void {
-    const pending = this.streams.reduce((sum, stream) => sum + stream.writableLength, 0)
-    if (pending === 0) {
-      this.waiting = undefined
-      return
+    if (this.stalled === undefined) {
+      if (this.streams.every(({ writableLength }) => writableLength === 0)) return
+      this.stalled = new StalledStreams(this.limits.send, largestChunk)
     }
     const { remoteWindowSize: room = 0 } = this.session.state
-    const { waiting } = this
-    if (waiting === undefined || waiting.pending !== pending || waiting.room !== room) {
-      this.waiting = { pending, room, since: now }
-    } else if (now - waiting.since >= this.limits.send) {
-      for (const stream of this.streams.slice()) {
-        if (stream.writableLength > 0) stream.close(Http2.constants.NGHTTP2_CANCEL)
-      }
-    }
+    for (const stream of this.stalled.look(this.streams, room, now)) stream.close(Http2.constants.NGHTTP2_CANCEL)
   }
 
   /** A PING keeps a session that was used before. */
