@@ -271,8 +271,11 @@ class Http2Connection implements Connection {
       stream.on("close", () => {
         clearTimeout(timer)
         if (text !== "") return resolve({ pid: text, again: this.kept && !this.going })
-        if (this.over !== undefined) return resolve(this.over)
-        resolve(stream.rstCode === Http2.constants.NGHTTP2_REFUSED_STREAM || this.going ? "told" : "unanswered")
+        // Node ends the streams of a session that fails before it says why
+        setImmediate(() => {
+          const told = stream.rstCode === Http2.constants.NGHTTP2_REFUSED_STREAM || this.going
+          resolve(this.over ?? (told ? "told" : "unanswered"))
+        })
       })
       stream.end()
     })
