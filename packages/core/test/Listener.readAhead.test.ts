@@ -4,7 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { Socket } from "effect/socket"
 import { TestClock } from "effect/testing"
-import { listen, start, untilStage } from "./support/listening.ts"
+import { listen, start, tagOf, untilStage } from "./support/listening.ts"
 
 /** How long a message is worked on and how often one comes, in milliseconds: there is always one in work. */
 const work = 30
@@ -110,6 +110,34 @@ describe("a client that sends on while its messages are worked on", () => {
       assert.isAtMost(report.duration, 2000 + work + pause)
       assert.isAbove(taken.length, 2900 / pause)
       assert.strictEqual(yield* client.readAllText, taken.join(""))
+    }))
+
+  it.effect("and sends more than its handler takes, has what had come worked on until the deadline, which names it", () =>
+    Effect.gen(function*() {
+      const taken: Array<string> = []
+      const transport = yield* MemoryTransport.make()
+      const listener = yield* listen(transport, { drain: { deadline: "20 seconds" } })
+      // one after another, and nothing is read meanwhile
+      yield* start(Listener.serve(listener, (connection) =>
+        Effect.gen(function*() {
+          const pull = yield* Socket.readerString(connection.socket)
+          while (true) {
+            for (const line of (yield* pull).join("").trim().split("\n")) {
+              taken.push(line)
+              yield* connection.exchange("line", Effect.sleep(10 * pause))
+            }
+          }
+        }), { idle: "pull" }))
+      const client = yield* transport.connect
+      yield* start(sendOn(client))
+      yield* TestClock.adjust("10 seconds")
+      const closing = yield* start(listener.close())
+      yield* TestClock.adjust("30 seconds")
+      assert.strictEqual(yield* tagOf(Fiber.join(closing)), "OperationTimedOut")
+      const report = yield* listener.closed
+      assert.strictEqual(report.outcome, "DeadlineExceeded")
+      assert.deepStrictEqual(report.cut.map(({ exchanges }) => exchanges.map(({ label }) => label)), [["line"]])
+      assert.isAtLeast(taken.length, 30_000 / (10 * pause) - 2)
     }))
 
   it.effect("is ended by its age as well, with all its messages answered that were taken", () =>
