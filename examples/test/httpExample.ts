@@ -28,6 +28,7 @@ const clean = {
   PORT: "",
   HOST: "",
   DRAIN_DEADLINE_MS: "10000",
+  IDLE_GRACE_MS: "",
   LAME_DUCK_MS: "",
   MAX_CONNECTIONS: "",
   TLS_KEY: "",

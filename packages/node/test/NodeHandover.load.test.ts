@@ -1,36 +1,10 @@
 /** Hand-overs and stops under load, in short; `NodeHandover.load.long.test.ts` has every protocol. */
-import { describe, it } from "@effect/vitest"
-import * as Rounds from "./support/handoverRounds.ts"
+import { handoverLoadSuite } from "./support/handoverLoad.ts"
 
-/** Long enough for some processes to start on a machine that has other work. */
-const slow = 120_000
-
-describe("a service that is handed over under clients that never stop", () => {
-  it.live.each(["http", "tls"] as const)(
-    "loses nothing: %s",
-    (kind) => Rounds.handOverUnderLoad(kind, 1, { clients: 8 }),
-    slow
-  )
-
-  it.live(
-    "refuses none of those that connect anew each time",
-    () => Rounds.handOverUnderLoad("tcp", 1, { clients: 8, kept: () => false }),
-    slow
-  )
-})
-
-describe("a final stop", () => {
-  it.live.each(["tls"] as const)(
-    "neither resets nor loses those that keep their connections: %s",
-    (kind) => Rounds.stopUnderLoad(kind),
-    slow
-  )
-})
-
-describe("clients whose turns are slow while they are told to go", () => {
-  it.live.each(["tls"] as const)(
-    "hear it before they ask again, and lose nothing: %s",
-    (kind) => Rounds.handOverBetweenSlowTurns(kind),
-    slow
-  )
+handoverLoadSuite({
+  handedOver: [["http", 1], ["tls", 1]],
+  called: 0,
+  connectedAnew: 1,
+  stopped: ["tls"],
+  slowTurns: ["tls"]
 })
