@@ -46,19 +46,6 @@ const unknownAddress = NetAddress.unixPathAddress("unknown")
  * `connectionState.ts` and `drainLadder.ts` to say.
  */
 export class ConnectionImpl implements Connection, PullWatcher, Linked<ConnectionImpl>, Foreign.ForeignOwner {
-  // fields that a look at all connections reads come first, to share cache lines
-  next: ConnectionImpl | undefined
-  private currentStep: Step = "Queued"
-  private currentRung: Rung = "Untold"
-  mode: IdleMode = "handler"
-  pulling = 0
-  exchanges: Set<Exchange> | undefined
-  /** Present on connections that a protocol drives by callbacks, without a fiber. */
-  driver: ProtocolDriver | undefined
-  /** Where it is: in the accept queue, or one of the lists of `Connections`. Its neighbours are above and here. */
-  list: LinkedList<ConnectionImpl> | undefined
-  previous: ConnectionImpl | undefined
-
   readonly [TypeId]: typeof TypeId = TypeId
   readonly id: number
   readonly transport: TransportConnection
@@ -66,6 +53,18 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   readonly fast: FastConnection | undefined
   readonly host: ConnectionContext
   readonly since: number
+
+  private currentStep: Step = "Queued"
+  private currentRung: Rung = "Untold"
+  mode: IdleMode = "handler"
+  pulling = 0
+  exchanges: Set<Exchange> | undefined
+  /** Present on connections that a protocol drives by callbacks, without a fiber. */
+  driver: ProtocolDriver | undefined
+  /** Where it is: in the accept queue, or one of the lists of `Connections`; and its neighbours. */
+  list: LinkedList<ConnectionImpl> | undefined
+  previous: ConnectionImpl | undefined
+  next: ConnectionImpl | undefined
 
   /** Cached key for the per-remote limit. */
   remoteKey: string | undefined

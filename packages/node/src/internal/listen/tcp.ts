@@ -49,7 +49,6 @@ export const tcpBinding: (
     const introduction = yield* checkProxyProtocol(options.proxyProtocol)
     const common = {
       halfOpen: options.halfOpen ?? true,
-      noDelay: options.noDelay ?? true,
       remote: remoteAddress,
       local: localAddress,
       pollPhase: new PollPhase(),
@@ -66,7 +65,7 @@ export const tcpBinding: (
     )
     const backlog = options.backlog ?? (shared === undefined ? defaultBacklog : inheritedBacklog)
     return {
-      server: keepAlive,
+      server: { ...keepAlive, noDelay: options.noDelay ?? true },
       shared,
       listen: (server) =>
         shared !== undefined ? listenOn(server, shared, backlog) : server.listen({

@@ -109,7 +109,6 @@ const commonBinding: (
   const connectionOptions = {
     protocol: "unix",
     halfOpen: true,
-    noDelay: false,
     remote: (socket: Net.Socket) => introductionOf(socket)?.proxied === undefined ? unnamed : remoteAddress(socket),
     local: (socket: Net.Socket) => introductionOf(socket)?.proxied === undefined ? local : localAddress(socket),
     reset: (socket: Net.Socket) => {

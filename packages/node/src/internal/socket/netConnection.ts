@@ -92,16 +92,12 @@ export class NetConnection implements TransportConnection, FastConnection, Input
   private closing: LingeringClose | undefined
   private lazyRoom: Wakers | undefined
   private ending = false
-  private written = false
-  /** The kernel may hold back a small write until the peer has acknowledged the one before it. */
-  private delayed: boolean
   private lazySocket: Socket.Socket | undefined
   private latest: Acquisitions | undefined
 
   constructor(netSocket: Net.Socket, options: NetConnectionOptions) {
     this.netSocket = netSocket
     this.options = options
-    this.delayed = options.noDelay
     // the listeners below are only ever called on this socket, once it has its connection
     const owned = netSocket as OwnedSocket
     owned[connectionOf] = this
@@ -112,9 +108,7 @@ export class NetConnection implements TransportConnection, FastConnection, Input
   get protocol(): string {
     return this.options.protocol
   }
-  /** The caller will write to it directly, so that TCP_NODELAY must be on. */
   get [nodeSocket](): Net.Socket {
-    this.sendAtOnce()
     return this.netSocket
   }
   get remote(): NetAddress.SocketAddress {
@@ -292,18 +286,6 @@ export class NetConnection implements TransportConnection, FastConnection, Input
   }
 
   // --- writing ---------------------------------------------------------------------------------------------------
-
-  /** The first write is never held back, and most connections that are short have no second. */
-  beforeWrite(): void {
-    if (this.written) this.sendAtOnce()
-    else this.written = true
-  }
-
-  private sendAtOnce(): void {
-    if (!this.delayed) return
-    this.delayed = false
-    this.netSocket.setNoDelay(true)
-  }
 
   get room(): Wakers {
     this.watcher?.waitsForRoom?.()

@@ -16,7 +16,6 @@ export interface Output {
   readonly writable: boolean
   /** Woken when the peer has taken so much that there is room, and when there will never be. */
   readonly room: Wakers
-  readonly beforeWrite: () => void
   readonly endWriting: () => void
   readonly closeWith: (event: Socket.CloseEvent) => void
 }
@@ -39,7 +38,6 @@ export class NetWriter implements Socket.Writer {
   send(chunk: Uint8Array | string): Effect.Effect<void, Socket.SocketError> {
     const socket = this.connection.netSocket
     if (!this.connection.writable) return this.failed
-    this.connection.beforeWrite()
     try {
       return socket.write(chunk) ? Effect.void : this.room
     } catch (cause) {
@@ -50,7 +48,6 @@ export class NetWriter implements Socket.Writer {
   private sendAll(chunks: ReadonlyArray<Uint8Array | string>): Effect.Effect<void, Socket.SocketError> {
     const socket = this.connection.netSocket
     if (!this.connection.writable) return this.failed
-    this.connection.beforeWrite()
     socket.cork()
     try {
       for (const chunk of chunks) socket.write(chunk)

@@ -14,8 +14,6 @@ export interface NetConnectionOptions {
   readonly protocol: string
   /** Whether the handler may go on writing when the peer has ended its side. */
   readonly halfOpen: boolean
-  /** Whether small writes are sent at once. */
-  readonly noDelay: boolean
   readonly remote: (socket: Net.Socket) => NetAddress.SocketAddress
   readonly local: (socket: Net.Socket) => NetAddress.SocketAddress
   /** Releases the socket at once, with a reset where there is one. Called once, on a socket that is not destroyed. */

@@ -42,9 +42,7 @@ export const secureOptions = (
 ): NetConnectionOptions => ({
   ...common,
   protocol: "tls",
-  // the TCP socket has it
-  noDelay: false,
-  // nor is it introduced a second time
+  // the TCP socket was introduced
   introduction: undefined,
   reset: (socket) => ownerOf(socket)?.reset(socket)
 })

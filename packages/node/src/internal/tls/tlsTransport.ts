@@ -48,11 +48,7 @@ export class TlsTransportImpl implements TlsTransport {
           requestCert: this.options.requestCert ?? false,
           secure: secureOptions(common)
         }
-        return (socket) => {
-          // from the handshake on there are several small writes
-          if (common.noDelay) socket.setNoDelay(true)
-          return new TlsConnection(socket, options)
-        }
+        return (socket) => new TlsConnection(socket, options)
       })
       return yield* bind(binding)
     })
