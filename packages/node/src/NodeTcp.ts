@@ -128,7 +128,8 @@ export const transport = (options: TransportOptions): Transport => tcpTransport(
  *
  * The handler's context has the connection's `NodeSocket.NetSocket`. No
  * connection is taken for idle unless `idle` says otherwise: under RPC a client
- * that stays is waited for until the deadline, and named.
+ * that stays is waited for until the deadline, and named. Interrupting `run` stops
+ * it taking connections; its handlers go on under the listener, and drain with it.
  *
  * **Example** (RPC over a listener that drains)
  *
