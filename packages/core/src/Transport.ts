@@ -234,6 +234,10 @@ export interface PullWatcher {
   readonly pulls: (waiting: number) => void
   /** A write has to wait until the peer has taken something. */
   readonly waitsForRoom?: (() => void) | undefined
+  /** The accept queue is being swept: what has come is best given to a pull by `afterSweep`, so that turns stay short. */
+  readonly sweeping?: boolean | undefined
+  /** Calls a function when the drain has begun, or earlier where the sweep takes long. Only while `sweeping`. */
+  readonly afterSweep?: ((work: () => void) => void) | undefined
 }
 
 /**

@@ -1,5 +1,4 @@
 /** What is asked on connections in service while the accept queue is swept. */
-import type { Transport } from "@effect-listener/core/Transport"
 import * as NodeTcp from "@effect-listener/node/NodeTcp"
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
@@ -11,21 +10,7 @@ import * as Http2Client from "./support/http2Client.ts"
 import * as HttpPeer from "./support/httpPeer.ts"
 import * as HttpServing from "./support/httpServing.ts"
 import { quiet, start, until, untilStage } from "./support/listening.ts"
-
-/** A transport whose sweep goes on until the gate opens. */
-const sweepingUntil = (gate: Deferred.Deferred<void>): Transport => {
-  const transport = NodeTcp.transport({ host: "127.0.0.1", port: 0 })
-  return {
-    name: transport.name,
-    bind: Effect.map(transport.bind, (bound) => ({
-      address: bound.address,
-      accept: bound.accept,
-      stop: Effect.andThen(Deferred.await(gate), bound.stop),
-      // it goes on until a tenth of the deadline is left
-      stillQueued: () => true
-    }))
-  }
-}
+import { sweepingUntil } from "./support/sweepingUntil.ts"
 
 const serving = Effect.gen(function*() {
   const gate = yield* Deferred.make<void>()
@@ -36,7 +21,7 @@ const serving = Effect.gen(function*() {
       executed.push(url)
       return HttpServerResponse.text(url)
     }),
-    { transport: sweepingUntil(gate) }
+    { transport: sweepingUntil(gate, NodeTcp.transport({ host: "127.0.0.1", port: 0 })) }
   )
   /** Waits until this is in flight. */
   const inFlight = (label: string) =>

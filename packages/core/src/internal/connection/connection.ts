@@ -201,6 +201,13 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
     this.host.mayStall()
   }
 
+  get sweeping(): boolean {
+    return this.host.heldWork.holding
+  }
+  afterSweep(work: () => void): void {
+    this.host.heldWork.add(() => Foreign.call(this, "afterSweep", work, undefined))
+  }
+
   /** It may have become idle. */
   rechecked(): void {
     if (this.exempt || this.drainBegun) this.host.recheck(this)

@@ -85,6 +85,8 @@ export class NetConnection implements TransportConnection, FastConnection, Input
   private first: Waiting | undefined
   private later: Array<Waiting> | undefined
   private watcher: PullWatcher | undefined
+  /** What came during a sweep waits for its end. */
+  private held = false
   arrived: Uint8Array | undefined
   /** The socket gives a chunk to `take`. */
   private taking = false
@@ -234,6 +236,10 @@ export class NetConnection implements TransportConnection, FastConnection, Input
     if (this.first === undefined) this.first = waiting
     else (this.later ??= []).push(waiting)
     this.told()
+    this.lookForInput()
+  }
+
+  private lookForInput(): void {
     if (this.buffered) this.readable()
     else if (this.first !== undefined && this.netSocket.readableFlowing !== true) this.netSocket.resume()
   }
@@ -323,14 +329,32 @@ export class NetConnection implements TransportConnection, FastConnection, Input
   received(chunk: Uint8Array): void {
     if (this.taking) return
     if (this.closing !== undefined) return this.closing.received()
+    if (this.watcher?.sweeping === true) {
+      this.putBack(chunk)
+      return this.hold()
+    }
     const waiting = this.firstWaiting()
     if (waiting !== undefined) {
       this.told()
       if (waiting.take(chunk)) return
     }
     // no pull took it
+    this.putBack(chunk)
+  }
+
+  private putBack(chunk: Uint8Array): void {
     this.netSocket.pause()
     this.netSocket.unshift(chunk)
+  }
+
+  /** What is buffered is given to a pull when the accept queue is swept. */
+  private hold(): void {
+    if (this.held) return
+    this.held = true
+    this.watcher?.afterSweep?.(() => {
+      this.held = false
+      if (this.first !== undefined) this.lookForInput()
+    })
   }
 
   private firstWaiting(): Waiting | undefined {
@@ -342,6 +366,7 @@ export class NetConnection implements TransportConnection, FastConnection, Input
   /** Gives what is buffered to a pull that waits. */
   private readable(): void {
     if (!this.buffered) return
+    if (this.watcher?.sweeping === true) return this.hold()
     const waiting = this.firstWaiting()
     if (waiting === undefined) return
     this.told()

@@ -109,12 +109,11 @@ class DriverEvents implements ProtocolEvents {
   }
 
   get sweeping(): boolean {
-    return this.connection.host.heldWork.holding
+    return this.connection.sweeping
   }
 
   afterSweep(work: () => void): void {
-    const { connection } = this
-    connection.host.heldWork.add(() => call(connection, "afterSweep", work, undefined))
+    this.connection.afterSweep(work)
   }
 
   linger(): LingerOptions {
