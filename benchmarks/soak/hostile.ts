@@ -38,7 +38,7 @@ const holds = (shape: (typeof shapes)[number]): HostileClient => (target) =>
   Effect.flatMap(hold(shape, { clear: portOf(target), tls: portOf(target) }), ({ ended }) => ended)
 
 export const hostile: ReadonlyArray<HostileClient> = [
-  ...Object.values(Http1.tables).flatMap((rows) => rows.map(([, bytes]) => sends(bytes))),
+  ...[...Object.values(Http1.tables), Http1.tooManyHeaders].flatMap((rows) => rows.map(([, bytes]) => sends(bytes))),
   ...Http2.malformed.map(([, bytes]) => sends(bytes)),
   ...Http2.floods.map(([, frames]) => floods(frames)),
   ...WebSocket.frames.map(([, bytes]) => sends(Buffer.concat([Buffer.from(WebSocket.handshake), bytes]))),

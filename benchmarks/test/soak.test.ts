@@ -61,7 +61,7 @@ describe("a soak", () => {
       assert.match(stdout, new RegExp(`^  ${row} +[1-9]`, "m"))
     }
     assert.match(stdout, /\npassed\n$/)
-  }, 60_000)
+  })
 
   it.live("finds answers whose end is never sent", () =>
     Effect.gen(function*() {
@@ -76,7 +76,7 @@ describe("a soak", () => {
       assert.isAbove(tally.lost, 0)
       assert.match(tally.findings.join("\n"), /was executed on connection \d+ and not answered/)
       assert.isFalse(tally.passed)
-    }), 60_000)
+    }))
 
   it.live("finds a listening socket that each life leaves behind", () =>
     Effect.gen(function*() {
@@ -90,7 +90,7 @@ describe("a soak", () => {
       assert.isAbove(tally.leaked, 0)
       assert.isFalse(tally.passed)
       assert.match(tally.findings.join("\n"), /TCPServerWrap/)
-    }), 60_000)
+    }))
 
   it("is told for how long", async () => {
     const outcome = await promisify(ChildProcess.execFile)(process.execPath, [program, "long"]).catch((error) => error)

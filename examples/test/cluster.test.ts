@@ -20,8 +20,7 @@ describe("examples/cluster.ts on PostgreSQL", { tags: ["postgres"] }, () => {
         assert.deepStrictEqual(figures.exitCodes, [0, 0, 0])
         // how many there are depends on the machine; of each kind they were more than ever are under way at once
         for (const { sent } of [Keep, Send, Pass]) assert.isAbove(sent, inFlight)
-      }),
-    60_000
+      })
   )
 
   it.live("a runner whose peers are connected and idle ends at once, exit code 0", () =>
@@ -44,5 +43,5 @@ describe("examples/cluster.ts on PostgreSQL", { tags: ["postgres"] }, () => {
           // their grace of 250 ms, and two seconds for a late machine
           assert.isBelow(duration, 2250)
         }))
-    }), 60_000)
+    }))
 })

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Process from "../../packages/node/test/support/process.ts"
 
-describe("the demo", () => {
+describe("the demo", { tags: ["bound-sockets"] }, () => {
   it.live("ours is as promised, and the others are counted", () =>
     Effect.gen(function*() {
       const exit = yield* (yield* Process.start(new URL("../demo/main.ts", import.meta.url))).exit
@@ -14,5 +14,5 @@ describe("the demo", () => {
       assert.match(text, /refused +0 +\d+ +\d+\n +reset or lost +0 +\d+ +\d+\n +hung +0 /)
       assert.match(text, /the server ended +at \d\.\d s, code 124 +did not end/)
       assert.deepStrictEqual(exit.stderr, [])
-    }), 60_000)
+    }))
 })

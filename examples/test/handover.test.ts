@@ -36,7 +36,6 @@ describe("examples/handover.ts", { tags: ["bound-sockets"] }, () => {
         assert.deepStrictEqual(events.toSorted(), ["closed", "closed", "handed-over", "open", "open"])
         assert.strictEqual(events.at(-1), "closed")
         assert.isAbove(events.indexOf("handed-over"), events.indexOf("closed"))
-      }),
-    60_000
+      })
   )
 })

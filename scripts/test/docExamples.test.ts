@@ -78,7 +78,7 @@ describe("check", () => {
   beforeAll(async () => {
     const examples = Object.entries(cases).map(([file, code]) => ({ file, line: 10, code, noRun: undefined }))
     problems = await withFolder((folder) => check(examples, { root, folder, timeout: 5000 }))
-  }, 60_000)
+  })
 
   it.for(["right", "anyText", "silent", "exitsWell", "late", "packages", "logs"] as const)("accepts: %s", (name) => {
     assert.isUndefined(problem(name))

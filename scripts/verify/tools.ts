@@ -59,6 +59,12 @@ const others: ReadonlyArray<
     without: "BoundSocket" in Net ? undefined : `needs Node 24.19, and this is ${process.version}`
   },
   {
+    name: "hardened-http",
+    description:
+      "limits of HTTP that Node has by itself: too many headers are answered 431, floods of HTTP/2 are ended",
+    without: hasVersion(24, 18) ? undefined : `needs Node 24.18, and this is ${process.version}`
+  },
+  {
     name: "own-processes",
     description: "process 1 of its own processes, by unshare of util-linux",
     without: spawnSync("unshare", ["--user", "--map-root-user", "--pid", "--fork", "true"]).status === 0
@@ -77,6 +83,11 @@ export const tags = [
 /** `skip: false` would win over the tag before it. */
 function tagOf({ description, name }: Pick<Tool, "name" | "description">, skip: boolean) {
   return skip ? { name, description, skip } : { name, description }
+}
+
+function hasVersion(major: number, minor: number): boolean {
+  const [thisMajor = 0, thisMinor = 0] = process.versions.node.split(".").map(Number)
+  return thisMajor > major || (thisMajor === major && thisMinor >= minor)
 }
 
 function isExecutable(file: string): boolean {

@@ -130,6 +130,6 @@ describe("closing among bad clients", () => {
         assert.deepStrictEqual(yield* listener.connections, [])
         // a client that reads learns of the end
         for (const client of bad) yield* client.ended
-      }).pipe(Effect.provideService(References.MinimumLogLevel, "None")), 30_000)
+      }).pipe(Effect.provideService(References.MinimumLogLevel, "None")))
   }
 })

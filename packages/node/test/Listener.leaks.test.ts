@@ -31,7 +31,6 @@ describe("1,000 times opened, served and closed", () => {
         assert.strictEqual(exit.code, 0, exit.stderr.join("\n"))
         // no warning about too many listeners either
         assert.deepStrictEqual(exit.stderr, [])
-      }),
-    60_000
+      })
   )
 })

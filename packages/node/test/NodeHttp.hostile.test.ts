@@ -56,7 +56,11 @@ const makeApp = () => {
 const timeouts = { firstByte: "1 second", head: "1 second", request: "1 second", inactivity: "1 second" } as const
 
 describe("HTTP/1 that is none", () => {
-  it.live.each(Object.entries(Http1.tables))("%s", ([, rows]) =>
+  it.live.each(Object.entries(Http1.tables))("%s", ([, rows]) => isRefused(rows))
+
+  it.live("too many headers", () => isRefused(Http1.tooManyHeaders), { tags: ["hardened-http"] })
+
+  const isRefused = (rows: ReadonlyArray<Http1.Row>) =>
     Effect.gen(function*() {
       const app = makeApp()
       const { listener, port } = yield* HttpServing.routes(app.routes, { timeouts, drain: { idleGrace: 0 } })
@@ -73,7 +77,7 @@ describe("HTTP/1 that is none", () => {
       assert.strictEqual(app.executed(), 0)
       const { cut, outcome } = yield* listener.close({ deadline: "10 seconds" })
       assert.deepStrictEqual([outcome, cut], ["Drained", []])
-    }).pipe(quiet))
+    }).pipe(quiet)
 })
 
 describe("HTTP/2 that is none", () => {
@@ -100,7 +104,9 @@ describe("HTTP/2 that is none", () => {
       const { cut, outcome } = yield* listener.close({ deadline: "10 seconds" })
       assert.deepStrictEqual([outcome, cut], ["Drained", []])
     }).pipe(quiet))
+})
 
+describe("HTTP/2 that is too much", { tags: ["hardened-http"] }, () => {
   it.live.each(Http2.floods)("a flood: %s", ([, frames]) =>
     Effect.gen(function*() {
       const app = makeApp()

@@ -97,5 +97,5 @@ describe("a socket that no listener takes", { tags: ["bound-sockets"] }, () => {
       const exit = yield* process.exit
       assert.strictEqual(exit.code, 1)
       assert.match(exit.stderr.join("\n"), /no listener has taken inherited socket "admin" \(descriptor 3\)/)
-    }), 60_000)
+    }))
 })

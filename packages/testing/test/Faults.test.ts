@@ -335,8 +335,7 @@ describe("Faults", () => {
           assert.isBelow(report.duration, 300 + 100 + 2000)
           assert.strictEqual(yield* memory.open, 0, Faults.format(plan))
         }
-      }).pipe(Effect.provideService(References.MinimumLogLevel, "None")),
-    30_000
+      }).pipe(Effect.provideService(References.MinimumLogLevel, "None"))
   )
 
   const subject = (plan: Faults.Plan) =>

@@ -191,12 +191,12 @@ const cases: { readonly [name: string]: Case } = {
 
 describe("MemoryTransport, whatever the order", () => {
   for (const [name, { broken, program }] of Object.entries(cases)) {
-    it.live(name, () => Interleavings.check(program(), { maxSchedules: 3000 }), 60_000)
+    it.live(name, () => Interleavings.check(program(), { maxSchedules: 3000 }))
 
     it.live(`${name}: a transport that breaks it is found`, () =>
       Effect.gen(function*() {
         const { finding } = yield* Interleavings.explore(program(broken), { maxSchedules: 3000 })
         assert.isTrue(Option.isSome(finding))
-      }), 60_000)
+      }))
   }
 })

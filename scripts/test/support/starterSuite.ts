@@ -78,7 +78,7 @@ export const starterSuite = (tarballs: () => Promise<Record<string, string>>) =>
             answered: load.sent
           })
         }
-      }), 60_000)
+      }))
 
     it("has a Dockerfile in which the program is PID 1 and hears the signal", () => {
       const instructions = read("Dockerfile").split("\n").filter((line) => line !== "" && !line.startsWith("#"))

@@ -70,7 +70,6 @@ const headers: ReadonlyArray<Row> = [
   ["a head of 20 KB", get(`foo: ${"a".repeat(20_000)}\r\n`), "431 end"],
   ["a head of 2 MB", get(`foo: ${"a".repeat(1_000)}\r\n`.repeat(2_000)), "431 end"],
   ["a name of 20 KB", get(`${"f".repeat(20_000)}: x\r\n`), "431 end"],
-  ["5,000 headers", get("a: b\r\n".repeat(5_000)), "431 end"],
   ["a name without an end", `GET / HTTP/1.1\r\n${"f".repeat(100_000)}`, "431 end"],
   ["an expectation that is none", get("Expect: a miracle\r\n"), "417"]
 ]
@@ -134,5 +133,8 @@ const upgrades: ReadonlyArray<Row> = [
   ["another method", upgrade(`Sec-WebSocket-Version: 13\r\n${key}`, "POST /ws HTTP/1.1"), "404"],
   ["HTTP/1.0", upgrade(`Sec-WebSocket-Version: 13\r\n${key}`, "GET /ws HTTP/1.0"), "400 end"]
 ]
+
+/** Older Nodes take them: see the tag `hardened-http`. */
+export const tooManyHeaders: ReadonlyArray<Row> = [["5,000 headers", get("a: b\r\n".repeat(5_000)), "431 end"]]
 
 export const tables = { "request lines": requestLines, headers, bodies, upgrades } as const
