@@ -151,13 +151,13 @@ export const close: Benchmark = {
       "14 %: `connection`, `drainReview`, `readTurns`, `httpConnection`, `lingerTimer`; 2 % Effect"
     ],
     [
-      "beyond patient, for 8,000: 140 ms of CPU, of which a tenth more would allow 40",
-      "41 the files of this library, 34 built-ins that they call, 25 garbage, 25 once, 15 Node: patient decides, counts and "
+      "beyond patient, for 8,000: 140 ms of CPU in a profile, where a tenth would be 40",
+      "41 the files of this library, 34 built-ins that they call, 25 garbage, 25 once, the rest Node: patient decides, counts and "
       + "tells nothing, and asks no connection whether it is idle"
     ],
     [
-      "without lingering, beyond bare Node, for 8,000: 140 ms",
-      "49 the files of this library, 43 built-ins that they call, 25 once, 23 Node: each connection is asked twice, before "
+      "without lingering, beyond bare Node, for 8,000: 140 ms in a profile",
+      "49 the files of this library, 43 built-ins that they call, 25 once, the rest Node: each connection is asked twice, before "
       + "and after its read turn, where bare Node destroys whatever its parser calls idle"
     ],
     ["once", "20 ms: the signal, the sweep of the accept queue, the report, each for the first time in the process"]

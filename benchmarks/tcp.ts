@@ -41,8 +41,8 @@ export const accept: Benchmark = {
   costs: [
     ["write(2) of the answer and close(2), which bare Node pays, too", "37 % of the busy time"],
     [
-      "beyond bare Node: 12 µs of CPU, where it takes 44",
-      "4 the files of this library, 2 Effect's (the fiber and its scope), 4 built-ins that both call, 2 native code. As much "
+      "beyond bare Node: 12 to 20 µs of CPU, where it takes 37 to 44, in profiles on a busy machine",
+      "4 the files of this library, 2 Effect's (the fiber and its scope), 4 built-ins that both call, the rest native code and the kernel. As much "
       + "as bare Node is out of reach for any handler in a fiber: `a fiber`, which has nothing of this library, takes more than ours"
     ],
     [
