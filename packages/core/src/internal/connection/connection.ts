@@ -91,7 +91,7 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   lastActive: number
   /** Counts everything that happens on it: unchanged through a read turn means idle through it. */
   activity = 0
-  /** It had work in flight when the drain began with it. */
+  /** It had work in flight, or held, when the drain began with it. */
   hadWork = false
   /** A close waits for it, but not for what a fiber that asked for the close does on it. */
   exempt = false
@@ -205,7 +205,12 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
     return this.host.heldWork.holding
   }
   afterSweep(work: () => void): void {
-    this.host.heldWork.add(() => Foreign.call(this, "afterSweep", work, undefined))
+    this.hadWork = true
+    this.host.heldWork.add(() => {
+      // where the sweep took long, it is work of before the drain
+      if (!this.drainBegun) this.hadWork = false
+      Foreign.call(this, "afterSweep", work, undefined)
+    })
   }
 
   /** It may have become idle. */

@@ -60,7 +60,7 @@ export class DrainReview {
     const action = connection.climb("drainBegun")
     if (action === "None") return
     if (action === "Begin") {
-      connection.hadWork = connection.step === "Serving" && !connection.idle
+      connection.hadWork = connection.step === "Serving" && (connection.hadWork || !connection.idle)
       if (untold) connection.notifyDraining()
     }
     this.recheck(connection)
