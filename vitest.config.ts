@@ -28,7 +28,7 @@ const sockets = [
 
 /** What takes longest begins first: none of it runs on alone in the end. */
 const longest =
-  /\/(?:http-server\.http|http-server\.https|NodeWorkers|NodeMain\.\w+|NodeInherit|NodeHandover|site|published|docExamples)\.test\.ts$/
+  /\/(?:http-server\.http|NodeWorkers|NodeMain\.\w+|NodeInherit|NodeHandover|Listener\.leaks|TransportLaws\.sockets|bench|soak|demo|cluster|site|published|docExamples)\.test\.ts$/
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: Array<TestSpecification>): Promise<Array<TestSpecification>> {

@@ -1,7 +1,5 @@
 /** Benchmarks as small as they can be: their figures mean nothing, but each has some. */
 import * as ChildProcess from "node:child_process"
-import * as Fs from "node:fs"
-import * as Os from "node:os"
 import * as Path from "node:path"
 import { promisify } from "node:util"
 
@@ -9,16 +7,9 @@ const program = Path.join(import.meta.dirname, "..", "main.ts")
 
 /** Runs those that are named, all where none is, and answers which of them measured something. */
 export const smoke = async (...names: ReadonlyArray<string>): Promise<ReadonlySet<string>> => {
-  // dozens of processes load the same modules
-  const cache = Fs.mkdtempSync(Path.join(Os.tmpdir(), "effect-listener-bench-"))
-  try {
-    const { stdout } = await promisify(ChildProcess.execFile)(process.execPath, [program, ...names, "--smoke"], {
-      env: { ...process.env, NODE_COMPILE_CACHE: cache },
-      timeout: 300_000
-    })
-    const run = stdout.matchAll(/^(\w+): .*\n  .* ratio to .*\n.* [\d.,]+ –/gm)
-    return new Set(Array.from(run, ([, name = ""]) => name))
-  } finally {
-    Fs.rmSync(cache, { recursive: true })
-  }
+  const { stdout } = await promisify(ChildProcess.execFile)(process.execPath, [program, ...names, "--smoke"], {
+    timeout: 300_000
+  })
+  const run = stdout.matchAll(/^(\w+): .*\n  .* ratio to .*\n.* [\d.,]+ –/gm)
+  return new Set(Array.from(run, ([, name = ""]) => name))
 }

@@ -1,0 +1,3 @@
+import { livesLeaveNothing } from "./support/lives.ts"
+
+livesLeaveNothing(1000)
