@@ -59,7 +59,7 @@ export class ConnectionManager extends LifetimeManager<ConnectionImpl>
   readonly timed: boolean
   readonly handshakes: Handshakes
   readonly arrivals = new Arrivals(this)
-  /** What protocols are asked while the accept queue is swept. */
+  /** What comes on connections in service while the accept queue is swept. */
   readonly heldWork = new HeldWork(this)
   private readonly roomMaker: RoomMaker
   private readonly spread = new DrainSpread(this)

@@ -7,6 +7,7 @@
  */
 import * as Http from "node:http"
 import * as Net from "node:net"
+import type { Writable } from "node:stream"
 import * as Tls from "node:tls"
 
 /** What opens only where all it needs is there. */
@@ -92,6 +93,13 @@ export const privateApis: ReadonlyArray<PrivateApi> = [
     essentialTo: undefined,
     without: "the process stops with the terminal, as all of Node's do",
     present: () => true
+  },
+  {
+    name: "_writev of a stream",
+    usedFor: "keeping the chunks that wait on a stream of HTTP/2 apart, so that each is seen to go out",
+    essentialTo: undefined,
+    without: "a stream that stands still beside others is ended later",
+    present: () => true
   }
 ]
 
@@ -173,6 +181,11 @@ export const udpHandleOf = (socket: object): UdpHandle | undefined => {
 
 const isUdpHandle = (handle: unknown): handle is UdpHandle =>
   typeof handle === "object" && handle !== null && typeof Reflect.get(handle, "recvStop") === "function"
+
+/** Chunks that wait on the stream are written one after another, and not joined. */
+export const writeApart = (stream: Writable): void => {
+  Object.assign(stream, { _writev: null })
+}
 
 /** Whether writes to a terminal wait for it. */
 export const setBlocking = (stream: NodeJS.WriteStream, blocking: boolean): void => {

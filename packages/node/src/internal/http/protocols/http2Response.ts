@@ -1,4 +1,5 @@
 import * as Http2 from "node:http2"
+import { writeApart } from "../../platform/privateNode.ts"
 
 /** As much as is written at once, in bytes. Pieces of a quarter of it cost a tenth more. */
 const piece = 256 * 1024
@@ -25,7 +26,9 @@ export class Http2Response<Request extends Http2.Http2ServerRequest = Http2.Http
     const whole = chunk instanceof Uint8Array && chunk.length > piece
     let from = 0
     if (whole) {
-      this.writeApart()
+      const stream: Chunked = this.stream
+      stream[inPieces] = true
+      writeApart(stream)
       for (; from + piece < chunk.length; from += piece) super.write(chunk.subarray(from, from + piece))
     }
     // the arguments are passed on as they came, whichever overload they are for
@@ -34,12 +37,5 @@ export class Http2Response<Request extends Http2.Http2ServerRequest = Http2.Http
       encoding as BufferEncoding,
       callback as () => void
     )
-  }
-
-  /** Chunks that wait together are not joined. */
-  private writeApart(): void {
-    const stream: Chunked = this.stream
-    stream[inPieces] = true
-    Object.assign(stream, { _writev: null })
   }
 }
