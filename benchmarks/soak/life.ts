@@ -90,6 +90,8 @@ const live = Effect.fnUntraced(function*(kind: Kind, seed: string, tally: Tally)
   yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(25), look)))
   const address = yield* listener.address
   const target = kind.target(address._tag === "UnixPathAddress" ? 0 : address.port)
+  // without a grace half a TLS handshake is broken off, and a client may believe that it is done
+  const served = drain.idleGrace > 0 || !("tls" in target)
 
   let over = false
   let closing = false
@@ -120,7 +122,7 @@ const live = Effect.fnUntraced(function*(kind: Kind, seed: string, tally: Tally)
       )
       executed ||= note.connection !== undefined
       if (again._tag === "Failure") {
-        if (early && !executed && (yield* client.observed).ending === "Reset") resets++
+        if (early && !executed && served && (yield* client.observed).ending === "Reset") resets++
         return
       }
       note.answered = true
