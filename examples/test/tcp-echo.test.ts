@@ -144,12 +144,14 @@ describe("examples/tcp-echo.ts", () => {
   it.live("MAX_CONNECTIONS: a client too many waits for a place", () =>
     Effect.gen(function*() {
       const { client, program } = yield* startWithClient({ MAX_CONNECTIONS: "1" })
+      // idle for a while, the first would make room for it
+      yield* client.send("still first\nsleep 2000\n")
+      assert.strictEqual(yield* client.line, "still first")
       const second = yield* LineClient.connect(yield* program.port)
       yield* second.send("second\n")
-      yield* client.send("still first\n")
-      assert.strictEqual(yield* client.line, "still first")
       yield* program.signal("SIGTERM")
       assert.deepStrictEqual(yield* second.rest, { lines: [], end: "FIN" })
+      assert.strictEqual(yield* client.line, "slept 2000")
       assert.strictEqual((yield* program.exit).code, 0)
     }))
 
