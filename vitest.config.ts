@@ -68,8 +68,9 @@ export default defineConfig({
           name: "scripts",
           include: ["scripts/test/**/*.test.ts"],
           exclude: long,
-          maxWorkers: waiting,
-          sequence: { groupOrder: 1 }
+          maxWorkers: cores,
+          isolate: false,
+          sequence: { groupOrder: 0 }
         }
       },
       {
