@@ -1,32 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { restartedInTurn } from "./support/rpcLoad.ts"
 import { run } from "./support/rpcRestarts.ts"
 
 // at length in `RpcListener.load.long.test.ts`, and with Effect's own server: node packages/node/test/programs/rpcRestarts.ts
-describe("RpcListener over processes", () => {
-  it.live(
-    "two servers restarted 4 times in turn, 100 calls in flight: each call is answered exactly once",
-    () =>
-      Effect.gen(function*() {
-        const figures = yield* run({ server: "listener", client: "listener" }, {
-          restarts: 4,
-          inFlight: 100,
-          between: 200
-        })
-        assert.deepStrictEqual(figures, {
-          restarts: 4,
-          calls: figures.calls,
-          answered: figures.calls,
-          failedUnexecuted: 0,
-          lost: 0,
-          executedTwice: 0,
-          exits: Array.from({ length: 4 }, () => 0)
-        })
-        assert.isAbove(figures.calls, 1000)
-      }),
-    120_000
-  )
+restartedInTurn(4, 1000)
 
+describe("RpcListener over processes", () => {
   it.live(
     "under Effect's own client each call is answered once, or fails before it is executed",
     () =>

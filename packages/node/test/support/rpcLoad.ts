@@ -1,0 +1,32 @@
+/** Calls under restarts, for the short tests and for the long ones. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { run } from "./rpcRestarts.ts"
+
+/** With its own client every call is answered exactly once; there are to be more than `calls` of them. */
+export const restartedInTurn = (restarts: number, calls: number): void => {
+  describe("RpcListener over processes", () => {
+    it.live(
+      `two servers restarted ${restarts} times in turn, 100 calls in flight: each call is answered exactly once`,
+      () =>
+        Effect.gen(function*() {
+          const figures = yield* run({ server: "listener", client: "listener" }, {
+            restarts,
+            inFlight: 100,
+            between: 200
+          })
+          assert.deepStrictEqual(figures, {
+            restarts,
+            calls: figures.calls,
+            answered: figures.calls,
+            failedUnexecuted: 0,
+            lost: 0,
+            executedTwice: 0,
+            exits: Array.from({ length: restarts }, () => 0)
+          })
+          assert.isAbove(figures.calls, calls)
+        }),
+      120_000
+    )
+  })
+}
