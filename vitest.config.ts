@@ -6,9 +6,6 @@ import { tags } from "./scripts/verify/tools.ts"
 
 const cores = Os.availableParallelism()
 
-/** How many files run at a time that start processes: while one waits for a process or a deadline, others run. */
-const waiting = 2 * cores
-
 // for the processes that run tests, and for those that tests start: compiled once, what they load takes half its time
 process.env["NODE_COMPILE_CACHE"] ??= Path.join(import.meta.dirname, "node_modules/.cache/compiled")
 
@@ -79,7 +76,8 @@ export default defineConfig({
           name: "sockets",
           include: sockets,
           exclude: [...load, ...long, ...endurance],
-          maxWorkers: waiting,
+          // more than there are cores: while one waits for a process or a deadline, another runs
+          maxWorkers: 2 * cores,
           sequence: { groupOrder: 1 }
         }
       },
