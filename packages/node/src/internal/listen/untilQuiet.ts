@@ -6,7 +6,7 @@ const quietTurns = 2
 /** Turns the event loop until a number is what was waited for; it is told as well whether news is still expected. */
 export const untilQuiet = (
   look: () => number,
-  over: (seen: number, quiet: boolean) => boolean = (_, quiet) => quiet
+  over: (seen: number, quiet: boolean) => boolean
 ): Effect.Effect<void> =>
   Effect.callback<void>((resume) => {
     let before = look()
