@@ -49,7 +49,7 @@ describe("examples/dns.ts", () => {
       const client = yield* tcp(port)
       for (const byte of framed(query(1, "A", "one.test"))) yield* client.send(Uint8Array.of(byte))
       assert.strictEqual((yield* client.answers.of(1)).answers?.length, 1)
-      const slow = framed(query(2, "TXT", "sleep-300.test"))
+      const slow = framed(query(2, "TXT", "sleep-1500.test"))
       yield* client.send(Buffer.concat([slow, framed(query(3, "A", "one.test")), framed(query(4, "A", "none.test"))]))
       client.socket.end()
       assert.strictEqual(codeOf(yield* client.answers.of(4)), 3)

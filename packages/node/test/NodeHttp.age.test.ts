@@ -54,7 +54,10 @@ describe("a connection that has lived long", () => {
   it.live("over HTTP/1, is ended when it is idle", () =>
     Effect.gen(function*() {
       const { app } = yield* makeApp
-      const { port } = yield* HttpServing.app(app, options)
+      // the first answer comes in time
+      const { port } = yield* HttpServing.app(app, {
+        timeouts: { ...options.timeouts, age: { ...age, max: "2 seconds" } }
+      })
       const peer = yield* HttpPeer.connect(port)
       assert.strictEqual((yield* peer.get("/")).headers["connection"], "keep-alive")
       assert.deepStrictEqual(yield* peer.ending, { how: "FIN", partial: false })

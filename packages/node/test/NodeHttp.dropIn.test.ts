@@ -4,6 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as HttpClient from "effect/http/HttpClient"
@@ -300,16 +301,22 @@ describe("differs from NodeHttpServer.layer, because it is meant to", () => {
 
   it.live("a request in flight when its scope closes is told that it was the last", () =>
     Effect.gen(function*() {
-      const slow = HttpRouter.add("GET", "/", Effect.as(Effect.sleep(150), HttpServerResponse.text("slow")))
-      const app = HttpRouter.serve(slow, { disableLogger: true, disableListenLog: true })
       const answer = (server: Server) =>
         Effect.gen(function*() {
+          const [begun, gate] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+          const held = Effect.andThen(Deferred.succeed(begun, undefined), Deferred.await(gate))
+          const route = HttpRouter.add("GET", "/", Effect.as(held, HttpServerResponse.text("held")))
+          const app = HttpRouter.serve(route, { disableLogger: true, disableListenLog: true })
           const scope = yield* Scope.make()
           const services = yield* Scope.provide(Layer.build(Layer.provideMerge(app, server)), scope)
-          const peer = yield* HttpPeer.connect(portOf(services))
+          const port = portOf(services)
+          const peer = yield* HttpPeer.connect(port)
           yield* peer.send(HttpPeer.get("/"))
-          yield* Effect.sleep(50)
+          yield* Deferred.await(begun)
           yield* Effect.forkScoped(Scope.close(scope, Exit.void))
+          // nothing else tells of either that its close has begun
+          yield* Effect.repeat(Effect.exit(Effect.scoped(HttpPeer.connect(port))), { until: Exit.isFailure })
+          yield* Deferred.succeed(gate, undefined)
           return (yield* peer.response).headers["connection"]
         })
       assert.deepStrictEqual([yield* answer(both.theirs), yield* answer(both.ours)], ["keep-alive", "close"])

@@ -18,6 +18,7 @@ import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { selfSigned } from "./support/certificates.ts"
+import * as ClientsDuringBlock from "./support/clientsDuringBlock.ts"
 import * as HttpPeer from "./support/httpPeer.ts"
 import * as HttpServing from "./support/httpServing.ts"
 import { many, start, until, untilStage } from "./support/listening.ts"
@@ -446,7 +447,7 @@ describe("handlers", () => {
 
   it.live("what they use is released after them", () =>
     Effect.gen(function*() {
-      const begun = yield* Deferred.make<void>()
+      const [begun, gate] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
       let released = false
       const service = Layer.effectDiscard(Effect.addFinalizer(() =>
         Effect.sync(() => {
@@ -455,7 +456,7 @@ describe("handlers", () => {
       ))
       const answer = Effect.gen(function*() {
         yield* Deferred.succeed(begun, undefined)
-        yield* Effect.sleep(150)
+        yield* Deferred.await(gate)
         return HttpServerResponse.text(released ? "too late" : "in time")
       })
       const scope = yield* Scope.make()
@@ -464,7 +465,10 @@ describe("handlers", () => {
       const peer = yield* HttpPeer.connect(serving.port)
       yield* peer.send(HttpPeer.get("/"))
       yield* Deferred.await(begun)
-      yield* Scope.close(scope, Exit.void)
+      const closed = yield* start(Scope.close(scope, Exit.void))
+      yield* untilStage(serving.listener, "Draining")
+      yield* Deferred.succeed(gate, undefined)
+      yield* Fiber.join(closed)
       const { body, headers } = yield* peer.response
       assert.deepStrictEqual([body, headers["connection"], released], ["in time", "close", true])
     }))
@@ -472,13 +476,19 @@ describe("handlers", () => {
   it.live("clients that the kernel had accepted when their scope closes are served", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
-      const serving = yield* Scope.provide(HttpServing.routes(route("/", Effect.succeed(ok))), scope)
-      // their handshakes are done when `connect` returns; the event loop has not turned
-      const peers = yield* Effect.forEach(
-        Array.from({ length: 20 }),
-        () => start(Effect.flatMap(HttpPeer.connect(serving.port), (peer) => peer.get("/")))
+      const { port } = yield* Scope.provide(HttpServing.routes(route("/", Effect.succeed(ok))), scope)
+      const crowd = yield* ClientsDuringBlock.make({ host: "127.0.0.1", port }, {
+        clients: 20,
+        request: HttpPeer.get("/")
+      })
+      yield* Effect.suspend(() => {
+        crowd.arriveWhileBlocked()
+        return Scope.close(scope, Exit.void)
+      })
+      const members = yield* crowd.members
+      assert.deepStrictEqual(
+        members.map(({ ending, text }) => [ending, text.split("\r\n").at(-1)]),
+        Array(20).fill(["FIN", "ok"])
       )
-      yield* Scope.close(scope, Exit.void)
-      for (const peer of peers) assert.strictEqual((yield* Fiber.join(peer)).body, "ok")
     }))
 })

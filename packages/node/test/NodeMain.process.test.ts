@@ -122,7 +122,10 @@ describe("NodeMain.runMain, in a process of its own", () => {
       Effect.gen(function*() {
         const { client, program } = yield* startWithClient("serve")
         yield* client.send("sleep 1200\n")
+        const began = performance.now()
         for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGINT"] as const) {
+          // one that this process sends later than it means to may be none
+          if (performance.now() - began > 900) break
           yield* program.signal(signal)
           yield* Effect.sleep(gap / 4)
         }
@@ -159,7 +162,8 @@ describe("NodeMain.runMain, in a process of its own", () => {
       yield* program.port
       yield* program.signal("SIGTERM")
       yield* program.event("finalizing")
-      yield* Effect.sleep(1200)
+      // until no copy of the first signal is to be expected any more, which nothing tells here
+      yield* Effect.sleep(1000 + 2000)
       yield* program.signal("SIGTERM")
       assert.strictEqual((yield* program.exit).code, 143)
     }))

@@ -23,34 +23,40 @@ import * as WebSocketClient from "./support/webSocketClient.ts"
 
 const connections = ({ listener }: HttpServing.Serving) => Effect.runSync(listener.connections)
 
-/** Echoes; a message that begins with "slow" takes a while. */
-const echo = Effect.fnUntraced(function*(socket: Socket.Socket) {
-  const pull = yield* Socket.readerString(socket)
-  const { write } = yield* socket.writer
-  while (true) {
-    for (const message of yield* pull) {
-      if (message.startsWith("slow")) yield* Effect.sleep(400)
-      yield* write(message)
+/** Echoes; a message that begins with "held" waits for this. */
+const makeEcho = (gate: Effect.Effect<void>) =>
+  Effect.fnUntraced(function*(socket: Socket.Socket) {
+    const pull = yield* Socket.readerString(socket)
+    const { write } = yield* socket.writer
+    while (true) {
+      for (const message of yield* pull) {
+        if (message.startsWith("held")) yield* gate
+        yield* write(message)
+      }
     }
-  }
-})
+  })
+
+const echo = makeEcho(Effect.void)
 
 /** The same by Effect's own upgrade, on a route below a prefix: its request is a modified one. */
-const byEffect = HttpRouter.add(
-  "GET",
-  "/effect",
-  Effect.gen(function*() {
-    const request = yield* HttpServerRequest.HttpServerRequest
-    return yield* Effect.scoped(echo(yield* request.modify({ url: "/elsewhere" }).upgrade))
-  }).pipe(Effect.catchTag("SocketError", () => Effect.succeed(HttpServerResponse.empty())))
-)
+const byEffect = (handler: typeof echo) =>
+  HttpRouter.add(
+    "GET",
+    "/effect",
+    Effect.gen(function*() {
+      const request = yield* HttpServerRequest.HttpServerRequest
+      return yield* Effect.scoped(handler(yield* request.modify({ url: "/elsewhere" }).upgrade))
+    }).pipe(Effect.catchTag("SocketError", () => Effect.succeed(HttpServerResponse.empty())))
+  )
 
-const ours = NodeWebSocket.route("/ours", echo)
+const ours = (handler: typeof echo) => NodeWebSocket.route("/ours", handler)
 
 describe.each(
   [["/effect", false], ["/ours", false], ["/effect", true], ["/ours", true]] as const
 )("a WebSocket of %s, TLS %s, in a drain", (path, tls) => {
-  const serve = HttpServing.routes(Layer.merge(byEffect, ours), tls ? { tls: selfSigned() } : {})
+  const serveBy = (handler: typeof echo) =>
+    HttpServing.routes(Layer.merge(byEffect(handler), ours(handler)), tls ? { tls: selfSigned() } : {})
+  const serve = serveBy(echo)
   const connect = ({ port }: HttpServing.Serving) =>
     WebSocketClient.connect(`${tls ? "wss" : "ws"}://127.0.0.1:${port}${path}`)
 
@@ -72,13 +78,15 @@ describe.each(
 
   it.live("has its message answered first", () =>
     Effect.gen(function*() {
-      const serving = yield* serve
+      const gate = yield* Deferred.make<void>()
+      const serving = yield* serveBy(makeEcho(Deferred.await(gate)))
       const client = yield* connect(serving)
-      yield* client.send("slow one")
+      yield* client.send("held")
       yield* until("it is being handled", () => connections(serving)[0]?.exchanges[0]?.label === `GET ${path}`)
       const closing = yield* start(serving.listener.close())
       yield* untilStage(serving.listener, "Draining")
-      assert.deepStrictEqual(yield* client.closed, { code: 1001, messages: ["slow one"] })
+      yield* Deferred.succeed(gate, undefined)
+      assert.deepStrictEqual(yield* client.closed, { code: 1001, messages: ["held"] })
       assert.deepInclude((yield* Fiber.join(closing)).connections, { total: 1, drained: 1 })
     }).pipe(quiet))
 

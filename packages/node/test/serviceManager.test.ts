@@ -70,9 +70,13 @@ describe("with a service manager that listens", { tags: ["python", "systemd-noti
         yield* heard(/^READY=1$/)
         const [, successor] = yield* Handover.handOver(service, 1)
         assert.strictEqual(yield* heard(/^MAINPID=/), `MAINPID=${successor}`)
+        // a program that has ended says nothing more: it ends when it has been heard
+        const answer = yield* service.hold
         yield* service.signal(successor!, "SIGTERM")
         yield* heard(/^STOPPING=1$/)
         yield* heard(/^STATUS=closing: SIGTERM$/)
+        yield* service.release
+        assert.strictEqual(yield* answer, successor)
         yield* service.process.exit
       }),
     120_000

@@ -32,7 +32,7 @@ NodeWorkers.runMain({
   onOpen: ({ addresses: { admin, service }, workers }) =>
     Effect.gen(function*() {
       const tell = Stream.runForEach(workers.events, ({ _tag: what, ...rest }) =>
-        print({ event: "worker", what, ...rest }))
+        print({ event: "worker", what, at: performance.now(), ...rest }))
       yield* Effect.forkDetach(tell, { startImmediately: true })
       yield* print({ event: "open", port: portOf(service), admin: portOf(admin) })
     }),

@@ -25,6 +25,8 @@ export interface Line {
   readonly pid: number
   readonly slot: number
   readonly generation: number
+  /** When the supervisor told it, in milliseconds. */
+  readonly at: number
   readonly detail?: string
 }
 
@@ -67,7 +69,12 @@ export const start = (
       ...kind === "unix" ? { UNIX_PATH: Path.join(directory, "socket") } : {},
       ...kind === "https" || kind === "http2" || kind === "tls" ? identity(directory) : {}
     }
-    const behave = (behaviour: Behaviour) => Effect.sync(() => Fs.writeFileSync(files.BEHAVIOUR_FILE, behaviour))
+    // whole at any moment: a worker may be started in this one
+    const behave = (behaviour: Behaviour) =>
+      Effect.sync(() => {
+        Fs.writeFileSync(`${files.BEHAVIOUR_FILE}~`, behaviour)
+        Fs.renameSync(`${files.BEHAVIOUR_FILE}~`, files.BEHAVIOUR_FILE)
+      })
     yield* behave(options.behaviour ?? "serve")
     const started = yield* Process.start(program, {
       env: {
