@@ -82,9 +82,9 @@ export const open = (url: string): Effect.Effect<Page, Error, Scope.Scope> =>
         })
           .pipe(
             Effect.timeoutOrElse({
-              duration: "10 seconds",
+              duration: "1 minute",
               orElse: () =>
-                Effect.flatMap(text, (shown) => Effect.fail(new Error(`not within 10 s: ${expression}\n${shown}`)))
+                Effect.flatMap(text, (shown) => Effect.fail(new Error(`not within a minute: ${expression}\n${shown}`)))
             })
           ),
       problems: () => devTools.problems
@@ -146,7 +146,7 @@ const browser: Effect.Effect<string, Error, Scope.Scope> = Effect.gen(function*(
       if (address !== undefined) resume(Effect.succeed(address))
     })
     child.once("exit", () => resume(Effect.fail(new Error(`the browser did not start:\n${lines.join("\n")}`))))
-  }).pipe(Effect.timeout("20 seconds"))
+  }).pipe(Effect.timeout("1 minute"))
 })
 
 const executable = tools.flatMap((tool) => tool.name === "chromium" ? find(tool) ?? [] : [])[0] ?? "chromium"

@@ -16,7 +16,7 @@ const shows = (element: string, text: string) => `${element}?.innerText.includes
 describe("the page of examples/service.ts in a browser", { tags: ["chromium"] }, () => {
   it.live("connections with phase, age and work; a drain as it runs; and what comes after it", () =>
     Effect.gen(function*() {
-      const service = yield* Service.start({ DRAIN_DEADLINE_MS: "6000", LAME_DUCK_MS: "1500" })
+      const service = yield* Service.start({ DRAIN_DEADLINE_MS: "20000", LAME_DUCK_MS: "6000" })
       const page = yield* Browser.open(`http://127.0.0.1:${service.admin}/listeners/page`)
       yield* page.until(`document.querySelector("#link")?.dataset.state === "live"`)
       yield* page.until(shows("document.querySelector('header')", "service\nready\nlive"))

@@ -83,7 +83,7 @@ const typeErrors = async (
     })
   )
   const { failure, output } = await run(
-    { name: "types", commands: [["tsc", "-p", project, "--pretty", "false"]], timeout: 120_000 },
+    { name: "types", commands: [["tsc", "-p", project, "--pretty", "false"]], timeout: 300_000 },
     root
   )
   const errors = new Map<string, Array<string>>()

@@ -36,7 +36,7 @@ describe("the documentation's examples", () => {
   let problems: ReadonlyArray<string | undefined>
 
   beforeAll(async () => {
-    problems = await withFolder((folder) => check(examples, { root, folder, timeout: 30_000 }))
+    problems = await withFolder((folder) => check(examples, { root, folder, timeout: 120_000 }))
   }, 600_000)
 
   it.for(examples.map((example, index) => [`${example.file}:${example.line}`, index] as const))(
@@ -77,7 +77,7 @@ describe("check", () => {
 
   beforeAll(async () => {
     const examples = Object.entries(cases).map(([file, code]) => ({ file, line: 10, code, noRun: undefined }))
-    problems = await withFolder((folder) => check(examples, { root, folder, timeout: 5000 }))
+    problems = await withFolder((folder) => check(examples, { root, folder, timeout: 15_000 }))
   })
 
   it.for(["right", "anyText", "silent", "exitsWell", "late", "packages", "logs"] as const)("accepts: %s", (name) => {
@@ -93,7 +93,7 @@ describe("check", () => {
       ["wrongOrder", /says that it prints/],
       ["throws", /^failed with Error: no\n.*throws\.10\.ts:10:7/],
       ["rejects", /^failed with Error: later/],
-      ["waits", /^did not end by itself within 5 s$/],
+      ["waits", /^did not end by itself within 15 s$/],
       ["stuck", /^ended while a top-level await was waiting$/],
       ["exits", /^ended with exit code 3$/],
       ["exitCode", /^ended with exit code 2$/]

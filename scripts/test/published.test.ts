@@ -179,7 +179,7 @@ describe("the published packages", () => {
     await execute(folder, "pnpm", "install", "--prefer-offline", "--no-frozen-lockfile")
     const examplesFolder = Path.join(folder, "examples")
     Fs.mkdirSync(examplesFolder)
-    problems = await check(examples, { root: folder, folder: examplesFolder, timeout: 30_000 })
+    problems = await check(examples, { root: folder, folder: examplesFolder, timeout: 120_000 })
   }, 600_000)
 
   afterAll(() => Fs.rmSync(folder, { recursive: true, force: true }))

@@ -105,7 +105,7 @@ describe("run", () => {
     const step: Step = {
       name: "three",
       commands: [node("console.log(1)"), node("console.error(2); process.exit(3)"), node("console.log(3)")],
-      timeout: 20_000
+      timeout: 120_000
     }
     const result = await run(step, root)
     assert.strictEqual(result.output, "1\n2\n3\n")
@@ -113,7 +113,7 @@ describe("run", () => {
   })
 
   it("fails when a command cannot start", async () => {
-    const result = await run({ name: "x", commands: [["no-such-program"]], timeout: 20_000 }, root)
+    const result = await run({ name: "x", commands: [["no-such-program"]], timeout: 120_000 }, root)
     assert.match(result.failure ?? "", /^could not start .*ENOENT.*: no-such-program$/)
   })
 
@@ -123,8 +123,8 @@ describe("run", () => {
       const child = require("node:child_process").spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"], { stdio: "inherit" })
       console.log(child.pid)
       setInterval(() => {}, 1000)`
-    const result = await run({ name: "x", commands: [node(code), node("")], timeout: 1000 }, root)
-    assert.match(result.failure ?? "", /^no end after 1 s, stopped: /)
+    const result = await run({ name: "x", commands: [node(code), node("")], timeout: 5000 }, root)
+    assert.match(result.failure ?? "", /^no end after 5 s, stopped: /)
     await gone(Number(result.output))
   })
 
@@ -133,7 +133,7 @@ describe("run", () => {
       const child = require("node:child_process").spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"], { stdio: "inherit" })
       console.log(child.pid)
       child.unref()`
-    const result = await run({ name: "x", commands: [node(code)], timeout: 20_000 }, root)
+    const result = await run({ name: "x", commands: [node(code)], timeout: 120_000 }, root)
     assert.isUndefined(result.failure)
     await gone(Number(result.output))
   })
@@ -212,7 +212,7 @@ describe("testReporter", () => {
           "--reporter",
           Path.join(verify, "testReporter.ts")
         ]],
-        timeout: 25_000,
+        timeout: 120_000,
         // on an empty PATH no tool is found, whatever this machine has
         env: { VERIFY_TESTS: file, PATH: "" }
       }
