@@ -9,13 +9,13 @@ export const restartSuite = (rounds: { readonly http: number; readonly https: nu
     it.live.each([["http", rounds.http], ["https", rounds.https]] as const)(
       "64 keep-alive clients that send without pause, over %s, %s rounds: nothing is lost",
       ([scheme, rounds]) => withoutPause(scheme, rounds),
-      120_000
+      300_000
     )
 
     it.live(
       `clients that pause as long as the grace, ${rounds.pausing} rounds: what is lost was never executed`,
       () => pausingAsLongAsTheGrace(rounds.pausing),
-      120_000
+      300_000
     )
   })
 

@@ -63,8 +63,9 @@ describe("http-server.ts on Bun", () => {
         assert.strictEqual((yield* busy.get("/bytes?n=1000000")).length, 1_000_000)
         yield* busy.send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello")
         assert.strictEqual((yield* busy.response).body, "5")
-        yield* busy.send(HttpPeer.get("/slow?ms=1000"))
-        yield* Effect.sleep("300 millis")
+        yield* busy.send(HttpPeer.get("/slow?ms=3000"))
+        // one that is sent later and answered: the other has been read
+        yield* idle.get("/")
         yield* program.signal("SIGTERM")
         const answer = yield* busy.response
         assert.deepStrictEqual([answer.status, answer.headers["connection"]], [200, "close"])
@@ -79,7 +80,7 @@ describe("http-server.ts on Bun", () => {
       const late = yield* start(bun, "http-server.ts", { DRAIN_DEADLINE_MS: "500" })
       const never = yield* HttpPeer.connect(yield* late.port)
       yield* never.send(HttpPeer.get("/never"))
-      yield* Effect.sleep("300 millis")
+      yield* (yield* HttpPeer.connect(yield* late.port)).get("/")
       yield* late.signal("SIGTERM")
       const exit = yield* late.exit
       assert.strictEqual(exit.code, 124)
@@ -87,9 +88,10 @@ describe("http-server.ts on Bun", () => {
 
       const forced = yield* start(bun, "http-server.ts")
       yield* (yield* HttpPeer.connect(yield* forced.port)).send(HttpPeer.get("/never"))
-      yield* Effect.sleep("300 millis")
+      yield* (yield* HttpPeer.connect(yield* forced.port)).get("/")
       yield* forced.signal("SIGTERM")
-      yield* Effect.sleep("1500 millis")
+      // until no copy of it is to be expected any more
+      yield* Effect.sleep(1000 + 2000)
       yield* forced.signal("SIGTERM")
       assert.strictEqual((yield* forced.exit).code, 143)
     }))

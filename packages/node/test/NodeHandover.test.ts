@@ -8,7 +8,7 @@ import * as Relentless from "./support/relentless.ts"
 const ownProcesses = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child"] as const
 
 /** Long enough for some processes to start on a machine that has other work. */
-const slow = 120_000
+const slow = 300_000
 
 describe("a successor that does not take over", { tags: ["bound-sockets"] }, () => {
   const cases = [

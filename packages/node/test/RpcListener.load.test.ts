@@ -26,6 +26,6 @@ describe("RpcListener over processes", () => {
           exits: [0, 0]
         })
       }),
-    120_000
+    300_000
   )
 })

@@ -79,7 +79,7 @@ describe("with a service manager that listens", { tags: ["python", "systemd-noti
         assert.strictEqual(yield* answer, successor)
         yield* service.process.exit
       }),
-    120_000
+    300_000
   )
 })
 

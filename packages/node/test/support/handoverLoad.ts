@@ -5,7 +5,7 @@ import * as Rounds from "./handoverRounds.ts"
 import type * as Relentless from "./relentless.ts"
 
 /** Long enough for some processes to start on a machine that has other work. */
-const slow = 120_000
+const slow = 300_000
 
 export const handoverLoadSuite = (suite: {
   /** Protocols, and how often the service is handed over. */

@@ -26,7 +26,7 @@ export const restartedInTurn = (restarts: number, calls: number): void => {
           })
           assert.isAbove(figures.calls, calls)
         }),
-      120_000
+      300_000
     )
   })
 }

@@ -26,7 +26,7 @@ export const checks: ReadonlyArray<Check> = [
       Effect.gen(function*() {
         const body = pattern(large)
         const serving = yield* serve(subject, {
-          drain: { deadline: "20 seconds" },
+          drain: { deadline: tooLong },
           answer: (line) => line === "large" ? Effect.succeed(body) : undefined
         })
         const peer = yield* connect(subject)
@@ -156,7 +156,7 @@ export const checks: ReadonlyArray<Check> = [
         )
         yield* turns(3)
         yield* within("the answer", orBroken(writer.write("too large"), "the answer"))
-        const goodbye = yield* start(connection.goodbye(linger({ idle: 1000, total: 10_000 })))
+        const goodbye = yield* start(connection.goodbye(linger({ idle: tooLong, total: tooLong })))
         yield* within("sending on", Fiber.join(sending), patient)
         yield* ensureEquals(decode(yield* ensureFin(peer, "a client that was sending")), "too large", "the answer")
         yield* peer.end
@@ -168,7 +168,7 @@ export const checks: ReadonlyArray<Check> = [
     name: "through a close as well",
     run: (subject) =>
       Effect.gen(function*() {
-        const serving = yield* serve(subject, { drain: { linger: { idle: "1 second" } } })
+        const serving = yield* serve(subject, { drain: { deadline: tooLong, linger: { idle: "10 seconds" } } })
         const peer = yield* connect(subject)
         yield* peer.write("hold last\n")
         yield* untilExecuted(serving, "hold last")
