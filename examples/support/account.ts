@@ -18,6 +18,13 @@ interface Order {
   readonly millis: number
 }
 
+/**
+ * Savings accounts have shards of their own: an account waits for the savings
+ * account to which it passes an order, and a shard moves to another runner when
+ * none of its entities waits any more.
+ */
+export const shardGroups = ["default", "savings"]
+
 export const Account = Entity.make("Account", [
   /** Kept in the database until it is answered. */
   Rpc.make("Keep", { payload: order, success: Schema.String, primaryKey: ({ id }) => id }).annotate(
@@ -26,9 +33,9 @@ export const Account = Entity.make("Account", [
   ),
   /** Only ever sent. */
   Rpc.make("Send", { payload: order, success: Schema.String }),
-  /** Only ever sent, to be sent on to another account that executes it. */
+  /** Only ever sent, to be sent on to a savings account that executes it. */
   Rpc.make("Pass", { payload: { ...order, to: Schema.String }, success: Schema.String })
-])
+]).annotate(ClusterSchema.ShardGroup, (id) => id.startsWith("savings-") ? "savings" : "default")
 
 /** Executes the orders of the accounts that a runner has. */
 export const layer = (runner: string): Layer.Layer<never, never, SqlClient.SqlClient | Sharding> =>

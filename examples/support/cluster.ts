@@ -22,6 +22,7 @@ import * as RpcSerialization from "effect/rpc/RpcSerialization"
 import * as Schedule from "effect/Schedule"
 import { SocketServer } from "effect/socket/SocketServer"
 import type { SqlClient } from "effect/sql/SqlClient"
+import { shardGroups } from "./account.ts"
 
 /** `DATABASE_URL`. */
 export const database = PgClient.layerConfig({ url: Config.Redacted("DATABASE_URL") })
@@ -52,8 +53,15 @@ const storage: Layer.Layer<
   SqlRunnerStorage.layer
 ).pipe(Layer.orDie)
 
-/** Everything is the default but what makes a change of runners known sooner than in three seconds. */
-const settings: Partial<ShardingConfig.ShardingConfig["Service"]> = { refreshAssignmentsInterval: "1 second" }
+/** The default is used for all else. Every member has the same. */
+export const settings: Partial<ShardingConfig.ShardingConfig["Service"]> = {
+  // a change of runners is known sooner than in three seconds
+  refreshAssignmentsInterval: "1 second",
+  // each is a lock in the database that a runner gives back by itself: ten a runner are enough
+  shardsPerGroup: 30,
+  availableShardGroups: shardGroups,
+  assignedShardGroups: shardGroups
+}
 
 /** A runner says where it can be reached, which is where it listens. */
 const configOfRunner = Layer.effect(

@@ -27,7 +27,7 @@ const programs: Record<Kind, URL> = {
 
 const senders: Record<Kind, Layer.Layer<Sharding, unknown, SqlClient.SqlClient>> = {
   example: Members.sender,
-  effect: NodeClusterSocket.layer({ clientOnly: true, shardingConfig: { refreshAssignmentsInterval: "1 second" } })
+  effect: NodeClusterSocket.layer({ clientOnly: true, shardingConfig: Members.settings })
 }
 
 interface Runner {

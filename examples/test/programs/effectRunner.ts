@@ -7,15 +7,15 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as Account from "../../support/account.ts"
-import { database } from "../../support/cluster.ts"
+import { database, settings } from "../../support/cluster.ts"
 
 const port = Number(process.env["PORT"])
 
 const program = Account.layer(String(process.pid)).pipe(
   Layer.provide(NodeClusterSocket.layer({
     shardingConfig: {
-      runnerAddress: Option.some(RunnerAddress.make("127.0.0.1", port)),
-      refreshAssignmentsInterval: "1 second"
+      ...settings,
+      runnerAddress: Option.some(RunnerAddress.make("127.0.0.1", port))
     }
   })),
   Layer.provide(database),
