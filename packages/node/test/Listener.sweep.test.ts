@@ -134,9 +134,9 @@ describe.each(kinds)("the sweep of the accept queue, $name", (kind) => {
       })
   )
 
-  it.live("clients reconnecting without pause over 150 closes: clients that were connected before a close began are answered", () =>
+  it.live("clients reconnecting without pause over 75 closes: clients that were connected before a close began are answered", () =>
     Effect.gen(function*() {
-      const closes = 150
+      const closes = 75
       const perLife = 40
       const listener = yield* listen(kind, { drain: { idleGrace: 0 } })
       const served = yield* Queue.unbounded<void>()
@@ -172,7 +172,7 @@ describe.each(kinds)("the sweep of the accept queue, $name", (kind) => {
         `${kind.name}, ${closes} closes under 32 clients: ${answered} answered, ${refused} refused, ` +
           `${unserved} ended unasked, ${late.length} reset after the last accept`
       )
-      // nothing in Node prevents a connection between the last accept and close(2): the sweep makes it rare
+      // what connects between the last accept and close(2) is reset: on Linux only from a loop that is slower than they come
       assert.isBelow(late.length, closes)
       assert.isAtLeast(answered, closes * perLife)
     }))

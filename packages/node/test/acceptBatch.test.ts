@@ -1,6 +1,6 @@
 import { assert, describe, it, vi } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { AcceptBatch } from "../src/internal/listen/acceptBatch.ts"
+import { AcceptBatch } from "../src/internal/listen/queue/acceptBatch.ts"
 import { turns } from "./support/resources.ts"
 
 /** A batch with a clock of its own, and how often it handed over. */

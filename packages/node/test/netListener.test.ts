@@ -8,8 +8,8 @@ import { TestClock } from "effect/testing"
 import * as Net from "node:net"
 import { Gate } from "../src/internal/inherit/gate.ts"
 import type { SharedSocket } from "../src/internal/inherit/sharedSocket.ts"
-import { kernelQueue } from "../src/internal/listen/kernelQueue.ts"
 import { bind } from "../src/internal/listen/netListener.ts"
+import { kernelQueue } from "../src/internal/listen/queue/kernelQueue.ts"
 import { tcpBinding } from "../src/internal/listen/tcp.ts"
 import { netSocketOf } from "../src/internal/socket/nodeSocket.ts"
 import * as ClientsDuringBlock from "./support/clientsDuringBlock.ts"
@@ -48,6 +48,21 @@ const answer = (connection: TransportConnection) =>
     yield* writer.write(`got ${chunk.toString()}`)
   })).pipe(
     Effect.andThen(connection.goodbye(linger))
+  )
+
+/** A clock that stands still: each client comes soon after the one before. */
+const rush = Effect.acquireRelease(
+  Effect.sync(() => vi.spyOn(performance, "now").mockReturnValue(0)),
+  (clock) => Effect.sync(() => clock.mockRestore())
+)
+
+/** Clients that connect in one turn of the event loop; the kernel accepts them in this order. */
+const together = (bound: BoundTransport, count: number) =>
+  Effect.acquireRelease(
+    Effect.sync(() =>
+      Array.from({ length: count }, () => Net.connect(portOf(bound), "127.0.0.1").on("error", () => {}))
+    ),
+    (clients) => Effect.sync(() => clients.forEach((client) => client.destroy()))
   )
 
 describe("NetListener", () => {
@@ -202,21 +217,6 @@ describe("NetListener", () => {
           assert.deepStrictEqual(inOrder(accepted), inOrder(peers.map((peer) => localPort(peer) ?? -1)))
         })
     )
-
-    /** A clock that stands still: each client comes soon after the one before. */
-    const rush = Effect.acquireRelease(
-      Effect.sync(() => vi.spyOn(performance, "now").mockReturnValue(0)),
-      (clock) => Effect.sync(() => clock.mockRestore())
-    )
-
-    /** Clients that connect in one turn of the event loop; the kernel accepts them in this order. */
-    const together = (bound: BoundTransport, count: number) =>
-      Effect.acquireRelease(
-        Effect.sync(() =>
-          Array.from({ length: count }, () => Net.connect(portOf(bound), "127.0.0.1").on("error", () => {}))
-        ),
-        (clients) => Effect.sync(() => clients.forEach((client) => client.destroy()))
-      )
 
     /** Accepts all that come, in a fiber; each is destroyed when the scope closes. */
     const acceptAll = (bound: BoundTransport, arrive: (port: number) => void) =>
@@ -545,6 +545,51 @@ describe.runIf(process.platform === "linux")("the accept queue as the kernel has
       client.destroy()
     }))
 })
+
+describe.runIf(process.platform === "linux")(
+  "the sweep of a process that stands still after it has looked at the queue",
+  () => {
+    it.live.each([1, 2, 3, 4])(
+      "resets no client that connects then, at every %ith look that sees none",
+      (nth) =>
+        Effect.gen(function*() {
+          yield* rush
+          const crowds: Array<ClientsDuringBlock.Crowd> = []
+          let looks = 0
+          const bound = yield* bind({
+            ...yield* tcpBinding({ port: 0, host: "127.0.0.1" }),
+            kernelQueue: (address) => {
+              const seen = kernelQueue(address)
+              // not in what was seen, and before anything is done about it
+              if (seen?.waiting === 0 && ++looks % nth === 0) {
+                crowds.pop()?.arriveWhileBlocked()
+              }
+              return seen
+            }
+          })
+          const all = yield* Effect.forEach(
+            Array.from({ length: 4 }),
+            () => ClientsDuringBlock.make({ port: portOf(bound), host: "127.0.0.1" }, { clients: 1, request: "hello" })
+          )
+          let accepted = 0
+          const serve = Effect.flatMap(bound.accept, (connection) => {
+            accepted++
+            return Effect.forkChild(answer(connection))
+          })
+          yield* together(bound, 1)
+          yield* serve
+          yield* Effect.forkChild(Effect.forever(serve), { startImmediately: true })
+          crowds.push(...all)
+          yield* bound.stop
+          const came = all.slice(crowds.length)
+          assert.isAtLeast(came.length, 1)
+          for (const { members } of came) assert.deepStrictEqual(yield* members, [{ text: "got hello", ending: "FIN" }])
+          // none of its own
+          assert.strictEqual(accepted, 1 + came.length)
+        })
+    )
+  }
+)
 
 describe.runIf(process.platform === "linux")("the sweep of a socket on which others listen that stop with it", () => {
   /** A sweep that has a client, while another socket of the port listens. */

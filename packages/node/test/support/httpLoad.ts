@@ -14,6 +14,8 @@ export interface Load {
   lost: number
   /** The connection ended in the middle of an answer. */
   cut: number
+  /** Lost, too, but sent when the server had no longer to wait for it. */
+  late: number
 }
 
 export interface Options {
@@ -21,6 +23,8 @@ export interface Options {
   /** Milliseconds between an answer and the next request. */
   readonly pause: () => number
   readonly tls?: boolean | undefined
+  /** How long the server waits for the next request of a connection when it drains, in milliseconds. Default: for ever. */
+  readonly grace?: number | undefined
   /** What is asked for, and the body of its answer. Default: `/`, answered `ok`. */
   readonly path?: string | undefined
   readonly body?: string | undefined
@@ -34,6 +38,10 @@ class Client {
   private readonly onAnswer: () => void
   private waiting = false
   private text = ""
+  /** The server's grace began no sooner: when the client began to connect, or sent its latest request. */
+  private since = 0
+  /** The request that waits for its answer was sent after the grace. */
+  private late = false
 
   constructor(port: number, options: Options, load: Load, done: () => void, onAnswer: () => void) {
     this.port = port
@@ -47,6 +55,7 @@ class Client {
   private connect(): void {
     const { pause, tls = false } = this.options
     const to = { port: this.port, host: "127.0.0.1" }
+    this.since = performance.now()
     const socket = tls ? Tls.connect({ ...to, rejectUnauthorized: false }) : Net.connect(to)
     socket.setNoDelay()
     let over = false
@@ -54,7 +63,7 @@ class Client {
       if (over) return
       over = true
       socket.destroy()
-      if (this.waiting && this.text === "") this.load.lost++
+      if (this.waiting && this.text === "") this.load[this.late ? "late" : "lost"]++
       else if (this.waiting) this.load.cut++
       this.waiting = false
       this.text = ""
@@ -82,6 +91,9 @@ class Client {
 
   private ask(socket: Net.Socket): void {
     if (socket.destroyed || !socket.writable) return
+    const now = performance.now()
+    this.late = now - this.since > (this.options.grace ?? Infinity)
+    this.since = now
     this.waiting = true
     this.load.sent++
     socket.write(`GET ${this.options.path ?? "/"} HTTP/1.1\r\nHost: test\r\n\r\n`)
@@ -102,7 +114,7 @@ export const start = (
   Scope.Scope
 > =>
   Effect.sync(() => {
-    const load: Load = { sent: 0, answered: 0, lost: 0, cut: 0 }
+    const load: Load = { sent: 0, answered: 0, lost: 0, cut: 0, late: 0 }
     let left = options.clients
     let resume = () => {}
     let look = () => {}

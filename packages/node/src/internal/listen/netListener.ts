@@ -13,15 +13,17 @@ import * as Effect from "effect/Effect"
 import type * as NetAddress from "effect/net/NetAddress"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import * as Net from "node:net"
+import type * as Net from "node:net"
 import type { SharedSocket } from "../inherit/sharedSocket.ts"
 import { lingerAndClose } from "../socket/goodbye/lingeringClose.ts"
 import type { LingerTimer } from "../socket/goodbye/lingerTimer.ts"
 import { takeAtomically } from "../socket/takeAtomically.ts"
 import { Wakers } from "../socket/wakers.ts"
-import { AcceptBatch } from "./acceptBatch.ts"
 import { acceptError } from "./errno.ts"
-import type { KernelQueue } from "./kernelQueue.ts"
+import { OwnedServer } from "./ownedServer.ts"
+import { AcceptBatch } from "./queue/acceptBatch.ts"
+import type { KernelQueue } from "./queue/kernelQueue.ts"
+import { QueueSeal } from "./queue/queueSeal.ts"
 import { untilQuiet } from "./untilQuiet.ts"
 
 /** How a kind of socket listens. */
@@ -35,6 +37,8 @@ export interface NetBinding {
   readonly backlog: number
   /** The accept queue at its address, where that can be known. */
   readonly kernelQueue?: ((address: Net.AddressInfo) => KernelQueue | undefined) | undefined
+  /** No other process has the socket, or listens where it does. */
+  readonly alone?: boolean | undefined
   /** Why listening failed. */
   readonly bindError: (cause: unknown) => TransportBindError
   /** Lets clients reach the server, which listens, or will when its gate opens. Runs uninterruptibly. */
@@ -76,6 +80,9 @@ const briefLinger = { idle: Duration.millis(250), total: Duration.millis(500), b
  */
 const newcomersTime = 100
 
+/** How many may be left then to be taken out, too. Where more are, they come faster than turns take them. */
+const mostLeft = 16
+
 /**
  * How long those that were swept wait for other processes to stop listening on the socket, in milliseconds, and how
  * often it is looked for. Answered while another sweeps, they would come back, all at once, as it closes the socket.
@@ -95,27 +102,6 @@ const closedPastError = (): TransportAcceptError =>
 /** Whether the error is that of every accept to come. */
 const isFinal = (error: TransportAcceptError | undefined): boolean =>
   error?.class === "fatal" || error?.class === "closed"
-
-/** Says when the process closes it past its listener, as `node:cluster` does with a worker that is to disconnect. */
-class OwnedServer extends Net.Server {
-  private readonly closedPast: () => void
-
-  constructor(options: Net.ServerOpts, closedPast: () => void) {
-    super(options)
-    this.closedPast = closedPast
-  }
-
-  override close(callback?: (error?: Error) => void): this {
-    const { listening } = this
-    super.close(callback)
-    if (listening) this.closedPast()
-    return this
-  }
-
-  closeByListener(): void {
-    super.close()
-  }
-}
 
 class NetListener {
   private readonly binding: NetBinding
@@ -140,6 +126,8 @@ class NetListener {
   private sealed = false
   /** How many will have arrived when all are out that were in the kernel's queue as the sweep began. */
   private known = Infinity
+  /** Keeps the last clients out of the kernel's queue. */
+  private readonly seal: QueueSeal
   /** What comes in a rush stays there for a moment, and is handed over together. */
   private readonly batch: AcceptBatch
   /** Sockets that found the queue full, on their way out. */
@@ -155,6 +143,7 @@ class NetListener {
       () => this.fail(closedPastError())
     )
     this.server.on("connection", (socket) => this.onConnection(socket))
+    this.seal = new QueueSeal(this.server, () => this.kernelQueue, () => this.server.closeByListener())
   }
 
   // --- bind ------------------------------------------------------------------------------------------------------
@@ -285,14 +274,17 @@ class NetListener {
 
   private onConnection(socket: Net.Socket): void {
     if (this.binding.shared?.probing?.(socket) === true) return
+    if (this.seal.owns(socket)) return void socket.destroy()
     this.arrived++
     const arrive = this.sweeping ? undefined : this.arrive
     if (arrive !== undefined && !this.batch.holds()) return arrive(this.binding.connect(socket))
     // a sweep takes out what the kernel has taken in, and ends by itself
     if (this.queue.length >= this.binding.backlog && !this.sweeping) return this.turnAway(socket)
     this.queue.push(this.binding.connect(socket))
-    if (arrive !== undefined) this.batch.add()
-    else if (!this.sweeping) this.wakeNext()
+    if (arrive !== undefined) return this.batch.add()
+    if (this.sweeping) return this.seal.taken()
+    this.batch.latest = performance.now()
+    this.wakeNext()
   }
 
   private onAcceptError(cause: unknown): void {
@@ -361,8 +353,8 @@ class NetListener {
    * Turns the event loop, in which libuv accepts one connection a turn, until
    * the kernel's queue was empty, or all that was in it at the beginning is out
    * and newcomers have had their time. The queue is first in, first out. Where
-   * clients had stopped coming before, it need only be seen to be empty. It is looked
-   * at once more where the socket is closed next: turns may have been long.
+   * clients had stopped coming before, it need only be seen to be empty; where
+   * they come, and no other process listens, it is closed to them.
    *
    * Swept connections wait until the listening socket is closed: answered at once,
    * clients that come back as soon as they have their answer would fill the
@@ -378,14 +370,23 @@ class NetListener {
     const most = before + binding.backlog + 1
     this.known = before + (this.kernelQueue?.waiting ?? Infinity)
     let knownOutAt: number | undefined
-    return untilQuiet(() => this.arrived, (arrived, quiet) => {
+    let emptied = false
+    const swept = untilQuiet(() => this.arrived, (arrived, quiet) => {
       if (arrived >= most) return true
       if (arrived < this.known && !quiet) return false
       const waiting = this.kernelQueue?.waiting
-      if (quiet && waiting === undefined || (quiet || calm && arrived === before) && waiting === 0) return true
+      if (quiet && waiting === undefined || (quiet || calm && arrived === before) && waiting === 0) {
+        return emptied = true
+      }
       knownOutAt ??= performance.now()
       return performance.now() - knownOutAt >= newcomersTime
     })
+    const closed = Effect.suspend(() =>
+      binding.alone !== true || (calm && this.arrived === before)
+        ? Effect.void
+        : this.seal.closeEmpty(emptied ? Infinity : mostLeft)
+    )
+    return Effect.andThen(swept, closed)
   })
 
   private get kernelQueue(): KernelQueue | undefined {

@@ -7,6 +7,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
+import cluster from "node:cluster"
 import type * as Net from "node:net"
 import type { TransportOptions } from "../../NodeTcp.ts"
 import { acquireShared, listenOn } from "../inherit/sharedSocket.ts"
@@ -18,8 +19,8 @@ import { PollPhase } from "../socket/pollPhase.ts"
 import { checkBacklog, checkInteger, checkText, defaultBacklog, inheritedBacklog, invalid } from "./checks.ts"
 import { bindError } from "./errno.ts"
 import { holdPort } from "./holdSocket.ts"
-import { kernelQueue } from "./kernelQueue.ts"
 import { bind, type NetBinding } from "./netListener.ts"
+import { kernelQueue } from "./queue/kernelQueue.ts"
 import { localAddress, nativeAddress, remoteAddress } from "./socketAddress.ts"
 
 export const tcpTransport = (options: TransportOptions): Transport => ({
@@ -79,6 +80,8 @@ export const tcpBinding: (
       backlog,
       lingerTimer: common.lingerTimer,
       kernelQueue,
+      // what a worker of a cluster listens on is its primary's
+      alone: shared === undefined && options.reusePort !== true && !cluster.isWorker,
       bindError: bindErrorOf,
       publish: (server) =>
         Effect.suspend(() => {

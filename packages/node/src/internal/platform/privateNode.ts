@@ -88,6 +88,13 @@ export const privateApis: ReadonlyArray<PrivateApi> = [
     present: () => true
   },
   {
+    name: "_handle.listen of net.Server, _handle.getpeername of net.Socket",
+    usedFor: "keeping clients out of the accept queue of a socket that is closed",
+    essentialTo: undefined,
+    without: "clients that connect in that moment are reset",
+    present: () => true
+  },
+  {
     name: "_handle.setBlocking of a terminal's stream",
     usedFor: "writing to a terminal that is stopped by Ctrl-S without stopping the process",
     essentialTo: undefined,
@@ -186,6 +193,21 @@ const isUdpHandle = (handle: unknown): handle is UdpHandle =>
 export const writeApart = (stream: Writable): void => {
   Object.assign(stream, { _writev: null })
 }
+
+/** The part of a TCP socket's handle that is used here. */
+interface TcpHandle {
+  readonly listen?: (backlog: number) => number
+  readonly getpeername?: (peer: object) => number
+}
+
+const tcpHandleOf = (socket: object): TcpHandle | undefined =>
+  (socket as { readonly _handle?: TcpHandle | null })._handle ?? undefined
+
+/** Leaves the least room in the accept queue that there is, one connection. Answers whether it could. */
+export const shortenQueue = (server: Net.Server): boolean => tcpHandleOf(server)?.listen?.(0) === 0
+
+/** Whether the handshake of a socket is done, before its event says so. */
+export const isConnected = (socket: Net.Socket): boolean => tcpHandleOf(socket)?.getpeername?.({}) === 0
 
 /** Whether writes to a terminal wait for it. */
 export const setBlocking = (stream: NodeJS.WriteStream, blocking: boolean): void => {
