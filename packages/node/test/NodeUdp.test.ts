@@ -5,6 +5,7 @@ import * as ListenerInspector from "@effect-listener/node/ListenerInspector"
 import * as NodeTcp from "@effect-listener/node/NodeTcp"
 import * as NodeUdp from "@effect-listener/node/NodeUdp"
 import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as NetAddress from "effect/net/NetAddress"
@@ -215,15 +216,18 @@ describe("a close", () => {
       const handle = (Reflect.get(socket!, state!) as { readonly handle: { recvStop: unknown } }).handle
       // as another Node might be
       Object.defineProperty(handle, "recvStop", { value: undefined, configurable: true })
-      yield* serve(listener, (datagram, reply) => Effect.andThen(Effect.sleep(300), reply(datagram.payload)))
+      const gate = yield* Deferred.make<void>()
+      yield* serve(listener, (datagram, reply) => Effect.andThen(Deferred.await(gate), reply(datagram.payload)))
       const port = yield* portOf(listener)
       const sender = yield* client()
       yield* sender.burst(3, port)
       const closing = yield* start(listener.close())
       yield* Stream.runDrain(Stream.takeUntil(listener.progress, ({ stage }) => stage === "Draining"))
       yield* sender.burst(5, port)
+      yield* turns(5)
       // Node calls it, too, when it closes
       Reflect.deleteProperty(handle, "recvStop")
+      yield* Deferred.succeed(gate, undefined)
       const report = yield* Fiber.join(closing)
       assert.deepStrictEqual([report.datagrams?.answered, report.datagrams?.dropped.transport], [3, 5])
     }))
