@@ -550,7 +550,7 @@ describe.runIf(process.platform === "linux")(
   "the sweep of a process that stands still after it has looked at the queue",
   () => {
     it.live.each([1, 2, 3, 4])(
-      "resets no client that connects then, at every %ith look that sees none",
+      "resets no client that connects then, every %i looks that see none",
       (nth) =>
         Effect.gen(function*() {
           yield* rush
