@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { spawn } from "node:child_process"
+import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { createInterface } from "node:readline"
 import { bindSocket } from "../src/internal/inherit/boundSocket.ts"
@@ -78,6 +79,31 @@ describe("with a service manager that listens", { tags: ["python", "systemd-noti
         yield* service.release
         assert.strictEqual(yield* answer, successor)
         yield* service.process.exit
+      }),
+    300_000
+  )
+})
+
+/** What says it, on a machine that takes two seconds to start a program; notes whether that which asked is still there. */
+const slowly = `#!/bin/sh
+sleep 2
+kill -0 $PPID && echo "$*" >>"$0.asked"
+`
+
+describe("with a service manager that is told slowly", { tags: ["bound-sockets"] }, () => {
+  it.live(
+    "a predecessor ends when it has been told which process the service is",
+    () =>
+      Effect.gen(function*() {
+        const notifier = Path.join(yield* folder(), "systemd-notify")
+        Fs.writeFileSync(notifier, slowly, { mode: 0o755 })
+        const service = yield* Handover.start("http", {
+          env: { NOTIFY_SOCKET: "/nowhere", PATH: `${Path.dirname(notifier)}:${process.env["PATH"]}` }
+        })
+        const [, successor] = yield* Handover.handOver(service, 1)
+        yield* service.signal(successor!, "SIGTERM")
+        yield* service.process.exit
+        assert.include(Fs.readFileSync(`${notifier}.asked`, "utf8"), `MAINPID=${successor} `)
       }),
     300_000
   )

@@ -296,12 +296,12 @@ export class MainProgram implements Main {
     })
   }
 
-  /** The service manager knows which process the service is now, as far as it can be told within a second. */
+  /** The service manager knows which process the service is now, as far as it can be told within ten seconds. */
   private readonly managerTold: Effect.Effect<void> = Effect.suspend(() => {
     const tell = this.manager
     if (tell === undefined) return Effect.void
     const told = Effect.callback<void>((resume) => tell((manager) => manager.whenSaid(() => resume(Effect.void))))
-    return Effect.asVoid(Effect.timeoutOption(told, "1 second"))
+    return Effect.asVoid(Effect.timeoutOption(told, "10 seconds"))
   })
 
   private onReport(report: DrainReport): void {
