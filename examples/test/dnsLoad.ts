@@ -27,6 +27,9 @@ const sockets = 8
 /** Most are answered at once, and some take their time. */
 const question = (id: number): Buffer => id % 20 === 0 ? query(id, "TXT", "sleep-30.test") : query(id, "A", "one.test")
 
+/** So many datagrams wait for their answers at most: what the kernel has no room for is lost, whoever reads. */
+const mostWaiting = 1000
+
 /** Sends `perSecond` over each of UDP and, where it is wanted, TCP, until the scope closes. */
 export const load = (
   port: number,
@@ -38,8 +41,10 @@ export const load = (
     const overTcp = yield* Effect.forEach(Array.from({ length: connections }), () => tcp(port))
     let count = 0
     const start = performance.now()
+    const waiting = (): number => overUdp.reduce((waiting, { answers }) => waiting - answers.byId.size, count)
     const tick = (): void => {
-      for (; count < (performance.now() - start) / 1000 * perSecond; count++) {
+      const most = count + mostWaiting - waiting()
+      for (; count < most && count < (performance.now() - start) / 1000 * perSecond; count++) {
         const id = count % numbers
         const client = overUdp[Math.floor(count / numbers)]
         client?.socket.send(question(id), port, "127.0.0.1", (error) => {
