@@ -109,11 +109,11 @@ describe("examples/service.ts", () => {
       assert.strictEqual(yield* idleTcp.line, "hello")
       const idleHttp = yield* HttpPeer.connect(service.http)
       yield* idleHttp.get("/")
-      const busyHttp = yield* HttpPeer.connect(service.http)
-      yield* busyHttp.send(HttpPeer.get("/slow?ms=600"))
       const webSocket = yield* WebSocketClient.connect(`ws://127.0.0.1:${service.http}/ws`)
       yield* webSocket.send("hello")
       assert.strictEqual(yield* webSocket.message, "hello")
+      const busyHttp = yield* HttpPeer.connect(service.http)
+      yield* busyHttp.send(HttpPeer.get("/slow?ms=1500"))
 
       yield* service.sigterm
       assert.strictEqual((yield* webSocket.closed).code, 1001)
