@@ -25,11 +25,13 @@ export const checks: ReadonlyArray<ReadonlyArray<Step>> = [
   [
     { name: "lint", commands: [["oxlint"]], timeout: minutes(5) },
     {
-      name: "effects",
-      commands: [
-        ...sources.map((project) => effectDiagnostics(project, "--strict", "--severity", "error,warning")),
-        ...users.map((project) => effectDiagnostics(project, "--severity", "error"))
-      ],
+      name: "effects in sources",
+      commands: sources.map((project) => effectDiagnostics(project, "--strict", "--severity", "error,warning")),
+      timeout: minutes(5)
+    },
+    {
+      name: "effects in what uses them",
+      commands: users.map((project) => effectDiagnostics(project, "--severity", "error")),
       timeout: minutes(5)
     },
     { name: "format", commands: [["dprint", "check"]], timeout: minutes(3) },
