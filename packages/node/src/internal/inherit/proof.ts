@@ -3,6 +3,7 @@
  * to the address until it accepts such a connection itself.
  */
 import * as Net from "node:net"
+import { reachableHost } from "../socket/reachableHost.ts"
 import type { BoundTo } from "./protocol.ts"
 
 /** What a listening socket tells of what it accepts, while it is asked to. */
@@ -90,7 +91,4 @@ export const prove = (socket: Provable, tries: number, done: (probes: number | u
 const addressOf = (boundTo: BoundTo): Net.NetConnectOpts =>
   boundTo.kind === "unix"
     ? { path: boundTo.path }
-    : {
-      port: boundTo.port,
-      host: boundTo.host === "::" ? "::1" : boundTo.host === "0.0.0.0" ? "127.0.0.1" : boundTo.host
-    }
+    : { port: boundTo.port, host: reachableHost(boundTo.host) }

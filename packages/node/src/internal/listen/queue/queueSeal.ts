@@ -9,13 +9,11 @@
 import * as Effect from "effect/Effect"
 import * as Net from "node:net"
 import { isConnected, shortenQueue } from "../../platform/privateNode.ts"
+import { reachableHost } from "../../socket/reachableHost.ts"
 import type { KernelQueue } from "./kernelQueue.ts"
 
 /** How often the place is tried for: a client may be faster. Under 32 clients that connect without pause 3 were enough. */
 const attempts = 16
-
-/** Where a socket that listens on every address is found. */
-const local: Record<string, string | undefined> = { "0.0.0.0": "127.0.0.1", "::": "::1" }
 
 export class QueueSeal {
   private readonly server: Net.Server
@@ -52,7 +50,7 @@ export class QueueSeal {
     Effect.callback((resume) => {
       const address = this.server.address()
       if (address === null || typeof address === "string") return resume(Effect.void)
-      const to = { port: address.port, host: local[address.address] ?? address.address }
+      const to = { port: address.port, host: reachableHost(address.address) }
       let left = attempts
       let bound = most
       let own: Net.Socket | undefined
