@@ -261,6 +261,29 @@ describe("the lifetime of a listener", () => {
   })
 
   describe("while the sweep lasts", () => {
+    const failures = [
+      ["EMFILE", "exhausted", 9, "nine times in a row"],
+      ["ECONNABORTED", "transient", 9, "nine times in a row"],
+      ["EODD", "transient", 9, "nine times in a row"],
+      // 12 of them by then, after 5 ms, 10, … 640, and three seconds
+      ["EMFILE", "exhausted", 20, "and has for five seconds"]
+    ] as const
+    for (const [code, kind, times, how] of failures) {
+      it.effect(`the queued clients are taken although accepting fails with ${code}, ${how}`, () =>
+        Effect.gen(function*() {
+          const transport = yield* MemoryTransport.make()
+          const listener = yield* listen(transport, { drain: quick })
+          yield* start(Listener.serve(listener, echo, { idle: "pull" }))
+          yield* transport.failAccept(new Transport.TransportAcceptError({ class: kind, code, cause: "test" }), times)
+          if (times > 10) yield* TestClock.adjust("5 seconds")
+          for (let client = 0; client < 6; client++) yield* transport.connect
+          const closing = yield* start(listener.close())
+          yield* untilStage(listener, "Draining")
+          yield* TestClock.adjust("10 millis")
+          assert.strictEqual((yield* Fiber.join(closing)).connections.total, 6)
+        }).pipe(Effect.provideService(References.MinimumLogLevel, "None")))
+    }
+
     it.effect("two of three accepts get the two queued clients, the third fails OperationAborted after the sweep", () =>
       Effect.gen(function*() {
         const transport = yield* MemoryTransport.make({ latency: "10 millis" })

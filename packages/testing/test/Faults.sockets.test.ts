@@ -80,4 +80,11 @@ describe("Faults over TCP", () => {
       assert.strictEqual((yield* client.read).length, 5)
       assert.deepStrictEqual(yield* injected, ["AcceptError", "AcceptError", "AcceptError"])
     }).pipe(quietly))
+
+  it.live("and takes those that had connected before its close, whatever accepting fails with meanwhile", () =>
+    Effect.gen(function*() {
+      const { listener, target } = yield* echo(Fault.AcceptError({ code: "EMFILE", times: 9 }))
+      yield* BadClients.crowd(target, 6)
+      assert.strictEqual((yield* listener.close()).connections.total, 6)
+    }).pipe(quietly))
 })

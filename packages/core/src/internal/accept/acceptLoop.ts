@@ -1,6 +1,4 @@
 import * as Effect from "effect/Effect"
-import * as Result from "effect/Result"
-import * as Schedule from "effect/Schedule"
 import type { BoundTransport, TransportAcceptError, TransportConnection } from "../../Transport.ts"
 
 /** accept(2) documents these as errors of one client, to be retried at once. */
@@ -23,31 +21,42 @@ const knownTransient: ReadonlySet<string> = new Set([
 ])
 
 /** An unknown error counts as fatal when it came this often in a row. */
-const unknownLimit = 10
+const mostUnknown = 10
+
+/** How often accepting has failed in a row: with errors that are not known, and for want of resources. */
+export interface Failures {
+  readonly unknown: number
+  readonly exhausted: number
+}
+
+export const noFailures: Failures = { unknown: 0, exhausted: 0 }
 
 const isKnown = (error: TransportAcceptError): boolean => error.code !== undefined && knownTransient.has(error.code)
 
-/**
- * How to go on after an accept error, from the error and how many unknown ones
- * came in a row before it.
- */
-const afterError = (error: TransportAcceptError, unknownInRow: number): "retry" | "backOff" | "end" =>
-  error.class === "exhausted"
-    ? "backOff"
-    : error.class === "fatal" || error.class === "closed"
-    ? "end"
-    : isKnown(error) || unknownInRow + 1 < unknownLimit
-    ? "retry"
-    : "end"
+/** The failures in a row, when this one has followed those before. */
+export const counted = (before: Failures, error: TransportAcceptError): Failures => ({
+  exhausted: error.class === "exhausted" ? before.exhausted + 1 : 0,
+  unknown: error.class === "exhausted" ? before.unknown : isKnown(error) ? 0 : before.unknown + 1
+})
 
-/** 5 ms doubling to 1 s; begun anew after every success. */
-const backOff = () => Schedule.min([Schedule.exponential("5 millis"), Schedule.spaced("1 second")])
+/**
+ * When to accept again, in milliseconds, from the latest error and the failures
+ * in a row with it. What is exhausted backs off, 5 ms doubling to 1 s.
+ */
+export const againIn = (error: TransportAcceptError, inRow: Failures): number | "never" =>
+  error.class === "exhausted"
+    ? Math.min(1000, 5 * 2 ** (inRow.exhausted - 1))
+    : error.class === "fatal" || error.class === "closed" || inRow.unknown >= mostUnknown
+    ? "never"
+    : 0
 
 /** What the accept loop tells its listener. */
 export interface AcceptContext<A> {
   readonly arrive: (arrived: A) => void
   /** An accept failed: to be counted and logged. */
   readonly onError: (error: TransportAcceptError) => Effect.Effect<void>
+  /** Whether an accept has failed that is soon repeated: until then there may be more to take. */
+  readonly onRetrying: (retrying: boolean) => void
   /** Completes when a back-off is not worth waiting for: the listener closes. */
   readonly hurry: Effect.Effect<void>
 }
@@ -62,52 +71,39 @@ export const acceptLoop = (
   context: AcceptContext<TransportConnection>
 ): Effect.Effect<never, TransportAcceptError> =>
   takeEach(context, (arrive) => {
-    const acceptOne = takingOver(bound, arrive)
     const { fast } = bound
-    return {
-      one: acceptOne,
-      // what belongs to another came along in a copy, whose accept it would pass by
-      all: fast?.owner === bound ? fast.acceptAll(arrive) : Effect.forever(acceptOne, { disableYield: true })
-    }
+    // what belongs to another came along in a copy, whose accept it would pass by
+    return fast?.owner === bound
+      ? fast.acceptAll(arrive)
+      : Effect.forever(takingOver(bound, arrive), { disableYield: true })
   })
 
-/** How to take what comes: the next one, or all until it fails. */
-export interface Source {
-  readonly one: Effect.Effect<void, TransportAcceptError>
-  readonly all: Effect.Effect<never, TransportAcceptError>
-}
-
-/** Takes all that comes, with retries, whatever it is. */
+/** Takes all that comes, with retries, whatever it is: `source` does so until it fails. */
 export const takeEach = <A>(
   context: AcceptContext<A>,
-  source: (arrive: (arrived: A) => void) => Source
+  source: (arrive: (arrived: A) => void) => Effect.Effect<never, TransportAcceptError>
 ): Effect.Effect<never, TransportAcceptError> =>
   Effect.gen(function*() {
-    let unknownInRow = 0
-    const { all, one } = source((arrived) => {
-      unknownInRow = 0
+    let inRow = noFailures
+    const takeAll = source((arrived) => {
+      inRow = noFailures
       context.arrive(arrived)
     })
     while (true) {
-      let error = yield* Effect.flip(all)
+      context.onRetrying(false)
+      const error = yield* Effect.flip(takeAll)
       // no accept has failed
       if (error.class === "closed") return yield* error
+      inRow = counted(inRow, error)
+      context.onRetrying(true)
       yield* context.onError(error)
-      while (true) {
-        const next = afterError(error, unknownInRow)
-        if (next === "end") return yield* error
-        if (next === "retry") {
-          unknownInRow = isKnown(error) ? 0 : unknownInRow + 1
-          // a transport that fails synchronously must not keep other fibers from running
-          yield* Effect.yieldNow
-          break
-        }
-        const again = yield* Effect.result(backingOff(one, error, context))
-        if (Result.isSuccess(again)) break
-        error = again.failure
-      }
+      const delay = againIn(error, inRow)
+      if (delay === "never") return yield* error
+      // a transport that fails synchronously must not keep other fibers from running
+      yield* Effect.yieldNow
+      if (delay > 0) yield* Effect.raceFirst(Effect.sleep(delay), context.hurry)
     }
-  })
+  }).pipe(Effect.ensuring(Effect.sync(() => context.onRetrying(false))))
 
 /**
  * Accepts a connection and hands it over. No interruption comes in between: what
@@ -123,20 +119,3 @@ const takingOver = (
       return Effect.void
     })
   )
-
-/** Accepts again after a while, and again, until it succeeds or fails in another way. */
-const backingOff = (
-  acceptOne: Effect.Effect<void, TransportAcceptError>,
-  error: TransportAcceptError,
-  context: Pick<AcceptContext<never>, "onError" | "hurry">
-): Effect.Effect<void, TransportAcceptError> => {
-  let first = true
-  const attempt = Effect.suspend(() => {
-    if (!first) return Effect.tapError(acceptOne, context.onError)
-    first = false
-    return Effect.fail(error)
-  })
-  const patient = Effect.retry(attempt, { schedule: backOff(), while: (failure) => failure.class === "exhausted" })
-  const last = Effect.andThen(Effect.yieldNow, Effect.tapError(acceptOne, context.onError))
-  return Effect.raceFirst(patient, Effect.andThen(context.hurry, last))
-}

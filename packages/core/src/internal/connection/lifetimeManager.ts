@@ -57,6 +57,7 @@ export abstract class LifetimeManager<C extends Managed<C>> implements QueueCont
   /** The drain options in force: the listener's, or those of the close that runs. */
   drain: ResolvedDrain
   sweeping = false
+  retrying = false
   lastArrival: number
   /** Arrivals may still be queued: open, or sweeping. */
   accepting = true

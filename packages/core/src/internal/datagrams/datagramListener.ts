@@ -1,6 +1,4 @@
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import type {
   Datagram,
@@ -14,7 +12,6 @@ import type {
 import type { BoundDatagramTransport, DatagramTransport } from "../../DatagramTransport.ts"
 import type { ConnectionInfo, DrainReport } from "../../DrainReport.ts"
 import type { AcceptError, ListenerFaulted, ListenError } from "../../ListenerError.ts"
-import type { TransportAcceptError } from "../../Transport.ts"
 import { takeEach } from "../accept/acceptLoop.ts"
 import { capture } from "../lifecycle/capture.ts"
 import type { Bindable, Bound } from "../lifecycle/manager.ts"
@@ -100,10 +97,10 @@ export const make = (
         manager: (options: ExchangeOptions) => new ExchangeManager(options),
         acceptLoop: (manager, { transport: bound }: BoundDatagrams) => {
           manager.receiveFrom(bound)
-          return takeEach(acceptContext(manager, "receive", manager.arrive), (arrive) => ({
-            all: Effect.suspend(() => bound.receiveAll(arrive)),
-            one: receiveOne(bound, arrive)
-          }))
+          return takeEach(
+            acceptContext(manager, "receive", manager.arrive),
+            (arrive) => Effect.suspend(() => bound.receiveAll(arrive))
+          )
         }
       }),
       settled
@@ -140,17 +137,3 @@ const registration = <E, R>(
   options: ServeOptions | undefined
 ): Effect.Effect<ExchangeRegistration, never, Exclude<R, Scope.Scope>> =>
   Effect.map(capture(handler), (captured): ExchangeRegistration => ({ ...captured, label: options?.label }))
-
-/** Receives until something has come: what comes after it is kept by the transport. */
-const receiveOne = (
-  bound: BoundDatagramTransport,
-  arrive: Parameters<BoundDatagramTransport["receiveAll"]>[0]
-): Effect.Effect<void, TransportAcceptError> =>
-  Effect.suspend(() => {
-    const arrived = Deferred.makeUnsafe<void>()
-    const receive = bound.receiveAll((datagram) => {
-      arrive(datagram)
-      Deferred.doneUnsafe(arrived, Exit.void)
-    })
-    return Effect.raceFirst(receive, Deferred.await(arrived))
-  })

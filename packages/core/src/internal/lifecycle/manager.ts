@@ -97,6 +97,8 @@ export interface Manager {
   deadlineAt: number | undefined
   /** The listening socket is being swept: what arrives had been in the kernel's queue. */
   sweeping: boolean
+  /** Taking what arrives has failed, and is soon tried again. */
+  retrying: boolean
   /** When something last arrived, in monotonic milliseconds. */
   readonly lastArrival: number
   /** How much nothing has taken yet. */

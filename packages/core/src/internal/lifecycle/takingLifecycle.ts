@@ -43,7 +43,7 @@ export const takingKind = <O extends LifetimeOptions, M extends Manager & { read
 
 /** What the accept loop tells the manager of what arrives. */
 export const acceptContext = <T>(
-  manager: Pick<Manager, "name" | "signal" | "sweeping"> & { readonly counts: Counts },
+  manager: Pick<Manager, "name" | "retrying" | "signal" | "sweeping"> & { readonly counts: Counts },
   taking: Kind<Manager, Bound>["taking"],
   arrive: (arrived: T) => void
 ): AcceptContext<T> => ({
@@ -54,6 +54,11 @@ export const acceptContext = <T>(
     return Effect.logWarning(`${taking} failed on listener "${manager.name}"`, error.message).pipe(
       Effect.annotateLogs({ event: "acceptFailed", listener: manager.name, class: error.class, code })
     )
+  },
+  onRetrying: (retrying) => {
+    if (manager.retrying === retrying) return
+    manager.retrying = retrying
+    manager.signal.notify()
   },
   hurry: manager.signal.until(() => manager.sweeping)
 })

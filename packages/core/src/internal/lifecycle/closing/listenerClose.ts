@@ -22,6 +22,9 @@ const stages: ReadonlyArray<DrainStage> = ["LameDuck", "Sweeping", "Draining", "
 /** How long a transport may take beyond the deadline to end accepting and to release its socket, in milliseconds. */
 const releaseTime = 1000
 
+/** How often in a row accepting may fail in a sweep until what is still queued is given up. */
+const mostFailures = 10
+
 /** What a close asks of its listener. */
 export interface ListenerCloseContext {
   readonly manager: Manager
@@ -236,6 +239,8 @@ export class ListenerClose {
     return Effect.gen({ self: this }, function*() {
       this.enter("Sweeping")
       this.manager.sweeping = true
+      // an accept loop that backs off hurries
+      this.manager.signal.notify()
       const stop = this.context.stop(this.options.queue)
       this.queue = stop.queue
       this.sweepCut = !(yield* this.sweep(stop))
@@ -248,15 +253,20 @@ export class ListenerClose {
     })
   }
 
-  /** Answers whether the transport stopped by itself. One that cannot be interrupted is not waited for. */
+  /**
+   * Answers whether the transport stopped by itself, and what it had swept was taken: accepting may have failed
+   * meanwhile. One that cannot be interrupted is not waited for.
+   */
   private sweep({ run, stillQueued }: Stop): Effect.Effect<boolean> {
     return Effect.suspend(() => {
       let ended: Exit.Exit<void> | undefined
-      const fiber = this.manager.runFork(Effect.onExit(run, (exit) =>
-        Effect.sync(() => {
-          ended = exit
-          this.manager.signal.notify()
-        })))
+      const fiber = this.manager.runFork(
+        Effect.onExit(Effect.andThen(run, this.untilTaken), (exit) =>
+          Effect.sync(() => {
+            ended = exit
+            this.manager.signal.notify()
+          }))
+      )
       const queued = () => Foreign.call(this, "stillQueued", () => stillQueued?.(), undefined)
       return Effect.flatMap(this.sweptOrLate(() => ended !== undefined || this.aborted, queued), () => {
         if (ended === undefined) {
@@ -265,6 +275,21 @@ export class ListenerClose {
         }
         return Exit.isSuccess(ended) ? Effect.succeed(true) : Effect.as(this.logFailure("stopping", ended.cause), false)
       })
+    })
+  }
+
+  /** Completes when accepting waits for the next client, or has failed too often without having got one. */
+  private get untilTaken(): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function*() {
+      const { manager } = this
+      let { total } = manager
+      for (let left = mostFailures; manager.retrying && left > 0; left--) {
+        yield* manager.signal.until(() => !manager.retrying)
+        // right after it has said so, it tries
+        yield* Effect.yieldNow
+        if (manager.total !== total) left = mostFailures
+        total = manager.total
+      }
     })
   }
 
