@@ -67,7 +67,7 @@ const memory = async (
   what: "http" | "tcp",
   settings: Settings
 ): Promise<Map<string, Array<number>>> => {
-  const count = Math.ceil(10_000 / settings.scale)
+  const count = Math.ceil(5000 / settings.scale)
   const contenders = measuredOf(everybody, "bare", settings)
   return await interleave(
     Object.keys(contenders),
@@ -83,7 +83,7 @@ const keepAlive = "bare, keep-alive"
 export const idle: Benchmark = {
   name: "idle",
   title: "Memory of idle connections",
-  description: "What 10,000 connections that are held open add to 2,000: resident memory of the server's process after "
+  description: "What 5,000 connections that are held open add to 1,000: resident memory of the server's process after "
     + "a collection that gives all back that is not in use, for each. Those of HTTP have had one request answered; behind "
     + "those of TCP a handler waits for the first byte. They are held to an idle keep-alive connection of node:http: a bare "
     + "socket has nothing that waits, and the least that does, `a fiber`, takes more than three times as much.",
@@ -229,6 +229,10 @@ export const growth: Benchmark = {
     { series: "a dry run, for each that is open", who: "16,000", of: "ratio", atMost: 1.5 },
     { series: "a scrape of the metrics", who: "16,000", of: "ratio", atMost: 1.5 }
   ],
+  costs: [[
+    "a dry run walks over all connections",
+    "of 1,000 each is in the processor's caches, and takes 9 ns; of 16,000 none is, and it takes 36: 0.6 ms for all of them"
+  ]],
   run: async (settings) => {
     const counts = countsOf(settings)
     const measure = (kind: string) => (who: string) =>

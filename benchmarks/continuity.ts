@@ -106,7 +106,8 @@ export const workers: Benchmark = {
       compare(
         contenders,
         { ...settings, rounds: Math.min(2, settings.rounds) },
-        (server, seconds): Promise<Load> => requests(server, { close, seconds })
+        (server, seconds): Promise<Load> => requests(server, { close, seconds }),
+        { warmUp: 1 }
       )
     const micros = (label: string) => ({ label, unit: "µs", better: "less", base }) as const
     return [

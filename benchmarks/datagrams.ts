@@ -20,7 +20,7 @@ const servers: Contenders = {
 }
 
 /** How much is lost shows around the rate at which a server can do no more: parts of that of the bare one. */
-const around = [0.6, 0.9, 1.2, 1.5]
+const around = [0.6, 1, 1.4]
 
 const median = (numbers: ReadonlyArray<number>): number =>
   [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)]!
@@ -58,7 +58,9 @@ export const datagram: Benchmark = {
     const all: Array<Series> = []
     let small: Measured | undefined
     for (const bytes of [64, 1200]) {
-      const measured = await compare(contenders, settings, (server, seconds) => datagrams(server, { bytes, seconds }))
+      const measured = await compare(contenders, settings, (server, seconds) => datagrams(server, { bytes, seconds }), {
+        warmUp: 1
+      })
       small ??= measured
       for (const one of loads(measured, "datagrams", "bare")) {
         all.push({ ...one, label: `${one.label}, ${bytes} bytes` })

@@ -96,6 +96,10 @@ export const echo: Benchmark = {
     [
       "giving what came to its handler, and telling the listener",
       "1 %: the files of this library, and the clock that they ask"
+    ],
+    [
+      "a loop that pulls: suspending a fiber and resuming it, a pull and a write of Effect's socket",
+      "2.0 µs in the program, where bare Node takes 2.4 in all; `a fiber`, which has nothing of this library, pays 1.7 of them, and Effect's own server 1.6"
     ]
   ],
   run: async (settings) =>

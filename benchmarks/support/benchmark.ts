@@ -14,7 +14,7 @@ export interface Settings {
 }
 
 /** All benchmarks take less than a quarter of an hour with it. */
-export const usual: Settings = { rounds: 4, seconds: 1, scale: 1, everybody: true }
+export const usual: Settings = { rounds: 3, seconds: 1, scale: 1, everybody: true }
 
 /** To see that everything runs: the figures mean nothing. */
 export const small: Settings = { rounds: 1, seconds: 0.2, scale: 100, everybody: false }

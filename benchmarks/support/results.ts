@@ -39,9 +39,11 @@ export const save = (name: string, series: ReadonlyArray<Series>): void => {
   Fs.writeFileSync(fileOf(name), `${JSON.stringify(result, undefined, 1)}\n`)
 }
 
-// what `save` wrote
+/** What `save` wrote: JSON has `null` for what could not be measured. */
 const load = (name: string): Result | undefined =>
-  Fs.existsSync(fileOf(name)) ? JSON.parse(Fs.readFileSync(fileOf(name), "utf8")) as Result : undefined
+  Fs.existsSync(fileOf(name))
+    ? JSON.parse(Fs.readFileSync(fileOf(name), "utf8"), (_, value) => value === null ? NaN : value) as Result
+    : undefined
 
 /** Where the base is zero there is none. */
 const ratioText = (ratio: number): string => Number.isFinite(ratio) ? ratio.toFixed(2) : "–"
