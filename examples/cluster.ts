@@ -1,6 +1,6 @@
 /**
  * A runner of an Effect Cluster, which hands over what it has and ends without
- * losing a message or executing one twice. Start as many as you like, with one
+ * losing a message, and none takes effect twice. Start as many as you like, with one
  * database:
  *
  *     DATABASE_URL=postgres://localhost/cluster node examples/cluster.ts

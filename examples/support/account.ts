@@ -26,11 +26,10 @@ interface Order {
 export const shardGroups = ["default", "savings"]
 
 export const Account = Entity.make("Account", [
-  /** Kept in the database until it is answered. */
-  Rpc.make("Keep", { payload: order, success: Schema.String, primaryKey: ({ id }) => id }).annotate(
-    ClusterSchema.Persisted,
-    true
-  ),
+  /** Kept in the database until it is answered; what its handler writes is there with its answer, or not at all. */
+  Rpc.make("Keep", { payload: order, success: Schema.String, primaryKey: ({ id }) => id })
+    .annotate(ClusterSchema.Persisted, true)
+    .annotate(ClusterSchema.WithTransaction, true),
   /** Only ever sent. */
   Rpc.make("Send", { payload: order, success: Schema.String }),
   /** Only ever sent, to be sent on to a savings account that executes it. */

@@ -5,7 +5,7 @@ import { type Orders, run } from "./clusterRestarts.ts"
 // the same at length, and with Effect's own server: node examples/test/programs/clusterRestarts.ts
 describe("examples/cluster.ts on PostgreSQL", { tags: ["postgres"] }, () => {
   it.live(
-    "three runners restarted one after the other: no message is lost, and none is executed twice",
+    "three runners restarted one after the other: no message is lost, and none takes effect twice",
     () =>
       Effect.gen(function*() {
         const inFlight = 40
