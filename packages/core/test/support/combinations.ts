@@ -109,8 +109,10 @@ const acceptTwo = (world: World): Effect.Effect<void, never, Scope.Scope> =>
   Effect.gen(function*() {
     const { client, listener, seen, transport } = world
     if (client === undefined) return
-    yield* Effect.forkChild(ask(client, "one", world))
-    yield* Effect.forkChild(Effect.ignore(Effect.flatMap(transport.connect, (second) => ask(second, "two", world))))
+    const asking = [
+      yield* Effect.forkChild(ask(client, "one", world)),
+      yield* Effect.forkChild(Effect.ignore(Effect.flatMap(transport.connect, (second) => ask(second, "two", world))))
+    ]
     // what is in flight as the close begins; a client that asks later asks the closer's own connection
     const working = yield* Effect.forEach([1, 2], () => Deferred.make<void>())
     const accepts = Effect.forEach(working, (begun) =>
@@ -128,6 +130,8 @@ const acceptTwo = (world: World): Effect.Effect<void, never, Scope.Scope> =>
       Effect.tap(() => Effect.forEach(working, Deferred.await)),
       Effect.tap(() => operation("close", closeErrors, () => recordedClose(world))(world)),
       Effect.flatMap((fibers) => Effect.forEach(fibers, Fiber.await)),
+      // an answer that has arrived may not have been read yet
+      Effect.andThen(Effect.forEach(asking, Fiber.await)),
       Effect.scoped,
       Effect.ignore
     )
