@@ -6,6 +6,9 @@ import { tags } from "./scripts/verify/tools.ts"
 
 const cores = Os.availableParallelism()
 
+/** More than there are cores, where tests mostly wait: while one waits for a process or a deadline, another runs. */
+const overlapping = 3 * cores
+
 // for the processes that run tests, and for those that tests start: compiled once, what they load takes half its time
 process.env["NODE_COMPILE_CACHE"] ??= Path.join(import.meta.dirname, "node_modules/.cache/compiled")
 
@@ -65,9 +68,9 @@ export default defineConfig({
           name: "scripts",
           include: ["scripts/test/**/*.test.ts"],
           exclude: long,
-          maxWorkers: cores,
+          maxWorkers: overlapping,
           isolate: false,
-          sequence: { groupOrder: 0 }
+          sequence: { groupOrder: 1 }
         }
       },
       {
@@ -76,8 +79,7 @@ export default defineConfig({
           name: "sockets",
           include: sockets,
           exclude: [...load, ...long, ...endurance],
-          // more than there are cores: while one waits for a process or a deadline, another runs
-          maxWorkers: 2 * cores,
+          maxWorkers: overlapping,
           sequence: { groupOrder: 1 }
         }
       },
