@@ -59,6 +59,8 @@ const bundle = async (name: string): Promise<void> => {
       sourcemap: true,
       // the package has them
       sourcemapExcludeSources: true,
+      // the declarations have them, and Node reads and hashes them whenever a program starts
+      comments: { jsdoc: false },
       chunkFileNames: "internal/[name].js",
       codeSplitting: { groups: groups(name) }
     })

@@ -1,11 +1,12 @@
 /**
  * Marks the calls that a module makes when it is evaluated as pure, so that a
- * bundler drops those whose result nothing uses. The packages say that their
- * modules have no side effects; but that drops whole files, and what is published
- * has many modules in one.
+ * bundler drops those whose result nothing uses, and so the classes with a member
+ * whose name is computed. The packages say that their modules have no side
+ * effects; but that drops whole files, and what is published has many modules in
+ * one.
  */
 import MagicString from "magic-string"
-import { type Class, type Node, parseSync, type Statement } from "oxc-parser"
+import { type BindingIdentifier, type Class, type Node, parseSync, type Statement } from "oxc-parser"
 import type { Plugin } from "rolldown"
 
 const mark = "/*#__PURE__*/ "
@@ -18,6 +19,21 @@ export const pureCalls = (file: string, code: string): ReadonlyArray<number> => 
   for (const statement of program.body) visitStatement(statement, starts)
   return Array.from(starts)
 }
+
+/**
+ * The classes of a module with a member whose name is computed, which may do
+ * anything as far as a bundler knows: it would keep them, and all that they use.
+ */
+export const computedClasses = (
+  file: string,
+  code: string
+): ReadonlyArray<Class & { readonly id: BindingIdentifier }> =>
+  parseSync(file, code).program.body.flatMap((statement) => {
+    const declared = statement.type === "ExportNamedDeclaration" ? statement.declaration : statement
+    if (declared?.type !== "ClassDeclaration" || declared.id === null) return []
+    const { body, id } = declared
+    return body.body.some((member) => "computed" in member && member.computed) ? [{ ...declared, id }] : []
+  })
 
 const visitStatement = (statement: Statement, starts: Set<number>): void => {
   switch (statement.type) {
@@ -71,6 +87,10 @@ export const markPureCalls: Plugin = {
     handler(code, file) {
       const marked = new MagicString(code)
       for (const start of pureCalls(file, code)) marked.appendLeft(start, mark)
+      for (const { end, id, start } of computedClasses(file, code)) {
+        marked.appendLeft(start, `const ${id.name} = ${mark}(() => `)
+        marked.appendRight(end, ")()")
+      }
       return { code: marked.toString(), map: marked.generateMap({ hires: "boundary" }) }
     }
   }

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { pureCalls } from "../bundle/pureCalls.ts"
+import { computedClasses, pureCalls } from "../bundle/pureCalls.ts"
 
 const marked = (code: string): string =>
   [...pureCalls("module.ts", code)].sort((a, b) => b - a).reduce(
@@ -25,5 +25,23 @@ describe("the calls of a module that are marked as pure", () => {
     ["not those that are statements", "f(); export const a = 1", "f(); export const a = 1"]
   ])("%s", (_, code, expected) => {
     assert.strictEqual(marked(code), expected)
+  })
+})
+
+describe("the classes of a module that only a call keeps a bundler from keeping", () => {
+  it.each<[string, string, ReadonlyArray<string>]>([
+    ["a field whose name is computed", "class A { [a] = 1 }", ["A"]],
+    ["a method or an accessor of such a name", "class A { [a]() {} } export class B { get [a]() { return 1 } }", [
+      "A",
+      "B"
+    ]],
+    ["not where names are written out", "class A { a = 1; b() {} }", []],
+    [
+      "not one within a function or an expression",
+      "const a = () => { class A { [a] = 1 } }; const B = class { [a] = 1 }",
+      []
+    ]
+  ])("%s", (_, code, expected) => {
+    assert.deepStrictEqual(computedClasses("module.ts", code).map(({ id }) => id.name), expected)
   })
 })

@@ -114,7 +114,14 @@ NodeMain.runMain(Layer.launch(Layer.provide(Layer.merge(HttpRouter.serve(Hello),
 `
 
 /** Names in what else there is: workers, datagrams, RPC, the inspector's page. */
-const unusedByHttp = ["NodeWorkers/", "createSocket", "RpcListener/", "<!doctype html>"]
+const unusedByHttp = [
+  "NodeWorkers/",
+  "createSocket",
+  "RpcListener/",
+  "<!doctype html>",
+  "class HostImpl",
+  "class DatagramListenerImpl"
+]
 
 /** `ws`, by which Effect's server speaks WebSocket, is CommonJS, and asks for Node's modules when it runs. */
 const banner = {
