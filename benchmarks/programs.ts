@@ -126,6 +126,16 @@ export const start: Benchmark = {
     + "each public module and for what several of them share. All of them with Node's compile cache, which is warm: "
     + "without it, the programs are measured by how long Node takes to strip their types.",
   targets: [{ series: "start", who: "ours", of: "ratio", atMost: 1.05 }],
+  costs: [
+    [
+      "31 modules more than the 302 of Effect's program",
+      "25 to 30 ms: a module takes 1.2 ms to be found, read and linked. 18 of them are ours, 13 those of Effect and of Node that only ours needs"
+    ],
+    [
+      "what runs until it listens",
+      "30 ms, and 15 in Effect's: each function runs for the first time. The metrics of a listener take 1.6, the line that it is open 3.6"
+    ]
+  ],
   run: async (settings) => {
     ChildProcess.execFileSync(process.execPath, [Path.join(import.meta.dirname, "../scripts/bundle.ts")])
     const compileCache = Fs.mkdtempSync(Path.join(Os.tmpdir(), "effect-listener-start-"))
