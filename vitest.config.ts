@@ -7,7 +7,7 @@ import { tags } from "./scripts/verify/tools.ts"
 const cores = Os.availableParallelism()
 
 /** More than there are cores, where tests mostly wait: while one waits for a process or a deadline, another runs. */
-const overlapping = 3 * cores
+const overlapping = Math.ceil(2.5 * cores)
 
 // for the processes that run tests, and for those that tests start: compiled once, what they load takes half its time
 process.env["NODE_COMPILE_CACHE"] ??= Path.join(import.meta.dirname, "node_modules/.cache/compiled")

@@ -26,15 +26,17 @@ export const endpoint: Config.Config<{ readonly port: number; readonly host: str
   host: Config.NonEmptyString("HOST").pipe(Config.withDefault("127.0.0.1"))
 })
 
-/** `DRAIN_DEADLINE_MS` (20000), `IDLE_GRACE_MS` (250) and `LAME_DUCK_MS` (0). */
+/** `DRAIN_DEADLINE_MS` (20000), `IDLE_GRACE_MS` (250), `LAME_DUCK_MS` (0) and `LINGER_MS` (500). */
 export const drain: Config.Config<{
   readonly deadline: number
   readonly idleGrace: number
   readonly lameDuck: number
+  readonly linger: { readonly idle: number }
 }> = Config.all({
   deadline: Config.schema(Milliseconds, "DRAIN_DEADLINE_MS").pipe(Config.withDefault(20_000)),
   idleGrace: Config.schema(Milliseconds, "IDLE_GRACE_MS").pipe(Config.withDefault(250)),
-  lameDuck: Config.schema(Milliseconds, "LAME_DUCK_MS").pipe(Config.withDefault(0))
+  lameDuck: Config.schema(Milliseconds, "LAME_DUCK_MS").pipe(Config.withDefault(0)),
+  linger: Config.all({ idle: Config.schema(Milliseconds, "LINGER_MS").pipe(Config.withDefault(500)) })
 })
 
 /** The same and `MAX_CONNECTIONS` (no limit), as a listener's options. */

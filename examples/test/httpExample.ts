@@ -29,6 +29,7 @@ const clean = {
   HOST: "",
   DRAIN_DEADLINE_MS: "10000",
   IDLE_GRACE_MS: "",
+  LINGER_MS: "",
   LAME_DUCK_MS: "",
   MAX_CONNECTIONS: "",
   TLS_KEY: "",
