@@ -6,17 +6,21 @@
  * one.
  */
 import MagicString from "magic-string"
-import { type BindingIdentifier, type Class, type Node, parseSync, type Statement } from "oxc-parser"
+import { type BindingIdentifier, type Class, type Node, parseSync, type Program, type Statement } from "oxc-parser"
 import type { Plugin } from "rolldown"
 
 const mark = "/*#__PURE__*/ "
 
-/** Where calls begin that are made when the module is evaluated. */
-export const pureCalls = (file: string, code: string): ReadonlyArray<number> => {
+export const parse = (file: string, code: string): Program => {
   const { errors, program } = parseSync(file, code)
   if (errors.length > 0) throw new Error(`${file}: ${errors[0]!.message}`)
+  return program
+}
+
+/** Where calls begin that are made when the module is evaluated. */
+export const pureCalls = ({ body }: Program): ReadonlyArray<number> => {
   const starts = new Set<number>()
-  for (const statement of program.body) visitStatement(statement, starts)
+  for (const statement of body) visitStatement(statement, starts)
   return Array.from(starts)
 }
 
@@ -24,15 +28,12 @@ export const pureCalls = (file: string, code: string): ReadonlyArray<number> => 
  * The classes of a module with a member whose name is computed, which may do
  * anything as far as a bundler knows: it would keep them, and all that they use.
  */
-export const computedClasses = (
-  file: string,
-  code: string
-): ReadonlyArray<Class & { readonly id: BindingIdentifier }> =>
-  parseSync(file, code).program.body.flatMap((statement) => {
+export const computedClasses = ({ body }: Program): ReadonlyArray<Class & { readonly id: BindingIdentifier }> =>
+  body.flatMap((statement) => {
     const declared = statement.type === "ExportNamedDeclaration" ? statement.declaration : statement
     if (declared?.type !== "ClassDeclaration" || declared.id === null) return []
-    const { body, id } = declared
-    return body.body.some((member) => "computed" in member && member.computed) ? [{ ...declared, id }] : []
+    const { body: { body: members }, id } = declared
+    return members.some((member) => "computed" in member && member.computed) ? [{ ...declared, id }] : []
   })
 
 const visitStatement = (statement: Statement, starts: Set<number>): void => {
@@ -86,8 +87,9 @@ export const markPureCalls: Plugin = {
     filter: { id: /\.ts$/ },
     handler(code, file) {
       const marked = new MagicString(code)
-      for (const start of pureCalls(file, code)) marked.appendLeft(start, mark)
-      for (const { end, id, start } of computedClasses(file, code)) {
+      const program = parse(file, code)
+      for (const start of pureCalls(program)) marked.appendLeft(start, mark)
+      for (const { end, id, start } of computedClasses(program)) {
         marked.appendLeft(start, `const ${id.name} = ${mark}(() => `)
         marked.appendRight(end, ")()")
       }

@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { computedClasses, pureCalls } from "../bundle/pureCalls.ts"
+import { computedClasses, parse, pureCalls } from "../bundle/pureCalls.ts"
 
 const marked = (code: string): string =>
-  [...pureCalls("module.ts", code)].sort((a, b) => b - a).reduce(
+  [...pureCalls(parse("module.ts", code))].sort((a, b) => b - a).reduce(
     (text, at) => `${text.slice(0, at)}◆${text.slice(at)}`,
     code
   )
@@ -42,6 +42,6 @@ describe("the classes of a module that only a call keeps a bundler from keeping"
       []
     ]
   ])("%s", (_, code, expected) => {
-    assert.deepStrictEqual(computedClasses("module.ts", code).map(({ id }) => id.name), expected)
+    assert.deepStrictEqual(computedClasses(parse("module.ts", code)).map(({ id }) => id.name), expected)
   })
 })
