@@ -55,8 +55,8 @@ export const httpServerSuite = (scheme: "http" | "https") =>
         for (const peer of peers) assert.deepStrictEqual(yield* peer.ending, fin)
         const { report } = yield* server.exits(0)
         assert.strictEqual(report.connections["drained"], 200)
-        // the clients keep their side open: the linger is waited for, and not the deadline
-        assert.isBelow(server.sinceSigterm() - answered, 30_000)
+        // the clients keep their side open: the linger is waited for
+        assert.isBelow(server.sinceSigterm() - answered, 500 + 2000)
       }))
 
     it.live("1,000 idle connections, and 50 that never said a byte, end before a request in flight", () =>
