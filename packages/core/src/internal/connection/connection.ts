@@ -435,7 +435,5 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
 }
 
 /** What a transport offers for speed. That of another connection came along in a copy, and is left alone. */
-const ownFast = (connection: ConnectionImpl, transport: TransportConnection): FastConnection | undefined => {
-  const fast = Foreign.read(connection, transport, "fast", undefined)
-  return fast !== undefined && Foreign.read(connection, fast, "owner", undefined) === transport ? fast : undefined
-}
+const ownFast = (connection: ConnectionImpl, transport: TransportConnection): FastConnection | undefined =>
+  Foreign.call(connection, "fast", () => transport.fast?.owner === transport ? transport.fast : undefined, undefined)

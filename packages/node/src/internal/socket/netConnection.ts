@@ -1,6 +1,5 @@
 /**
- * A `net.Socket` as a `TransportConnection`: reader, writer, endReading,
- * settled, bytes, goodbye and destroy.
+ * A `net.Socket` as a `TransportConnection`.
  */
 import type { FastConnection, LingerOptions, PullWatcher, TransportConnection } from "@effect-listener/core/Transport"
 import * as Context from "effect/Context"
@@ -19,16 +18,20 @@ import { readBuffered } from "./readBuffered.ts"
 import { closeError, endedByPeer, notOpen, readError } from "./socketErrors.ts"
 import { Wakers } from "./wakers.ts"
 
-/** A reader or a writer that was acquired. */
+/** A reader or a writer that was acquired, and the one that the same scope has acquired before. */
 interface Acquired {
-  readonly release: () => void
+  readonly one: NetReader | NetWriter
+  readonly before: Acquired | undefined
 }
 
 /** What one scope has acquired of a connection. */
 interface Acquisitions {
   readonly scope: Scope.Scope
-  readonly acquired: Array<Acquired>
+  latest: Acquired | undefined
 }
+
+const newReader = (connection: NetConnection): NetReader => new NetReader(connection)
+const newWriter = (connection: NetConnection): NetWriter => new NetWriter(connection)
 
 /** How the listeners below, one function each for all sockets, find the connection of theirs. */
 const connectionOf: unique symbol = Symbol("@effect-listener/node/connectionOf")
@@ -95,7 +98,7 @@ export class NetConnection implements TransportConnection, FastConnection, Input
   private lazyRoom: Wakers | undefined
   private ending = false
   private lazySocket: Socket.Socket | undefined
-  private latest: Acquisitions | undefined
+  private acquisitions: Acquisitions | undefined
 
   constructor(netSocket: Net.Socket, options: NetConnectionOptions) {
     this.netSocket = netSocket
@@ -137,8 +140,8 @@ export class NetConnection implements TransportConnection, FastConnection, Input
   }
   get socket(): Socket.Socket {
     return this.lazySocket ??= Socket.make({
-      reader: this.scoped(() => new NetReader(this)),
-      writer: this.scoped(() => new NetWriter(this))
+      reader: this.scoped(newReader),
+      writer: this.scoped(newWriter)
     })
   }
 
@@ -146,22 +149,22 @@ export class NetConnection implements TransportConnection, FastConnection, Input
    * `acquireRelease` of a reader or writer. What one scope acquires shares a
    * finalizer: a scope with one is closed several times as fast as with two.
    */
-  private scoped<A extends Acquired>(make: () => A): Effect.Effect<A, never, Scope.Scope> {
+  private scoped<A extends Acquired["one"]>(make: (connection: this) => A): Effect.Effect<A, never, Scope.Scope> {
     return Effect.withFiber((fiber) => {
-      const made = make()
+      const one = make(this)
       const scope = Context.getUnsafe(fiber.context, Scope.Scope)
-      const latest = this.latest
-      if (latest !== undefined && latest.scope === scope && scope.state._tag === "Open") {
-        latest.acquired.push(made)
-        return Effect.succeed(made)
+      const { acquisitions } = this
+      if (acquisitions !== undefined && acquisitions.scope === scope && scope.state._tag === "Open") {
+        acquisitions.latest = { one, before: acquisitions.latest }
+        return Effect.succeed(one)
       }
-      const acquired: Array<Acquired> = [made]
-      this.latest = { scope, acquired }
+      const acquired: Acquisitions = { scope, latest: { one, before: undefined } }
+      this.acquisitions = acquired
       const releasing = Scope.addFinalizerExit(scope, () => {
-        for (let i = acquired.length - 1; i >= 0; i--) acquired[i]!.release()
+        for (let { latest } = acquired; latest !== undefined; latest = latest.before) latest.one.release()
         return Effect.void
       })
-      return Effect.as(releasing, made)
+      return Effect.as(releasing, one)
     })
   }
 
@@ -270,12 +273,12 @@ export class NetConnection implements TransportConnection, FastConnection, Input
     this.readError ??= error
     this.wakePulls()
   }
-
   private wakePulls(): void {
-    if (this.first !== undefined) this.lookAgain(() => true)
+    this.lookAgain(() => true)
   }
 
   private lookAgain(which: (waiting: Waiting) => boolean): void {
+    if (this.first === undefined) return
     const woken = this.removeWaiting(which)
     if (woken.length === 0) return
     this.told()
@@ -425,11 +428,11 @@ export class NetConnection implements TransportConnection, FastConnection, Input
 
   private close(linger: LingerOptions | "none", done: () => void): LingeringClose {
     const closing = new LingeringClose(this.netSocket, linger, this.options.lingerTimer, done)
-    const { data, finish } = closing.listensTo
+    const { beginning } = closing
     this.closing = closing
-    if (data) this.listenToData()
-    if (finish) this.netSocket.on("finish", onFinish)
-    closing.begin()
+    if (beginning.data) this.listenToData()
+    if (beginning.finish) this.netSocket.on("finish", onFinish)
+    closing.begin(beginning)
     return closing
   }
 

@@ -10,6 +10,16 @@ import { type LingerBounds, type Lingering, type LingerTimer, lookEvery } from "
 
 const noBounds: LingerBounds = { idle: 0, total: 0, bytes: 0 }
 
+/** How a close begins, by what its socket has done so far. */
+interface Beginning {
+  /** What comes is discarded. */
+  readonly data: boolean
+  /** The FIN is waited for. */
+  readonly finish: boolean
+  /** Nothing is left to flush: the FIN goes out within the turn. */
+  readonly lingers: boolean
+}
+
 /** Counts the bytes that come. */
 interface Wire {
   readonly bytesRead: number
@@ -84,32 +94,29 @@ export class LingeringClose implements Lingering {
 
   // --- ways in ---------------------------------------------------------------------------------------------------
 
-  /** What `begin` has to be told of the socket from now on, besides `closed`. */
-  get listensTo(): { readonly finish: boolean; readonly data: boolean } {
-    const { readableEnded, writableFinished } = this.socket
+  /** What `begin` needs. It has to be told what comes where `data`, the FIN where `finish`, and `closed` always. */
+  get beginning(): Beginning {
+    const { bounds, socket } = this
+    const { readableEnded } = socket
+    const lingers = bounds !== undefined && bounds.bytes > 0 && socket.writableLength === 0 && !readableEnded
     return {
-      finish: !readableEnded && !writableFinished && !this.lingersAtOnce,
-      data: !readableEnded && this.bounds !== undefined
+      data: !readableEnded && bounds !== undefined,
+      finish: !readableEnded && !lingers && !socket.writableFinished,
+      lingers
     }
   }
 
-  /** Where nothing is left to flush, the FIN goes out within the turn. */
-  private get lingersAtOnce(): boolean {
-    const { bounds, socket } = this
-    return bounds !== undefined && bounds.bytes > 0 && socket.writableLength === 0 && !socket.readableEnded
-  }
-
   /** For a socket that is not destroyed. */
-  begin(): void {
-    const { lingersAtOnce, socket } = this
-    if (this.listensTo.data) {
+  begin({ data, lingers }: Beginning): void {
+    const { socket } = this
+    if (data) {
       // a socket with such a listener never flows
       if (socket.listenerCount("readable") > 0) socket.removeAllListeners("readable")
       socket.resume()
     }
     if (!socket.writableEnded) endOurSide(socket)
     else if (socket.writableFinished) return this.finished()
-    if (lingersAtOnce) this.linger()
+    if (lingers) this.linger()
   }
 
   /** For a socket that is not destroyed and that its protocol ends and reads. */
@@ -213,11 +220,11 @@ export const lingerAndClose = (
     socket.off("finish", onFinish)
     socket.off("close", onClose)
   }
-  const { data, finish } = close.listensTo
+  const { beginning } = close
   socket.on("close", onClose)
-  if (finish) socket.on("finish", onFinish)
-  if (data) socket.on("data", onData)
-  close.begin()
+  if (beginning.finish) socket.on("finish", onFinish)
+  if (beginning.data) socket.on("data", onData)
+  close.begin(beginning)
   return () => {
     close.stop()
     ignore()
