@@ -26,7 +26,12 @@ const ended = (fiber: Fiber.Fiber<unknown, unknown>): boolean => fiber.pollUnsaf
 export interface HttpContext {
   readonly lingerTimer: LingerTimer
   /** Gives a request that waited for others to the application. */
-  readonly execute: (request: Http.IncomingMessage, response: Http.ServerResponse, expectsContinue: boolean) => void
+  readonly execute: (
+    http: HttpConnection | undefined,
+    request: Http.IncomingMessage,
+    response: Http.ServerResponse,
+    expectsContinue: boolean
+  ) => void
   /** The socket of a connection is gone. */
   readonly onClosed: () => void
 }
@@ -156,7 +161,7 @@ export class HttpConnection implements ProtocolDriver {
 
   /** A request that waited for others is executed. */
   execute({ expectsContinue, request, response }: Unanswered): void {
-    this.context.execute(request, response, expectsContinue)
+    this.context.execute(this, request, response, expectsContinue)
   }
 
   /** A request was read after the last word, and not executed. */

@@ -280,28 +280,30 @@ export class NodeHttpServers implements HttpContext {
   // --- requests --------------------------------------------------------------------------------------------------
 
   private onRequest(request: NodeRequest, response: Parameters<App["request"]>[1], expectsContinue: boolean): void {
-    const protocol = connectionOf(request)?.current
+    const http = connectionOf(request)
+    const protocol = http?.current
     if (protocol instanceof Http1Protocol) {
       // a request and its response are of one version
       const [request1, response1] = [request as Http.IncomingMessage, response as Http.ServerResponse]
-      if (protocol.request(request1, response1, expectsContinue)) this.execute(request1, response1, expectsContinue)
+      if (protocol.request(request1, response1, expectsContinue)) {
+        this.execute(http, request1, response1, expectsContinue)
+      }
       return
     }
     if (protocol instanceof Http2Protocol) {
       protocol.request(request as Http2.Http2ServerRequest)
       if (expectsContinue) continueOnRead(request, response)
     }
-    this.run(request, response)
+    this.run(http, request, response)
   }
 
-  readonly execute: HttpContext["execute"] = (request, response, expectsContinue) => {
-    const protocol = connectionOf(request)?.current
+  readonly execute: HttpContext["execute"] = (http, request, response, expectsContinue) => {
     if (this.isBad(request)) {
       response.writeHead(400, { connection: "close" })
       return void response.end()
     }
-    if (expectsContinue && protocol instanceof Http1Protocol) protocol.continueOnRead(request, response)
-    this.run(request, response)
+    if (expectsContinue && http?.current instanceof Http1Protocol) http.current.continueOnRead(request, response)
+    this.run(http, request, response)
   }
 
   /** What Node's parser lets pass: HTTP/0.9, and HTTP/1.1 without a host. */
@@ -309,8 +311,11 @@ export class NodeHttpServers implements HttpContext {
     return httpVersionMajor !== 1 || (this.hostRequired && httpVersionMinor === 1 && headers.host === undefined)
   }
 
-  private run(request: NodeRequest, response: Parameters<App["request"]>[1]): void {
-    const http = connectionOf(request)
+  private run(
+    http: HttpConnection | undefined,
+    request: NodeRequest,
+    response: Parameters<App["request"]>[1]
+  ): void {
     if (http?.sweeping === true) {
       return http.afterSweep(() => {
         if (!isOver(response)) this.serve(request, response)
