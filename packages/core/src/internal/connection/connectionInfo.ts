@@ -4,8 +4,8 @@
 import * as NetAddress from "effect/net/NetAddress"
 import type { ConnectionInfo, ConnectionPhase } from "../../DrainReport.ts"
 import { clip } from "../util/clip.ts"
+import * as Foreign from "../util/foreign.ts"
 import type { ConnectionImpl } from "./connection.ts"
-import * as Foreign from "./foreign.ts"
 
 export const infoOf = (connection: ConnectionImpl): ConnectionInfo => {
   const { bytesIn, bytesOut, bytesPending, id, since } = connection

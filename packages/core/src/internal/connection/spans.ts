@@ -5,9 +5,9 @@ import * as Exit from "effect/Exit"
 import type * as Tracer from "effect/Tracer"
 import type { EndReason } from "../../DrainReport.ts"
 import { endSpan, startSpan } from "../telemetry/tracing.ts"
+import * as Foreign from "../util/foreign.ts"
 import type { ConnectionImpl } from "./connection.ts"
 import { remoteOf } from "./connectionInfo.ts"
-import * as Foreign from "./foreign.ts"
 
 export const startConnectionSpan = (connection: ConnectionImpl): void => {
   connection.span = Foreign.call(connection, "tracer", () => connectionSpan(connection), undefined)

@@ -18,13 +18,13 @@ import {
   type OpenError,
   OperationAborted
 } from "../../ListenerError.ts"
-import * as Foreign from "../connection/foreign.ts"
 import { defaults, resolve, type ResolvedDrain } from "../options/drain.ts"
 import type { BadOption } from "../options/time.ts"
 import type { Counted } from "../telemetry/counts.ts"
 import { startCloseSpan } from "../telemetry/tracing.ts"
 import { transportFailure } from "../transport/transportErrors.ts"
 import { Broadcast } from "../util/broadcast.ts"
+import * as Foreign from "../util/foreign.ts"
 import { Binding, type BindingContext, nothingToStop } from "./binding.ts"
 import { closeExit, closeLine, countClose, emptyReport } from "./closing/closeReport.ts"
 import { type CloseDecision, ListenerClose, type ListenerCloseContext } from "./closing/listenerClose.ts"

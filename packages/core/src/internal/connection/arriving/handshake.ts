@@ -7,11 +7,11 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type * as Socket from "effect/socket/Socket"
 import type { TransportConnection } from "../../../Transport.ts"
+import { effectOf, read } from "../../util/foreign.ts"
 import { type Linked, LinkedList } from "../../util/linkedList.ts"
 import type { Timers } from "../../util/timers.ts"
 import type { ConnectionImpl } from "../connection.ts"
 import type { ReadTurns } from "../draining/readTurns.ts"
-import { effectOf, read } from "../foreign.ts"
 import { closeError } from "../socketErrors.ts"
 
 /** What a handshake needs of the manager of its connection. */

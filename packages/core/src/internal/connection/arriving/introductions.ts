@@ -11,11 +11,11 @@ import { formatConnection } from "../../../DrainReport.ts"
 import { SecurityFailure } from "../../../ListenerError.ts"
 import type { TransportConnection } from "../../../Transport.ts"
 import type { LimitedLog } from "../../telemetry/limitedLog.ts"
+import { effectOf } from "../../util/foreign.ts"
 import { LinkedList } from "../../util/linkedList.ts"
 import type { Timers } from "../../util/timers.ts"
 import type { ConnectionImpl } from "../connection.ts"
 import type { ReadTurns } from "../draining/readTurns.ts"
-import { effectOf } from "../foreign.ts"
 
 /** How introductions end. */
 export interface Introduced {

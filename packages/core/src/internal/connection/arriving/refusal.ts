@@ -7,10 +7,10 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type { LingerOptions } from "../../../Transport.ts"
 import type { LimitedLog } from "../../telemetry/limitedLog.ts"
+import { call, effectOf } from "../../util/foreign.ts"
 import type { LinkedList } from "../../util/linkedList.ts"
 import type { Timers } from "../../util/timers.ts"
 import type { ConnectionImpl } from "../connection.ts"
-import { call, effectOf } from "../foreign.ts"
 import { handshake, type HandshakeContext, isReady } from "./handshake.ts"
 
 /** What a refusal needs of the manager of its connection. */

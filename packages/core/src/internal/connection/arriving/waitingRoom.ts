@@ -2,9 +2,9 @@ import type { AcceptQueue } from "../../accept/acceptQueue.ts"
 import type { Limits } from "../../accept/limits.ts"
 import type { RefusalReason } from "../../options/admission.ts"
 import type { ResolvedDrain } from "../../options/drain.ts"
+import { call } from "../../util/foreign.ts"
 import type { ConnectionImpl } from "../connection.ts"
 import type { Connections } from "../connections.ts"
-import { call } from "../foreign.ts"
 import { type RefusalContext, refuseWith } from "./refusal.ts"
 
 /** What held connections need of their manager. */

@@ -2,9 +2,9 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type { ConnectionInfo, EndReason } from "../../../DrainReport.ts"
 import type { Signal } from "../../util/condition.ts"
+import { call } from "../../util/foreign.ts"
 import type { ConnectionImpl } from "../connection.ts"
 import type { Connections } from "../connections.ts"
-import { call } from "../foreign.ts"
 
 /** What cutting needs of the manager of the connections. */
 export interface CuttingContext {

@@ -1,8 +1,8 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
+import { effectOf } from "../../util/foreign.ts"
 import type { ConnectionImpl } from "../connection.ts"
-import { effectOf } from "../foreign.ts"
 
 /** What is called when the turn has passed. */
 interface Waiter {

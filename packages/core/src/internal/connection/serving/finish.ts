@@ -9,9 +9,9 @@ import { type EndReason, formatConnection } from "../../../DrainReport.ts"
 import { SecurityFailure } from "../../../ListenerError.ts"
 import type { LingerOptions } from "../../../Transport.ts"
 import type { LimitedLog } from "../../telemetry/limitedLog.ts"
+import { call } from "../../util/foreign.ts"
 import { type HandshakeContext, shakeHands } from "../arriving/handshake.ts"
 import type { ConnectionImpl } from "../connection.ts"
-import { call } from "../foreign.ts"
 import { type Ending, endingOf, reasonOf } from "./ending.ts"
 
 /** What the end of a connection needs of its manager. */
