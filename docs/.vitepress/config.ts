@@ -69,7 +69,7 @@ export default defineConfig({
   base,
   head: [["link", { rel: "icon", type: "image/svg+xml", href: `${base}favicon.svg` }]],
   cleanUrls: true,
-  // the search index of all pages is one file, loaded when somebody searches
+  // the search index of all pages is one file, loaded at the first search
   vite: { build: { chunkSizeWarningLimit: 5000 } },
   rewrites: { "api/README.md": "api/index.md", "decisions/README.md": "decisions/index.md" },
   markdown: {

@@ -27,7 +27,7 @@ const sockets = 8
 /** Most are answered at once, and some take their time. */
 const question = (id: number): Buffer => id % 20 === 0 ? query(id, "TXT", "sleep-30.test") : query(id, "A", "one.test")
 
-/** So many datagrams wait for their answers at most: what the kernel has no room for is lost, whoever reads. */
+/** How many datagrams wait for their answers at most: the kernel drops those that it has no room for. */
 const mostWaiting = 1000
 
 /** Sends `perSecond` over each of UDP and, where it is wanted, TCP, until the scope closes. */

@@ -10,7 +10,7 @@ import type { Readable } from "node:stream"
 import { freePort } from "../../packages/node/test/support/listening.ts"
 import { asRoot, installation, nobody } from "../../scripts/verify/postgres.ts"
 
-/** From a folder that anybody may be in. */
+/** From a folder that every user may enter. */
 const options = { cwd: Os.tmpdir(), ...asRoot ? nobody : {} }
 
 const launch = (command: string, args: ReadonlyArray<string>): ChildProcessByStdio<null, null, Readable> =>

@@ -83,7 +83,7 @@ interface Instance {
  * listener, the turns of a spread and the ages of connections: a million
  * connections of the memory transport do not fit into one process, their places
  * and times do. What a drain owes a connection is not part of it: nothing in
- * flight is lost there, so a request is lost here only for want of a connection.
+ * flight is lost there, so a request is lost here only if it finds no connection.
  */
 export const storm = (options: Storm): StormResult => new Simulation(options).run()
 

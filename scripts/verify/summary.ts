@@ -13,7 +13,7 @@ export const summarize = (input: {
   readonly checks: ReadonlyArray<Outcome>
   /** The counts of each run of tests, and how its runner ended. */
   readonly tests: ReadonlyArray<Tests & { readonly run: Outcome }>
-  /** Whether a test that could not run for want of a program is a failure. */
+  /** Whether a test that could not run because a program is missing is a failure. */
   readonly full: boolean
 }): Summary => {
   const missing = input.tests.flatMap(({ notRun }) => notRun.map(({ name, reason }) => `${name}: ${reason}`))

@@ -97,9 +97,9 @@ export interface DrainOptions {
  *
  * - `queue`: what becomes of clients that the kernel has accepted and the
  *   listener has not: they are served (`"sweep"`), or left to another process
- *   that has the same listening socket (`"leave"`). Left to no one they are
- *   reset, so only that process, or what started it, can know that it is right.
- *   A sweep is never wrong. A transport that cannot leave sweeps. Default
+ *   that has the same listening socket (`"leave"`). If no process has it, they
+ *   are reset, so only that process, or what started it, can know that it is
+ *   right. A sweep is never wrong. A transport that cannot leave sweeps. Default
  *   `"sweep"`.
  *
  * @stability experimental

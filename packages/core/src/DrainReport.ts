@@ -304,7 +304,7 @@ export const oneLine = (text: string): string =>
     (c) => c === "\n" ? "\\n" : `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`
   )
 
-/** So many exchanges of one connection are named in a line. */
+/** How many exchanges of one connection are named in a line. */
 const namedExchanges = 8
 
 /**
@@ -386,7 +386,7 @@ export const format = (report: DrainReport): string => {
   ].join("\n")
 }
 
-/** So many connections are named in one text. */
+/** How many connections are named in one text. */
 const namedConnections = 1000
 
 const list = (what: string, connections: ReadonlyArray<ConnectionInfo>): ReadonlyArray<string> => {

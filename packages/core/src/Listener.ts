@@ -305,8 +305,8 @@ export const layerSocketServer = (
  * **Details**
  *
  * `attach` is called with each connection once its transport has it ready, must
- * not throw, and answers with the driver of its protocol. `events.ended` must be
- * called when the transport is gone.
+ * not throw, and answers with the driver of its protocol. Call `events.closed`
+ * when the transport is gone.
  *
  * @stability experimental
  * @category running

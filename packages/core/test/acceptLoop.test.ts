@@ -30,7 +30,7 @@ describe("an accept that failed", () => {
     )
   })
 
-  it("for want of resources is repeated after a second at most", () => {
+  it("that failed because resources were exhausted is repeated after a second at most", () => {
     assert.deepStrictEqual(
       [8, 9, 100].map((exhausted) => againIn(error("exhausted"), { ...noFailures, exhausted })),
       [640, 1000, 1000]

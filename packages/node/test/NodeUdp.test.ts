@@ -315,7 +315,7 @@ describe("errors", () => {
       assert.strictEqual(yield* listener.state, "Open")
     }).pipe(quiet))
 
-  it.live("a socket that another hand closes faults the listener, whose close still reports", () =>
+  it.live("a socket that the application closes faults the listener, whose close still reports", () =>
     Effect.gen(function*() {
       const made = yield* madeSockets
       const listener = yield* listen()

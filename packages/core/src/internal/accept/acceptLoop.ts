@@ -23,7 +23,7 @@ const knownTransient: ReadonlySet<string> = new Set([
 /** An unknown error counts as fatal when it came this often in a row. */
 const mostUnknown = 10
 
-/** How often accepting has failed in a row: with errors that are not known, and for want of resources. */
+/** How often accepting has failed in a row: with errors that are not known, and because resources were exhausted. */
 export interface Failures {
   readonly unknown: number
   readonly exhausted: number

@@ -20,7 +20,7 @@ export class AcceptRate {
     this.interval = interval
   }
 
-  /** Whether one more may be admitted now, with so many to be admitted before it. */
+  /** Whether one more may be admitted now, after the `ahead` that wait before it. */
   allows(now: number, ahead: number): boolean {
     return this.count(now) + ahead < this.limit
   }

@@ -184,7 +184,7 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
     return this.lazySocket ??= watchedSocket(this)
   }
 
-  /** So many pulls wait: one more than before, or one less, or one has taken something. */
+  /** The number of pulls that wait: one more than before, or one less, or the same after one has taken something. */
   pulls(waiting: number): void {
     const more = waiting > this.pulling
     this.pulling = waiting

@@ -191,13 +191,11 @@ export class ConnectionManager extends LifetimeManager<ConnectionImpl>
     if (this.draining) this.review.begin(connection)
   }
 
-  /** Something changed that may let a draining connection be told goodbye. */
   readonly recheck = (connection: ConnectionImpl): void => {
     if (connection.exempt) this.closers.recheck(connection)
     this.review.recheck(connection)
   }
 
-  /** Bytes may be pending from now on. */
   readonly mayStall = (): void => this.sendLimit.mayStall()
 
   readonly stalled = (connection: ConnectionImpl): void => {

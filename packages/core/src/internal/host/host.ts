@@ -68,7 +68,7 @@ export class HostImpl implements ListenerHost {
   private readonly closedReport = Deferred.makeUnsafe<HostReport>()
   /** How many fibers wait in `closed`. */
   private closedWaiters = 0
-  /** Its main listeners may accept: all that are to be opened are open. */
+  /** Its main listeners may accept: all that it opens are open. */
   private released: boolean
   private readonly gate = Deferred.makeUnsafe<void>()
   /** Takes it out of the registry it joined. */

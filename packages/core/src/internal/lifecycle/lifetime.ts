@@ -93,7 +93,7 @@ export const endClosers = (manager: Manager, grace: number): void => {
   ))
 }
 
-/** Waits for it, but no longer than so many milliseconds; it goes on. */
+/** Waits for an effect, at most for `millis`. The effect goes on after that. */
 export const atMost = (manager: Manager, millis: number, effect: Effect.Effect<void>): Effect.Effect<void> =>
   Effect.suspend(() => {
     const fiber = manager.runFork(effect)

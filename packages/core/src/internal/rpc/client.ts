@@ -41,7 +41,7 @@ const defaultRetryPolicy = Schedule.min([Schedule.exponential(500, 1.5), Schedul
 /** A connection that its server gives up within this time has not helped, in milliseconds. */
 const shortest = 1000
 
-/** How long to wait after so many connections in a row that did not help, in milliseconds. */
+/** How long to wait, in milliseconds, by how many connections in a row did not help. */
 const backOff = (fruitless: number): number => fruitless === 0 ? 0 : Math.min(100 * 2 ** (fruitless - 1), 5000)
 
 const errorOf = (cause: Cause.Cause<Socket.SocketError | RpcClientError>): RpcClientError => {

@@ -1,7 +1,7 @@
 import * as Effect from "effect/Effect"
 import type { Timers } from "../util/timers.ts"
 
-/** So many lines of one kind in so many milliseconds. A flood says so with a count, and leaves the log readable. */
+/** At most `most` lines of one kind in `interval` milliseconds. A flood says so with a count, and leaves the log readable. */
 const most = 10
 const interval = 10_000
 

@@ -21,13 +21,13 @@ export class LinkedList<A extends Linked<A>> {
   first: A | undefined
   private last: A | undefined
 
-  /** Takes it out of the list that it is in. */
+  /** Adds an item at the end. An item leaves the list that it is in. */
   add(item: A): void {
     item.list?.delete(item)
     this.link(item, this.last, undefined)
   }
 
-  /** Takes it out of the list that it is in. */
+  /** The same at the beginning. */
   addFirst(item: A): void {
     item.list?.delete(item)
     this.link(item, undefined, this.first)

@@ -15,7 +15,7 @@ export const monotonicMillis = (clock: Clock.Clock): number =>
   clock === systemClock ? performance.now() : Number(clock.monotonicTimeNanosUnsafe()) / 1e6
 
 /**
- * Sleeps for so many milliseconds, or for less than one more. Whole ones: V8 has
+ * Sleeps for `millis`, rounded up to a whole number of them: V8 has
  * one shape for Node's timers that wait for an integer and another for those that
  * wait for a fraction, and the first fraction gives every timer of the process
  * the other shape: those of 8,000 idle connections, one by one, as each is ended.
@@ -76,7 +76,6 @@ export class Timers {
     return slot
   }
 
-  /** Takes everything back. */
   clear(): void {
     const slots = Array.from(this.due.values())
     this.due.clear()

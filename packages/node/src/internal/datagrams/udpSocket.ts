@@ -203,7 +203,7 @@ export class UdpSocket {
     try {
       this.native.close()
     } catch {
-      // another hand has begun to close it
+      // the application has begun to close it
       resume(Effect.void)
     }
   })
@@ -213,7 +213,7 @@ export class UdpSocket {
     this.state = "Closed"
     this.onClosed?.()
     if (asked) return
-    const cause = new Error("the socket was closed by another hand")
+    const cause = new Error("the socket was closed by the application")
     this.fault(new TransportAcceptError({ class: "fatal", code: "EBADF", cause }))
   }
 }

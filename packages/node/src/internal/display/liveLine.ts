@@ -95,7 +95,7 @@ export class LiveLine {
 const endsLine = (chunk: unknown): boolean =>
   typeof chunk === "string" ? chunk.endsWith("\n") : chunk instanceof Uint8Array ? chunk.at(-1) === 10 : true
 
-/** Text that takes at most so many columns; an ellipsis stands for what is left out. */
+/** Text that takes at most `columns`; an ellipsis stands for what is left out. */
 export const fit = (text: string, columns: number): string => {
   const room = Math.max(1, columns)
   let used = 0

@@ -1,6 +1,6 @@
 /**
- * The predecessor's side of a hand-over: asks `handoverState.ts` what what
- * happens means, and does it.
+ * The predecessor's side of a hand-over: asks `handoverState.ts` what to do about
+ * each event, and does it.
  */
 import type { DrainReport } from "@effect-listener/core/DrainReport"
 import * as DurationOption from "@effect-listener/core/DurationOption"

@@ -12,7 +12,7 @@ export interface InFlight {
   readonly since: number
 }
 
-/** Something that began and is to be told to the listener when it ends. */
+/** Something that began, and whose end the listener is told. */
 export interface Begun {
   /** Milliseconds of `performance.now()`. */
   readonly since: number

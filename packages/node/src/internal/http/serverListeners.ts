@@ -59,8 +59,8 @@ export const hasCallbackForUpgrades = (server: object): server is AskedForUpgrad
   "shouldUpgradeCallback" in server && typeof server.shouldUpgradeCallback === "function"
 
 /**
- * Whether a server does not want this socket, one of so many: what Node decides where it accepts, by a limit and a list
- * that may change while the server runs. Its listeners are told.
+ * Whether a server that has `open` sockets drops this one. Node decides that where it accepts, by a limit and a list
+ * that may change while the server runs. The server's `drop` listeners are called.
  */
 export const isDropped = (server: NodeServer, socket: Net.Socket, open: number): boolean => {
   const { maxConnections } = server

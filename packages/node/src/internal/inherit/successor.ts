@@ -112,7 +112,7 @@ export class Successor {
     if (this.said === "prepared" && gate.isOpen && allListen) this.proveAll()
   }
 
-  /** Connections of its own reach it at every address; where no one else has the sockets, that needs no proof. */
+  /** Connections of its own reach it at every address; where no other process has the sockets, that needs no proof. */
   private proveAll(): void {
     if (this.proving) return
     this.proving = true

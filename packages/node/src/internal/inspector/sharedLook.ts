@@ -2,7 +2,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 
 /**
- * A look that many share: while one is under way, and for so many milliseconds
+ * A look that many share: while one is under way, and for `millis`
  * after it, all get the same. An interruption of one of them stops its waiting,
  * not the look.
  */

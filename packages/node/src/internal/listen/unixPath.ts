@@ -11,7 +11,7 @@ import * as Net from "node:net"
 import * as Path from "node:path"
 import { bindError, errorCode } from "./errno.ts"
 
-/** sockaddr_un holds so many bytes, a NUL included: 108 on Linux, 104 on the BSDs and macOS. */
+/** The bytes that sockaddr_un holds, a NUL included: 108 on Linux, 104 on the BSDs and macOS. */
 export const longestPath = (process.platform === "linux" ? 108 : 104) - 1
 
 /**

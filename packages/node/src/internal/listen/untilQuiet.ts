@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 /** Turns without news after which none is expected. Of two in a row at least one had a whole poll phase. */
 const quietTurns = 2
 
-/** Turns the event loop until a number is what was waited for; it is told as well whether news is still expected. */
+/** Turns the event loop until `over` says so, which is asked each turn with the number and whether it has stopped changing. */
 export const untilQuiet = (
   look: () => number,
   over: (seen: number, quiet: boolean) => boolean

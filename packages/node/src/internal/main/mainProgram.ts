@@ -322,7 +322,7 @@ export class MainProgram implements Main {
     return this.stop === undefined ? 0 : performance.now() - this.stop.at
   }
 
-  /** Whatever still runs after so many milliseconds is named, and not waited for. */
+  /** Whatever still runs after `millis` is named, and not waited for. */
   private boundBy(millis: number | undefined, standstills = 2): void {
     clearTimeout(this.bound)
     if (millis === undefined) return

@@ -3,7 +3,7 @@
  */
 import * as Net from "node:net"
 
-/** How `onPush`, one function for all sockets, finds what is to be told. */
+/** How `onPush`, one function for all sockets, finds what it calls. */
 const endedOf: unique symbol = Symbol("@effect-listener/node/endedOf")
 
 interface WatchedSocket extends Net.Socket {

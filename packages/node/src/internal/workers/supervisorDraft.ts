@@ -9,7 +9,7 @@ export const hasNotListened = ({ phase }: Worker): boolean => phase === "Loading
 /** It serves, or is about to. */
 export const isLive = ({ phase }: Worker): boolean => phase !== "Draining" && phase !== "Killed"
 
-/** A state on its way to the next one, and what is to be done. It leaves the state it began with alone. */
+/** A state on its way to the next one, and the actions to take. It leaves the state it began with alone. */
 export class Draft {
   state: State
   readonly actions: Array<Action> = []

@@ -1,7 +1,7 @@
 /**
- * What a supervisor decides: a pure total function from where its workers stand
- * and what happened to where they stand then and what is to be done. The shell
- * beside it (`supervisor.ts`) performs the actions and reports what happened.
+ * What a supervisor decides: a pure total function from the state of its workers
+ * and an event to their next state and the actions to take. The shell beside it
+ * (`supervisor.ts`) performs the actions and reports the events.
  *
  * After each event everything is looked at anew (`reconcile`), so that no order of
  * events can leave a slot empty or a worker forgotten.
@@ -267,7 +267,7 @@ const beginClose = (draft: Draft, failure: Failure | undefined): void => {
   if (scalingFrom !== undefined) draft.act({ _tag: "ScaleEnded", failure: "Closing" })
 }
 
-// --- what is to be done about it --------------------------------------------
+// --- the actions ------------------------------------------------------------
 
 const reconcile = (draft: Draft): void => {
   switch (draft.state.stage) {

@@ -18,7 +18,7 @@ export const bind = (subject: Subject): Effect.Effect<BoundDatagramTransport, Br
 export const connect = (subject: Subject): Effect.Effect<Client, Broken, Scope.Scope> =>
   orBroken(within("making a client", subject.client), "making a client")
 
-/** So many messages that can be told apart. */
+/** Messages that can be told apart. */
 export const messages = (count: number): ReadonlyArray<string> =>
   Array.from({ length: count }, (_, index) => `message ${index}`)
 
@@ -72,7 +72,7 @@ export const serve = (
     return listener
   })
 
-/** Waits until so many exchanges are open. */
+/** Waits until `count` exchanges are open. */
 export const untilOpen = (listener: DatagramListener.DatagramListener, count: number): Effect.Effect<void, Broken> =>
   within(
     `${count} exchanges`,

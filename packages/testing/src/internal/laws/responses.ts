@@ -15,7 +15,7 @@ import type { Check } from "./subject.ts"
 /** More than a kernel takes from one side and holds for the other. */
 const large = 16 * mebi
 
-/** The time it takes to move so many bytes, on a late machine. */
+/** The time it takes to move the bytes of these checks, on a late machine. */
 const patient = late + 10_000
 
 export const checks: ReadonlyArray<Check> = [

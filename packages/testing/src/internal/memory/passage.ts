@@ -25,7 +25,7 @@ export class Passage {
     this.overtaken(direction)
   }
 
-  /** One more has passed those that are to be behind. */
+  /** One more has passed those that wait behind it. */
   private overtaken(direction: Passing["direction"]): void {
     const due = this.behind.filter((one) => one.direction === direction && --one.left === 0)
     this.behind = this.behind.filter((one) => one.left > 0)

@@ -78,7 +78,7 @@ class Handshake implements Linked<Handshake> {
   }
 }
 
-/** A timer that fires so many milliseconds after its time says that the process stood still. */
+/** A timer that fires this long after its time says that the process stood still. Milliseconds. */
 const standstill = 50
 
 /**
@@ -125,7 +125,7 @@ export class Handshakes {
     this.timed = false
     let { first } = this.underWay
     while (first !== undefined && first.due <= now) {
-      // once, also where its handshake goes on all the same
+      // each is late once, also where its handshake goes on
       this.underWay.delete(first)
       late.push(first.connection)
       first = this.underWay.first

@@ -56,7 +56,7 @@ export class Introductions {
     return this.underWay.toArray()
   }
 
-  /** At most so many at a time: beyond, the one that takes longest makes room. */
+  /** At most `most` at a time: beyond, the one that takes longest makes room. */
   begin(connection: ConnectionImpl, introduced: Introducing, most: number): void {
     const { first } = this.underWay
     if (first !== undefined && this.underWay.size >= most) {
@@ -89,7 +89,6 @@ export class Introductions {
     })
   }
 
-  /** Takes all of them out. */
   removeAll(): Array<ConnectionImpl> {
     const all = this.snapshot()
     for (const connection of all) this.remove(connection)

@@ -30,7 +30,7 @@ export interface RefusalContext extends HandshakeContext {
 /** Says no in the words of a protocol. */
 export type Words = (connection: ConnectionImpl) => Effect.Effect<void>
 
-/** So many are told at a time. Those beyond get a FIN that waits for nothing: telling them would cost what a limit saves. */
+/** How many are told at a time. Those beyond get a FIN that waits for nothing: telling them would cost what a limit saves. */
 const mostTold = 256
 
 /** How long, in milliseconds, a refused connection is kept for what it is told: a client that has just connected reads. */

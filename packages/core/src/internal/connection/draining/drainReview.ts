@@ -82,8 +82,8 @@ export class DrainReview {
 
   /**
    * The deadline has come: no grace goes on, and what had arrived is read before
-   * anything is cut, because the process may have stood still until now. One
-   * turn later what is idle is told goodbye; another, and its end is out.
+   * anything is cut, because the process may have stood still until now. Idle
+   * connections are told goodbye one turn later, and a further turn sends it.
    */
   lastLook(connections: () => ReadonlyArray<ConnectionImpl>): Effect.Effect<void> {
     const turn = Effect.suspend(() => this.turnOfAll(connections()))

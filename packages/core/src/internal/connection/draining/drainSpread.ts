@@ -14,7 +14,7 @@ export const spreadWindow = (from: number, spread: number, deadlineAt: number | 
   return { from, until: from + Math.min(spread, most) }
 }
 
-/** When the drain comes to this one of so many connections: all at the same distance, the first at once. */
+/** When the drain comes to this one of `count` connections: all at the same distance, the first at once. */
 export const turnOf = ({ from, until }: SpreadWindow, ordinal: number, count: number): number =>
   from + (until - from) * (count === 0 ? 0 : ordinal / count)
 

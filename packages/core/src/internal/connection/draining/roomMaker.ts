@@ -25,8 +25,8 @@ const countEvery = 20
 
 /**
  * Lets idle connections make room for those that wait for a place. Looks at the
- * level, again and again while any waits: so many are idle, so many are to end
- * already, so many are wanted.
+ * level, again and again while any waits: how many are idle, how many of them end
+ * already, how many places are wanted.
  */
 export class RoomMaker {
   private readonly context: RoomContext

@@ -43,7 +43,6 @@ export class SendLimit {
     this.context = context
   }
 
-  /** Bytes may be pending from now on. */
   mayStall(): void {
     if (this.looking || this.over || this.context.timeouts.send === Infinity) return
     this.looking = true

@@ -293,7 +293,7 @@ export class ListenerClose {
     })
   }
 
-  /** Completes when the sweep is over, or is to be: a share before the deadline, or when one has passed for nothing known. */
+  /** Completes when the sweep is over, or has to end: a share before the deadline, or after one in which no known client waited. */
   private sweptOrLate(over: () => boolean, stillQueued: () => boolean | undefined): Effect.Effect<void> {
     return Effect.gen({ self: this }, function*() {
       const { manager } = this

@@ -3,7 +3,7 @@
  */
 
 /**
- * A sweep is looked at whenever so much of the deadline is over: a loop that stays
+ * A sweep is looked at after each such part of the deadline: a loop that stays
  * busy, and clients that never stop connecting, must not take all of it from the
  * drain.
  */
@@ -13,8 +13,8 @@ const part = 0.1
 export const sweepShare = (deadline: number): number => Math.max(1, deadline * part)
 
 /**
- * When a sweep ends, whatever is queued: the last share is the drain's. What was
- * swept is served when it is over, and would have been swept in vain.
+ * When a sweep ends, whatever is queued: the last share is the drain's. Swept
+ * clients are served once the sweep is over, and need that time.
  */
 export const sweepEnds = (
   { deadlineAt, share, startedAt }: { readonly startedAt: number; readonly share: number; readonly deadlineAt: number }

@@ -1,4 +1,4 @@
-/** As many at once, and so many more a second: what nghttp2 allows for resets of streams. */
+/** Frames at once, and frames a second after that: what nghttp2 allows for resets of streams. */
 const burst = 1000
 const perSecond = 33
 

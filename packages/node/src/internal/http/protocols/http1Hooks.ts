@@ -88,7 +88,7 @@ export const hookResponse = (response: Http.ServerResponse): void => {
   if (!(response instanceof Response)) response.detachSocket = onDetach
 }
 
-/** So many bytes cost less to copy than a second piece of a write: 9 % of the CPU of requests that are pipelined. */
+/** Bytes that cost less to copy than a second piece of a write: 9 % of the CPU of requests that are pipelined. */
 const small = 512
 
 /** The responses of servers of our own making: on those of others, each gets `onDetach`, which takes longer. */

@@ -1,6 +1,6 @@
 /**
  * The requests of one HTTP/1 connection that have no answer yet, oldest first:
- * they are answered in their order (RFC 9112, section 9.3.2). So many are
+ * they are answered in their order (RFC 9112, section 9.3.2). A limited number is
  * executed side by side; the others wait for an answer to go out.
  */
 import type * as Http from "node:http"

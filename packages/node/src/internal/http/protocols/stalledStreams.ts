@@ -4,7 +4,7 @@ export interface Sending {
   readonly writableLength: number
 }
 
-/** So many bytes a stream has to lose in the time that is given: what less would be cannot be told from nothing. */
+/** The bytes that a stream has to lose in the time that is given: less cannot be told from nothing. */
 const step = 64 * 1024
 
 interface Owed {

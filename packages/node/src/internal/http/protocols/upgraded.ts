@@ -231,7 +231,7 @@ export class Upgraded implements Protocol {
   closed(): Ending {
     if (this.webSocket === undefined || this.saidGoodbye) clearTimeout(this.timer)
     this.askingEnded()
-    // Effect's handler takes a socket whose our side is ended for one that is answered
+    // Effect's handler takes a socket whose writable side has ended for one that is answered
     if (this.webSocket === undefined && this.readers === 0) this.owner.interruptFibers()
     for (const reader of Array.from(this.working)) this.rest(reader)
     return this.socket.readableEnded || this.socket.errored !== null || this.webSocket !== undefined

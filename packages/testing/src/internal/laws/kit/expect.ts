@@ -75,7 +75,7 @@ export const exitWithin = <A, E, R>(
       )
   )
 
-/** In so many milliseconds at a time, time is counted. */
+/** Time is counted in steps of this many milliseconds. */
 const tick = 50
 
 /**

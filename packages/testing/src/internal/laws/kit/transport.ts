@@ -56,7 +56,7 @@ export const pair = (subject: Subject, bound: BoundTransport): Effect.Effect<Pai
     }
   })
 
-/** Pulls until so many bytes have come. */
+/** Pulls until `bytes` have come. */
 export const pullAll = (pull: Pair["pull"], bytes: number): Effect.Effect<Uint8Array, Broken> =>
   within(
     `${bytes} bytes to pull`,
