@@ -39,7 +39,7 @@ const peers: Layer.Layer<Runners.RpcClientProtocol, never, RpcSerialization.RpcS
           servers: [NodeSocket.makeNet({ host, port, openTimeout: "1 second" })],
           // one that was restarted is back within a second or two
           retryPolicy: Schedule.spaced("250 millis")
-        }).pipe(Effect.provideService(RpcSerialization.RpcSerialization, serialization))
+        }).pipe(Effect.orDie, Effect.provideService(RpcSerialization.RpcSerialization, serialization))
     }
   })
 )

@@ -31,6 +31,7 @@ import { CurrentCalls } from "./internal/rpc/calls.ts"
 import * as client from "./internal/rpc/client.ts"
 import type * as notice from "./internal/rpc/goodbye.ts"
 import * as server from "./internal/rpc/server.ts"
+import type { InvalidArgument } from "./ListenerError.ts"
 
 /**
  * The defect of a call that was refused because its server drains. The call was
@@ -269,7 +270,8 @@ export const layerInFlight: Layer.Layer<InFlight> = Layer.succeed(
  *   default they fail as soon as each has been tried once in vain.
  * - `pingInterval` (default 5 s) and `pingTimeout` (default: the interval): a
  *   server that has said nothing for so long although it was asked is given up,
- *   and what was in flight on its connection fails.
+ *   and what was in flight on its connection fails. An infinite one gives none up.
+ *   Zero, a negative time and what is not a duration fail with `InvalidArgument`.
  *
  * @stability experimental
  * @category options
@@ -285,6 +287,7 @@ export interface ClientOptions<R> {
 
 /**
  * An RPC client protocol over several servers. See {@link layerClientProtocol}.
+ * Fails with `InvalidArgument` where a time of its pings cannot be used.
  *
  * @stability experimental
  * @category constructors
@@ -292,7 +295,8 @@ export interface ClientOptions<R> {
  */
 export const makeClientProtocol: <R>(
   options: ClientOptions<R>
-) => Effect.Effect<RpcClient.Protocol["Service"], never, RpcSerialization | Scope.Scope | R> = client.makeClientProtocol
+) => Effect.Effect<RpcClient.Protocol["Service"], InvalidArgument, RpcSerialization | Scope.Scope | R> =
+  client.makeClientProtocol
 
 /**
  * A drop-in for `RpcClient.layerProtocolSocket` that goes to another server when
@@ -348,5 +352,5 @@ export const makeClientProtocol: <R>(
  */
 export const layerClientProtocol = <R = never>(
   options: ClientOptions<R>
-): Layer.Layer<RpcClient.Protocol, never, RpcSerialization | R> =>
+): Layer.Layer<RpcClient.Protocol, InvalidArgument, RpcSerialization | R> =>
   Layer.effect(RpcClient.Protocol, makeClientProtocol(options))

@@ -1,7 +1,7 @@
 import { ListenerError, RpcListener } from "@effect-listener/core"
 import { NodeSocketServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Context, Effect, Exit, Fiber, Layer, Schedule, Stream } from "effect"
+import { Cause, Context, type Duration, Effect, Exit, Fiber, Layer, Schedule, Stream } from "effect"
 import { NetAddress } from "effect/net"
 import { RpcSerialization, RpcServer } from "effect/rpc"
 import { SocketServer } from "effect/socket"
@@ -164,6 +164,21 @@ describe("RpcListener.layerProtocolSocketServer on a socket server that is no li
 })
 
 describe("RpcListener.layerClientProtocol", () => {
+  it.effect("a time of its pings that cannot be used is InvalidArgument, and nothing is dialled", () =>
+    Effect.gen(function*() {
+      const times = [NaN, { seconds: NaN }, -1, 0, "soon"] as ReadonlyArray<Duration.Input>
+      for (const option of ["pingInterval", "pingTimeout"] as const) {
+        for (const time of times) {
+          const error = yield* Effect.flip(RpcListener.makeClientProtocol({
+            servers: [Effect.die("dialled")],
+            [option]: time
+          }))
+          assert.strictEqual(error._tag, "InvalidArgument")
+          assert.strictEqual(error.parameter, option)
+        }
+      }
+    }).pipe(Effect.scoped, Effect.provide(RpcSerialization.layerNdjson)))
+
   it.live("leaves in the lame duck, while calls are still executed", () =>
     Effect.gen(function*() {
       const a = yield* serve("a")

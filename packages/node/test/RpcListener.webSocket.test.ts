@@ -52,7 +52,9 @@ describe("RpcListener.layerProtocolWebsocket", () => {
       const a = yield* serve("a")
       const b = yield* serve("b")
       const calls = yield* build(
-        RpcListener.layerClientProtocol({ servers: [Socket.makeWebSocket(a.url), Socket.makeWebSocket(b.url)] })
+        Layer.orDie(
+          RpcListener.layerClientProtocol({ servers: [Socket.makeWebSocket(a.url), Socket.makeWebSocket(b.url)] })
+        )
       )
       const working = yield* start(Effect.forEach(
         Array.from({ length: 50 }, (_, id) => id),

@@ -110,7 +110,7 @@ export const client = (
 ): Effect.Effect<Client, never, Scope.Scope> => {
   const [first, ...others] = ports
   return connected(
-    RpcListener.layerClientProtocol({ ...options, servers: [socket(first), ...others.map(socket)] }),
+    Layer.orDie(RpcListener.layerClientProtocol({ ...options, servers: [socket(first), ...others.map(socket)] })),
     options.encoding
   )
 }

@@ -65,9 +65,9 @@ const clients: Record<Sides["client"], (ports: readonly [number, number]) => Eff
   {
     listener: ([a, b]) =>
       Effect.map(
-        build(RpcListener.layerClientProtocol({
+        build(Layer.orDie(RpcListener.layerClientProtocol({
           servers: [NodeSocket.makeNet(socket(a)), NodeSocket.makeNet(socket(b))]
-        })),
+        }))),
         (client): Work => (id) => client.work({ id, millis: millis(id) })
       ),
     // it knows one address only: one client a server, and calls go to each in turn

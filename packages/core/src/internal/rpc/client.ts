@@ -9,7 +9,7 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -21,6 +21,8 @@ import { RpcSerialization } from "effect/rpc/RpcSerialization"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
+import { InvalidArgument } from "../../ListenerError.ts"
+import { millis } from "../options/time.ts"
 import { Signal } from "../util/condition.ts"
 import { monotonicMillis } from "../util/timers.ts"
 import { Link } from "./clientConnection.ts"
@@ -34,6 +36,15 @@ export interface Options<R> {
   readonly retryTransientErrors?: boolean | undefined
   readonly retryPolicy?: Schedule.Schedule<unknown, RpcClientError> | undefined
 }
+
+/** When a server is asked, and for how long it may say nothing; milliseconds, `Infinity` for never and for ever. */
+interface Pings {
+  readonly interval: number
+  readonly timeout: number
+}
+
+/** As Effect's own client. */
+const defaultPingInterval = "5 seconds"
 
 /** As Effect's own client. */
 const defaultRetryPolicy = Schedule.min([Schedule.exponential(500, 1.5), Schedule.spaced(5000)])
@@ -101,15 +112,32 @@ type Server = Effect.Effect<Socket.Socket, Socket.SocketError>
 
 export const makeClientProtocol = <R>(
   options: Options<R>
-): Effect.Effect<Protocol["Service"], never, RpcSerialization | Scope.Scope | R> =>
+): Effect.Effect<Protocol["Service"], InvalidArgument, RpcSerialization | Scope.Scope | R> =>
   Effect.contextWith((context: Context.Context<R>) => {
     // the compiler does not see that nothing is left of R without R
     const [first, ...others] = options.servers.map((server) => Effect.provideContext(server, context) as Server)
-    return make([first!, ...others], options)
+    return Effect.flatMap(
+      Effect.fromResult(resolvePings(options)),
+      (pings) => make([first!, ...others], pings, options)
+    )
   })
+
+const resolvePings = (options: Omit<Options<never>, "servers">): Result.Result<Pings, InvalidArgument> =>
+  Result.gen(function*() {
+    const time = (parameter: string, input: Duration.Input) =>
+      millis(parameter, input, { infinite: true, positive: true })
+    const { pingInterval = defaultPingInterval, pingTimeout } = options
+    const interval = yield* time("pingInterval", pingInterval)
+    return { interval, timeout: pingTimeout === undefined ? interval : yield* time("pingTimeout", pingTimeout) }
+  }).pipe(
+    Result.mapError((bad) =>
+      new InvalidArgument({ operation: "makeClientProtocol", listener: "rpc client", trail: [], ...bad })
+    )
+  )
 
 const make = (
   servers: NonEmptyReadonlyArray<Server>,
+  pings: Pings,
   options: Omit<Options<never>, "servers">
 ): Effect.Effect<Protocol["Service"], never, RpcSerialization | Scope.Scope> =>
   Protocol.make(Effect.fnUntraced(function*(deliver, clientIds) {
@@ -118,8 +146,6 @@ const make = (
     const clock = yield* Clock.Clock
     const scope = yield* Effect.scope
     const retryPolicy: Schedule.Schedule<unknown, RpcClientError> = options.retryPolicy ?? defaultRetryPolicy
-    const pingInterval = options.pingInterval ?? "5 seconds"
-    const pingTimeout = Duration.toMillis(options.pingTimeout ?? pingInterval)
     const links = new Links()
     const now = (): number => monotonicMillis(clock)
 
@@ -142,9 +168,9 @@ const make = (
           return Effect.forEach(frames, (frame) => link.receive(frame), { discard: true })
         }))
         const pinging: Effect.Effect<void, RpcClientError, Scope.Scope> = Effect.forever(Effect.andThen(
-          Effect.sleep(pingInterval),
+          Effect.sleep(pings.interval),
           Effect.suspend(() => {
-            if (asked && now() - seen > pingTimeout) return Effect.fail(silent)
+            if (asked && now() - seen > pings.timeout) return Effect.fail(silent)
             asked = true
             // a server that does not read must not keep its own silence from being noticed
             return Effect.forkScoped(link.write(constPing))
