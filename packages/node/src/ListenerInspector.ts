@@ -13,17 +13,20 @@
  */
 import type { DatagramListener } from "@effect-listener/core/DatagramListener"
 import { ConnectionInfo, ConnectionPhase } from "@effect-listener/core/DrainReport"
+import * as DurationOption from "@effect-listener/core/DurationOption"
 import type { Listener } from "@effect-listener/core/Listener"
+import { InvalidArgument } from "@effect-listener/core/ListenerError"
 import { ListenerHost } from "@effect-listener/core/ListenerHost"
 import { ListenerState } from "@effect-listener/core/ListenerState"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Formatter from "effect/Formatter"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import type * as PrometheusMetrics from "effect/observability/PrometheusMetrics"
-import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { events } from "./internal/inspector/events.ts"
 import { isAllowed } from "./internal/inspector/hostCheck.ts"
@@ -226,7 +229,8 @@ export type Source = ListenerHost | ReadonlyArray<Listener | DatagramListener> |
  * - `prefix`: goes before every path, such as `"/admin"`. Default: none.
  * - `limit`: how many connections of one listener are listed. They are counted
  *   whatever the limit is. Default 500.
- * - `interval`: how often the page is told what has changed. Default 500 ms.
+ * - `interval`: how often the page is told what has changed, at most once a
+ *   millisecond. Default 500 ms.
  * - `metrics`: how the names of metrics are written.
  * - `hosts`: the names the port is asked by, beside addresses, names without a dot
  *   and the machine's own: `"admin.internal"`, or `"*.internal"` for all below it. A
@@ -275,6 +279,9 @@ const defaultLimit = 500
  * They can be read by all that can reach the port. Addresses are masked where a
  * listener's option `maskRemote` says so.
  *
+ * A `limit` or an `interval` that cannot be used fails the layer with
+ * `InvalidArgument`.
+ *
  * **Example** (Probes on a port of their own)
  *
  * ```ts
@@ -307,20 +314,41 @@ const defaultLimit = 500
  * @category layers
  * @since 0.1.0
  */
-export const routes = (source: Source, options?: Options): Layer.Layer<never, never, HttpRouter.HttpRouter> => {
+export const routes = (source: Source, options?: Options): Layer.Layer<never, InvalidArgument, HttpRouter.HttpRouter> =>
+  Layer.unwrap(
+    Effect.map(Effect.fromResult(resolveInterval(options)), (interval) => routesAt(source, interval, options))
+  )
+
+/** How often the page is told what has changed, in milliseconds. */
+const resolveInterval = (options: Options | undefined): Result.Result<number, InvalidArgument> => {
+  const { interval = "500 millis", limit = defaultLimit } = options ?? {}
+  const whole = limit === Infinity || Number.isSafeInteger(limit) && limit >= 0
+  return Result.flatMap(
+    DurationOption.millis("interval", interval, { positive: true }),
+    (millis) =>
+      whole ? Result.succeed(Math.max(1, millis)) : Result.fail({
+        parameter: "limit",
+        detail: `expected a whole number of at least 0, got ${Formatter.format(limit)}`
+      })
+  ).pipe(
+    Result.mapError((bad) => new InvalidArgument({ operation: "routes", listener: "inspector", trail: [], ...bad }))
+  )
+}
+
+const routesAt = (
+  source: Source,
+  interval: number,
+  options: Options | undefined
+): Layer.Layer<never, never, HttpRouter.HttpRouter> => {
   const look = inspect(source, options)
-  const { hosts = [], interval = "500 millis", metrics, prefix } = options ?? {}
-  const every = Option.match(Duration.fromInput(interval), {
-    onNone: () => 500,
-    onSome: (duration) => Math.max(1, Duration.toMillis(duration))
-  })
+  const { hosts = [], metrics, prefix } = options ?? {}
   const answers = {
     "/livez": probe(source, inspection.isLive, ({ state }) => state === "Faulted"),
     "/readyz": probe(source, inspection.isReady, ({ ready }) => !ready),
     "/metrics": Effect.map(inspection.metricsOf(source, metrics), prometheus),
     "/listeners": Effect.map(look, (seen) => HttpServerResponse.jsonUnsafe(seen)),
     "/listeners/page": Effect.succeed(page.response),
-    "/listeners/events": events(look, every)
+    "/listeners/events": events(look, interval)
   }
   return HttpRouter.addAll(
     Object.entries(answers).map(([path, answer]) =>
@@ -362,7 +390,7 @@ export const routes = (source: Source, options?: Options): Layer.Layer<never, ne
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options?: Options): Layer.Layer<never, never, ListenerHost | HttpRouter.HttpRouter> =>
+export const layer = (options?: Options): Layer.Layer<never, InvalidArgument, ListenerHost | HttpRouter.HttpRouter> =>
   Layer.unwrap(Effect.map(ListenerHost, (host) => routes(host, options)))
 
 /** One line, whatever a listener of another kind may be called. */

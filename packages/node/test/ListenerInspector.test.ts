@@ -5,7 +5,10 @@ import * as ListenerHost from "@effect-listener/core/ListenerHost"
 import * as ListenerInspector from "@effect-listener/node/ListenerInspector"
 import * as NodeTcp from "@effect-listener/node/NodeTcp"
 import { assert, describe, it } from "@effect/vitest"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
@@ -44,6 +47,34 @@ const serveForEver = (listener: Listener.Listener) =>
 
 const untilConnections = (listener: Listener.Listener, count: number) =>
   Listening.until(`${count} connections`, () => Effect.runSync(listener.connections).length === count)
+
+describe("options", () => {
+  it.effect("an interval or a limit that cannot be used is InvalidArgument", () =>
+    Effect.gen(function*() {
+      const bad: ReadonlyArray<ListenerInspector.Options> = [
+        { interval: NaN },
+        { interval: { seconds: NaN } },
+        { interval: Infinity },
+        { interval: 0 },
+        { interval: -1 },
+        { interval: "soon" as Duration.Input },
+        { limit: NaN },
+        { limit: -1 },
+        { limit: 0.5 }
+      ]
+      for (const options of bad) {
+        const error = yield* Effect.flip(
+          Layer.build(Layer.provide(ListenerInspector.routes([], options), HttpRouter.layer))
+        )
+        assert.strictEqual(error._tag, "InvalidArgument")
+        assert.deepStrictEqual([error.parameter], Object.keys(options))
+      }
+      const good: ReadonlyArray<ListenerInspector.Options> = [{ interval: 0.5, limit: 0 }, { limit: Infinity }]
+      for (const options of good) {
+        yield* Layer.build(Layer.provide(ListenerInspector.routes([], options), HttpRouter.layer))
+      }
+    }))
+})
 
 describe("probes", () => {
   it.live("of a host: ready while it is open, alive while it drains, with the reasons where it says no", () =>

@@ -43,10 +43,10 @@ export const given = <E>(
   })
 
 /** Serves routes, until the scope ends. */
-export const routes = (
-  layer: Layer.Layer<never, never, HttpRouter.HttpRouter | HttpRouter.Request<"Error", HttpServerError>>,
+export const routes = <E>(
+  layer: Layer.Layer<never, E, HttpRouter.HttpRouter | HttpRouter.Request<"Error", HttpServerError>>,
   options: Partial<NodeHttp.ServerOptions> = {}
-): Effect.Effect<Serving, ServeError, Scope.Scope> =>
+): Effect.Effect<Serving, E | ServeError, Scope.Scope> =>
   Effect.gen(function*() {
     const served = HttpRouter.serve(layer, { disableLogger: true, disableListenLog: true })
     return yield* servingOf(yield* Layer.build(Layer.provideMerge(served, NodeHttp.layer(withPort(options)))))

@@ -1,4 +1,5 @@
 /** A supervisor as the main program of its process. */
+import type { InvalidArgument } from "@effect-listener/core/ListenerError"
 import { CurrentRegistry } from "@effect-listener/core/ListenerRegistry"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -88,7 +89,7 @@ const hearReplaceSignals: Effect.Effect<
 const serveAdmin = (
   workers: NodeWorkers,
   address: NonNullable<RunOptions["admin"]>
-): Effect.Effect<NetAddress.SocketAddress, ServeError, Scope.Scope> =>
+): Effect.Effect<NetAddress.SocketAddress, InvalidArgument | ServeError, Scope.Scope> =>
   Layer.build(
     HttpRouter.serve(ListenerInspector.routes(workers), { disableListenLog: true, disableLogger: true }).pipe(
       Layer.provideMerge(NodeHttp.layer({ name: "admin", ...address }))
