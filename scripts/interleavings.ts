@@ -1,8 +1,8 @@
 /**
- * Explores every pair and every triple of events that can happen to a listener:
- * bounded to two preemptions first, then by chance, so many schedules in all,
- * spread evenly. Prints the count of each combination, and fails with what was
- * found.
+ * Explores every pair of events that can happen to a listener, and the triples
+ * that `combinations.ts` names: bounded to two preemptions first, then by chance.
+ * The schedules are spread evenly. Prints the count of each combination, and
+ * fails with what was found.
  *
  *     pnpm interleavings [schedules, default 1000000]
  */

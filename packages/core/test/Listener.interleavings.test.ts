@@ -19,8 +19,8 @@ describe("whatever the order", () => {
 
 /**
  * A race is named by the operations that race: the numbers of a schedule would
- * mean another order after any change. Each was found again within so many
- * schedules when its fault was put back.
+ * mean another order after any change. Each was found again within 600 schedules
+ * when its fault was put back.
  */
 const noRace = (program: Effect.Effect<unknown, unknown, Scope.Scope>) =>
   Interleavings.check(program, { maxSchedules: 600 })
