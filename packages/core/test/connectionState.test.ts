@@ -1,13 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
-import { isIdle, type Step, type StepEvent, takeStep } from "../src/internal/connection/connectionState.ts"
 import {
-  awaitsLook,
-  climb,
-  type DrainEvent,
-  drainHasBegun,
-  look,
-  type Rung
-} from "../src/internal/connection/draining/drainLadder.ts"
+  beginsPhase,
+  type ConnectionState,
+  initial,
+  isIdle,
+  isRefused,
+  type Step,
+  transition
+} from "../src/internal/connection/connectionState.ts"
+import { awaitsLook, drainHasBegun, look, type Rung } from "../src/internal/connection/draining/drainLadder.ts"
 
 const stepEvents = ["handshakeBegan", "shaken", "served", "refused", "released", "detached", "cut", "ended"] as const
 
@@ -34,8 +35,18 @@ const steps: Record<Step, ReadonlyArray<string>> = {
     "Ended, Count"
   ],
   Serving: ["-", "-", "-", "-", "Goodbye, Goodbye", "Detached, Detach", "Ended, Destroy", "Ended, Count"],
-  Refusing: ["-", "-", "-", "-", "Goodbye, Goodbye", "Detached, DetachRefused", "Ended, Destroy", "Ended, Count"],
+  Refusing: [
+    "-",
+    "-",
+    "-",
+    "-",
+    "RefusedGoodbye, Goodbye",
+    "Detached, DetachRefused",
+    "Ended, Destroy",
+    "Ended, Forget"
+  ],
   Goodbye: ["-", "-", "-", "-", "-", "-", "Ended, Destroy", "Ended, Count"],
+  RefusedGoodbye: ["-", "-", "-", "-", "-", "-", "Ended, Destroy", "Ended, Forget"],
   Detached: ["-", "-", "-", "-", "-", "-", "-", "-"],
   Ended: ["-", "-", "-", "-", "Ended, Destroy", "-", "-", "-"]
 }
@@ -115,38 +126,113 @@ const rungs: Record<Rung, ReadonlyArray<string>> = {
   Goodbye: ["-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-"]
 }
 
-const said = (from: string, { action, next }: { readonly next: string; readonly action: string }): string =>
+const said = (from: string, next: string, action: string): string =>
   action !== "None" ? `${next}, ${action}` : next === from ? "-" : next
 
 // Object.keys widens the keys of what is given
 const keys = <K extends string>(of: Record<K, unknown>): ReadonlyArray<K> => Object.keys(of) as Array<K>
 
-describe("the steps of a connection", () => {
+describe("the state of a connection", () => {
   for (const step of keys(steps)) {
     stepEvents.forEach((event, i) => {
-      it(`${step}, ${event}: ${steps[step][i]}`, () => {
-        assert.strictEqual(said(step, takeStep(step, event)), steps[step][i])
+      it(`${step}, ${event}: ${steps[step][i]}, however far the drain has come`, () => {
+        for (const rung of keys(rungs)) {
+          const after = transition({ step, rung }, event)
+          assert.deepStrictEqual([said(step, after.step, after.action), after.rung], [steps[step][i], rung])
+        }
       })
     })
   }
 
+  for (const rung of keys(rungs)) {
+    drainEvents.forEach((event, i) => {
+      it(`${rung}, ${event}: ${rungs[rung][i]}, unless it has ended or is detached`, () => {
+        for (const step of keys(steps)) {
+          const after = transition({ step, rung }, event)
+          const expected = step === "Ended" || step === "Detached" ? "-" : rungs[rung][i]
+          assert.deepStrictEqual([said(rung, after.rung, after.action), after.step], [expected, step])
+        }
+      })
+    })
+  }
+
+  const walk = (
+    seed: number,
+    length: number,
+    f: (from: ConnectionState, to: ReturnType<typeof transition>) => void
+  ) => {
+    const random = randomOf(seed)
+    const events = [...stepEvents, ...drainEvents]
+    let state = initial
+    for (let i = 0; i < length; i++) {
+      const after = transition(state, events[random(events.length)]!)
+      f(state, after)
+      state = after
+    }
+  }
+
   it("whatever happens, a connection ends or detaches at most once, and is destroyed only once it has ended", () => {
     for (let seed = 1; seed <= 3000; seed++) {
-      const random = randomOf(seed)
-      let step: Step = "Queued"
       let over = 0
-      for (let i = 0; i < 20; i++) {
-        const event: StepEvent = stepEvents[random(stepEvents.length)]!
-        const { action, next } = takeStep(step, event)
-        const ends = (next === "Ended" || next === "Detached") && next !== step
+      let accounted = 0
+      walk(seed, 30, (from, to) => {
+        const ends = (to.step === "Ended" || to.step === "Detached") && to.step !== from.step
         if (ends) over++
-        if (action === "Destroy") assert.strictEqual(next, "Ended")
-        if (action === "Count" || action === "Detach" || action === "DetachRefused") assert.isTrue(ends)
+        if (to.action === "Destroy") assert.strictEqual(to.step, "Ended")
+        if (["Count", "Forget", "Detach", "DetachRefused"].includes(to.action)) {
+          accounted++
+          assert.isTrue(ends)
+        }
+        if (to.action === "Forget" || to.action === "DetachRefused") assert.isTrue(isRefused(from))
+        if (to.action === "Count" || to.action === "Detach") assert.isFalse(isRefused(from))
         // no way leads back but from a handshake that is done before anything takes the connection
-        if (rank[next] < rank[step]) assert.deepStrictEqual([step, event], ["Handshake", "shaken"])
-        step = next
-      }
+        if (rank[to.step] < rank[from.step]) assert.deepStrictEqual([from.step, to.step], ["Handshake", "Queued"])
+      })
       assert.isAtMost(over, 1)
+      assert.isAtMost(accounted, over)
+    }
+  })
+
+  it("whatever happens, it is told once, begun once, and says nothing after its goodbye", () => {
+    for (let seed = 1; seed <= 3000; seed++) {
+      const times = { Notify: 0, Begin: 0 }
+      walk(seed, 60, (from, to) => {
+        if (to.action === "Notify" || to.action === "Begin") times[to.action]++
+        if (from.rung === "Goodbye") assert.strictEqual(to.rung, "Goodbye")
+        if (from.rung === "Goodbye") assert.notStrictEqual(to.action, "SayGoodbye")
+        if (drainHasBegun(from.rung)) assert.isTrue(drainHasBegun(to.rung))
+        // what waits for a turn is looked at when it is over, and not before
+        if (["Look", "SayGoodbye", "AwaitGrace"].includes(to.action)) assert.isTrue(awaitsLook(to.rung))
+        if (to.action === "AwaitTurn") assert.isFalse(awaitsLook(to.rung))
+      })
+      assert.isAtMost(times.Notify, 1)
+      assert.isAtMost(times.Begin, 1)
+    }
+  })
+
+  it("a phase begins with the last word, with the end after it, and when it is detached: each once", () => {
+    for (let seed = 1; seed <= 300; seed++) {
+      const phases: Array<string> = []
+      walk(seed, 60, (from, to) => {
+        const step = to.step !== from.step && ["Goodbye", "RefusedGoodbye", "Detached"].includes(to.step)
+        const rung = to.rung !== from.rung && to.rung === "Goodbye"
+        assert.strictEqual(beginsPhase(from, to), step || rung)
+        if (beginsPhase(from, to)) phases.push(step ? to.step : "the last word")
+      })
+      assert.strictEqual(new Set(phases).size, phases.length)
+    }
+  })
+
+  it("from any rung that has begun, times that come and idle looks lead to a goodbye", () => {
+    for (const first of keys(rungs).filter(drainHasBegun)) {
+      let state: ConnectionState = { step: "Serving", rung: first }
+      let goodbye = first === "Goodbye"
+      for (const event of ["graceOver", "turnOver", "idle", "turnEmptied", "idle"] as const) {
+        const after = transition(state, event)
+        goodbye ||= after.action === "SayGoodbye"
+        state = after
+      }
+      assert.isTrue(goodbye, first)
     }
   })
 })
@@ -157,53 +243,10 @@ const rank: Record<Step, number> = {
   Serving: 2,
   Refusing: 2,
   Goodbye: 3,
+  RefusedGoodbye: 3,
   Detached: 4,
   Ended: 4
 }
-
-describe("the drain of a connection", () => {
-  for (const rung of keys(rungs)) {
-    drainEvents.forEach((event, i) => {
-      it(`${rung}, ${event}: ${rungs[rung][i]}`, () => {
-        assert.strictEqual(said(rung, climb(rung, event)), rungs[rung][i])
-      })
-    })
-  }
-
-  it("whatever happens, it is told once, begun once, and says nothing after its goodbye", () => {
-    for (let seed = 1; seed <= 3000; seed++) {
-      const random = randomOf(seed)
-      let rung: Rung = "Untold"
-      const times = { Notify: 0, Begin: 0 }
-      for (let i = 0; i < 40; i++) {
-        const event: DrainEvent = drainEvents[random(drainEvents.length)]!
-        const { action, next } = climb(rung, event)
-        if (action === "Notify" || action === "Begin") times[action]++
-        if (rung === "Goodbye") assert.deepStrictEqual([action, next], ["None", "Goodbye"])
-        if (drainHasBegun(rung)) assert.isTrue(drainHasBegun(next))
-        // what waits for a turn is looked at when it is over, and not before
-        if (action === "Look" || action === "SayGoodbye" || action === "AwaitGrace") assert.isTrue(awaitsLook(next))
-        if (action === "AwaitTurn") assert.isFalse(awaitsLook(next))
-        rung = next
-      }
-      assert.isAtMost(times.Notify, 1)
-      assert.isAtMost(times.Begin, 1)
-    }
-  })
-
-  it("from any rung that has begun, times that come and idle looks lead to a goodbye", () => {
-    for (const first of keys(rungs).filter(drainHasBegun)) {
-      let rung = first
-      let goodbye = rung === "Goodbye"
-      for (const event of ["graceOver", "turnOver", "idle", "turnEmptied", "idle"] as const) {
-        const { action, next } = climb(rung, event)
-        goodbye ||= action === "SayGoodbye"
-        rung = next
-      }
-      assert.isTrue(goodbye, first)
-    }
-  })
-})
 
 describe("a look at a connection", () => {
   it("is busy, in its grace, quiet or idle", () => {

@@ -12,8 +12,18 @@ import * as Foreign from "../util/foreign.ts"
 import type { Linked, LinkedList } from "../util/linkedList.ts"
 import type { ConnectionContext } from "./connectionContext.ts"
 import { infoOf, phaseOf } from "./connectionInfo.ts"
-import { type IdleMode, isIdle, type Step, type StepAction, type StepEvent, takeStep } from "./connectionState.ts"
-import { climb, type DrainAction, type DrainEvent, drainHasBegun, type Rung } from "./draining/drainLadder.ts"
+import {
+  beginsPhase,
+  type ConnectionEvent,
+  type ConnectionState,
+  type IdleMode,
+  initial,
+  isIdle,
+  type Step,
+  type Transition,
+  transition
+} from "./connectionState.ts"
+import { drainHasBegun, type Rung } from "./draining/drainLadder.ts"
 import { Inactivity } from "./draining/inactivity.ts"
 import type { ReadAhead } from "./draining/readAhead.ts"
 import { endExchanges, type Exchange, openExchange, runExchange } from "./exchanges.ts"
@@ -43,7 +53,7 @@ const unknownAddress = NetAddress.unixPathAddress("unknown")
 /**
  * One connection: what its handler uses, and what the drain knows of it. Plain
  * mutable fields, because they change with every pull; where it stands is for
- * `connectionState.ts` and `drainLadder.ts` to say.
+ * `connectionState.ts` to say.
  */
 export class ConnectionImpl implements Connection, PullWatcher, Linked<ConnectionImpl>, Foreign.ForeignOwner {
   readonly [TypeId]: typeof TypeId = TypeId
@@ -54,8 +64,7 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   readonly host: ConnectionContext
   readonly since: number
 
-  private currentStep: Step = "Queued"
-  private currentRung: Rung = "Untold"
+  private state: ConnectionState = initial
   mode: IdleMode = "handler"
   pulling = 0
   exchanges: Set<Exchange> | undefined
@@ -86,8 +95,6 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   chunks: ChunkHandler | undefined
   /** Its fiber is its handler's own, the listener's to interrupt. */
   handled = false
-  /** Admission did not let it in, or nothing took it. */
-  wasRefused = false
   lastActive: number
   /** Counts everything that happens on it: unchanged through a read turn means idle through it. */
   activity = 0
@@ -152,30 +159,21 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   // --- where it stands -------------------------------------------------------------------------------------------
 
   get step(): Step {
-    return this.currentStep
+    return this.state.step
   }
   get rung(): Rung {
-    return this.currentRung
+    return this.state.rung
   }
   get drainBegun(): boolean {
-    return drainHasBegun(this.currentRung)
+    return drainHasBegun(this.state.rung)
   }
 
-  /** Takes the step that the state machine answers; the caller does what it says. */
-  take(event: StepEvent): StepAction {
-    const { action, next } = takeStep(this.currentStep, event)
-    // its next phase begins
-    if (next !== this.currentStep && (next === "Goodbye" || next === "Detached")) this.lastActive = this.host.now()
-    this.currentStep = next
-    return action
-  }
-
-  /** Takes the rung that the state machine answers; the caller does what it says. */
-  climb(event: DrainEvent): DrainAction {
-    const { action, next } = climb(this.currentRung, event)
-    if (next === "Goodbye" && this.currentRung !== next) this.lastActive = this.host.now()
-    this.currentRung = next
-    return action
+  /** Takes the state that the machine answers; the caller does what it says. */
+  transition(event: ConnectionEvent): Transition["action"] {
+    const next = transition(this.state, event)
+    if (beginsPhase(this.state, next)) this.lastActive = this.host.now()
+    this.state = next
+    return next.action
   }
 
   // --- the socket, watched ---------------------------------------------------------------------------------------
@@ -280,7 +278,7 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   /** Nothing is in flight, by the connection's own rule. In the middle of a handshake nothing has been asked for yet. */
   get idle(): boolean {
     if (this.endHandshake !== undefined) return true
-    if (this.currentStep !== "Serving") return false
+    if (this.step !== "Serving") return false
     const { driver } = this
     return isIdle(this.mode, this.exchanges?.size ?? 0, this.pulling > 0) &&
       (driver === undefined || !Foreign.call(this, "busy", () => driver.busy(), false))
@@ -290,7 +288,7 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
 
   get draining(): Effect.Effect<void> {
     return Effect.callback<void>((resume) => {
-      if (this.currentRung !== "Untold") return resume(Effect.void)
+      if (this.rung !== "Untold") return resume(Effect.void)
       const listeners = this.listeners ??= new Set()
       const notify = () => resume(Effect.void)
       listeners.add(notify)
@@ -315,15 +313,15 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   sayGoodbye(inGrace: boolean): void {
     const { driver, endHandshake } = this
     if (endHandshake !== undefined) {
-      this.climb("goodbye")
+      this.transition("goodbye")
       endHandshake("draining")
     } else if (driver !== undefined) {
-      this.climb("goodbye")
+      this.transition("goodbye")
       // a protocol that could not say its last word may have more to do: the deadline is its bound, and names it
       const owner = { threw: (member: string, defect: unknown) => this.host.logThrown(this, member, defect) }
       Foreign.call(owner, "goodbye", () => driver.goodbye(this.host.idleLinger()), undefined)
     } else if (this.endEntitledReading(inGrace) || (!inGrace && this.received >= this.entitledBytes)) {
-      this.climb("goodbye")
+      this.transition("goodbye")
       this.readingEnded = true
     }
     // with bytes buffered nothing was ended: the pull that takes them comes by here again, unless it is entitled to none
@@ -351,7 +349,7 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
 
   private moveTo(scope: Scope.Scope): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const action = this.take("detached")
+      const action = this.transition("detached")
       if (action !== "Detach" && action !== "DetachRefused") return Effect.void
       this.release()
       const linger = this.host.linger()

@@ -6,12 +6,13 @@ import type { ConnectionInfo, ConnectionPhase } from "../../DrainReport.ts"
 import { clip } from "../util/clip.ts"
 import * as Foreign from "../util/foreign.ts"
 import type { ConnectionImpl } from "./connection.ts"
+import { isRefused } from "./connectionState.ts"
 
 export const infoOf = (connection: ConnectionImpl): ConnectionInfo => {
   const { bytesIn, bytesOut, bytesPending, id, since } = connection
   const now = connection.host.now()
   const phase = phaseOf(connection)
-  const refused = connection.wasRefused ? [{ label: "refused", since }] : []
+  const refused = isRefused(connection) ? [{ label: "refused", since }] : []
   const exchanges = [...connection.driverExchanges(), ...connection.exchanges ?? [], ...refused]
   return {
     id,
@@ -37,6 +38,7 @@ export const phaseOf = (connection: ConnectionImpl): ConnectionPhase => {
     case "Refusing":
       return endHandshake === undefined ? "Active" : "Handshake"
     case "Goodbye":
+    case "RefusedGoodbye":
     case "Ended":
       return connection.bytesPending > 0 ? "Flushing" : "Lingering"
     case "Serving": {

@@ -17,6 +17,7 @@ import { WaitingRoom, type WaitingRoomContext } from "./arriving/waitingRoom.ts"
 import { ConnectionImpl } from "./connection.ts"
 import type { ConnectionContext } from "./connectionContext.ts"
 import { Tally } from "./connections.ts"
+import { isRefused } from "./connectionState.ts"
 import { type AgeContext, AgeLimit } from "./draining/ageLimit.ts"
 import { Closers, type ClosersContext } from "./draining/closers.ts"
 import { Cutting, type CuttingContext } from "./draining/cutting.ts"
@@ -155,7 +156,7 @@ export class ConnectionManager extends LifetimeManager<ConnectionImpl>
    * cut on its way to its handler has ended, and stays so.
    */
   begin(connection: ConnectionImpl): void {
-    const action = connection.take("served")
+    const action = connection.transition("served")
     if (action === "None") return
     if (action === "ServeShaken") connection.shaken()
     this.age?.watch(connection)
@@ -210,7 +211,7 @@ export class ConnectionManager extends LifetimeManager<ConnectionImpl>
 
   /** A connection ended, for one reason. */
   end(connection: ConnectionImpl, reason: EndReason): void {
-    if (connection.take("ended") === "Count") this.count(connection, reason)
+    if (connection.transition("ended") === "Count") this.count(connection, reason)
   }
 
   readonly count = (connection: ConnectionImpl, reason: EndReason): void => {
@@ -234,12 +235,13 @@ export class ConnectionManager extends LifetimeManager<ConnectionImpl>
   }
 
   readonly refusedEnded = (connection: ConnectionImpl): void => {
-    connection.take("ended")
-    if (this.connections.refusing.delete(connection)) this.notifyIfDrained()
+    if (connection.transition("ended") !== "Forget") return
+    this.connections.refusing.delete(connection)
+    this.notifyIfDrained()
   }
 
   readonly cutRefused = (connection: ConnectionImpl): void => {
-    if (connection.take("cut") !== "Destroy") return
+    if (connection.transition("cut") !== "Destroy") return
     this.connections.refusing.delete(connection)
     this.cutting.destroy(connection)
     this.notifyIfDrained()
@@ -264,10 +266,10 @@ export class ConnectionManager extends LifetimeManager<ConnectionImpl>
 
   /** Ends a connection at once, whatever it is doing. */
   private fail(connection: ConnectionImpl): void {
-    if (connection.wasRefused) return this.cutRefused(connection)
+    if (isRefused(connection)) return this.cutRefused(connection)
     if (connection.step !== "Queued" || this.connections.has(connection)) return this.cutting.fail(connection)
     connection.list?.delete(connection)
-    if (connection.take("cut") === "Destroy") this.neverTaken(connection)
+    if (connection.transition("cut") === "Destroy") this.neverTaken(connection)
     this.cutting.destroy(connection)
   }
 

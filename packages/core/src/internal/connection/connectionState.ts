@@ -1,8 +1,8 @@
 /**
- * The steps of one connection, from the accept queue to the end: pure and total.
- * `ConnectionImpl` takes the step that is answered, and its callers do the action.
- * How far a drain has come with it is another ladder: `draining/drainLadder.ts`.
+ * Where a connection stands, from the accept queue to the end: pure and total.
+ * `ConnectionImpl` takes the state that is answered, and its callers do the action.
  */
+import { climb, type DrainAction, type DrainEvent, isDrainEvent, type Rung } from "./draining/drainLadder.ts"
 
 /**
  * Where a connection is.
@@ -11,11 +11,19 @@
  * - `Handshake`: taken, and not ready yet.
  * - `Serving`: a handler or a protocol has it.
  * - `Refusing`: admission does not let it in, and it is being told so.
- * - `Goodbye`: it is flushed, ended and lingers.
+ * - `Goodbye`: it is flushed, ended and lingers; `RefusedGoodbye`: the same of one that was refused.
  * - `Detached`: it belongs to another scope. Never left.
  * - `Ended`: it was counted. Never left.
  */
-export type Step = "Queued" | "Handshake" | "Serving" | "Refusing" | "Goodbye" | "Detached" | "Ended"
+export type Step =
+  | "Queued"
+  | "Handshake"
+  | "Serving"
+  | "Refusing"
+  | "Goodbye"
+  | "RefusedGoodbye"
+  | "Detached"
+  | "Ended"
 
 export type StepEvent =
   /** Its handshake has begun. */
@@ -41,7 +49,7 @@ export type StepEvent =
  * - `Refuse`: say no.
  * - `Goodbye`: flush, end, linger.
  * - `Detach`: stop counting it among the open; `DetachRefused`: among those refused.
- * - `Count`: it has ended, for one reason.
+ * - `Count`: it has ended, for one reason; `Forget`: it was counted as refused.
  * - `Destroy`: it was counted, and what is left of it has to go.
  */
 export type StepAction =
@@ -53,9 +61,10 @@ export type StepAction =
   | "Detach"
   | "DetachRefused"
   | "Count"
+  | "Forget"
   | "Destroy"
 
-export interface StepCell {
+interface StepCell {
   readonly next: Step
   readonly action: StepAction
 }
@@ -98,10 +107,10 @@ const steps: Record<Step, Record<StepEvent, StepCell>> = {
     shaken: to("Refusing"),
     served: to("Refusing"),
     refused: to("Refusing"),
-    released: to("Goodbye", "Goodbye"),
+    released: to("RefusedGoodbye", "Goodbye"),
     detached: to("Detached", "DetachRefused"),
     cut: to("Ended", "Destroy"),
-    ended: to("Ended", "Count")
+    ended: to("Ended", "Forget")
   },
   // it is on its way out already: a scope that takes it now would have nothing to end
   Goodbye: {
@@ -113,6 +122,16 @@ const steps: Record<Step, Record<StepEvent, StepCell>> = {
     detached: to("Goodbye"),
     cut: to("Ended", "Destroy"),
     ended: to("Ended", "Count")
+  },
+  RefusedGoodbye: {
+    handshakeBegan: to("RefusedGoodbye"),
+    shaken: to("RefusedGoodbye"),
+    served: to("RefusedGoodbye"),
+    refused: to("RefusedGoodbye"),
+    released: to("RefusedGoodbye"),
+    detached: to("RefusedGoodbye"),
+    cut: to("Ended", "Destroy"),
+    ended: to("Ended", "Forget")
   },
   Detached: {
     handshakeBegan: to("Detached"),
@@ -136,8 +155,39 @@ const steps: Record<Step, Record<StepEvent, StepCell>> = {
   }
 }
 
-/** What an event means on a step. */
-export const takeStep = (step: Step, event: StepEvent): StepCell => steps[step][event]
+/** Where a connection is, and how far the drain has come with it. */
+export interface ConnectionState {
+  readonly step: Step
+  readonly rung: Rung
+}
+
+export type ConnectionEvent = StepEvent | DrainEvent
+
+/** The state that follows, and what the caller does about it. */
+export interface Transition extends ConnectionState {
+  readonly action: StepAction | DrainAction
+}
+
+export const initial: ConnectionState = { step: "Queued", rung: "Untold" }
+
+/** What an event means in a state. Of what is another scope's or has ended, no drain wants anything. */
+export const transition = ({ rung, step }: ConnectionState, event: ConnectionEvent): Transition => {
+  if (!isDrainEvent(event)) {
+    const { action, next } = steps[step][event]
+    return { step: next, rung, action }
+  }
+  if (step === "Detached" || step === "Ended") return { step, rung, action: "None" }
+  const { action, next } = climb(rung, event)
+  return { step, rung: next, action }
+}
+
+/** Admission did not let it in, or nothing took it. */
+export const isRefused = ({ step }: ConnectionState): boolean => step === "Refusing" || step === "RefusedGoodbye"
+
+/** Whether a phase begins whose age is in reports. */
+export const beginsPhase = (before: ConnectionState, { rung, step }: ConnectionState): boolean =>
+  (step !== before.step && (step === "Goodbye" || step === "RefusedGoodbye" || step === "Detached")) ||
+  (rung !== before.rung && rung === "Goodbye")
 
 /** How a connection tells when it has nothing in flight. */
 export type IdleMode = "handler" | "pull" | "exchange"

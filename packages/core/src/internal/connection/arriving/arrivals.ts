@@ -51,7 +51,7 @@ export class Arrivals {
   private prepared(connection: ConnectionImpl | undefined): void {
     const { connections, queue } = this.manager
     if (connection !== undefined) {
-      connection.take("shaken")
+      connection.transition("shaken")
       connection.shaken()
       connections.remove(connection)
     }

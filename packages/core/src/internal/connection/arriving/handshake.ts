@@ -39,7 +39,7 @@ export const shakeHands = (
   connection: ConnectionImpl,
   done: (shaken: Exit.Exit<void, Effect.Error<TransportConnection["ready"]>>) => void
 ): Fiber.Fiber<unknown, unknown> => {
-  connection.take("handshakeBegan")
+  connection.transition("handshakeBegan")
   const handshake = context.handshakes.add(connection)
   let ended: Socket.SocketError | undefined
   const fiber = context.runFork(effectOf("ready", () => connection.transport.ready))

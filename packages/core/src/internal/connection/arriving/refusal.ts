@@ -38,8 +38,7 @@ const toldWithin = 5000
 
 /** Says no, then ends the connection, which is not counted as served. */
 export const refuseWith = (context: RefusalContext, connection: ConnectionImpl, words: Words | undefined): void => {
-  connection.take("refused")
-  connection.wasRefused = true
+  if (connection.transition("refused") !== "Refuse") return
   context.refusing.add(connection)
   const few = context.refusing.size <= mostTold
   if (few && words !== undefined) return tell(context, connection, words)
@@ -55,7 +54,7 @@ const lingerOf = (context: RefusalContext): LingerOptions => {
 const end = (context: RefusalContext, connection: ConnectionImpl, linger: LingerOptions | "none"): void => {
   const { fast } = connection
   const ended = () => context.refusedEnded(connection)
-  connection.take("released")
+  if (connection.transition("released") !== "Goodbye") return
   if (fast?.goodbyeDetached !== undefined) {
     return call(connection, "goodbyeDetached", () => fast.goodbyeDetached?.(linger, ended), undefined)
   }
@@ -79,7 +78,7 @@ const tell = (context: RefusalContext, connection: ConnectionImpl, words: Words)
         )
     ).pipe(
       Effect.andThen(Effect.suspend(() => {
-        switch (connection.take("released")) {
+        switch (connection.transition("released")) {
           case "Goodbye":
             return connection.goodbye(lingerOf(context))
           case "Destroy":

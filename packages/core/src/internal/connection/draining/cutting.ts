@@ -41,14 +41,13 @@ export class Cutting {
     const victims = connections.snapshot()
     this.whileDestroying(() => {
       for (const connection of queued) {
-        connection.take("cut")
-        neverTaken(connection)
+        if (connection.transition("cut") === "Destroy") neverTaken(connection)
       }
       // those that held the close for as long as it may take are named
       const late = deadlineAt !== undefined && now() >= deadlineAt
       for (const connection of refusing) {
         if (late) this.cut.push(connection.describe())
-        connection.take("cut")
+        connection.transition("cut")
         connections.refusing.delete(connection)
       }
       for (const connection of victims) this.cutOff(connection)
@@ -69,7 +68,7 @@ export class Cutting {
   fail(connection: ConnectionImpl): void {
     const detached = connection.step === "Detached"
     this.whileDestroying(() => {
-      if (connection.take("cut") === "Destroy") this.context.count(connection, "failed")
+      if (connection.transition("cut") === "Destroy") this.context.count(connection, "failed")
       if (!detached) this.destroy(connection)
     })
   }
@@ -78,7 +77,7 @@ export class Cutting {
   closers(): void {
     const closers = this.context.connections.closers.toArray()
     for (const connection of closers) {
-      if (connection.take("cut") === "Destroy") this.context.count(connection, "closer")
+      if (connection.transition("cut") === "Destroy") this.context.count(connection, "closer")
     }
     for (const connection of closers) this.destroy(connection)
   }
@@ -134,7 +133,7 @@ export class Cutting {
   /** Counts a connection as cut, and remembers how it stood and what of it still runs. */
   private cutOff(connection: ConnectionImpl): void {
     const info = connection.describe()
-    if (connection.take("cut") !== "Destroy") return
+    if (connection.transition("cut") !== "Destroy") return
     // outside a close there is no report
     if (this.context.connections.tally !== undefined) this.cut.push(info)
     if (connection.handled || connection.driver !== undefined) this.leaving.set(connection, info)

@@ -1,6 +1,7 @@
 /**
  * The drain's decision about one connection: its rungs, from a drain that has not
- * come yet to the goodbye, and what a look at the connection sees. Pure and total.
+ * come yet to the goodbye, and what a look at the connection sees. Pure and total;
+ * a part of `connectionState.ts`, which says where it applies.
  */
 
 /**
@@ -59,7 +60,7 @@ export type DrainAction =
   | "FixEntitlement"
   | "SayGoodbye"
 
-export interface DrainCell {
+interface DrainCell {
   readonly next: Rung
   readonly action: DrainAction
 }
@@ -175,6 +176,8 @@ const rungs: Record<Rung, Record<DrainEvent, DrainCell>> = {
 
 /** What an event of the drain means on a rung. */
 export const climb = (rung: Rung, event: DrainEvent): DrainCell => rungs[rung][event]
+
+export const isDrainEvent = (event: string): event is DrainEvent => event in rungs.Untold
 
 /** On these rungs a look at the connection can change something. */
 export const awaitsLook = (rung: Rung): boolean =>

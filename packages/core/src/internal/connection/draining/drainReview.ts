@@ -49,15 +49,13 @@ export class DrainReview {
 
   /** A lame duck has come to this connection. */
   notify(connection: ConnectionImpl): void {
-    if (connection.step === "Ended" || connection.step === "Detached") return
-    if (connection.climb("drainNotified") === "Notify") connection.notifyDraining()
+    if (connection.transition("drainNotified") === "Notify") connection.notifyDraining()
   }
 
   /** The drain has come to this connection. */
   begin(connection: ConnectionImpl): void {
-    if (connection.step === "Ended" || connection.step === "Detached") return
     const untold = connection.rung === "Untold"
-    const action = connection.climb("drainBegun")
+    const action = connection.transition("drainBegun")
     if (action === "None") return
     if (action === "Begin") {
       connection.hadWork = connection.step === "Serving" && (connection.hadWork || !connection.idle)
@@ -112,7 +110,7 @@ export class DrainReview {
     const graceEnds = idle ? connection.graceEnd(this.context.drain.idleGrace, this.grace) : now
     const oneAtATime = connection.mode === "pull" && connection.ahead === undefined
     const answered = oneAtATime && idle && connection.answered
-    switch (connection.climb(look({ idle, quietTurn, oneAtATime, answered, now, graceEnds }))) {
+    switch (connection.transition(look({ idle, quietTurn, oneAtATime, answered, now, graceEnds }))) {
       case "AwaitGrace":
         this.context.timers.schedule(graceEnds, () => this.graceOver(connection))
         return
@@ -141,7 +139,7 @@ export class DrainReview {
   }
 
   private graceOver(connection: ConnectionImpl): void {
-    if (connection.climb("graceOver") === "Look") this.recheck(connection)
+    if (connection.transition("graceOver") === "Look") this.recheck(connection)
   }
 
   /** Waits one whole read turn and, when nothing happened in it, says goodbye. */
@@ -156,7 +154,7 @@ export class DrainReview {
   }
 
   private turnPassed(connection: ConnectionImpl, event: DrainEvent, quiet: boolean): void {
-    if (connection.climb(event) === "FixEntitlement") connection.fixEntitlement()
+    if (connection.transition(event) === "FixEntitlement") connection.fixEntitlement()
     this.lookAt(connection, quiet)
   }
 }

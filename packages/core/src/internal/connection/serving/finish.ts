@@ -40,7 +40,7 @@ export const finish = (
   Effect.suspend(() => {
     const ending = endingOf(exit)
     const failed = ending === "failed" && Exit.isFailure(exit) ? logEnd(context, connection, exit) : Effect.void
-    switch (connection.take("released")) {
+    switch (connection.transition("released")) {
       case "Goodbye": {
         connection.release()
         const end = connection.goodbye(lingerAfter(context, connection, exit, ending))
@@ -95,7 +95,7 @@ export const finishOrLeave = (
   if (fast?.goodbyeDetached === undefined || connection.step !== "Serving" || ending === "failed") {
     return finish(context, connection, exit)
   }
-  connection.take("released")
+  connection.transition("released")
   connection.release()
   // whatever ends it now, there is no handler to interrupt
   connection.handled = false
