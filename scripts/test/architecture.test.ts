@@ -70,6 +70,27 @@ describe.each(publicPackages)("packages/%s", (name) => {
     assert.deepStrictEqual(against, [])
   })
 
+  it("has no circle of folders beside each other", () => {
+    const above = new Map<string, Set<string>>()
+    for (const { file, imports } of all) {
+      const folder = Path.dirname(file)
+      for (const other of imports.map((path) => Path.dirname(path))) {
+        // a folder and the folders in it are one room
+        if (!`${folder}/`.startsWith(`${other}/`) && !`${other}/`.startsWith(`${folder}/`)) {
+          above.set(folder, (above.get(folder) ?? new Set()).add(other))
+        }
+      }
+    }
+    const reaches = (from: string, to: string, seen = new Set<string>()): boolean =>
+      Array.from(above.get(from) ?? []).some((next) =>
+        next === to || (!seen.has(next) && reaches(next, to, seen.add(next)))
+      )
+    const circles = Array.from(above).flatMap(([folder, others]) =>
+      Array.from(others).filter((other) => reaches(other, folder)).map((other) => `${folder}, ${other}`)
+    )
+    assert.deepStrictEqual(circles, [])
+  })
+
   it("has no file of more than 450 lines", () => {
     const long = all.filter(({ lines }) => lines > 450)
     assert.deepStrictEqual(long.map(({ file, lines }) => `${file}: ${lines}`), [])

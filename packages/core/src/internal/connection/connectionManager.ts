@@ -1,4 +1,5 @@
 import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type { DryRun } from "../../Drain.ts"
 import { type ConnectionInfo, type DrainReport, type EndReason, formatConnection } from "../../DrainReport.ts"
@@ -27,7 +28,7 @@ import { ReadTurns } from "./draining/readTurns.ts"
 import { type RoomContext, RoomMaker } from "./draining/roomMaker.ts"
 import { type SendContext, SendLimit } from "./draining/sendLimit.ts"
 import { LifetimeManager, type LifetimeOptions } from "./lifetimeManager.ts"
-import type { FinishContext } from "./serving/finish.ts"
+import { finish, type FinishContext } from "./serving/finish.ts"
 import { HeldWork, type HeldWorkContext } from "./serving/heldWork.ts"
 import { endConnectionSpan, startConnectionSpan } from "./spans.ts"
 
@@ -388,6 +389,9 @@ export class ConnectionManager extends LifetimeManager<ConnectionImpl>
     for (const connection of introducing) this.admitted(connection)
     this.cutting.all([...queued, ...introducing])
   }
+
+  readonly finish = (connection: ConnectionImpl, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
+    finish(this, connection, exit)
 
   readonly handlerEnded = (connection: ConnectionImpl): void => this.cutting.handlerEnded(connection)
 

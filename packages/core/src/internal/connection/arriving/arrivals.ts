@@ -1,8 +1,7 @@
 import type { RefusalReason } from "../../options/admission.ts"
 import type { ConnectionImpl } from "../connection.ts"
 import type { ConnectionManager } from "../connectionManager.ts"
-import { whenShaken } from "../serving/finish.ts"
-import { isReady } from "./handshake.ts"
+import { isReady, whenShaken } from "./handshake.ts"
 import { refuseWith } from "./refusal.ts"
 
 /**

@@ -20,6 +20,10 @@ export interface HandshakeContext {
   readonly handshakes: Handshakes
   /** The drain comes to it, where there is one. */
   readonly drainIfBegun: (connection: ConnectionImpl) => void
+  /** Ends a connection by how its handshake ended. */
+  readonly finish: (connection: ConnectionImpl, exit: Exit.Exit<unknown, unknown>) => Effect.Effect<void>
+  /** A handler has ended, however long after its connection. */
+  readonly handlerEnded: (connection: ConnectionImpl) => void
 }
 
 /** Whether there is nothing to run. */
@@ -63,6 +67,30 @@ export const handshake = (context: HandshakeContext, connection: ConnectionImpl)
     const fiber = shakeHands(context, connection, resume)
     return Fiber.interrupt(fiber)
   })
+
+/**
+ * Goes on when the handshake of a connection is done, and finishes the connection
+ * when it fails. A handshake has a fiber; what comes after it needs none.
+ */
+export const whenShaken = (
+  context: HandshakeContext,
+  connection: ConnectionImpl,
+  shaken: () => void,
+  failed: () => void = () => {}
+): void => {
+  connection.handled = true
+  const fiber = shakeHands(context, connection, (exit) => {
+    connection.fiber = undefined
+    if (Exit.isSuccess(exit) && connection.step === "Handshake") {
+      connection.handled = false
+      return shaken()
+    }
+    context.runFork(context.finish(connection, exit), { uninterruptible: true })
+      .addObserver(() => context.handlerEnded(connection))
+    failed()
+  })
+  if (connection.step === "Handshake") connection.fiber = fiber
+}
 
 class Handshake implements Linked<Handshake> {
   readonly connection: ConnectionImpl

@@ -10,7 +10,7 @@ import { SecurityFailure } from "../../../ListenerError.ts"
 import type { LingerOptions } from "../../../Transport.ts"
 import type { LimitedLog } from "../../telemetry/limitedLog.ts"
 import { call } from "../../util/foreign.ts"
-import { type HandshakeContext, shakeHands } from "../arriving/handshake.ts"
+import type { HandshakeContext } from "../arriving/handshake.ts"
 import type { ConnectionImpl } from "../connection.ts"
 import { type Ending, endingOf, reasonOf } from "./ending.ts"
 
@@ -24,8 +24,6 @@ export interface FinishContext extends HandshakeContext {
   readonly mayStall: () => void
   /** A connection ended, for one reason. */
   readonly end: (connection: ConnectionImpl, reason: EndReason) => void
-  /** A handler has ended, however long after its connection. */
-  readonly handlerEnded: (connection: ConnectionImpl) => void
 }
 
 /**
@@ -55,30 +53,6 @@ export const finish = (
         return failed
     }
   })
-
-/**
- * Goes on when the handshake of a connection is done, and finishes the connection
- * when it fails. A handshake has a fiber; what comes after it needs none.
- */
-export const whenShaken = (
-  context: FinishContext,
-  connection: ConnectionImpl,
-  shaken: () => void,
-  failed: () => void = () => {}
-): void => {
-  connection.handled = true
-  const fiber = shakeHands(context, connection, (exit) => {
-    connection.fiber = undefined
-    if (Exit.isSuccess(exit) && connection.step === "Handshake") {
-      connection.handled = false
-      return shaken()
-    }
-    context.runFork(finish(context, connection, exit), { uninterruptible: true })
-      .addObserver(() => context.handlerEnded(connection))
-    failed()
-  })
-  if (connection.step === "Handshake") connection.fiber = fiber
-}
 
 /**
  * `finish` without waiting for it, where the transport can do that and there is

@@ -4,13 +4,12 @@ import type { Connection, ProtocolDriver, ProtocolEvents } from "../../../Connec
 import type { LingerOptions } from "../../../Transport.ts"
 import type { Consumer } from "../../accept/acceptQueue.ts"
 import { call } from "../../util/foreign.ts"
-import { isReady } from "../arriving/handshake.ts"
+import { isReady, whenShaken } from "../arriving/handshake.ts"
 import { refuseWith } from "../arriving/refusal.ts"
 import type { ConnectionImpl } from "../connection.ts"
 import type { ConnectionManager } from "../connectionManager.ts"
 import { endExchangeSpan, startExchangeSpan } from "../spans.ts"
 import { type Ending, reasonOfProtocol } from "./ending.ts"
-import { whenShaken } from "./finish.ts"
 
 /** How a protocol begins to drive a connection. */
 export type Attach = (connection: Connection, events: ProtocolEvents) => ProtocolDriver

@@ -18,7 +18,7 @@ import { afterReading } from "./afterReading.ts"
 import { label } from "./http1.ts"
 
 /** When a connection has nothing in flight, as of `Listener.serve`. */
-export type IdleMode = NonNullable<ServeOptions["idle"]>
+type IdleMode = NonNullable<ServeOptions["idle"]>
 
 /** How long the peer of a WebSocket may take to answer its goodbye, in milliseconds. */
 const closeLimit = 2000

@@ -3,6 +3,7 @@
  * handshakes are done also while it does not run; their messages wait.
  */
 import { CurrentConnection } from "@effect-listener/core/Connection"
+import type { ServeOptions } from "@effect-listener/core/Listener"
 import * as NodeSocketServer from "@effect/platform-node/NodeSocketServer"
 import type * as NodeWS from "@effect/platform-node/NodeWS"
 import * as Cause from "effect/Cause"
@@ -14,7 +15,8 @@ import * as Socket from "effect/socket/Socket"
 import type * as Http from "node:http"
 import type * as Net from "node:net"
 import { type App, connectionOf, upgradedOf } from "../nodeHttpServers.ts"
-import type { IdleMode } from "../protocols/upgraded.ts"
+
+type IdleMode = NonNullable<ServeOptions["idle"]>
 
 export interface SocketAppOptions {
   readonly idle: IdleMode
