@@ -7,27 +7,15 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 import type { Benchmark, Series, Target } from "./benchmark.ts"
 import { barChart } from "./chart.ts"
-import { ratios, summarize, type Summary } from "./statistics.ts"
+import * as Found from "./found.ts"
+import { summarize } from "./statistics.ts"
 import * as Tools from "./tools.ts"
 
-interface Result {
-  readonly name: string
-  readonly date: string
-  readonly node: string
-  readonly cpus: string
-  readonly pinned: boolean
-  readonly load: string
-  readonly series: ReadonlyArray<Series>
-}
-
 const root = Path.join(import.meta.dirname, "..")
-const folder = Path.join(root, "results")
-
-const fileOf = (name: string): string => Path.join(folder, `${name}.json`)
 
 export const save = (name: string, series: ReadonlyArray<Series>): void => {
-  Fs.mkdirSync(folder, { recursive: true })
-  const result: Result = {
+  Fs.mkdirSync(Found.folder, { recursive: true })
+  const result: Found.Found = {
     name,
     date: new Date().toISOString().slice(0, 16).replace("T", " "),
     node: process.version,
@@ -36,21 +24,11 @@ export const save = (name: string, series: ReadonlyArray<Series>): void => {
     load: Os.loadavg().map((load) => load.toFixed(1)).join(" "),
     series
   }
-  Fs.writeFileSync(fileOf(name), `${JSON.stringify(result, undefined, 1)}\n`)
+  Fs.writeFileSync(Found.fileOf(name), `${JSON.stringify(result, undefined, 1)}\n`)
 }
-
-/** What `save` wrote: JSON has `null` for what could not be measured. */
-const load = (name: string): Result | undefined =>
-  Fs.existsSync(fileOf(name))
-    ? JSON.parse(Fs.readFileSync(fileOf(name), "utf8"), (_, value) => value === null ? NaN : value) as Result
-    : undefined
 
 /** Where the base is zero there is none. */
 const ratioText = (ratio: number): string => Number.isFinite(ratio) ? ratio.toFixed(2) : "–"
-
-/** The ratio of one contender to another, of pairs from the same round. */
-const ratioOf = (series: Series, who: string, base: string = series.base): Summary =>
-  summarize(ratios(series.rounds[who] ?? [], series.rounds[base] ?? [], series.better))
 
 /** Who of the others had the best median. */
 const bestOther = ({ better, rounds }: Series, who: string): string | undefined => {
@@ -63,7 +41,7 @@ const targetLine = (target: Target, all: ReadonlyArray<Series>): string => {
   const series = all.find((series) => series.label === target.series)
   if (series?.rounds[target.who] === undefined) return `- not measured: ${target.series}, ${target.who}`
   const base = (target.base === "the best other" ? bestOther(series, target.who) : target.base) ?? series.base
-  const ratio = ratioOf(series, target.who, base).median
+  const ratio = Found.ratioOf(series, target.who, base).median
   const value = target.of === "value"
     ? summarize(series.rounds[target.who]!).median
     // ratios are made so that more is better
@@ -76,15 +54,14 @@ const targetLine = (target: Target, all: ReadonlyArray<Series>): string => {
   return `- ${met ? "reached" : "**missed**"}: ${what}: ${value.toFixed(2)} (must be ${bound})`
 }
 
-const number = (value: number): string =>
-  Number.isNaN(value) ? "–" : value >= 1000 ? Math.round(value).toLocaleString("en") : String(+value.toPrecision(3))
-
 const table = (series: Series): string => {
   const rows = Object.entries(series.rounds).map(([who, rounds]) => {
     const { high, low, median } = summarize(rounds)
-    const ratio = ratioOf(series, who)
-    const raw = rounds.map(number).join(" ")
-    return `| ${who} | ${number(median)} | ${number(low)} – ${number(high)} | ${ratioText(ratio.median)} `
+    const ratio = Found.ratioOf(series, who)
+    const raw = rounds.map(Found.number).join(" ")
+    return `| ${who} | ${Found.number(median)} | ${Found.number(low)} – ${Found.number(high)} | ${
+      ratioText(ratio.median)
+    } `
       + `(${ratioText(ratio.low)} – ${ratioText(ratio.high)}) | ${raw} |`
   })
   return [
@@ -101,9 +78,9 @@ export const print = (benchmark: Benchmark, series: ReadonlyArray<Series>): void
     console.log(`  ${one.label} (${one.unit}), ratio to ${one.base}`)
     for (const [who, rounds] of Object.entries(one.rounds)) {
       const { high, low, median } = summarize(rounds)
-      const spread = `${number(low)} – ${number(high)}`
-      const ratio = ratioText(ratioOf(one, who).median)
-      console.log(`    ${who.padEnd(20)} ${number(median).padStart(9)}  ${spread.padStart(19)}   ${ratio}`)
+      const spread = `${Found.number(low)} – ${Found.number(high)}`
+      const ratio = ratioText(Found.ratioOf(one, who).median)
+      console.log(`    ${who.padEnd(20)} ${Found.number(median).padStart(9)}  ${spread.padStart(19)}   ${ratio}`)
     }
   }
   for (const target of benchmark.targets) console.log(`  ${targetLine(target, series).replaceAll("*", "")}`)
@@ -113,7 +90,7 @@ export const print = (benchmark: Benchmark, series: ReadonlyArray<Series>): void
 export const publish = (benchmarks: ReadonlyArray<Benchmark>): void => {
   const sections = benchmarks.map((benchmark) => {
     const heading = `## ${benchmark.name}: ${benchmark.title}\n\n${benchmark.description}`
-    const result = load(benchmark.name)
+    const result = Found.load(benchmark.name)
     return result === undefined ? `${heading}\n\nNot run yet.` : `${heading}\n\n${section(benchmark, result)}`
   })
   Fs.writeFileSync(Path.join(root, "RESULTS.md"), `${["# Results", introduction(), ...sections].join("\n\n")}\n`)
@@ -140,7 +117,7 @@ With ${["effect", "@effect/platform-node", "http-terminator", "stoppable"].map(v
 /** A server and its client make a load of two. */
 const busy = (load: string): boolean => Number(load.split(" ")[0]) > 3
 
-const section = (benchmark: Benchmark, { cpus, date, load, node, pinned, series }: Result): string => {
+const section = (benchmark: Benchmark, { cpus, date, load, node, pinned, series }: Found.Found): string => {
   const first = series[0]!
   const chart = `results/${benchmark.name}.svg`
   const bars = Object.entries(first.rounds).map(([who, rounds]) => ({ who, ...summarize(rounds) }))
