@@ -77,7 +77,7 @@ export class ConnectionManager extends LifetimeManager<ConnectionImpl>
   private readonly waitingRoom = new WaitingRoom(this)
 
   /** Connections are told that the listener goes away: a lame duck or a drain. */
-  telling = false
+  notifying = false
   /** Connections are waited for and told goodbye as they become idle. */
   draining = false
   private cutsAt: number | undefined
@@ -161,7 +161,7 @@ export class ConnectionManager extends LifetimeManager<ConnectionImpl>
     if (action === "None") return
     if (action === "ServeShaken") connection.shaken()
     this.age?.watch(connection)
-    if (this.telling) this.review.notify(connection)
+    if (this.notifying) this.review.notify(connection)
     this.drainIfBegun(connection)
   }
 
@@ -176,10 +176,10 @@ export class ConnectionManager extends LifetimeManager<ConnectionImpl>
   }
 
   readonly roomWanted = (): void => {
-    if (this.accepting && !this.telling) this.roomMaker.want()
+    if (this.accepting && !this.notifying) this.roomMaker.want()
   }
 
-  readonly wanted = (): number => this.accepting && !this.telling ? this.queue.waitingForRoom : 0
+  readonly wanted = (): number => this.accepting && !this.notifying ? this.queue.waitingForRoom : 0
 
   /** Its age or the need for its place has come to a connection: it ends as in a drain. */
   readonly retire = (connection: ConnectionImpl): void => {
@@ -313,7 +313,7 @@ export class ConnectionManager extends LifetimeManager<ConnectionImpl>
 
   notifyDraining(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      this.beginTelling()
+      this.beginNotifying()
       return this.eachConnection((connection) => this.review.notify(connection))
     })
   }
@@ -321,7 +321,7 @@ export class ConnectionManager extends LifetimeManager<ConnectionImpl>
   beginDrain(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.draining = true
-      this.beginTelling()
+      this.beginNotifying()
       this.introductions.endAt(this.now() + this.drain.idleGrace)
       // what was held is answered with a goodbye
       if (this.drain.spread === 0) return Effect.map(this.eachConnection(this.beginDrainOf), this.heldWork.release)
@@ -335,8 +335,8 @@ export class ConnectionManager extends LifetimeManager<ConnectionImpl>
   readonly beginDrainOf = (connection: ConnectionImpl): void => this.review.begin(connection)
 
   /** From now on connections are told; closers here, the others as the drain comes to them. */
-  private beginTelling(): void {
-    this.telling = true
+  private beginNotifying(): void {
+    this.notifying = true
     for (const connection of this.connections.closers.toArray()) this.review.notify(connection)
   }
 
@@ -413,7 +413,7 @@ export class ConnectionManager extends LifetimeManager<ConnectionImpl>
   }
 
   readonly exempted = (connection: ConnectionImpl): void => {
-    if (this.telling) this.review.notify(connection)
+    if (this.notifying) this.review.notify(connection)
   }
 
   /** Ends the connections whose handlers closed the listener. They have been counted. */

@@ -75,7 +75,7 @@ export class Connections<C extends Linked<C> = ConnectionImpl> {
   }
 
   /** Sets a connection aside whose own handler asked for the close. */
-  excuse(connection: C): boolean {
+  exempt(connection: C): boolean {
     if (!this.members.delete(connection)) return false
     this.tally?.add("closer")
     this.closers.add(connection)

@@ -36,7 +36,7 @@ export class ExchangeManager extends LifetimeManager<Exchange> implements Manage
   /** Fibers that wait for this lifetime to be closed: their own exchanges are not waited for. */
   private readonly waiters = new Waiters({
     runFork: this.runFork,
-    found: (fiber) => this.excuse((other) => other === fiber)
+    found: (fiber) => this.exempt((other) => other === fiber)
   })
   private bound: BoundDatagramTransport | undefined
   /** How many of those that the transport has dropped are counted. */
@@ -184,7 +184,7 @@ export class ExchangeManager extends LifetimeManager<Exchange> implements Manage
 
   override beginClose(options: ResolvedDrain): void {
     super.beginClose(options)
-    if (this.waiters.size > 0) this.excuse(this.waiters.has)
+    if (this.waiters.size > 0) this.exempt(this.waiters.has)
   }
 
   notifyDraining(): Effect.Effect<void> {
@@ -241,7 +241,7 @@ export class ExchangeManager extends LifetimeManager<Exchange> implements Manage
 
   wait(fiber: AnyFiber): void {
     this.waiters.add(fiber)
-    this.excuse((other) => other === fiber)
+    this.exempt((other) => other === fiber)
   }
 
   stopWaiting(fiber: AnyFiber, early: boolean): void {
@@ -253,11 +253,11 @@ export class ExchangeManager extends LifetimeManager<Exchange> implements Manage
   }
 
   /** Does not wait for the exchanges of fibers that wait for the close, directly or not. */
-  private excuse(which: (fiber: AnyFiber) => boolean): void {
+  private exempt(which: (fiber: AnyFiber) => boolean): void {
     // only a close, or the abort before it, counts how they end
     if (this.exchanges.tally === undefined) return
     for (const exchange of this.exchanges.filter((exchange) => exchange.waitsFor(which))) {
-      this.exchanges.excuse(exchange)
+      this.exchanges.exempt(exchange)
     }
     this.notifyIfDrained()
   }

@@ -145,7 +145,7 @@ export class HostImpl implements ListenerHost {
 
   private join(listener: HostedListener, role: Set<HostedListener>): void {
     role.add(listener)
-    listener.onProgress = () => this.closing?.review()
+    listener.onProgress = () => this.closing?.recheck()
   }
 
   /** What listeners join that are made under this host. */

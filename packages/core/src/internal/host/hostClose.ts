@@ -165,7 +165,7 @@ export class HostClose {
   }
 
   /** A listener is a step further. */
-  review(): void {
+  recheck(): void {
     this.showProgress()
     this.signal.notify()
   }

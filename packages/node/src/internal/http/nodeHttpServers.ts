@@ -16,7 +16,7 @@ import { netSocketOf } from "../socket/nodeSocket.ts"
 import { HttpConnection, httpConnectionOf, type HttpContext } from "./httpConnection.ts"
 import { type Http1Limits, Http1Protocol } from "./protocols/http1.ts"
 import { Http2Protocol, type SessionLimits } from "./protocols/http2.ts"
-import { FirstBytes, Handshake, unspoken } from "./protocols/protocolDetection.ts"
+import { PrefaceDetection, ServerHandshake, unspoken } from "./protocols/protocolDetection.ts"
 import { Tunnel } from "./protocols/tunnel.ts"
 import { Upgraded } from "./protocols/upgraded.ts"
 import { hasCallbackForUpgrades, isDropped, ServerListeners } from "./serverListeners.ts"
@@ -225,7 +225,7 @@ export class NodeHttpServers implements HttpContext {
     else if (http2 === undefined) this.give(http, server)
     else if (raw instanceof Tls.TLSSocket) this.give(http, raw.alpnProtocol === "h2" ? http2 : server)
     else {
-      http.switchProtocol(new FirstBytes(http)).begin(
+      http.switchProtocol(new PrefaceDetection(http)).begin(
         opening.firstByte,
         (spoken) => this.give(http, spoken === "h2" ? http2 : server)
       )
@@ -240,7 +240,7 @@ export class NodeHttpServers implements HttpContext {
 
   /** The server shakes hands, and makes a TLS socket of the raw one. */
   private shakeHands(http: HttpConnection): void {
-    http.switchProtocol(new Handshake(http, this.options.opening.handshake))
+    http.switchProtocol(new ServerHandshake(http, this.options.opening.handshake))
     // the TLS socket inherits it: a client that ends in the middle of its handshake is gone
     http.raw.allowHalfOpen = false
     this.handshaking.run(http, () => this.options.server.emit("connection", http.raw))

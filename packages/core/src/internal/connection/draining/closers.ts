@@ -26,12 +26,12 @@ export class Closers {
 
   constructor(context: ClosersContext) {
     this.context = context
-    this.waiters = new Waiters({ runFork: context.runFork, found: (fiber) => this.excuse(fiber) })
+    this.waiters = new Waiters({ runFork: context.runFork, found: (fiber) => this.exemptFiber(fiber) })
   }
 
   wait(fiber: AnyFiber): void {
     this.waiters.add(fiber)
-    this.excuse(fiber)
+    this.exemptFiber(fiber)
   }
 
   /** Where it has given up before the close had ended, it is waited for as before. */
@@ -53,7 +53,7 @@ export class Closers {
   /** Something ended on a connection of which not all was exempt. */
   recheck(connection: ConnectionImpl): void {
     if (!this.closing || shareOf(connection, this.waiters.has) !== "all") return
-    if (!this.context.connections.excuse(connection)) return
+    if (!this.context.connections.exempt(connection)) return
     connection.exempt = false
     this.context.notifyIfDrained()
     this.context.exempted(connection)
@@ -63,7 +63,7 @@ export class Closers {
     return this.context.connections.tally !== undefined
   }
 
-  private excuse(fiber: AnyFiber): void {
+  private exemptFiber(fiber: AnyFiber): void {
     if (this.closing) this.exempt((other) => other === fiber)
   }
 

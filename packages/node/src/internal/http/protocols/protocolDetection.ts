@@ -22,7 +22,7 @@ export const unspoken: Protocol = {
 }
 
 /** Nothing is in flight, and a time-out runs until the first word. */
-class Opening {
+class Undetected {
   protected readonly owner: HttpConnection
   private readonly acceptedAt = performance.now()
   private noticedAt: number | undefined
@@ -74,7 +74,7 @@ class Opening {
 }
 
 /** A TLS handshake that a server does for itself. */
-export class Handshake extends Opening implements Protocol {
+export class ServerHandshake extends Undetected implements Protocol {
   readonly name = "tls"
 
   constructor(owner: HttpConnection, millis: number) {
@@ -98,15 +98,15 @@ const preface = Buffer.from("PRI")
 export type Spoken = "http/1.1" | "h2"
 
 /** The first bytes in the clear, which tell the two HTTPs apart. */
-export class FirstBytes extends Opening implements Protocol {
+export class PrefaceDetection extends Undetected implements Protocol {
   readonly name = "http"
   private held: Buffer | undefined
-  private tell: ((spoken: Spoken) => void) | undefined
+  private detected: ((spoken: Spoken) => void) | undefined
 
-  /** Reads as much as tells, puts it back, and calls `tell`; nothing where the client ends before. */
-  begin(millis: number, tell: (spoken: Spoken) => void): void {
+  /** Reads as much as it takes, puts it back, and calls `detected`; nothing where the client ends before. */
+  begin(millis: number, detected: (spoken: Spoken) => void): void {
     this.limit(millis)
-    this.tell = tell
+    this.detected = detected
     this.owner.raw.on("readable", this.look)
     this.owner.raw.on("end", this.ended)
   }
@@ -127,7 +127,7 @@ export class FirstBytes extends Opening implements Protocol {
     if (same && length < preface.length) return
     this.replaced()
     raw.unshift(this.held)
-    this.tell?.(same ? "h2" : "http/1.1")
+    this.detected?.(same ? "h2" : "http/1.1")
   }
 
   private readonly ended = (): void => {
