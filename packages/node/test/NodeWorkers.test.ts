@@ -65,6 +65,22 @@ describe("a replacement", { tags: ["bound-sockets"] }, () => {
     }))
 })
 
+describe("what a worker says of itself", { tags: ["bound-sockets"] }, () => {
+  it.live("a metric that throws and a member that dies take no worker: it is asked, serves on, and ends at a close", () =>
+    Effect.gen(function*() {
+      const supervisor = yield* Workers.start("tcp", { workers: 1, behaviour: "broken" })
+      assert.notInclude(yield* supervisor.metrics, "broken")
+      const { workers } = yield* supervisor.inspection
+      assert.deepStrictEqual(
+        workers?.workers.map(({ answers, listeners }) => [answers, listeners.map(({ name }) => name)]),
+        [[true, ["tcp"]]]
+      )
+      const closed = yield* supervisor.end()
+      assert.strictEqual(closed.processes, 1)
+      assert.deepStrictEqual(closed.workers.map(({ code, signal }) => [code, signal]), [[0, null]])
+    }))
+})
+
 describe("crashes", { tags: ["bound-sockets"] }, () => {
   it.live("one of two is killed: there are two again, and none is refused", () =>
     Effect.gen(function*() {

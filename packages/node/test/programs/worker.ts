@@ -4,6 +4,7 @@
  */
 import type { Connection } from "@effect-listener/core/Connection"
 import * as Listener from "@effect-listener/core/Listener"
+import * as ListenerRegistry from "@effect-listener/core/ListenerRegistry"
 import * as RpcListener from "@effect-listener/core/RpcListener"
 import type { Transport } from "@effect-listener/core/Transport"
 import * as NodeHttp from "@effect-listener/node/NodeHttp"
@@ -11,15 +12,19 @@ import * as NodeMain from "@effect-listener/node/NodeMain"
 import * as NodeTcp from "@effect-listener/node/NodeTcp"
 import * as NodeTls from "@effect-listener/node/NodeTls"
 import * as NodeUnix from "@effect-listener/node/NodeUnix"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as Metric from "effect/Metric"
+import * as Option from "effect/Option"
 import * as RpcSerialization from "effect/rpc/RpcSerialization"
 import * as RpcServer from "effect/rpc/RpcServer"
 import * as Socket from "effect/socket/Socket"
+import * as Stream from "effect/Stream"
 import * as Fs from "node:fs"
 import * as Timers from "node:timers/promises"
 import { Counted } from "../support/rpcRestarts.ts"
@@ -93,4 +98,19 @@ const programs: Record<Kind, Effect.Effect<never, unknown>> = {
   rpc: Layer.launch(rpc)
 }
 
-NodeMain.runMain(Effect.provideService(programs[kind], Logger.LogToStderr, true))
+const breaks = Effect.flatMap(ListenerRegistry.CurrentRegistry, (registry) =>
+  Effect.sync(() => {
+    if (behaviour !== "broken") return
+    const dies = (): never => {
+      throw new Error("it is broken")
+    }
+    Metric.registerUnsafe(Metric.gauge("broken"), Context.empty(), { get: dies, update: () => {}, modify: () => {} })
+    Option.getOrThrow(registry).add({
+      name: "broken",
+      shutdown: () => Effect.succeed([]),
+      progress: Stream.empty,
+      listeners: Effect.sync(dies)
+    })
+  }))
+
+NodeMain.runMain(Effect.provideService(Effect.andThen(breaks, programs[kind]), Logger.LogToStderr, true))

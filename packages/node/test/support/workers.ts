@@ -16,8 +16,11 @@ export type Kind = "http" | "https" | "http2" | "webSocket" | "tcp" | "tls" | "u
 /** Those whose protocol is lines, each of which is an exchange. */
 export const lines: ReadonlySet<Kind> = new Set(["tcp", "tls", "unix"])
 
-/** What the next worker does before it serves: it loads until it is told that it has, hangs, or ends. */
-export type Behaviour = "serve" | "load" | "hang" | "exit"
+/**
+ * What the next worker does before it serves: it loads until it is told that it has, hangs, ends, or has a metric
+ * that throws and a member of its registry that dies when it is asked for its listeners.
+ */
+export type Behaviour = "serve" | "load" | "hang" | "exit" | "broken"
 
 /** A line about one worker. */
 export interface Line {

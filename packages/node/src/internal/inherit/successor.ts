@@ -24,7 +24,7 @@ export interface Program {
   /** The one that held the sockets has closed, and says how; `undefined` when it ended without a word. */
   readonly onPredecessor: (report: Report | undefined) => void
   readonly onAccepting: () => void
-  /** Answers in plain data; `undefined` to what it does not know. */
+  /** Answers in plain data; `undefined` to what it does not know. Never rejects. */
   readonly answer: (about: string) => Promise<unknown>
 }
 
@@ -73,8 +73,8 @@ export class Successor {
     this.say({ type: "report", report })
   }
 
-  /** Says its last metrics, and calls back when the holder has all that was said, or will not. */
-  finish(metrics: string, done: () => void): void {
+  /** Says its last metrics, if there are any, and calls back when the holder has all that was said, or will not. */
+  finish(metrics: string | undefined, done: () => void): void {
     if (this.gone) return done()
     let told = false
     const once = (): void => {
@@ -85,7 +85,7 @@ export class Successor {
     }
     const timer = setTimeout(once, lastWordsLimit)
     this.channel.once("close", once)
-    this.channel.write(encode({ type: "metrics", text: metrics }), once)
+    this.channel.write(metrics === undefined ? "" : encode({ type: "metrics", text: metrics }), once)
   }
 
   /** How far it is, looked at anew whenever a socket or a listener has changed. */
@@ -155,7 +155,10 @@ export class Successor {
         this.reported = true
         return this.program.onPredecessor(message.report)
       case "ask":
-        void this.program.answer(message.about).then((body) => this.say({ type: "answer", id: message.id, body }))
+        void this.program.answer(message.about).then((body) => {
+          // JSON drops what is undefined, and an answer without a body is no message
+          this.say({ type: "answer", id: message.id, body: body ?? null })
+        })
         return
       default:
         // a successor's own words

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as PrometheusMetrics from "effect/observability/PrometheusMetrics"
 import * as Option from "effect/Option"
+import * as References from "effect/References"
 import type { Inheritance, Report } from "../inherit/protocol.ts"
 import { attach, type Program, type Successor } from "../inherit/successor.ts"
 import { variable } from "../inherit/variable.ts"
@@ -53,7 +54,7 @@ export class Holder {
       onPredecessor: (report) =>
         Deferred.doneUnsafe(this.predecessorReport, Exit.succeed(Option.fromUndefinedOr(report))),
       onAccepting: () => Deferred.doneUnsafe(this.accepting, Exit.void),
-      answer: (about) => Effect.runPromise(this.answer(about))
+      answer: (about) => Effect.runPromise(orUndefined(about, this.answer(about)))
     })
     readiness.onChange(() => this.successor?.look())
   }
@@ -71,7 +72,8 @@ export class Holder {
   finish(done: () => void): void {
     const { successor } = this
     if (successor === undefined) return done()
-    void Effect.runPromise(metrics).then((text) => successor.finish(text, done))
+    // a metric of the program's may throw: without the last metrics it ends all the same
+    void Effect.runPromise(orUndefined("metrics", metrics)).then((text) => successor.finish(text, done))
   }
 
   private answer(about: string): Effect.Effect<unknown> {
@@ -86,12 +88,27 @@ export class Holder {
   }
 }
 
+/** What a program says of itself comes in part from its own code, and what dies there is no death of the process. */
+const orUndefined = <A>(about: string, said: Effect.Effect<A>): Effect.Effect<A | undefined> =>
+  Effect.catchCause(said, (cause) =>
+    Effect.logWarning(`cannot tell its holder of its ${about}`, cause).pipe(
+      Effect.provideService(References.LogToStderr, true),
+      Effect.as(undefined)
+    ))
+
 const metrics: Effect.Effect<string> = Effect.suspend(() => PrometheusMetrics.format())
 
 const listenersOf = (registry: WatchedRegistry): Effect.Effect<unknown> =>
   Effect.gen(function*() {
-    const all = yield* Effect.forEach(registry.members(), ({ listeners }) => listeners ?? Effect.succeed([]))
-    return yield* Effect.forEach(all.flat(), ({ listener }) => inspectListener(listener, limit))
+    const all = yield* Effect.forEach(registry.members(), ({ listeners, name }) =>
+      listeners === undefined ? Effect.undefined : orUndefined(`listeners in ${name}`, listeners))
+    const seen = yield* Effect.forEach(
+      all.flatMap((listeners) =>
+        listeners ?? []
+      ),
+      ({ listener, name }) => orUndefined(`listener ${name}`, inspectListener(listener, limit))
+    )
+    return seen.filter((listener) => listener !== undefined)
   })
 
 /** How many connections of each listener a holder is told of. */
