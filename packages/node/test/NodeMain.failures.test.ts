@@ -79,6 +79,66 @@ describe("the host's deadline bounds what follows the close as well", () => {
       assert.match(yield* bounded("stuckClose", 500), /past the host's deadline: the close of stuck/)
     }))
 
+  const silent = [
+    /stuck: cannot say what is in flight: it does not answer at once/,
+    /dying: cannot say what is in flight: it is broken/,
+    /half: cannot say what is in flight: it is broken/,
+    /tcp: cut #\d+ .* sleep 60000/
+  ]
+
+  it.live("members that cannot say what is in flight are named, and hold up no end", () =>
+    Effect.gen(function*() {
+      const { client, program } = yield* startWithClient("silentMembers", { hostDeadline: 500 })
+      yield* client.send("sleep 60000\n")
+      yield* program.signal("SIGTERM")
+      const exit = yield* program.exit
+      assert.strictEqual(exit.code, 124, text(exit.stderr))
+      for (const line of silent.slice(0, 3)) assert.match(text(exit.stderr), line)
+    }))
+
+  it.live("nor that of a later signal", () =>
+    Effect.gen(function*() {
+      const { client, program } = yield* startWithClient("silentMembers", { drain: { deadline: 60_000 } })
+      yield* client.send("sleep 60000\n")
+      yield* program.signal("SIGTERM")
+      // until no copy of the first signal is to be expected any more, which nothing tells here
+      yield* Effect.sleep(1000 + 2000)
+      yield* program.signal("SIGTERM")
+      const exit = yield* program.exit
+      assert.strictEqual(exit.code, 143, text(exit.stderr))
+      for (const line of silent) assert.match(text(exit.stderr), line)
+    }))
+
+  it.live("nor that of an uncaught error", () =>
+    Effect.gen(function*() {
+      const { client, program } = yield* startWithClient("silentMembers")
+      const busy = yield* connect(yield* program.port)
+      yield* busy.send("sleep 60000\n")
+      yield* client.send("throw\n")
+      const exit = yield* program.exit
+      assert.strictEqual(exit.code, 1, text(exit.stderr))
+      for (const line of [...silent, /Error: thrown/]) assert.match(text(exit.stderr), line)
+    }))
+
+  it.live("a teardown that throws is told, and the code is 1", () =>
+    Effect.gen(function*() {
+      const { program } = yield* startWithClient("teardownThrows")
+      yield* program.signal("SIGTERM")
+      const exit = yield* program.exit
+      assert.strictEqual(exit.code, 1, text(exit.stderr))
+      assert.match(text(exit.stderr), /the teardown threw: Error: it is torn/)
+      assert.deepStrictEqual(events(exit).at(-1), { event: "exit", handlers: 0 })
+    }))
+
+  it.live("a teardown that never ends is named", () =>
+    Effect.gen(function*() {
+      const { program } = yield* startWithClient("teardownNeverEnds", { hostDeadline: 500 })
+      yield* program.signal("SIGTERM")
+      const exit = yield* program.exit
+      assert.strictEqual(exit.code, 124, text(exit.stderr))
+      assert.match(text(exit.stderr), /the teardown has not ended, past the host's deadline/)
+    }))
+
   it.live("a process that stood still beyond it ends as its close does, and not before", () =>
     Effect.gen(function*() {
       const { client, program } = yield* startWithClient("serveHeld", { hostDeadline: 500, hold: 3500 })
@@ -165,6 +225,18 @@ describe("an uncaught error", () => {
       })
   )
 })
+
+it.live("an uncaught error that cannot be shown drains all the same", () =>
+  Effect.gen(function*() {
+    const { client, program } = yield* startWithClient("serve", { uncaught: "drain" })
+    const busy = yield* connect(yield* program.port)
+    yield* busy.send("sleep 1500\n")
+    yield* client.send("throw strange\n")
+    assert.deepStrictEqual(yield* busy.rest, { lines: ["sleep 1500"], end: "FIN" })
+    const exit = yield* program.exit
+    assert.strictEqual(exit.code, 1, text(exit.stderr))
+    assert.include(text(exit.stderr), "object that cannot be shown")
+  }))
 
 it.live("a worker thread says that it gets no signals", () =>
   Effect.gen(function*() {

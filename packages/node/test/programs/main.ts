@@ -25,6 +25,7 @@ import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import * as Socket from "effect/socket/Socket"
 import * as Stream from "effect/Stream"
+import { inspect } from "node:util"
 import { isMainThread, Worker } from "node:worker_threads"
 
 const host = "127.0.0.1"
@@ -54,6 +55,15 @@ const handler = (failed: Deferred.Deferred<never, Error>) =>
         if (line === "throw") {
           setTimeout(() => {
             throw new Error("thrown")
+          })
+        }
+        if (line === "throw strange") {
+          setTimeout(() => {
+            throw {
+              get [inspect.custom](): never {
+                throw new Error("it is not shown")
+              }
+            }
           })
         }
         if (line === "reject") void Promise.reject(new Error("rejected"))
@@ -91,12 +101,30 @@ const serve = Effect.gen(function*() {
   return yield* Effect.raceFirst(Listener.serve(listener, handler(failed), { idle: "pull" }), Deferred.await(failed))
 })
 
-/** A member whose close does something a listener's never would. */
-const member = (name: string, shutdown: () => Effect.Effect<never>) =>
+/** A member whose close does something a listener's never would, as may what it says of its listeners. */
+const member = (
+  name: string,
+  shutdown: () => Effect.Effect<never>,
+  listeners?: ListenerRegistry.Member["listeners"]
+) =>
   Effect.flatMap(ListenerRegistry.CurrentRegistry, (registry) =>
     Effect.sync(() => {
-      if (Option.isSome(registry)) registry.value.add({ name, shutdown, progress: Stream.empty })
+      if (Option.isSome(registry)) registry.value.add({ name, shutdown, progress: Stream.empty, listeners })
     }))
+
+const broken = Effect.sync((): never => {
+  throw new Error("it is broken")
+})
+
+/** Members that cannot say what is in flight, beside a listener, and a close that does not end. */
+const silentMembers = Effect.gen(function*() {
+  yield* member("stuck", () => Effect.never, Effect.never)
+  yield* member("dying", () => Effect.never, broken)
+  const failed = yield* Deferred.make<never, Error>()
+  const listener = yield* listen
+  yield* member("half", () => Effect.never, Effect.succeed([{ name: "half", listener, connections: broken }]))
+  return yield* Effect.andThen(Listener.serve(listener, handler(failed), { idle: "pull" }), Effect.never)
+})
 
 /** Holds the process for so long as soon as its listener closes. */
 const heldAtClose = Effect.gen(function*() {
@@ -199,6 +227,9 @@ const programs: Record<string, Effect.Effect<unknown, unknown, never>> = {
   })),
   neverStarts: Effect.uninterruptible(Effect.andThen(print("open"), Effect.never)),
   stuckClose: Effect.andThen(Effect.andThen(member("stuck", () => Effect.never), print("open")), Effect.never),
+  silentMembers: Effect.scoped(silentMembers),
+  teardownThrows: Effect.scoped(serve),
+  teardownNeverEnds: Effect.scoped(serve),
   brokenClose: Effect.andThen(
     member("broken", () => Effect.die(new Error("no close today"))),
     Effect.scoped(serve)
@@ -224,8 +255,18 @@ process.on("exit", () => {
   }))
 })
 
+const teardowns: Record<string, Runtime.Teardown> = {
+  teardownThrows: () => {
+    throw new Error("it is torn")
+  },
+  teardownNeverEnds: () => {}
+}
+
 const run = (program: Effect.Effect<unknown, unknown>): void =>
-  NodeMain.runMain(Effect.provideService(program, Logger.LogToStderr, true), options)
+  NodeMain.runMain(
+    Effect.provideService(program, Logger.LogToStderr, true),
+    { ...options, teardown: teardowns[name] ?? Runtime.defaultTeardown }
+  )
 
 const quietListener = Listener.listen(NodeTcp.transport({ host: "127.0.0.1", port: 0 }), { name: "quiet" })
 

@@ -9,12 +9,12 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
-import type * as Runtime from "effect/Runtime"
-import { inspect } from "node:util"
+import * as Runtime from "effect/Runtime"
 import { isMainThread } from "node:worker_threads"
 import * as Display from "../display/display.ts"
 import type { Fault } from "../handover/handoverState.ts"
 import { CurrentSharing } from "../inherit/sharing.ts"
+import { shown } from "../platform/causeText.ts"
 import { CurrentMain, type MainHandle } from "./currentMain.ts"
 import { afterSignal, exitCode } from "./exitCode.ts"
 import { describeFailure } from "./failure.ts"
@@ -239,7 +239,7 @@ export class MainProgram implements Main {
 
   onUncaught(error: unknown): void {
     this.failed = true
-    this.say("Error", "uncaught", `uncaught error; closing: ${inspect(error)}`)
+    this.say("Error", "uncaught", `uncaught error; closing: ${shown(error)}`)
     this.step("Other", "uncaught error")
   }
 
@@ -376,14 +376,39 @@ export class MainProgram implements Main {
     const failure = this.settings.disableErrorReporting ? undefined : describeFailure(exit)
     if (failure !== undefined) this.logFailure(failure)
     let known = false
-    this.teardown?.(exit, (program) => {
+    const ended = (program: number): void => {
       if (known) return
       known = true
+      clearTimeout(this.bound)
       const { failed, overdue, reports } = this
       const end = (): void => mains.end(this, exitCode({ program, reports, failed, overdue }))
       if (this.holder === undefined) end()
       else this.holder.finish(end)
-    })
+    }
+    this.tearDown(exit, ended)
+    if (!known) this.boundTeardown(exit, ended)
+  }
+
+  /** It is the user's: one that throws is told, and counts as a failure of the program. */
+  private tearDown(exit: Exit.Exit<unknown, unknown>, ended: (program: number) => void): void {
+    try {
+      this.teardown?.(exit, ended)
+    } catch (error) {
+      this.failed = true
+      this.say("Error", "failed", `the teardown threw: ${shown(error)}`)
+      Runtime.defaultTeardown(exit, ended)
+    }
+  }
+
+  private boundTeardown(exit: Exit.Exit<unknown, unknown>, ended: (program: number) => void): void {
+    const { hostDeadline } = this
+    if (hostDeadline === undefined || this.stop === undefined) return
+    const left = Math.max(hostDeadline - this.elapsed(), finalizerGrace)
+    this.bound = setTimeout(() => {
+      this.overdue = true
+      this.say("Error", "overdue", "the teardown has not ended, past the host's deadline", { hostDeadline })
+      Runtime.defaultTeardown(exit, ended)
+    }, Math.min(left, longestTimer))
   }
 
   /** With the default loggers, as `Runtime.makeRunMain` does it: the program's own may be released by now. */

@@ -1,5 +1,5 @@
-import { inspect } from "node:util"
 import * as Output from "../display/output.ts"
+import { shown } from "../platform/causeText.ts"
 import { worst } from "./exitCode.ts"
 
 /** A main program, as the process it runs in sees it. */
@@ -112,7 +112,7 @@ class Mains {
     const mains = Array.from(this.running)
     const first = mains.find((main) => main.drainsUncaught)
     // the last program has ended, and what was written is on its way out
-    if (first === undefined) return Output.write(`${inspect(error)}\n`)
+    if (first === undefined) return Output.write(`${shown(error)}\n`)
     first.onUncaught(error)
     for (const main of mains) if (main !== first) main.close("uncaught error")
   }

@@ -1,7 +1,17 @@
 import * as Formatter from "effect/Formatter"
+import { inspect } from "node:util"
 
 /** What a failure says of itself. What was thrown may be anything, also an object of which `String` makes no text. */
 export const causeText = (cause: unknown): string => {
   const text = cause instanceof Error ? cause.message : cause
   return typeof text === "string" ? text : Formatter.format(text)
+}
+
+/** What was thrown, with its stack. It may say itself how it is shown, and throw as it does. */
+export const shown = (error: unknown): string => {
+  try {
+    return inspect(error)
+  } catch {
+    return `${typeof error} that cannot be shown`
+  }
 }

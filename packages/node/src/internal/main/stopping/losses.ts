@@ -3,7 +3,11 @@
  * is in flight when the program ends without waiting for it.
  */
 import { type DrainReport, formatConnection } from "@effect-listener/core/DrainReport"
+import type { Member } from "@effect-listener/core/ListenerRegistry"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import { causeText } from "../../platform/causeText.ts"
 import type { WatchedRegistry } from "./closeMembers.ts"
 
 export interface Loss {
@@ -33,20 +37,32 @@ export const lossesOf = (report: DrainReport): ReadonlyArray<Loss> => {
 /** How many connections are named when a process ends without waiting for them. */
 const named = 1000
 
-/** The connections that are not idle, a line each. */
+/**
+ * The connections that are not idle, a line each. Anything may be a member: one
+ * that dies, or that cannot say it at once, holds up no end of the process.
+ */
 export const inFlightLines = (registry: WatchedRegistry): ReadonlyArray<string> => {
   const lines: Array<string> = []
   let more = 0
-  for (const { listeners } of registry.members()) {
-    if (listeners === undefined) continue
-    for (const listener of Effect.runSync(listeners)) {
-      for (const info of Effect.runSync(listener.connections)) {
-        if (info.phase === "Idle") continue
-        if (lines.length < named) lines.push(`${listener.name}: cut ${formatConnection(info)}`)
-        else more++
+  const add = (member: Member): Effect.Effect<void> =>
+    Effect.gen(function*() {
+      for (const listener of yield* member.listeners ?? Effect.succeed([])) {
+        for (const info of yield* listener.connections) {
+          if (info.phase === "Idle") continue
+          if (lines.length < named) lines.push(`${listener.name}: cut ${formatConnection(info)}`)
+          else more++
+        }
       }
-    }
+    })
+  for (const member of registry.members()) {
+    const exit = Effect.runSyncExit(Effect.suspend(() => add(member)))
+    if (Exit.isFailure(exit)) lines.push(`${member.name}: cannot say what is in flight: ${whyOf(exit.cause)}`)
   }
   if (more > 0) lines.push(`and ${more} more`)
   return lines
+}
+
+const whyOf = (cause: Cause.Cause<unknown>): string => {
+  const error = Cause.squash(cause)
+  return Cause.isAsyncFiberError(error) ? "it does not answer at once" : causeText(error)
 }
