@@ -19,7 +19,7 @@ const batching = (backlog = 100) =>
     )
     /** One comes: whether it is held. */
     const comes = (): boolean => {
-      const held = batch.holds()
+      const held = batch.batches()
       if (held) batch.add()
       return held
     }

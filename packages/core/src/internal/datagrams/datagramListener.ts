@@ -16,7 +16,7 @@ import { takeEach } from "../accept/acceptLoop.ts"
 import { capture } from "../lifecycle/capture.ts"
 import type { Bindable, Bound } from "../lifecycle/manager.ts"
 import { makeMember } from "../lifecycle/member.ts"
-import { type AdmissionKind, settle } from "../lifecycle/settle.ts"
+import { type AdmissionKind, resolveOptions } from "../lifecycle/resolveOptions.ts"
 import { acceptContext, takingKind, TakingLifecycle } from "../lifecycle/takingLifecycle.ts"
 import { publishDatagrams } from "../telemetry/metrics.ts"
 import { datagramDefaults, resolveDatagramAdmission } from "./admission.ts"
@@ -84,7 +84,7 @@ export const make = (
   options: DatagramListenerOptions
 ): Effect.Effect<DatagramListenerImpl, never, Scope.Scope> =>
   makeMember((context, clock) => {
-    const settled = settle(transport, options, admissionKind, context, clock)
+    const settled = resolveOptions(transport, options, admissionKind, context, clock)
     const exchanges: ExchangeOptions = {
       ...settled,
       protocol: transport.name,

@@ -16,7 +16,7 @@ import { admissionDefaults, resolveAdmission } from "../options/admission.ts"
 import type { ServeOptions, SocketServeOptions } from "../options/listenerOptions.ts"
 import { capture } from "./capture.ts"
 import { makeMember } from "./member.ts"
-import { type AdmissionKind, settle } from "./settle.ts"
+import { type AdmissionKind, resolveOptions } from "./resolveOptions.ts"
 import { acceptContext, takingKind, TakingLifecycle } from "./takingLifecycle.ts"
 
 /** Here and not in the public module, which could not be evaluated before this one. */
@@ -81,7 +81,7 @@ export const make = (
   options: ListenerOptions
 ): Effect.Effect<ListenerImpl, never, Scope.Scope> =>
   makeMember((context, clock) => {
-    const settled = settle(transport, options, admissionKind, context, clock)
+    const settled = resolveOptions(transport, options, admissionKind, context, clock)
     return new ListenerImpl(
       takingKind(settled, {
         taking: "accept",

@@ -16,7 +16,7 @@ import type { LifetimeOptions, Managed } from "../connection/lifetimeManager.ts"
 import type { Counts } from "../telemetry/counts.ts"
 import { Lifecycle } from "./lifecycle.ts"
 import type { Bound, Kind, Manager } from "./manager.ts"
-import type { AdmissionKind } from "./settle.ts"
+import type { AdmissionKind } from "./resolveOptions.ts"
 
 /** What is managed arrives through a queue, under limits. */
 export interface QueueManager<A extends Managed<A>> extends Manager {

@@ -277,9 +277,9 @@ class NetListener {
     if (this.seal.owns(socket)) return void socket.destroy()
     this.arrived++
     const arrive = this.sweeping ? undefined : this.arrive
-    if (arrive !== undefined && !this.batch.holds()) return arrive(this.binding.connect(socket))
+    if (arrive !== undefined && !this.batch.batches()) return arrive(this.binding.connect(socket))
     // a sweep takes out what the kernel has taken in, and ends by itself
-    if (this.queue.length >= this.binding.backlog && !this.sweeping) return this.turnAway(socket)
+    if (this.queue.length >= this.binding.backlog && !this.sweeping) return this.refuse(socket)
     this.queue.push(this.binding.connect(socket))
     if (arrive !== undefined) return this.batch.add()
     if (this.sweeping) return this.seal.taken()
@@ -298,7 +298,7 @@ class NetListener {
   }
 
   /** Ends a socket for which there is no room. */
-  private turnAway(socket: Net.Socket): void {
+  private refuse(socket: Net.Socket): void {
     this.leaving.add(socket)
     // a socket that is on its way out may be reset: that is an end like any other
     socket.on("error", () => {})

@@ -10,7 +10,15 @@ import type { HttpConnection } from "../httpConnection.ts"
 import type { Ending, InFlight, Protocol } from "../protocol.ts"
 import { afterReading } from "./afterReading.ts"
 import { answerTo, isBadInput, onBadInput } from "./badInput.ts"
-import { dismiss, holdOn, HookedHttp1, hookResponse, hookSocket, onBodyHead, onPipelinedHead } from "./http1Hooks.ts"
+import {
+  abandonResponse,
+  holdOn,
+  HookedHttp1,
+  hookResponse,
+  hookSocket,
+  onBodyHead,
+  onPipelinedHead
+} from "./http1Hooks.ts"
 import { Pipeline, type Unanswered } from "./http1Pipeline.ts"
 
 /** What is discarded of a request body that the application did not read, to keep the connection; Effect's own limit, in bytes. */
@@ -303,7 +311,7 @@ export class Http1Protocol extends HookedHttp1 implements Protocol {
     if (incomplete === undefined) return
     // its handler works for an answer that has been given
     this.newest = undefined
-    dismiss(incomplete.response, this.socket)
+    abandonResponse(incomplete.response, this.socket)
   }
 
   // --- the end ---------------------------------------------------------------------------------------------------

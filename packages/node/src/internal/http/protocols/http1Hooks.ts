@@ -117,7 +117,7 @@ function onDetach(this: Http.ServerResponse, socket: Net.Socket): void {
 }
 
 /** The socket is answered in another way: what works for this response is told that its client has gone. */
-export const dismiss = (response: Http.ServerResponse, socket: Net.Socket): void => {
+export const abandonResponse = (response: Http.ServerResponse, socket: Net.Socket): void => {
   response.detachSocket(socket)
   response.destroy()
   response.emit("close")

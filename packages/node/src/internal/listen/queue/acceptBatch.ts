@@ -3,7 +3,7 @@
  */
 
 /** Connections closer together than this are a rush, in milliseconds: several times as long as it takes to accept one. */
-const rush = 0.25
+const closeTogether = 0.25
 
 /** How long the first of a batch waits at most, in milliseconds, before the turn that is under way ends. */
 const longest = 1
@@ -23,7 +23,7 @@ const most = 16
  */
 export class AcceptBatch {
   private readonly limit: number
-  private readonly handOver: () => void
+  private readonly deliver: () => void
   /** When the latest connection came, in milliseconds. */
   latest = -Infinity
   /** Since when the first of the batch waits. */
@@ -33,16 +33,16 @@ export class AcceptBatch {
   private before = 0
   private turn: NodeJS.Immediate | undefined
 
-  /** `handOver` takes the whole batch; there is room for `backlog`. */
-  constructor(backlog: number, handOver: () => void) {
+  /** `deliver` takes the whole batch; there is room for `backlog`. */
+  constructor(backlog: number, deliver: () => void) {
     this.limit = Math.min(most, backlog)
-    this.handOver = handOver
+    this.deliver = deliver
   }
 
   /** Whether the connection that has come is to wait for others; then `add` follows. */
-  holds(): boolean {
+  batches(): boolean {
     const now = performance.now()
-    const soon = now - this.latest < rush
+    const soon = now - this.latest < closeTogether
     this.latest = now
     if (this.waiting > 0) return true
     this.since = now
@@ -64,7 +64,7 @@ export class AcceptBatch {
 
   private end(): void {
     this.stop()
-    this.handOver()
+    this.deliver()
   }
 
   /** Ends the batch without handing it over. */

@@ -33,16 +33,16 @@ export interface AdmissionKind<A> {
   readonly resolve: (options: A | undefined, base: ResolvedAdmission) => Result.Result<ResolvedAdmission, BadOption>
 }
 
-export type Settled = LifecycleOptions & ManagerOptions
+export type ResolvedOptions = LifecycleOptions & ManagerOptions
 
 /** Options with every default filled in, and the first of them that is out of range: `open` says so. */
-export const settle = <A>(
+export const resolveOptions = <A>(
   transport: { readonly name: string },
   options: Options<A>,
   limits: AdmissionKind<A>,
   context: Context.Context<never>,
   clock: Clock.Clock
-): Settled => {
+): ResolvedOptions => {
   const drain = resolve(options.drain, defaults)
   const admission = limits.resolve(options.admission, limits.defaults)
   const timeouts = resolveTimeouts(options.timeouts)
