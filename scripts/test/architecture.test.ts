@@ -8,23 +8,33 @@ import { publicPackages } from "../publicModules.ts"
 
 const root = Path.resolve(import.meta.dirname, "../..")
 
-/** The folders of each package's `internal/`, in the order of the arrows: none imports one of a later row. */
+/**
+ * The folders of each package's `internal/`, in the order of the arrows: none
+ * imports another of its row, or one of a later row.
+ */
 const rows: Record<(typeof publicPackages)[number], ReadonlyArray<ReadonlyArray<string>>> = {
-  core: [["util"], ["telemetry", "options", "transport"], ["accept"], ["connection"], ["lifecycle", "rpc"], [
-    "datagrams"
-  ], ["host"]],
+  core: [
+    ["util"],
+    ["options", "transport"],
+    ["telemetry"],
+    ["accept"],
+    ["connection"],
+    ["lifecycle", "rpc"],
+    ["datagrams"],
+    ["host"]
+  ],
   node: [
     ["platform", "proxyProtocol"],
     ["socket"],
     ["inherit"],
     ["listen"],
-    ["tls", "http", "datagrams"],
+    ["tls", "datagrams"],
+    ["http"],
     ["display", "reports"],
-    ["handover"],
-    ["main", "inspector"],
-    ["workers"]
+    ["handover", "inspector"],
+    ["main", "workers"]
   ],
-  testing: [["util"], ["interleavings", "memory"], ["faults", "clients"], ["laws"], ["datagramLaws"]]
+  testing: [["util"], ["memory", "interleavings"], ["clients", "faults", "laws"], ["datagramLaws"]]
 }
 
 interface Source {
@@ -64,10 +74,24 @@ describe.each(publicPackages)("packages/%s", (name) => {
     const against = all.flatMap(({ file, folder, imports }) =>
       folder === undefined ? [] : imports.filter((path) => {
         const other = folderOf(path)
-        return other !== undefined && other !== folder && rank(other) > rank(folder)
+        return other !== undefined && other !== folder && rank(other) >= rank(folder)
       }).map((path) => `${file} imports ${path}`)
     )
     assert.deepStrictEqual(against, [])
+  })
+
+  it("is drawn in docs/architecture.md as it is: each row in its place, and each folder of a folder below it", () => {
+    const guide = Fs.readFileSync(Path.join(root, "docs/architecture.md"), "utf8")
+    const [, tree = ""] = guide.split(`packages/${name}/src\n`)
+    const drawn = tree.split(/\n\n|\n```/, 1)[0]!.split("  internal/\n")[1]!.split("\n").map((line) => {
+      const [, indent = "", folders = ""] = /^( +)(\w+(?:, \w+)*) /.exec(line) ?? []
+      return { depth: indent.length, folders: folders.split(", ") }
+    })
+    const inRows = drawn.filter(({ depth }) => depth === 4).map(({ folders }) => folders)
+    assert.deepStrictEqual(inRows, rows[name])
+    const below = new Set(all.flatMap(({ file }) => /\/internal\/\w+\/(\w+)\//.exec(file)?.[1] ?? []))
+    const drawnBelow = drawn.filter(({ depth }) => depth === 6).flatMap(({ folders }) => folders)
+    assert.deepStrictEqual(drawnBelow.toSorted(), Array.from(below).sort())
   })
 
   it("has no circle of folders beside each other", () => {
