@@ -206,3 +206,64 @@ describe("a refuse that", () => {
       assert.strictEqual(yield* refused.ended, "Fin")
     }))
 })
+
+describe("a held connection whose watch throws as it is taken back", () => {
+  /** Three connections that nothing takes yet, the second of which throws. */
+  const held = Effect.gen(function*() {
+    const lines: Array<string> = []
+    const logger = Logger.make(({ message }) => {
+      lines.push([message].flat().map(String).join(" "))
+    })
+    const memory = yield* MemoryTransport.make()
+    let n = 0
+    const transport = Transport.mapConnections(
+      memory,
+      (connection) => ++n === 2 ? Transport.wrapConnection(connection, { watchDeparture: () => thrown }) : connection
+    )
+    const listener = yield* listen(transport, { drain }).pipe(Effect.provide(Logger.layer([logger])))
+    const clients = [yield* memory.connect, yield* memory.connect, yield* memory.connect]
+    yield* TestClock.adjust("100 millis")
+    const threw = () => lines.filter((line) => line.startsWith("watchDeparture of a connection"))
+    return { clients, listener, threw }
+  })
+
+  it.effect("is ended when it is taken, and the others are served", () =>
+    Effect.gen(function*() {
+      const { clients, listener, threw } = yield* held
+      yield* start(Effect.ignore(Listener.serve(listener, echo, { idle: "pull" })))
+      yield* TestClock.adjust("100 millis")
+      assert.strictEqual(yield* clients[1]!.ended, "Reset")
+      assert.strictEqual((yield* listener.connections).length, 2)
+      for (const client of [clients[0]!, clients[2]!]) {
+        yield* client.write("x")
+        assert.strictEqual(yield* client.readText(5), "got x")
+      }
+      assert.strictEqual(threw().length, 1)
+      const closing = yield* start(listener.close())
+      yield* TestClock.adjust("2600 millis")
+      const { connections } = yield* Fiber.join(closing)
+      assert.deepStrictEqual([connections.total, sum(connections)], [2, 0])
+    }))
+
+  it.effect("is refused at a close with the others, and counted once", () =>
+    Effect.gen(function*() {
+      const { clients, listener, threw } = yield* held
+      const closing = yield* start(listener.close())
+      yield* TestClock.adjust("2600 millis")
+      const { connections, outcome } = yield* Fiber.join(closing)
+      assert.deepStrictEqual([outcome, connections.total, connections.neverAccepted], ["Drained", 3, 3])
+      for (const client of clients) assert.include(["Fin", "Reset"], yield* client.ended)
+      assert.strictEqual(threw().length, 1)
+    }))
+
+  it.effect("is cut by an abort with the others", () =>
+    Effect.gen(function*() {
+      const { clients, listener, threw } = yield* held
+      yield* listener.abort
+      yield* TestClock.adjust("100 millis")
+      for (const client of clients) assert.strictEqual(yield* client.ended, "Reset")
+      const { connections } = yield* listener.close()
+      assert.deepStrictEqual([connections.total, sum(connections)], [3, 0])
+      assert.strictEqual(threw().length, 1)
+    }))
+})

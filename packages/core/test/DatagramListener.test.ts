@@ -12,6 +12,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Metric, Option, Queue, References, Scope, Stream, Tracer } from "effect"
 import type { DatagramSocket } from "effect/socket"
 import { TestClock } from "effect/testing"
+import type { DatagramListenerImpl } from "../src/internal/datagrams/datagramListener.ts"
 import { echo, listen, remotesServed, serving, settled, textOf } from "./support/datagrams.ts"
 import { start, tagOf, untilStage } from "./support/listening.ts"
 
@@ -175,6 +176,25 @@ describe("receive", () => {
       yield* settled
       const all = [...yield* client.received, yield* Fiber.join(received)]
       assert.deepStrictEqual(all.sort(), ["a", "b", "c"])
+    }))
+})
+
+describe("serve", () => {
+  it.effect("takes what comes at once when the other of two has left", () =>
+    Effect.gen(function*() {
+      const { listener, served, transport } = yield* serving(echo)
+      // what the queue knows of its consumers is its own affair, and this test's
+      const { manager } = listener as unknown as { readonly manager: DatagramListenerImpl["manager"] }
+      const { sole } = manager.queue
+      const other = yield* start(DatagramListener.serve(listener, echo))
+      assert.deepStrictEqual([sole === undefined, manager.queue.sole], [false, undefined])
+      yield* Fiber.interrupt(other)
+      assert.strictEqual(manager.queue.sole, sole)
+      const client = yield* transport.client
+      yield* client.send("x")
+      assert.strictEqual(yield* client.receiveText, "x")
+      yield* Fiber.interrupt(served)
+      assert.isUndefined(manager.queue.sole)
     }))
 })
 

@@ -1,10 +1,11 @@
 /** A close ends in a report within its bound, whatever the transport does. */
-import { Listener, type Transport } from "@effect-listener/core"
+import { Listener, Transport } from "@effect-listener/core"
 import { MemoryTransport } from "@effect-listener/testing"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Scope } from "effect"
+import { Effect, Exit, Fiber, Logger, Scope } from "effect"
+import { NetAddress } from "effect/net"
 import { TestClock } from "effect/testing"
-import { start } from "./support/listening.ts"
+import { start, tagOf } from "./support/listening.ts"
 
 const quick = { idleGrace: 0, deadline: "10 seconds", abortGrace: "1 second", linger: { idle: 0 } } as const
 const broken = new Error("the transport is broken")
@@ -13,6 +14,13 @@ type Bind = Transport.Transport["bind"]
 
 const bound = (bind: Bind, change: (bound: Transport.BoundTransport) => Partial<Transport.BoundTransport>): Bind =>
   Effect.map(bind, (bound) => ({ address: bound.address, accept: bound.accept, stop: bound.stop, ...change(bound) }))
+
+/** Listens, and no client comes. */
+const silent: Transport.BoundTransport = {
+  address: NetAddress.unixPathAddress("silent"),
+  accept: Effect.never,
+  stop: Effect.void
+}
 
 /** What it does; a close without connections is clean all the same. */
 const transports: ReadonlyArray<readonly [what: string, change: (bind: Bind) => Bind]> = [
@@ -108,5 +116,141 @@ describe("a transport that", () => {
       throws = false
       yield* listener.open
       assert.strictEqual(yield* listener.state, "Open")
+    }))
+
+  const addresses: Readonly<Record<string, Transport.BoundTransport>> = {
+    "whose getter throws": Object.defineProperty({ ...silent }, "address", {
+      get: () => {
+        throw broken
+      }
+    }),
+    "that cannot be shown": {
+      ...silent,
+      get address(): NetAddress.SocketAddress {
+        // what its author takes for an address
+        return { _tag: "InetAddress" } as unknown as NetAddress.InetAddress
+      }
+    }
+  }
+  for (const [what, bound] of Object.entries(addresses)) {
+    it.effect(`has an address ${what} fails the open, gives its socket back, and can be opened again`, () =>
+      Effect.gen(function*() {
+        let bad = true
+        let open = 0
+        const socket = Effect.acquireRelease(Effect.sync(() => open++), () => Effect.sync(() => open--))
+        const bind: Bind = Effect.as(socket, undefined).pipe(Effect.map(() => bad ? bound : silent))
+        const listener = yield* Listener.make({ name: "foreign", bind }, { drain: quick })
+        const opening = yield* start(Effect.exit(listener.open))
+        yield* TestClock.adjust("1 minute")
+        const exit = opening.pollUnsafe()
+        assert.isDefined(exit)
+        assert.strictEqual(yield* tagOf(yield* Fiber.join(opening)), "TransportFailure")
+        assert.deepStrictEqual([yield* listener.state, open], ["Created", 0])
+        bad = false
+        yield* listener.open
+        assert.deepStrictEqual([yield* listener.state, open], ["Open", 1])
+        yield* listener.close()
+      }))
+  }
+
+  it.effect("throws when it is asked to leave its accept queue sweeps it", () =>
+    Effect.gen(function*() {
+      const bound: Transport.BoundTransport = Object.defineProperty({ ...silent }, "leave", {
+        get: () => {
+          throw broken
+        }
+      })
+      const listener = yield* Listener.listen({ name: "foreign", bind: Effect.succeed(bound) }, { drain: quick })
+      const closing = yield* start(listener.close({ queue: "leave" }))
+      yield* TestClock.adjust("11 seconds")
+      const { outcome, queue } = yield* Fiber.join(closing)
+      assert.deepStrictEqual([outcome, queue], ["Drained", "swept"])
+    }))
+
+  it.effect("is a class keeps what its prototype has when its connections are mapped", () =>
+    Effect.gen(function*() {
+      class Held implements Transport.BoundTransport {
+        readonly address = silent.address
+        left = false
+        asked = 0
+        get accept() {
+          return silent.accept
+        }
+        get stop() {
+          return Effect.never
+        }
+        get leave() {
+          return Effect.sync(() => {
+            this.left = true
+          })
+        }
+        stillQueued() {
+          this.asked++
+          return true
+        }
+      }
+      const bound = new Held()
+      const mapped = Transport.mapConnections({ name: "held", bind: Effect.succeed(bound) }, (connection) => connection)
+      const left = yield* Listener.listen(mapped, { drain: quick })
+      const { queue } = yield* left.close({ queue: "leave" })
+      assert.deepStrictEqual([queue, bound.left], ["left", true])
+      const swept = yield* Listener.listen(mapped, { drain: quick })
+      const closing = yield* start(swept.close({ queue: "sweep" }))
+      yield* TestClock.adjust("11 seconds")
+      assert.isTrue((yield* Fiber.join(closing)).sweepCut)
+      assert.isAbove(bound.asked, 0)
+    }))
+})
+
+/** One that throws at each line of the log of which it is true. */
+const throwingAt = (which: (message: string) => boolean) =>
+  Logger.layer([
+    Logger.make(({ message }) => {
+      if (which([message].flat().map(String).join(" "))) throw new Error("the log is full")
+    })
+  ])
+
+describe("a logger that throws", () => {
+  for (const [what, change] of transports) {
+    it.effect(`of a transport that ${what}: a close ends within its bound, and so does the owner`, () =>
+      Effect.gen(function*() {
+        const memory = yield* MemoryTransport.make()
+        const owner = yield* Scope.make()
+        const listener = yield* Scope.provide(
+          Listener.listen({ name: "foreign", bind: change(memory.bind) }, { drain: quick }),
+          owner
+        ).pipe(Effect.provide(throwingAt(() => true)))
+        const closing = yield* start(Effect.exit(listener.close()))
+        yield* TestClock.adjust("11 seconds")
+        assert.isDefined(closing.pollUnsafe())
+        assert.strictEqual(yield* listener.state, "Closed")
+        const ending = yield* start(Scope.close(owner, Exit.void))
+        yield* TestClock.adjust("11 seconds")
+        assert.isDefined(ending.pollUnsafe())
+      }))
+  }
+
+  it.effect("at an accept that has failed does not fault the listener", () =>
+    Effect.gen(function*() {
+      const memory = yield* MemoryTransport.make()
+      let failures = 1
+      const transport: Transport.Transport = {
+        name: "full",
+        bind: bound(memory.bind, ({ accept }) => ({
+          accept: Effect.suspend(() =>
+            failures-- > 0
+              ? Effect.fail(
+                new Transport.TransportAcceptError({ class: "exhausted", code: "EMFILE", cause: new Error("EMFILE") })
+              )
+              : accept
+          )
+        }))
+      }
+      const listener = yield* Listener.listen(transport, { drain: quick }).pipe(Effect.provide(throwingAt(() => true)))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* listener.state, "Open")
+      yield* memory.connect
+      yield* Effect.scoped(listener.accept)
+      yield* listener.abort
     }))
 })

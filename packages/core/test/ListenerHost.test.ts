@@ -857,6 +857,34 @@ describe("the owner of a host", () => {
       })
   )
 
+  it.effect.each(["dies", "never ends"])(
+    "a member whose shutdown %s and a logger that throws do not keep the host from closing, nor its owner",
+    (what) =>
+      Effect.gen(function*() {
+        const owner = yield* Scope.make()
+        const layer = ListenerHost.layer({ drain: { ...quick, deadline: "1 second" } })
+        const context = yield* Layer.buildWithScope(layer, owner).pipe(
+          Effect.provide(Logger.layer([
+            Logger.make(() => {
+              throw new Error("the log is full")
+            })
+          ]))
+        )
+        const registry = Option.getOrThrow(Context.get(context, ListenerRegistry.CurrentRegistry))
+        registry.add({
+          name: "foreign",
+          progress: Stream.never,
+          shutdown: () => what === "dies" ? Effect.die("broken") : Effect.never
+        })
+        const closing = yield* start(Context.get(context, ListenerHost.ListenerHost).close())
+        yield* TestClock.adjust("10 seconds")
+        assert.isDefined(closing.pollUnsafe())
+        const ending = yield* start(Scope.close(owner, Exit.void))
+        yield* TestClock.adjust("10 seconds")
+        assert.isDefined(ending.pollUnsafe())
+      })
+  )
+
   it.effect("its end joins a close that runs and lowers the deadline to its own", () =>
     Effect.gen(function*() {
       const one = yield* stuck("one")

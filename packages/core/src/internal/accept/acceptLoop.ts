@@ -1,5 +1,6 @@
 import * as Effect from "effect/Effect"
 import type { BoundTransport, TransportAcceptError, TransportConnection } from "../../Transport.ts"
+import { effectOf } from "../util/foreign.ts"
 
 /** accept(2) documents these as errors of one client, to be retried at once. */
 const knownTransient: ReadonlySet<string> = new Set([
@@ -74,7 +75,7 @@ export const acceptLoop = (
     const { fast } = bound
     // what belongs to another came along in a copy, whose accept it would pass by
     return fast?.owner === bound
-      ? fast.acceptAll(arrive)
+      ? effectOf("acceptAll", () => fast.acceptAll(arrive))
       : Effect.forever(takingOver(bound, arrive), { disableYield: true })
   })
 
@@ -114,7 +115,7 @@ const takingOver = (
   arrive: (connection: TransportConnection) => void
 ): Effect.Effect<void, TransportAcceptError> =>
   Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(restore(bound.accept), (connection) => {
+    Effect.flatMap(restore(effectOf("accept", () => bound.accept)), (connection) => {
       arrive(connection)
       return Effect.void
     })

@@ -183,8 +183,9 @@ export class AcceptQueue<C extends Candidate & Linked<C>> {
 
   remove(consumer: Consumer<C>): void {
     this.consumers.delete(consumer)
-    // the next best is found when it is added or asked for by `match`
-    if (this.server === consumer) this.server = undefined
+    if (this.server !== consumer) return
+    this.server = undefined
+    for (const other of this.consumers) if (!other.once) this.server = other
   }
 
   /** Takes out the consumers that wait for one connection, first come first; those for which one is being prepared stay. */

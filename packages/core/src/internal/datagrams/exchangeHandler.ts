@@ -8,6 +8,7 @@ import * as Tracer from "effect/Tracer"
 import type { Datagram, Reply } from "../../DatagramListener.ts"
 import { formatConnection } from "../../DrainReport.ts"
 import type { Consumer } from "../accept/acceptQueue.ts"
+import { logLine } from "../telemetry/logLine.ts"
 import { type Exchange, ReplyEffect, type Sent } from "./exchange.ts"
 import type { ExchangeManager } from "./exchangeManager.ts"
 
@@ -90,13 +91,11 @@ const logFailure = (
 ): Effect.Effect<void> => {
   // any sender can have an answer that cannot be sent: that is no alarm
   const level = isSendFailure(cause) ? "Debug" : "Error"
-  return Effect.logWithLevel(level)(`exchange handler failed on listener "${name}"`, cause).pipe(
-    Effect.annotateLogs({
-      event: "exchangeFailed",
-      listener: name,
-      exchange: formatConnection(exchange.describe())
-    })
-  )
+  return logLine(Effect.logWithLevel(level)(`exchange handler failed on listener "${name}"`, cause), {
+    event: "exchangeFailed",
+    listener: name,
+    exchange: formatConnection(exchange.describe())
+  })
 }
 
 const isSendFailure = (cause: Cause.Cause<unknown>): boolean =>

@@ -29,6 +29,7 @@ import { Lifecycle } from "../lifecycle/lifecycle.ts"
 import { ListenerImpl } from "../lifecycle/listener.ts"
 import { resolve, type ResolvedDrain } from "../options/drain.ts"
 import { type BadOption, millis } from "../options/time.ts"
+import { logLine } from "../telemetry/logLine.ts"
 import { endSpan, startCloseSpan, type Tracing } from "../telemetry/tracing.ts"
 import { Broadcast } from "../util/broadcast.ts"
 import * as Foreign from "../util/foreign.ts"
@@ -377,7 +378,7 @@ export class HostImpl implements ListenerHost {
     const level = closeLevel({ outcome, lost: report.totals.cut + report.totals.handlersLeftBehind, received })
     // the listeners have named what they cut
     const summary = format({ ...merge(report), cut: [], handlersLeftBehind: [] })
-    this.runFork(Effect.annotateLogs(Effect.logWithLevel(level)(summary), {
+    this.runFork(logLine(Effect.logWithLevel(level)(summary), {
       event: "close",
       host: this.name,
       outcome,

@@ -15,6 +15,7 @@ import { lameDuckEnds } from "../lifecycle/closing/lameDuck.ts"
 import { Lifecycle } from "../lifecycle/lifecycle.ts"
 import type { Bound, Manager } from "../lifecycle/manager.ts"
 import { defaults, type ResolvedDrain } from "../options/drain.ts"
+import { logLine } from "../telemetry/logLine.ts"
 import { Signal } from "../util/condition.ts"
 import { monotonicMillis, sleep } from "../util/timers.ts"
 import { budget, type Share, share, stageOf, totals, worst } from "./hostPolicy.ts"
@@ -317,7 +318,7 @@ export class HostClose {
   }
 
   private logFailure(what: string, cause: unknown): Effect.Effect<void> {
-    return Effect.annotateLogs(
+    return logLine(
       Effect.logError(`closing host "${this.context.name}": ${what} failed`, cause),
       { event: "closeFailed", host: this.context.name }
     )

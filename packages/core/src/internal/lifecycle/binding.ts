@@ -4,14 +4,17 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as NetAddress from "effect/net/NetAddress"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import type { DrainReport } from "../../DrainReport.ts"
 import { type OpenError, OperationAborted, OperationTimedOut } from "../../ListenerError.ts"
 import { ListenerName } from "../../Transport.ts"
 import type { ResolvedDrain } from "../options/drain.ts"
+import { logLine } from "../telemetry/logLine.ts"
 import { fromBindError, transportFailure } from "../transport/transportErrors.ts"
-import type { AcceptFailure, Bindable, Bound } from "./manager.ts"
+import { call, effectOf, type ForeignOwner } from "../util/foreign.ts"
+import type { AcceptFailure, Bindable, Bound, BoundAddress } from "./manager.ts"
 
 /** How a binding stops listening: what becomes of the accept queue, and what does it. */
 export interface Stop {
@@ -20,6 +23,8 @@ export interface Stop {
   /** Whether what was queued when it began still is, where that is known. */
   readonly stillQueued?: (() => boolean | undefined) | undefined
 }
+
+const addressOf = ({ address }: Bound): BoundAddress => ({ address, shown: NetAddress.formatSocketAddress(address) })
 
 export const nothingToStop: Stop = { queue: "none", run: Effect.void }
 
@@ -30,7 +35,7 @@ export interface BindingContext<B extends Bound> {
   /** How long a bind may take, in milliseconds. */
   readonly openLimit: number
   /** The listening socket is there. */
-  opened(binding: Binding<B>, bound: B): void
+  opened(binding: Binding<B>, bound: B, at: BoundAddress): void
   openFailed(): void
   /** Takes what arrives, until it is interrupted or the listening socket is gone. */
   acceptLoop(bound: B): Effect.Effect<void, AcceptFailure>
@@ -77,15 +82,16 @@ export class Binding<B extends Bound> {
     const { context } = this
     return Effect.gen({ self: this }, function*() {
       const scope = Scope.makeUnsafe()
-      const bind = this.limited(Effect.andThen(before, Scope.provide(Effect.suspend(() => transport.bind), scope)))
-        .pipe(
-          Effect.provideService(ListenerName, context.name)
-        )
+      const bindAt = Effect.map(effectOf("bind", () => transport.bind), (bound) => ({ bound, at: addressOf(bound) }))
+      const bind = this.limited(Effect.andThen(before, Scope.provide(bindAt, scope))).pipe(
+        Effect.provideService(ListenerName, context.name)
+      )
       const exit = yield* Effect.exit(Effect.interruptible(Effect.tap(bind, gate)))
       if (!this.cancelled && Exit.isSuccess(exit)) {
-        this.bound = exit.value
+        const { at, bound } = exit.value
+        this.bound = bound
         this.scope = scope
-        return context.opened(this, exit.value)
+        return context.opened(this, bound, at)
       }
       yield* this.closeScope(scope)
       if (this.cancelled || Exit.isSuccess(exit)) return
@@ -139,11 +145,12 @@ export class Binding<B extends Bound> {
   readonly idle: Effect.Effect<void> = Effect.suspend(() => Deferred.await(this.attempted))
 
   /** Stops listening, and says what becomes of the accept queue; nothing where nothing listens. */
-  stop(queue: ResolvedDrain["queue"]): Stop {
+  stop(queue: ResolvedDrain["queue"], owner: ForeignOwner): Stop {
     const { bound } = this
     if (bound === undefined || this.released !== undefined) return nothingToStop
-    return queue === "leave" && bound.leave !== undefined
-      ? { queue: "left", run: bound.leave }
+    const leave = queue === "leave" ? call(owner, "leave", () => bound.leave, undefined) : undefined
+    return leave !== undefined
+      ? { queue: "left", run: leave }
       : { queue: "swept", run: Effect.suspend(() => bound.stop), stillQueued: () => bound.stillQueued?.() }
   }
 
@@ -179,7 +186,7 @@ export class Binding<B extends Bound> {
     return Effect.catchCause(
       Scope.close(scope, Exit.void),
       (cause) =>
-        Effect.annotateLogs(Effect.logError(`releasing the socket of listener "${this.context.name}" failed`, cause), {
+        logLine(Effect.logError(`releasing the socket of listener "${this.context.name}" failed`, cause), {
           event: "releaseFailed",
           listener: this.context.name
         })

@@ -2,7 +2,6 @@ import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
-import * as NetAddress from "effect/net/NetAddress"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type * as Stream from "effect/Stream"
@@ -30,7 +29,7 @@ import { closeExit, closeLine, countClose, emptyReport } from "./closing/closeRe
 import { type CloseDecision, ListenerClose, type ListenerCloseContext } from "./closing/listenerClose.ts"
 import { atMost, endClosers, Lifetime } from "./lifetime.ts"
 import { Machine } from "./machine.ts"
-import type { AcceptFailure, Bound, Kind, LifecycleOptions, Manager } from "./manager.ts"
+import type { AcceptFailure, Bound, BoundAddress, Kind, LifecycleOptions, Manager } from "./manager.ts"
 
 /**
  * The lifetime of any listener. The shell around the state machine: asks
@@ -89,9 +88,7 @@ export class Lifecycle<M extends Manager, B extends Bound> extends Machine imple
       { attributes: { listener: this.name } },
       (span) =>
         Effect.map(this.beginOpen(gate), () => {
-          if (this.boundAddress !== undefined) {
-            span.attribute("address", NetAddress.formatSocketAddress(this.boundAddress))
-          }
+          if (this.bound !== undefined) span.attribute("address", this.bound.shown)
         })
     )
   }
@@ -119,7 +116,7 @@ export class Lifecycle<M extends Manager, B extends Bound> extends Machine imple
       name: this.name,
       runFork: this.runFork,
       openLimit: this.options.openLimit,
-      opened: (binding, bound) => this.opened(binding, bound),
+      opened: (binding, bound, at) => this.opened(binding, bound, at),
       openFailed: () => {
         this.binding = undefined
         this.step("openFailed")
@@ -129,12 +126,11 @@ export class Lifecycle<M extends Manager, B extends Bound> extends Machine imple
     }
   }
 
-  private opened(binding: Binding<B>, bound: B): void {
-    this.boundAddress = bound.address
+  private opened(binding: Binding<B>, bound: B, at: BoundAddress): void {
+    this.bound = at
     this.kind.opened(this.manager)
     this.step("opened")
-    const address = NetAddress.formatSocketAddress(bound.address)
-    this.log("Info", "open", `listener "${this.name}" is open at ${address}`, { address })
+    this.log("Info", "open", `listener "${this.name}" is open at ${at.shown}`, { address: at.shown })
     binding.accept(bound, this.acceptGate)
   }
 
@@ -258,7 +254,7 @@ export class Lifecycle<M extends Manager, B extends Bound> extends Machine imple
       manager: lifetime.manager,
       closing: () => this.step("close"),
       isOpen: () => this.stateNow === "Open",
-      stop: (queue) => binding === undefined ? nothingToStop : binding.stop(queue),
+      stop: (queue, owner) => binding === undefined ? nothingToStop : binding.stop(queue, owner),
       endAccepting: binding === undefined ? Effect.void : binding.endAccepting,
       release: binding === undefined ? Effect.void : this.releaseAfter(lifetime, binding),
       failWaiting: () => {
@@ -295,7 +291,7 @@ export class Lifecycle<M extends Manager, B extends Bound> extends Machine imple
     this.log(level, "close", message, annotations)
     this.running = undefined
     this.binding = undefined
-    this.boundAddress = undefined
+    this.bound = undefined
     this.step("drained")
     lifetime.progress = close.progress()
     this.drainProgress.publish(lifetime.progress)

@@ -6,15 +6,17 @@ import * as Result from "effect/Result"
 import type * as Stream from "effect/Stream"
 import { InvalidOperation, ListenerFaulted } from "../../ListenerError.ts"
 import { type Action, type Event, type ListenerState, type Operation, transition } from "../../ListenerState.ts"
+import { logLine } from "../telemetry/logLine.ts"
 import { Broadcast } from "../util/broadcast.ts"
 import { Signal } from "../util/condition.ts"
+import type { BoundAddress } from "./manager.ts"
 
 type Fork = <A, E>(effect: Effect.Effect<A, E>, options?: Effect.RunOptions) => Fiber.Fiber<A, E>
 
 /** The state of a listener, which only the state machine changes, and what can be seen of it. */
 export class Machine {
   readonly name: string
-  protected boundAddress: NetAddress.SocketAddress | undefined
+  protected bound: BoundAddress | undefined
   private readonly taking: "accept" | "receive"
   protected faultReason: ListenerFaulted["reason"] = "Aborted"
   protected readonly runFork: Fork
@@ -42,7 +44,7 @@ export class Machine {
   }
 
   readonly address: Effect.Effect<NetAddress.SocketAddress, InvalidOperation> = Effect.suspend(() =>
-    this.boundAddress === undefined ? Effect.fail(this.invalidOperation("address")) : Effect.succeed(this.boundAddress)
+    this.bound === undefined ? Effect.fail(this.invalidOperation("address")) : Effect.succeed(this.bound.address)
   )
 
   /** Completes when it is open and something takes what arrives, and where that is over. */
@@ -90,11 +92,7 @@ export class Machine {
 
   /** One line for one event of the lifetime. */
   protected log(level: LogLevel.Severity, event: string, message: string, annotations: Record<string, unknown>): void {
-    this.runFork(Effect.annotateLogs(Effect.logWithLevel(level)(message), {
-      event,
-      listener: this.name,
-      ...annotations
-    }))
+    this.runFork(logLine(Effect.logWithLevel(level)(message), { event, listener: this.name, ...annotations }))
   }
 
   /** What foreign code threw during an abort. */

@@ -33,6 +33,12 @@ export interface Bound {
   readonly answersThroughSocket?: boolean | undefined
 }
 
+/** Where it listens. The transport is asked once, within the bind: one that cannot say has not bound. */
+export interface BoundAddress {
+  readonly address: NetAddress.SocketAddress
+  readonly shown: string
+}
+
 /** Why accepting ended: an error of the transport, or anything it threw. */
 export interface AcceptFailure {
   readonly code?: string | undefined

@@ -14,6 +14,7 @@ import type { AcceptQueue, Consumer } from "../accept/acceptQueue.ts"
 import type { Limits } from "../accept/limits.ts"
 import type { LifetimeOptions, Managed } from "../connection/lifetimeManager.ts"
 import type { Counts } from "../telemetry/counts.ts"
+import { logLine } from "../telemetry/logLine.ts"
 import { Lifecycle } from "./lifecycle.ts"
 import type { Bound, Kind, Manager } from "./manager.ts"
 import type { AdmissionKind } from "./resolveOptions.ts"
@@ -51,8 +52,9 @@ export const acceptContext = <T>(
   onError: (error) => {
     const code = error.code ?? "unknown"
     manager.counts.acceptError(code)
-    return Effect.logWarning(`${taking} failed on listener "${manager.name}"`, error.message).pipe(
-      Effect.annotateLogs({ event: "acceptFailed", listener: manager.name, class: error.class, code })
+    return logLine(
+      Effect.logWarning(`${taking} failed on listener "${manager.name}"`, error.message),
+      { event: "acceptFailed", listener: manager.name, class: error.class, code }
     )
   },
   onRetrying: (retrying) => {

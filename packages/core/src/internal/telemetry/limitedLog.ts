@@ -1,5 +1,6 @@
 import * as Effect from "effect/Effect"
 import type { Timers } from "../util/timers.ts"
+import { logLine } from "./logLine.ts"
 
 /** At most `most` lines of one kind in `interval` milliseconds. A flood says so with a count, and leaves the log readable. */
 const most = 10
@@ -33,11 +34,11 @@ export class LimitedLog {
     this.runFork = runFork
   }
 
-  /** The line, unless there were too many of its kind. A logger that throws harms nothing else. */
+  /** The line, unless there were too many of its kind. */
   line(event: string, line: () => Effect.Effect<void>): Effect.Effect<void> {
     return Effect.suspend(() =>
       this.allows(event)
-        ? Effect.ignoreCause(Effect.annotateLogs(Effect.suspend(line), { event, listener: this.listener }))
+        ? logLine(Effect.suspend(line), { event, listener: this.listener })
         : Effect.void
     )
   }
@@ -62,10 +63,9 @@ export class LimitedLog {
     const { withheld } = kind
     if (withheld === 0) return
     kind.withheld = 0
-    this.runFork(Effect.ignoreCause(
-      Effect.logWarning(`${withheld} more lines "${event}" on listener "${this.listener}"`).pipe(
-        Effect.annotateLogs({ event, listener: this.listener, withheld })
-      )
+    this.runFork(logLine(
+      Effect.logWarning(`${withheld} more lines "${event}" on listener "${this.listener}"`),
+      { event, listener: this.listener, withheld }
     ))
   }
 

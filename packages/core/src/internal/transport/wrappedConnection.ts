@@ -2,6 +2,7 @@ import * as Effect from "effect/Effect"
 import type * as NetAddress from "effect/net/NetAddress"
 import * as Socket from "effect/socket/Socket"
 import type { BoundTransport, FastConnection, LingerOptions, Transport, TransportConnection } from "../../Transport.ts"
+import { attempt } from "../util/foreign.ts"
 
 type Overrides = Partial<Omit<TransportConnection, "fast">>
 
@@ -9,14 +10,11 @@ export const mapConnections = (
   transport: Transport,
   f: (connection: TransportConnection) => TransportConnection
 ): Transport => {
-  const map = (connection: TransportConnection): TransportConnection => {
-    try {
-      return f(connection)
-    } catch (cause) {
+  const map = (connection: TransportConnection): TransportConnection =>
+    attempt(() => f(connection), (cause) => {
       const unusable = new Socket.SocketError({ reason: new Socket.SocketOpenError({ kind: "Unknown", cause }) })
       return wrapConnection(connection, { ready: Effect.fail(unusable) })
-    }
-  }
+    })
   return {
     name: transport.name,
     bind: Effect.map(transport.bind, (inner) => {
@@ -24,8 +22,13 @@ export const mapConnections = (
       const bound: BoundTransport = {
         ...inner,
         address: inner.address,
-        accept: Effect.map(inner.accept, map),
-        stop: inner.stop,
+        accept: Effect.map(Effect.suspend(() => inner.accept), map),
+        stop: Effect.suspend(() => inner.stop),
+        // spreading a class leaves out what its prototype has
+        get leave() {
+          return inner.leave
+        },
+        stillQueued: () => inner.stillQueued?.(),
         get fast() {
           return fast?.owner !== inner ? undefined : {
             owner: bound,

@@ -12,12 +12,27 @@ export interface ForeignOwner {
   readonly threw: (member: string, defect: unknown) => void
 }
 
-export const call = <A>(owner: ForeignOwner, member: string, f: () => A, fallback: A): A => {
+/** `f` is given the owner, so that a call for each connection needs no function of its own. */
+export const call = <A, Owner extends ForeignOwner>(
+  owner: Owner,
+  member: string,
+  f: (owner: Owner) => A,
+  fallback: A
+): A => {
   try {
-    return f()
+    return f(owner)
   } catch (defect) {
     owner.threw(member, defect)
     return fallback
+  }
+}
+
+/** A call whose caller has a word of its own for what is thrown, such as the error of a write. */
+export const attempt = <A>(f: () => A, thrown: (defect: unknown) => A): A => {
+  try {
+    return f()
+  } catch (defect) {
+    return thrown(defect)
   }
 }
 

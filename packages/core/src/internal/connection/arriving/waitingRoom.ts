@@ -44,7 +44,9 @@ export class WaitingRoom {
       () => connection.transport.watchDeparture?.(gone, queue.halfOpen),
       undefined
     )
-    if (!over) connection.stopWatching = stop
+    if (!over && stop !== undefined) {
+      connection.stopWatching = () => call(connection, "watchDeparture", stop, undefined)
+    }
   }
 
   /** Its client has gone while it was held: it is never executed, and its socket is released. */

@@ -9,6 +9,7 @@ import type { DrainReport, Outcome } from "../../../DrainReport.ts"
 import type { CloseError } from "../../../ListenerError.ts"
 import { fitCourtesies, type ResolvedDrain } from "../../options/drain.ts"
 import type { Counted } from "../../telemetry/counts.ts"
+import { logLine } from "../../telemetry/logLine.ts"
 import * as Foreign from "../../util/foreign.ts"
 import { sleep } from "../../util/timers.ts"
 import type { Stop } from "../binding.ts"
@@ -33,7 +34,7 @@ export interface ListenerCloseContext {
   /** Whether the listener still accepts. */
   readonly isOpen: () => boolean
   /** Stops listening, with the accept queue swept or left; nothing where nothing listens. */
-  readonly stop: (queue: ResolvedDrain["queue"]) => Stop
+  readonly stop: (queue: ResolvedDrain["queue"], owner: Foreign.ForeignOwner) => Stop
   /** Ends the accept loop, and releases the listening socket unless what is open answers through it. */
   readonly endAccepting: Effect.Effect<void>
   /** Releases the listening socket, unless the fiber that closes is still to answer through it. */
@@ -241,7 +242,7 @@ export class ListenerClose {
       this.manager.sweeping = true
       // an accept loop that backs off hurries
       this.manager.signal.notify()
-      const stop = this.context.stop(this.options.queue)
+      const stop = this.context.stop(this.options.queue, this)
       this.queue = stop.queue
       this.sweepCut = !(yield* this.sweep(stop))
       // a `serve` that was forked before the close begins first
@@ -408,7 +409,7 @@ export class ListenerClose {
   }
 
   private logFailure(what: string, cause: unknown): Effect.Effect<void> {
-    return Effect.annotateLogs(
+    return logLine(
       Effect.logError(`closing listener "${this.manager.name}": ${what} failed`, cause),
       { event: "closeFailed", listener: this.manager.name }
     )
