@@ -89,7 +89,7 @@ export class Limits {
     if (this.current.maxPerRemote !== Infinity && !connection.counted) this.remotes.add(connection)
   }
 
-  leave(connection: Candidate): void {
+  release(connection: Candidate): void {
     if (connection.counted) this.remotes.remove(connection)
   }
 

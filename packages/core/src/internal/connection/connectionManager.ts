@@ -377,7 +377,7 @@ export class ConnectionManager extends LifetimeManager<ConnectionImpl>
   /** The same for every end, whatever it is. */
   readonly ended = (connection: ConnectionImpl, reason: EndReason): void => {
     this.counts.end(reason)
-    this.limits.leave(connection)
+    this.limits.release(connection)
     endConnectionSpan(connection, reason)
   }
 

@@ -137,7 +137,7 @@ export class ExchangeManager extends LifetimeManager<Exchange> implements Manage
     const counted = reason === "closer" ? "closer" : how
     this.tally.ends[counted]++
     this.totals.ends[counted]++
-    this.limits.leave(exchange)
+    this.limits.release(exchange)
     if (reason === "closer") this.signal.notify()
   }
 
@@ -153,7 +153,7 @@ export class ExchangeManager extends LifetimeManager<Exchange> implements Manage
     exchange.step = "Ended"
     this.exchanges.tally?.add("neverAccepted")
     this.drop("neverReceived", 1)
-    this.limits.leave(exchange)
+    this.limits.release(exchange)
   }
 
   // --- a close ---------------------------------------------------------------------------------------------------

@@ -73,7 +73,7 @@ export class HostImpl implements ListenerHost {
   private released: boolean
   private readonly gate = Deferred.makeUnsafe<void>()
   /** Takes it out of the registry it joined. */
-  leave: () => void = () => {}
+  deregister: () => void = () => {}
 
   constructor(
     resolved: ResolvedHost,
@@ -136,7 +136,7 @@ export class HostImpl implements ListenerHost {
   ): void {
     for (const listener of main) this.join(listener, this.main)
     for (const listener of admin) this.join(listener, this.admin)
-    if (Option.isSome(registry)) this.leave = registry.value.add(this.member)
+    if (Option.isSome(registry)) this.deregister = registry.value.add(this.member)
     // after it has joined: in between a main program would find nothing to close
     for (const listener of this.every()) {
       listener.deregister()
@@ -428,7 +428,7 @@ export class HostImpl implements ListenerHost {
       done,
       Effect.sync(() => {
         this.drainProgress.end()
-        this.leave()
+        this.deregister()
       })
     )
   })

@@ -126,7 +126,7 @@ export class Link {
       case "Exit": {
         if (!this.host.drainMessages.isRefusal(response.exit)) return this.answer(response)
         // before it is made again, so that it is made elsewhere
-        this.leave("closing")
+        this.serverLeaves("closing")
         this.settle(response.requestId, unexecuted)
         return Effect.void
       }
@@ -160,15 +160,15 @@ export class Link {
   }
 
   private onGoodbye({ executing }: Goodbye): void {
-    if (executing === undefined) return this.leave("leaving")
+    if (executing === undefined) return this.serverLeaves("leaving")
     const kept = new Set(executing)
     const lost = Array.from(this.calls.keys()).filter((id) => !kept.has(id))
     // first, so that calls are made again elsewhere
-    this.leave("closing")
+    this.serverLeaves("closing")
     for (const id of lost) this.settle(id, unexecuted)
   }
 
-  private leave(status: "leaving" | "closing"): void {
+  private serverLeaves(status: "leaving" | "closing"): void {
     if (this.status === "ended" || this.status === "closing" || this.status === status) return
     this.status = status
     this.host.changed()

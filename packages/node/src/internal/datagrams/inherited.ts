@@ -33,8 +33,8 @@ const rows = (table: string): ReadonlyArray<string> => {
 /** Completes when the process may receive. */
 export const passed = ({ gate }: SharedSocket): Effect.Effect<void> =>
   Effect.callback((resume) => {
-    const leave = gate.whenOpen(() => resume(Effect.void))
-    return Effect.sync(leave)
+    const cancel = gate.whenOpen(() => resume(Effect.void))
+    return Effect.sync(cancel)
   })
 
 /** Fails when the socket is bound elsewhere than it was asked for; port 0 and no host agree with any. */

@@ -26,13 +26,13 @@ function onPush(this: WatchedSocket, chunk: unknown, encoding?: BufferEncoding):
 export const watchDeparture = (socket: Net.Socket, halfOpen: boolean, gone: () => void): () => void => {
   const watched: WatchedSocket = socket
   const stop = () => {
-    socket.off("close", leave)
+    socket.off("close", departed)
     if (Object.hasOwn(watched, endedOf)) {
       delete watched[endedOf]
       Reflect.deleteProperty(watched, "push")
     }
   }
-  const leave = () => {
+  const departed = () => {
     stop()
     gone()
   }
@@ -40,10 +40,10 @@ export const watchDeparture = (socket: Net.Socket, halfOpen: boolean, gone: () =
     gone()
     return stop
   }
-  socket.on("close", leave)
+  socket.on("close", departed)
   if (!halfOpen) {
     watched.push = onPush
-    watched[endedOf] = leave
+    watched[endedOf] = departed
   }
   socket.read(0)
   return stop

@@ -43,7 +43,7 @@ export const make = (
     if (Option.isSome(registry)) {
       yield* Effect.acquireRelease(
         Effect.sync(() => registry.value.add(memberOf(supervisor))),
-        (leave) => Effect.sync(leave)
+        (deregister) => Effect.sync(deregister)
       )
     }
     yield* supervisor.open

@@ -145,7 +145,7 @@ export class Http2Protocol implements Protocol {
       this.checkBy(now + this.limits.request)
     }
     this.checkBy(now + Math.min(this.limits.head, this.limits.send / looks))
-    if (this.owner.draining) this.leave()
+    if (this.owner.draining) this.goodbyeLater()
     this.owner.recheck()
   }
 
@@ -179,7 +179,7 @@ export class Http2Protocol implements Protocol {
   }
 
   /** The client is to open no more streams. A read turn later, because what has arrived by now is not refused. */
-  private leave(): void {
+  private goodbyeLater(): void {
     if (!this.session.closed) afterWholeReading(() => this.goodbye())
   }
 
@@ -298,7 +298,7 @@ export class Http2Protocol implements Protocol {
   }
 
   drainNotified(): void {
-    if (this.streams.length > 0) this.leave()
+    if (this.streams.length > 0) this.goodbyeLater()
   }
 
   /** No more streams on this session; when the last has ended, the session ends the socket. */
