@@ -29,7 +29,7 @@ import type * as Socket from "effect/socket/Socket"
 import * as SocketServer from "effect/socket/SocketServer"
 import { CurrentCalls } from "./internal/rpc/calls.ts"
 import * as client from "./internal/rpc/client.ts"
-import type * as notice from "./internal/rpc/goodbye.ts"
+import type * as goodbye from "./internal/rpc/goodbye.ts"
 import * as server from "./internal/rpc/server.ts"
 import type { InvalidArgument } from "./ListenerError.ts"
 
@@ -46,7 +46,7 @@ import type { InvalidArgument } from "./ListenerError.ts"
  * @category errors
  * @since 0.1.0
  */
-export interface CallRefused extends notice.CallRefused {}
+export interface CallRefused extends goodbye.CallRefused {}
 
 /**
  * Whether a defect says that a call was refused, and not executed.

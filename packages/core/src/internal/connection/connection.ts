@@ -61,7 +61,7 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   readonly transport: TransportConnection
   /** What its transport offers for speed. */
   readonly fast: FastConnection | undefined
-  readonly host: ConnectionContext
+  readonly context: ConnectionContext
   readonly since: number
 
   private state: ConnectionState = initial
@@ -124,17 +124,17 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   /** Foreign code of it has thrown. */
   private broken = false
 
-  constructor(id: number, transport: TransportConnection, host: ConnectionContext, since: number) {
+  constructor(id: number, transport: TransportConnection, context: ConnectionContext, since: number) {
     this.id = id
     this.transport = transport
-    this.host = host
+    this.context = context
     this.since = since
     this.lastActive = since
     this.fast = ownFast(this, transport)
   }
 
   get listener(): string {
-    return this.host.name
+    return this.context.name
   }
   get protocol(): string {
     return Foreign.read(this, this.transport, "protocol", "unknown")
@@ -153,7 +153,7 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   threw(member: string, defect: unknown): void {
     if (this.broken) return
     this.broken = true
-    this.host.threw(this, member, defect)
+    this.context.threw(this, member, defect)
   }
 
   // --- where it stands -------------------------------------------------------------------------------------------
@@ -171,7 +171,7 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   /** Takes the state that the machine answers; the caller does what it says. */
   transition(event: ConnectionEvent): Transition["action"] {
     const next = transition(this.state, event)
-    if (beginsPhase(this.state, next)) this.lastActive = this.host.now()
+    if (beginsPhase(this.state, next)) this.lastActive = this.context.now()
     this.state = next
     return next.action
   }
@@ -190,21 +190,21 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
       if (this.drainBegun) this.sentBefore = this.bytesOut
       return this.touch()
     }
-    if (this.host.timed) (this.inactivity ??= new Inactivity(this)).pulled()
+    if (this.context.timed) (this.inactivity ??= new Inactivity(this)).pulled()
     this.rechecked()
   }
 
   /** A write may have to wait for its peer. */
   waitsForRoom(): void {
-    this.host.mayStall()
+    this.context.mayStall()
   }
 
   get sweeping(): boolean {
-    return this.host.heldWork.holding
+    return this.context.heldWork.holding
   }
   afterSweep(work: () => void): void {
     this.hadWork = true
-    this.host.heldWork.add(() => {
+    this.context.heldWork.add(() => {
       // where the sweep took long, it is work of before the drain
       if (!this.drainBegun) this.hadWork = false
       Foreign.call(this, "afterSweep", work, undefined)
@@ -213,12 +213,12 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
 
   /** It may have become idle. */
   rechecked(): void {
-    if (this.exempt || this.drainBegun) this.host.recheck(this)
+    if (this.exempt || this.drainBegun) this.context.recheck(this)
   }
 
   touch(): void {
     this.activity++
-    this.lastActive = this.host.now()
+    this.lastActive = this.context.now()
   }
 
   get bytesIn(): number {
@@ -318,8 +318,8 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
     } else if (driver !== undefined) {
       this.transition("goodbye")
       // a protocol that could not say its last word may have more to do: the deadline is its bound, and names it
-      const owner = { threw: (member: string, defect: unknown) => this.host.logThrown(this, member, defect) }
-      Foreign.call(owner, "goodbye", () => driver.goodbye(this.host.idleLinger()), undefined)
+      const owner = { threw: (member: string, defect: unknown) => this.context.logThrown(this, member, defect) }
+      Foreign.call(owner, "goodbye", () => driver.goodbye(this.context.idleLinger()), undefined)
     } else if (this.endEntitledReading(inGrace) || (!inGrace && this.received >= this.entitledBytes)) {
       this.transition("goodbye")
       this.readingEnded = true
@@ -352,8 +352,8 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
       const action = this.transition("detached")
       if (action !== "Detach" && action !== "DetachRefused") return Effect.void
       this.release()
-      const linger = this.host.linger()
-      this.host.detached(this)
+      const linger = this.context.linger()
+      this.context.detached(this)
       return Scope.addFinalizerExit(
         scope,
         (exit) => this.goodbye(Exit.isSuccess(exit) ? linger : "none")
@@ -378,7 +378,7 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   /** When the grace of a connection ends that is idle now, where one that was active then has so much of it. */
   graceEnd(idleGrace: number, grace: (lastActive: number) => number): number {
     // half a handshake has the grace for the rest, however long ago it began
-    if (this.endHandshake !== undefined) return this.graceEnds ??= this.host.now() + idleGrace
+    if (this.endHandshake !== undefined) return this.graceEnds ??= this.context.now() + idleGrace
     if (this.driver !== undefined) {
       // asked once: a protocol may have to ask its transport
       const { idleSince } = this
@@ -389,7 +389,7 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
 
   /** When a client has had its grace that sends on while this is busy: its idle grace, where there was one. */
   aheadGraceEnd(grace: (lastActive: number) => number): number {
-    const now = this.host.now()
+    const now = this.context.now()
     return this.graceEnds ?? now + grace(now)
   }
 

@@ -10,7 +10,7 @@ import { isRefused } from "./connectionState.ts"
 
 export const infoOf = (connection: ConnectionImpl): ConnectionInfo => {
   const { bytesIn, bytesOut, bytesPending, id, since } = connection
-  const now = connection.host.now()
+  const now = connection.context.now()
   const phase = phaseOf(connection)
   const refused = isRefused(connection) ? [{ label: "refused", since }] : []
   const exchanges = [...connection.driverExchanges(), ...connection.exchanges ?? [], ...refused]
@@ -73,7 +73,7 @@ const protocolOf = (connection: ConnectionImpl): string => {
 }
 
 export const remoteOf = (connection: ConnectionImpl): string =>
-  connection.host.maskRemote
+  connection.context.maskRemote
     ? "masked"
     : Foreign.call(connection, "remote", () => NetAddress.formatSocketAddress(connection.remote), "unknown")
 

@@ -24,11 +24,11 @@ export const openExchange = (
   label: string,
   span: Tracer.Span | undefined
 ): () => void => {
-  const { host } = connection
+  const { context } = connection
   const exchange: Exchange = {
     label,
-    since: host.now(),
-    ordinal: ++host.counts.exchanges,
+    since: context.now(),
+    ordinal: ++context.counts.exchanges,
     span,
     fiber: Fiber.getCurrent(),
     onEnd: undefined
@@ -54,7 +54,7 @@ export const runExchange = <A, E, R>(
 ): Effect.Effect<A, E, R> =>
   Effect.suspend(() => {
     const end = openExchange(connection, label, undefined)
-    const traced = connection.host.tracing.exchanges
+    const traced = connection.context.tracing.exchanges
       // the span is provided here, so the caller's requirements stay as they are
       ? Effect.withSpan(work, "Listener.exchange", exchangeSpan(connection, label)) as typeof work
       : work
@@ -69,13 +69,13 @@ export const endExchanges = (connection: ConnectionImpl): void => {
   const open = connection.exchanges
   connection.exchanges = undefined
   if (open === undefined || open.size === 0) return
-  const now = connection.host.now()
+  const now = connection.context.now()
   for (const exchange of open) ended(connection, exchange, now)
   open.clear()
 }
 
 const ended = (connection: ConnectionImpl, { onEnd, since, span }: Exchange, now: number): void => {
-  connection.host.counts.exchangeEnded(now - since)
+  connection.context.counts.exchangeEnded(now - since)
   if (span !== undefined) endExchangeSpan(connection, span)
   onEnd?.()
 }

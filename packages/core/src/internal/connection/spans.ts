@@ -14,7 +14,7 @@ export const startConnectionSpan = (connection: ConnectionImpl): void => {
 }
 
 const connectionSpan = (connection: ConnectionImpl): Tracer.Span =>
-  startSpan(connection.host.tracing, "Listener.connection", {
+  startSpan(connection.context.tracing, "Listener.connection", {
     root: true,
     kind: "server",
     attributes: {
@@ -33,20 +33,20 @@ export const endConnectionSpan = (connection: ConnectionImpl, reason: EndReason)
     span.attribute("reason", reason)
     span.attribute("bytesIn", connection.bytesIn)
     span.attribute("bytesOut", connection.bytesOut)
-    endSpan(connection.host.tracing, span, lost ? Exit.fail(`connection ${reason}`) : Exit.void)
+    endSpan(connection.context.tracing, span, lost ? Exit.fail(`connection ${reason}`) : Exit.void)
   }, undefined)
 }
 
 /** The span of an exchange of callback code. */
 export const startExchangeSpan = (connection: ConnectionImpl, label: string): Tracer.Span | undefined => {
-  const { tracing } = connection.host
+  const { tracing } = connection.context
   if (!tracing.exchanges) return undefined
   const options = { ...exchangeSpan(connection, label), ...parentOf(connection.span) }
   return Foreign.call(connection, "tracer", () => startSpan(tracing, "Listener.exchange", options), undefined)
 }
 
 export const endExchangeSpan = (connection: ConnectionImpl, span: Tracer.Span): void => {
-  Foreign.call(connection, "tracer", () => endSpan(connection.host.tracing, span, Exit.void), undefined)
+  Foreign.call(connection, "tracer", () => endSpan(connection.context.tracing, span, Exit.void), undefined)
 }
 
 /** What the span of any exchange is made with. */

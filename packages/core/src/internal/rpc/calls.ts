@@ -81,13 +81,13 @@ export class Calls {
   }
 
   refuse(): void {
-    this.connection.host.refused()
-    if (this.open.size === 0 && this.unanswered === 0) this.refusedAt ??= this.connection.host.now()
+    this.connection.context.refused()
+    if (this.open.size === 0 && this.unanswered === 0) this.refusedAt ??= this.connection.context.now()
   }
 
   /** The client goes on asking although it was told, and nothing of it is in flight. */
   get stopsReading(): boolean {
-    return this.refusedAt !== undefined && this.connection.host.now() - this.refusedAt >= refusedReadLimit
+    return this.refusedAt !== undefined && this.connection.context.now() - this.refusedAt >= refusedReadLimit
   }
 }
 

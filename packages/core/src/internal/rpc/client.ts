@@ -50,10 +50,10 @@ const defaultPingInterval = "5 seconds"
 const defaultRetryPolicy = Schedule.min([Schedule.exponential(500, 1.5), Schedule.spaced(5000)])
 
 /** A connection that its server gives up within this time has not helped, in milliseconds. */
-const shortest = 1000
+const leastUsefulTime = 1000
 
 /** How long to wait, in milliseconds, by how many connections in a row did not help. */
-const backOff = (fruitless: number): number => fruitless === 0 ? 0 : Math.min(100 * 2 ** (fruitless - 1), 5000)
+const backOff = (uselessInRow: number): number => uselessInRow === 0 ? 0 : Math.min(100 * 2 ** (uselessInRow - 1), 5000)
 
 const errorOf = (cause: Cause.Cause<Socket.SocketError | RpcClientError>): RpcClientError => {
   const found = Cause.findError(cause)
@@ -65,11 +65,11 @@ const errorOf = (cause: Cause.Cause<Socket.SocketError | RpcClientError>): RpcCl
   return Socket.isSocketError(found.success) ? new RpcClientError({ reason: found.success.reason }) : found.success
 }
 
-const unneeded = new RpcClientError({
+const clientClosed = new RpcClientError({
   reason: new RpcClientDefect({ message: "The client has been closed", cause: undefined })
 })
 
-const silent = new RpcClientError({
+const pingTimedOut = new RpcClientError({
   reason: new Socket.SocketReadError({ cause: new Error("ping timeout") })
 })
 
@@ -149,7 +149,7 @@ const make = (
     const links = new Links()
     const now = (): number => monotonicMillis(clock)
 
-    const host = {
+    const context = {
       drainMessages: makeDrainMessages(serialization.codecFor),
       deliver,
       broadcast: (response: FromServerEncoded) =>
@@ -170,7 +170,7 @@ const make = (
         const pinging: Effect.Effect<void, RpcClientError, Scope.Scope> = Effect.forever(Effect.andThen(
           Effect.sleep(pings.interval),
           Effect.suspend(() => {
-            if (asked && now() - seen > pings.timeout) return Effect.fail(silent)
+            if (asked && now() - seen > pings.timeout) return Effect.fail(pingTimedOut)
             asked = true
             // a server that does not read must not keep its own silence from being noticed
             return Effect.forkScoped(link.write(constPing))
@@ -184,13 +184,13 @@ const make = (
         const socket = yield* server
         const writer = yield* socket.writer
         const { pull } = yield* socket.reader
-        const link = new Link(host, serialization.makeUnsafe(), writer)
+        const link = new Link(context, serialization.makeUnsafe(), writer)
         links.all.add(link)
         if (Option.isSome(hooks)) yield* hooks.value.onConnect
         yield* Deferred.succeed(opened, link)
         yield* Effect.onExit(converse(link, pull), (exit) => {
           links.all.delete(link)
-          link.end(Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause) ? unneeded : errorOf(exit.cause))
+          link.end(Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause) ? clientClosed : errorOf(exit.cause))
           return Option.isSome(hooks) ? hooks.value.onDisconnect : Effect.void
         })
       }).pipe(
@@ -218,9 +218,9 @@ const make = (
 
     /** Keeps one connection open whose server stays. */
     const connecting = Effect.gen(function*() {
-      let fruitless = 0
+      let uselessInRow = 0
       while (true) {
-        yield* Effect.sleep(backOff(fruitless))
+        yield* Effect.sleep(backOff(uselessInRow))
         const link = yield* dialAny.pipe(
           Effect.tapError((error) =>
             Effect.sync(() => {
@@ -234,7 +234,7 @@ const make = (
         links.error = undefined
         links.signal.notify()
         yield* links.signal.until(() => link.status !== "open")
-        fruitless = now() - since < shortest ? fruitless + 1 : 0
+        uselessInRow = now() - since < leastUsefulTime ? uselessInRow + 1 : 0
       }
     })
 

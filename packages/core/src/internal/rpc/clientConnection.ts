@@ -38,12 +38,12 @@ export class Link {
   private readonly calls = new Map<CallId, Call>()
   /** Answers on their way to the makers of the calls. */
   private delivering = 0
-  private readonly host: LinkContext
+  private readonly context: LinkContext
   private readonly parser: Parser
   private readonly writer: Socket.Writer
 
-  constructor(host: LinkContext, parser: Parser, writer: Socket.Writer) {
-    this.host = host
+  constructor(context: LinkContext, parser: Parser, writer: Socket.Writer) {
+    this.context = context
     this.parser = parser
     this.writer = writer
   }
@@ -121,10 +121,10 @@ export class Link {
         return Effect.void
       case "Chunk": {
         const call = this.calls.get(response.requestId)
-        return call === undefined ? Effect.void : this.host.deliver(call.clientId, response)
+        return call === undefined ? Effect.void : this.context.deliver(call.clientId, response)
       }
       case "Exit": {
-        if (!this.host.drainMessages.isRefusal(response.exit)) return this.answer(response)
+        if (!this.context.drainMessages.isRefusal(response.exit)) return this.answer(response)
         // before it is made again, so that it is made elsewhere
         this.serverLeaves("closing")
         this.settle(response.requestId, unexecuted)
@@ -132,7 +132,7 @@ export class Link {
       }
       case "Defect": {
         // it ends every call of this connection, and says nothing of those made on others
-        const exit = this.host.drainMessages.exitOfDefect(response.defect)
+        const exit = this.context.drainMessages.exitOfDefect(response.defect)
         return Effect.forEach(
           Array.from(this.calls.keys()),
           (requestId) => this.answer({ _tag: "Exit", requestId, exit }),
@@ -140,8 +140,8 @@ export class Link {
         )
       }
       default: {
-        const goodbye = this.host.drainMessages.readGoodbye(response)
-        return goodbye === undefined ? this.host.broadcast(response) : Effect.sync(() => this.onGoodbye(goodbye))
+        const goodbye = this.context.drainMessages.readGoodbye(response)
+        return goodbye === undefined ? this.context.broadcast(response) : Effect.sync(() => this.onGoodbye(goodbye))
       }
     }
   }
@@ -149,12 +149,12 @@ export class Link {
   private answer(response: Extract<FromServerEncoded, { readonly _tag: "Exit" }>): Effect.Effect<void> {
     this.delivering++
     const call = this.settle(response.requestId, executed)
-    const delivered = call === undefined ? Effect.void : this.host.deliver(call.clientId, response)
+    const delivered = call === undefined ? Effect.void : this.context.deliver(call.clientId, response)
     return Effect.ensuring(
       delivered,
       Effect.sync(() => {
         this.delivering--
-        if (this.spent) this.host.changed()
+        if (this.spent) this.context.changed()
       })
     )
   }
@@ -171,7 +171,7 @@ export class Link {
   private serverLeaves(status: "leaving" | "closing"): void {
     if (this.status === "ended" || this.status === "closing" || this.status === status) return
     this.status = status
-    this.host.changed()
+    this.context.changed()
   }
 
   private settle(id: CallId, outcome: Effect.Effect<Outcome, RpcClientError>): Call | undefined {
@@ -179,7 +179,7 @@ export class Link {
     if (call === undefined) return undefined
     this.calls.delete(id)
     call.resume(outcome)
-    if (this.spent) this.host.changed()
+    if (this.spent) this.context.changed()
     return call
   }
 
@@ -188,6 +188,6 @@ export class Link {
     if (this.status === "ended") return
     this.status = "ended"
     for (const id of Array.from(this.calls.keys())) this.settle(id, Effect.fail(error))
-    this.host.changed()
+    this.context.changed()
   }
 }

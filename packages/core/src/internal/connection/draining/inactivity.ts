@@ -23,7 +23,7 @@ export class Inactivity {
     const sent = connection.bytesOut
     if (sent !== this.seenBytes) {
       this.seenBytes = sent
-      connection.lastActive = connection.host.now()
+      connection.lastActive = connection.context.now()
     }
     if (this.cancelTimeout === undefined && !this.judging) this.arm()
   }
@@ -35,7 +35,7 @@ export class Inactivity {
 
   private arm(): void {
     const { connection } = this
-    const { now, timeouts: { firstByte, inactivity }, timers } = connection.host
+    const { now, timeouts: { firstByte, inactivity }, timers } = connection.context
     const silent = connection.bytesIn === 0
     const limit = silent ? Math.min(firstByte, inactivity) : inactivity
     if (limit === Infinity) return
@@ -49,11 +49,11 @@ export class Inactivity {
     this.cancelTimeout = undefined
     if (!this.waiting) return
     const sending = connection.bytesOut !== this.seenBytes || connection.bytesPending > 0
-    if (sending) connection.lastActive = connection.host.now()
+    if (sending) connection.lastActive = connection.context.now()
     if (sending || !this.expired(silent)) return this.arm()
     const { activity, bytesIn } = connection
     this.judging = true
-    connection.host.turns.wait(connection, () => {
+    connection.context.turns.wait(connection, () => {
       this.judging = false
       if (!this.waiting) return
       const untouched = connection.activity === activity && connection.bytesIn === bytesIn
@@ -66,8 +66,8 @@ export class Inactivity {
   }
 
   private expired(silent: boolean): boolean {
-    const { bytesIn, host, lastActive } = this.connection
-    return (silent && bytesIn === 0) || host.now() - lastActive >= host.timeouts.inactivity
+    const { bytesIn, context, lastActive } = this.connection
+    return (silent && bytesIn === 0) || context.now() - lastActive >= context.timeouts.inactivity
   }
 
   private end(silent: boolean): boolean {

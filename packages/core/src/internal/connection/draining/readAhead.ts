@@ -128,7 +128,7 @@ export class ReadAhead {
       case "AwaitTurn":
         return this.awaitTurn()
       case "Fence":
-        this.fence = this.connection.host.counts.exchanges
+        this.fence = this.connection.context.counts.exchanges
         this.connection.fixEntitlement()
         return this.look()
       case "SayGoodbye":

@@ -51,7 +51,7 @@ export const drive = (connection: ConnectionImpl, attach: Attach): Effect.Effect
   Effect.callback<Ending>((resume) => {
     const driver = begin(connection, attach, (_connection, ending) => resume(Effect.succeed(ending)))
     if (driver === undefined) return resume(Effect.succeed("failed"))
-    connection.host.recheck(connection)
+    connection.context.recheck(connection)
     return Effect.sync(() => call(connection, "cut", () => driver.cut(), undefined))
   })
 
@@ -79,12 +79,12 @@ class DriverEvents implements ProtocolEvents {
   }
 
   get traced(): boolean {
-    return this.connection.host.tracing.exchanges
+    return this.connection.context.tracing.exchanges
   }
 
   recheck(): void {
     this.connection.activity++
-    this.connection.host.recheck(this.connection)
+    this.connection.context.recheck(this.connection)
   }
 
   closed(ending: Ending): void {
@@ -92,18 +92,18 @@ class DriverEvents implements ProtocolEvents {
   }
 
   refused(): void {
-    this.connection.host.refused()
+    this.connection.context.refused()
   }
 
   exchangeBegan(label: string | undefined): Tracer.Span | undefined {
-    const { host } = this.connection
-    host.counts.exchanges++
-    host.mayStall()
+    const { context } = this.connection
+    context.counts.exchanges++
+    context.mayStall()
     return label === undefined ? undefined : startExchangeSpan(this.connection, label)
   }
 
   exchangeEnded(millis: number, span: Tracer.Span | undefined): void {
-    this.connection.host.counts.exchangeEnded(millis)
+    this.connection.context.counts.exchangeEnded(millis)
     if (span !== undefined) endExchangeSpan(this.connection, span)
   }
 
@@ -116,10 +116,10 @@ class DriverEvents implements ProtocolEvents {
   }
 
   linger(): LingerOptions {
-    return this.connection.host.linger()
+    return this.connection.context.linger()
   }
 
   now(): number {
-    return this.connection.host.now()
+    return this.connection.context.now()
   }
 }
