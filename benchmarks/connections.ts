@@ -42,8 +42,8 @@ const holding = async <A>(
 }
 
 /** How many are open where something may grow with them. */
-const countsOf = ({ everybody }: Settings): Record<string, number> =>
-  everybody ? { "1,000": 1000, "4,000": 4000, "16,000": 16_000 } : { "1,000": 1000 }
+const countsOf = ({ allContenders }: Settings): Record<string, number> =>
+  allContenders ? { "1,000": 1000, "4,000": 4000, "16,000": 16_000 } : { "1,000": 1000 }
 
 const rounds = ({ rounds }: Settings, most: number): number => Math.min(most, rounds)
 
@@ -63,12 +63,12 @@ const added = (options: ServerOptions, count: number, what: "http" | "tcp"): Pro
   })
 
 const memory = async (
-  everybody: Contenders,
+  all: Contenders,
   what: "http" | "tcp",
   settings: Settings
 ): Promise<Map<string, Array<number>>> => {
   const count = Math.ceil(5000 / settings.scale)
-  const contenders = measuredOf(everybody, "bare", settings)
+  const contenders = measuredOf(all, "bare", settings)
   return await interleave(
     Object.keys(contenders),
     rounds(settings, 2),

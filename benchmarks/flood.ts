@@ -23,7 +23,7 @@ const pause = 20
 const unloadedFor = 1000
 /** Connections a second of the slower flood: what a machine can send and still have time for the others. */
 const slowly = 2000
-/** Who waits for a place, of those the listener cannot let in: its default. */
+/** How many wait for a place, of those the listener cannot let in: its default. */
 const maxQueued = 511
 
 interface Loaded extends Latencies {
@@ -100,7 +100,7 @@ const report = ({ name, rounds }: Contender): void => {
 const ours = await contender("effect-listener", "./server.ts")
 const bare = await contender("node:net, with maxConnections", "./bareServer.ts")
 
-// Not measured: code is compiled, and the queue is full from then on, of clients that have gone: who is held is not read.
+// Not measured: code is compiled, and the queue is full from then on, of clients that have gone: held ones are not read.
 await flooded(ours, null, maxQueued)
 await flooded(bare, null)
 const before = await ours.server.ask<ServerState>("state")

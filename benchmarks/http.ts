@@ -15,7 +15,7 @@ import { asking, handshakes, type Load, requests, streams } from "./support/load
 import { type ServerOptions, start } from "./support/server.ts"
 import { interleave } from "./support/statistics.ts"
 
-/** Whoever serves HTTP in Node. */
+/** The servers of HTTP in Node. */
 const servers = (what: string) => ({
   effect: { program: "http/effect.ts", args: [what] },
   bare: { program: "http/bare.ts", args: [what] },
@@ -68,7 +68,7 @@ export const http: Benchmark = {
       "effect"
     ),
     await keeping(servers("http").ours, "CPU of a request, connections kept", settings),
-    ...settings.everybody
+    ...settings.allContenders
       ? [await keeping(servers("http").bare, "bare: CPU of a request, connections kept", settings)]
       : []
   ]

@@ -86,7 +86,7 @@ export const waiters: Benchmark = {
   run: async (settings) => {
     const measured = (what: string) =>
       interleave(
-        settings.everybody ? Object.keys(crowds) : ["8,000"],
+        settings.allContenders ? Object.keys(crowds) : ["8,000"],
         Math.min(3, settings.rounds),
         (who) => waiting(what, Math.ceil(crowds[who]! / settings.scale))
       )

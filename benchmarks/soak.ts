@@ -37,7 +37,7 @@ const kinds: ReadonlyArray<Kind> = [
   { name: "HTTPS", transport: tls, protocol: http, target: secure, faulty: false }
 ]
 
-/** A line that changes where somebody watches, and a line every ten seconds elsewhere. */
+/** A line that changes on a terminal, and a line every ten seconds elsewhere. */
 const show = (tally: Tally, begun: number): () => void => {
   const live = process.stderr.isTTY
   const timer = setInterval(() => {

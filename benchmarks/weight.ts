@@ -80,5 +80,5 @@ export const weight: Benchmark = {
   prepare: () => {
     ChildProcess.execFileSync(process.execPath, [Path.join(import.meta.dirname, "../scripts/bundle.ts")])
   },
-  run: async ({ everybody }) => [...everybody ? await seriesOf("http") : [], ...await seriesOf("echo")]
+  run: async ({ allContenders }) => [...allContenders ? await seriesOf("http") : [], ...await seriesOf("echo")]
 }

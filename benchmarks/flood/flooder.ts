@@ -1,4 +1,4 @@
-/** Many clients at once, who stay until they are refused or told to go. */
+/** Many clients at once, which stay until they are refused or told to go. */
 import { spawnSync } from "node:child_process"
 import * as Net from "node:net"
 import * as Os from "node:os"

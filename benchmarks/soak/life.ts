@@ -1,8 +1,8 @@
 /**
  * One life of one listener under load: it opens, good clients ask, bad clients
  * do what they do, faults happen, limits are met, it closes. What was executed
- * must have been answered, or its connection be named; and whenever somebody
- * looks, the metrics must add up.
+ * must have been answered, or its connection be named; and at every look the
+ * metrics must add up.
  */
 import type { DrainReport } from "@effect-listener/core/DrainReport"
 import * as Listener from "@effect-listener/core/Listener"
@@ -110,7 +110,7 @@ const live = Effect.fnUntraced(function*(kind: Kind, seed: string, tally: Tally)
       const request = { id: ++ids, millis: yield* between(0, 30), bytes }
       const note: Asked = { id: request.id, early: false, connection: undefined, answered: false }
       asked.set(request.id, note)
-      // who does not read at once leaves the answer in the kernels, and what they do not hold in the server
+      // a client that does not read at once leaves the answer in the kernels, and what they do not hold in the server
       const pause = bytes > kernelHolds ? yield* between(20, 400) : (yield* chance(0.2)) ? yield* between(20, 150) : 0
       const again = yield* Effect.result(
         Effect.gen(function*() {
@@ -135,7 +135,7 @@ const live = Effect.fnUntraced(function*(kind: Kind, seed: string, tally: Tally)
   const client = Effect.scoped(
     Effect.matchEffect(BadClients.connect(target), { onFailure: () => Effect.sleep(20), onSuccess: ask })
   )
-  // who comes back while the listener closes, and who does not
+  // some clients come back while the listener closes, others do not
   const stubborn = yield* Random.nextBoolean
   const comesBack = () => !over && (stubborn || !closing)
   const good = yield* Effect.forEach(
@@ -175,7 +175,7 @@ const live = Effect.fnUntraced(function*(kind: Kind, seed: string, tally: Tally)
   tally.worst = Math.max(tally.worst, beyond)
   tally.beyond = Math.max(tally.beyond, beyond - drain.abortGrace)
 
-  // who was answered reads the answer still; who was cut has seen it
+  // answered clients still read their answers; cut ones have seen it
   yield* Effect.forEach([...good, ...asking], (fiber) => Effect.timeoutOption(Fiber.await(fiber), "5 seconds"), {
     concurrency: "unbounded"
   })
@@ -215,7 +215,7 @@ const size = Effect.flatMap(
 
 // --- what must hold
 
-/** Executed, not answered, and nobody says why. */
+/** Executed and not answered, though neither the report nor a fault says why. */
 const unanswered = (
   asked: ReadonlyMap<number, Asked>,
   report: DrainReport,

@@ -9,26 +9,26 @@ export interface Settings {
   readonly seconds: number
   /** What a number of connections or bytes is divided by. */
   readonly scale: number
-  /** Whether all are measured, or only ours and whom it is compared to. */
-  readonly everybody: boolean
+  /** Whether all contenders are measured, or only ours and the base of its ratios. */
+  readonly allContenders: boolean
 }
 
 /** All benchmarks take less than a quarter of an hour with it. */
-export const usual: Settings = { rounds: 3, seconds: 1, scale: 1, everybody: true }
+export const usual: Settings = { rounds: 3, seconds: 1, scale: 1, allContenders: true }
 
 /** To see that everything runs: the figures mean nothing. */
-export const small: Settings = { rounds: 1, seconds: 0.2, scale: 100, everybody: false }
+export const small: Settings = { rounds: 1, seconds: 0.2, scale: 100, allContenders: false }
 
-/** To see where the time goes: a few rounds of ours, and of whom it is compared to. */
-export const forProfiles: Settings = { rounds: 2, seconds: 2, scale: 1, everybody: false }
+/** To see where the time goes: a few rounds of ours and of the base of its ratios. */
+export const forProfiles: Settings = { rounds: 2, seconds: 2, scale: 1, allContenders: false }
 
-/** One measured quantity of everybody who was measured. */
+/** One measured quantity of each contender. */
 export interface Series {
   readonly label: string
   readonly unit: string
   /** Which is better. Ratios are made so that more is better. */
   readonly better: "more" | "less"
-  /** Whom ratios are to. */
+  /** The contender that ratios are to. */
   readonly base: string
   readonly rounds: { readonly [who: string]: ReadonlyArray<number> }
 }
@@ -37,7 +37,7 @@ export interface Target {
   /** Which of the series, by its label. */
   readonly series: string
   readonly who: string
-  /** To whom, where it is not the series' base; `the best other` is whoever was best besides. */
+  /** The base of the ratio, where it is not the series' own; `the best other` is the best of the other contenders. */
   readonly base?: string | undefined
   readonly of: "ratio" | "value"
   readonly atLeast?: number | undefined
@@ -60,9 +60,9 @@ export interface Benchmark {
 
 export type Contenders = { readonly [who: string]: ServerOptions }
 
-/** Who of these is measured. */
-export const measuredOf = (contenders: Contenders, base: string, { everybody }: Settings): Contenders =>
-  everybody ? contenders : Object.fromEntries(
+/** Which of these contenders are measured. */
+export const measuredOf = (contenders: Contenders, base: string, { allContenders }: Settings): Contenders =>
+  allContenders ? contenders : Object.fromEntries(
     Object.entries(contenders).filter(([who]) => who === base || who === "ours")
   )
 

@@ -82,7 +82,7 @@ process.on("exit", () => {
   longest = Math.max(longest, performance.now() - last)
   const { system, user } = process.cpuUsage()
   const words: LastWords = { stall: longest, cpu: user + system, ...moreLastWords() }
-  // a message might not be out before the process has ended; without the harness there is nobody to tell
+  // a message might not be out before the process has ended; without the harness it has no reader
   if (watch !== undefined && process.connected) Fs.writeSync(4, JSON.stringify(words))
 })
 

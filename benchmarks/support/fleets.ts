@@ -26,7 +26,7 @@ export interface Fleet {
 
 const program = Path.join(import.meta.dirname, "..", "servers", "http", "worker.ts")
 
-/** What processes that have ended took, which nobody can ask any more. */
+/** What processes took that have ended, and can no longer be asked. */
 let before = { cpu: 0, user: 0 }
 
 /** Processor time of processes so far, in microseconds, as Linux counts it: in hundredths of a second. */
@@ -95,7 +95,7 @@ const workers = async (count: number): Promise<Fleet> => {
       await run(fleet.replace)
     },
     kill: () => {
-      // workers of a supervisor that is gone drain and end; here nobody waits for that
+      // workers of a supervisor that is gone drain and end; this does not wait for it
       for (const pid of pids()) process.kill(pid, "SIGKILL")
       void Effect.runPromise(Scope.close(scope, Exit.void))
     }

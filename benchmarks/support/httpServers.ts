@@ -13,7 +13,7 @@ export const identity = (): Pair => selfSigned()
 /** Where to listen. */
 export const place = () => ({ host: "127.0.0.1", port: Number(process.env["PORT"] ?? 0), backlog: 4096 })
 
-/** A server of Node's that speaks this, with nobody who answers. */
+/** A server of Node's that speaks this protocol, and has no handler yet. */
 export const createServer = (what = "http", options: Http.ServerOptions = {}): Http.Server | Http2.Http2Server => {
   switch (what) {
     case "h2":

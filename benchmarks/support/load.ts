@@ -24,7 +24,7 @@ interface Driven {
 
 const folder = Path.join(import.meta.dirname, "..", "load")
 
-/** Who is asked what the load cost. */
+/** The server that is asked what the load cost. */
 type Asked = Pick<Server, "port"> & { readonly ask: (question: "cpu" | "user") => Promise<number> }
 
 const measured = async (server: Asked, drive: () => Promise<Driven>): Promise<Load> => {

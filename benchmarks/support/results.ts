@@ -30,7 +30,7 @@ export const save = (name: string, series: ReadonlyArray<Series>): void => {
 /** Where the base is zero there is none. */
 const ratioText = (ratio: number): string => Number.isFinite(ratio) ? ratio.toFixed(2) : "–"
 
-/** Who of the others had the best median. */
+/** Which of the others had the best median. */
 const bestOther = ({ better, rounds }: Series, who: string): string | undefined => {
   const median = (one: string) => summarize(rounds[one] ?? []).median
   const others = Object.keys(rounds).filter((one) => one !== who).sort((a, b) => median(a) - median(b))

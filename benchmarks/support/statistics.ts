@@ -23,9 +23,9 @@ export const summarize = (values: ReadonlyArray<number>): Summary => ({
 })
 
 /**
- * Measures everybody in every round, and in every other round in the opposite
- * order: who is compared was measured in the same minute, and neither always
- * before the other.
+ * Measures all contenders in every round, and in every other round in the
+ * opposite order: two that are compared were measured in the same minute, and
+ * neither always before the other.
  */
 export const interleave = async <A>(
   who: ReadonlyArray<string>,

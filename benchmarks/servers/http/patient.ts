@@ -12,11 +12,11 @@ import { nodeServer } from "../../support/httpServers.ts"
 
 const server = nodeServer("http") as Http.Server
 const sockets = new Set<Net.Socket>()
-/** `http.Server` ends its side once more when the client ends: an error that nobody sees, and takes 10 µs to make. */
+/** `http.Server` ends its side once more when the client ends: an error that is shown nowhere, and takes 10 µs to make. */
 const endOnce: Net.Socket["end"] = function(this: Net.Socket, ...args: [never]) {
   return this.writableEnded ? this : Net.Socket.prototype.end.apply(this, args)
 }
-/** Both have ended: Node would tell everybody who listens before it destroys the socket. */
+/** Both have ended: Node would call all listeners before it destroys the socket. */
 const releaseAtEnd: Net.Socket["push"] = function(this: Net.Socket, chunk: unknown, encoding?: BufferEncoding) {
   if (chunk !== null || !this.writableFinished) return Net.Socket.prototype.push.call(this, chunk, encoding)
   this.destroy()

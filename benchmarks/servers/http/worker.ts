@@ -19,7 +19,7 @@ const server = NodeHttp.layer({
   timeouts: { inactivity: patience }
 })
 
-// who waits for a port over IPC is told; a supervisor of ours has another way
+// a parent that waits for a port over IPC is told; a supervisor of ours has another way
 const running = process.connected ? announced(server) : server
 
 NodeMain.runMain(
