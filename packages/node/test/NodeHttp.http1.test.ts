@@ -21,7 +21,7 @@ import { selfSigned } from "./support/certificates.ts"
 import * as ClientsDuringBlock from "./support/clientsDuringBlock.ts"
 import * as HttpPeer from "./support/httpPeer.ts"
 import * as HttpServing from "./support/httpServing.ts"
-import { many, start, until, untilStage } from "./support/listening.ts"
+import { many, start, timed, until, untilStage } from "./support/listening.ts"
 
 const fin = { how: "FIN", partial: false }
 
@@ -371,22 +371,23 @@ describe("handlers", () => {
       yield* Deferred.succeed(gate, undefined)
     }))
 
-  it.live(
-    "an application without a router, which nothing can interrupt, does not make its scope hang",
-    () =>
-      Effect.gen(function*() {
-        const begun = yield* Deferred.make<void>()
-        yield* Effect.scoped(Effect.gen(function*() {
-          const serving = yield* HttpServing.app(Effect.andThen(Deferred.succeed(begun, undefined), Effect.never), {
-            drain: { deadline: 100, abortGrace: 100 }
-          })
-          const peer = yield* HttpPeer.connect(serving.port)
-          yield* peer.send(HttpPeer.get("/"))
-          yield* Deferred.await(begun)
-        }))
-      }),
-    5000
-  )
+  it.live("an application without a router, which nothing can interrupt, does not make its scope hang", () =>
+    Effect.gen(function*() {
+      const begun = yield* Deferred.make<void>()
+      const scope = yield* Scope.make()
+      const application = Effect.andThen(Deferred.succeed(begun, undefined), Effect.never)
+      const { listener, port } = yield* Scope.provide(
+        HttpServing.app(application, { drain: { deadline: 100, abortGrace: 100 } }),
+        scope
+      )
+      const peer = yield* HttpPeer.connect(port)
+      yield* peer.send(HttpPeer.get("/"))
+      yield* Deferred.await(begun)
+      const [, took] = yield* timed(Scope.close(scope, Exit.void))
+      assert.isBelow(took, 200 + 2000)
+      const { cut, handlersLeftBehind } = yield* listener.closed
+      assert.deepStrictEqual([cut.length, handlersLeftBehind.length, (yield* peer.ending).how], [1, 1, "ECONNRESET"])
+    }))
 
   it.live("what one does after its answer is waited for, and interrupted at the deadline", () =>
     Effect.gen(function*() {

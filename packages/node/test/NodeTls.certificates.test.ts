@@ -6,7 +6,8 @@ import { TestClock } from "effect/testing"
 import * as Crypto from "node:crypto"
 import { makeAuthority, type Pair, selfSigned } from "./support/certificates.ts"
 import { refusal } from "./support/netClient.ts"
-import { portOf } from "./support/tlsClient.ts"
+import { connectTls, portOf } from "./support/tlsClient.ts"
+import { serveTls } from "./support/tlsListening.ts"
 
 const host = "127.0.0.1"
 
@@ -143,6 +144,7 @@ describe("NodeTls.transport refuses to open with", () => {
 })
 
 describe("NodeTls.transport opens with", () => {
+  const chain = chainOf({ validFrom: new Date("2020-01-01T00:00:00Z"), validTo: new Date("2999-01-01T00:00:00Z") })
   const opens: Record<string, Partial<NodeTls.TransportOptions>> = {
     "text": good,
     "bytes": { key: Buffer.from(good.key), cert: new Uint8Array(Buffer.from(good.cert)) },
@@ -152,7 +154,7 @@ describe("NodeTls.transport opens with", () => {
       key: good.key + good.cert,
       cert: good.key + good.cert
     },
-    "a chain": chainOf({ validFrom: new Date("2020-01-01T00:00:00Z"), validTo: new Date("2999-01-01T00:00:00Z") }),
+    "a chain": chain,
     // an authority may be expired: it is for the client's certificate to be valid
     "several authorities": {
       ...good,
@@ -161,6 +163,15 @@ describe("NodeTls.transport opens with", () => {
     }
   }
   for (const [name, options] of Object.entries(opens)) {
-    it.live(name, () => Listener.listen(NodeTls.transport({ ...good, ...options, host, port: 0 })))
+    it.live(name, () =>
+      Effect.gen(function*() {
+        const { listener } = yield* serveTls({ tls: { ...good, ...options } })
+        const client = options.requestCert === true ? authority.issue({ name: "client" }) : {}
+        const peer = yield* connectTls(yield* listener.address, { ...client, rejectUnauthorized: false })
+        const shown = new Crypto.X509Certificate(options === chain ? chain.cert : good.cert)
+        assert.strictEqual(peer.socket.getPeerX509Certificate()?.fingerprint256, shown.fingerprint256)
+        yield* peer.send("hello\n")
+        assert.strictEqual((yield* peer.received(6)).toString(), "hello\n")
+      }))
   }
 })

@@ -298,8 +298,9 @@ describe("LingeringClose", () => {
         Effect.all([connection.goodbye(linger()), connection.goodbye("none")], { concurrency: "unbounded" }),
         { startImmediately: true }
       )
-      yield* peer.ending
+      assert.strictEqual((yield* peer.ending).how, "FIN")
       yield* peer.end
       yield* Fiber.join(both)
+      assert.isTrue(netSocketOf(connection)?.destroyed)
     }))
 })

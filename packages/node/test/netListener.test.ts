@@ -431,6 +431,7 @@ describe("NetListener", () => {
         const bound = yield* listen()
         yield* Effect.all([bound.stop, bound.stop], { concurrency: "unbounded" })
         yield* bound.stop
+        assert.include((yield* Effect.flip(Effect.scoped(connect(bound.address)))).message, "ECONNREFUSED")
       }))
   })
 
