@@ -1,7 +1,7 @@
 import { type Connection, Listener } from "@effect-listener/core"
 import { MemoryTransport } from "@effect-listener/testing"
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Deferred, Effect, Exit, Fiber, References, Scope } from "effect"
+import { Clock, Deferred, Duration, Effect, Exit, Fiber, References, Scope } from "effect"
 import { NetAddress } from "effect/net"
 import { TestClock } from "effect/testing"
 import { AcceptRate } from "../src/internal/accept/acceptRate.ts"
@@ -321,72 +321,69 @@ describe("acceptRate", () => {
 })
 
 describe("maxEventLoopLag", () => {
-  const asked = (client: MemoryTransport.Client) =>
-    Effect.andThen(Effect.delay(client.write("hi"), "20 millis"), client.readText(6))
+  const asked = (client: MemoryTransport.Client) => Effect.andThen(client.write("hi"), client.readText(6))
 
-  const block = (millis: number) => {
-    const end = performance.now() + millis
-    while (performance.now() < end);
-  }
+  const listenNoLater = Effect.gen(function*() {
+    const transport = yield* MemoryTransport.make()
+    const listener = yield* listen(transport, { drain: quick, admission: { maxEventLoopLag: "100 millis" } })
+    yield* start(Effect.ignore(Listener.serve(listener, echo, { idle: "pull" })))
+    return { transport, listener }
+  })
 
-  it.live("refuses while the event loop is late, and lets in again when it is not; open connections stay", () =>
+  it.live("refuses while the event loop is late", () =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: quick, admission: { maxEventLoopLag: "100 millis" } })
-      yield* start(Effect.ignore(Listener.serve(listener, echo, { idle: "pull" })))
-      // let in as soon as the loop is not late: another program may have had the processor
-      const before = yield* Effect.retry(Effect.tap(transport.connect, asked), { times: 50 })
-      block(300)
+      const { transport } = yield* listenNoLater
+      const end = performance.now() + 300
+      while (performance.now() < end);
       // nothing has run since: the delay so far counts
       const during = yield* transport.connect
       assert.strictEqual(yield* during.ended, "Fin")
+    }))
+
+  it.effect("lets in again when the event loop is not late any more; open connections stay", () =>
+    Effect.gen(function*() {
+      const clock = new LateClock()
+      const { listener, transport } = yield* Effect.provideService(listenNoLater, Clock.Clock, clock)
+      const before = yield* transport.connect
       assert.strictEqual(yield* asked(before), "got hi")
+      clock.pass(300)
+      const during = yield* transport.connect
+      assert.strictEqual(yield* during.ended, "Fin")
+      assert.strictEqual(yield* asked(before), "got hi")
+      // what is due runs, and was late
+      clock.wake()
+      assert.strictEqual(yield* Effect.flatMap(transport.connect, (client) => client.ended), "Fin")
+      clock.pass(25)
+      clock.wake()
       const served = Effect.scoped(Effect.flatMap(transport.connect, asked))
-      assert.strictEqual(yield* Effect.retry(Effect.delay(served, "20 millis"), { times: 50 }), "got hi")
+      assert.strictEqual(yield* served, "got hi")
       // taken away, it is not measured any more
       yield* listener.setAdmission({ maxEventLoopLag: Infinity })
-      block(300)
+      clock.pass(300)
       assert.strictEqual(yield* served, "got hi")
     }))
 
   it.effect("is measured by a timer of its own, exactly; the delay of one that is overdue counts", () =>
     Effect.gen(function*() {
-      // a clock whose sleeps end when the test says so, however late that is
-      let now = 0
-      const sleeping: Array<Deferred.Deferred<void>> = []
-      const nanos = () => BigInt(now) * 1_000_000n
-      const clock: Clock.Clock = {
-        currentTimeMillisUnsafe: () => now,
-        currentTimeMillis: Effect.sync(() => now),
-        currentTimeNanosUnsafe: nanos,
-        currentTimeNanos: Effect.sync(nanos),
-        monotonicTimeNanosUnsafe: nanos,
-        monotonicTimeNanos: Effect.sync(nanos),
-        sleep: () =>
-          Effect.suspend(() => {
-            const woken = Deferred.makeUnsafe<void>()
-            sleeping.push(woken)
-            return Deferred.await(woken)
-          })
-      }
-      const wake = () => Deferred.doneUnsafe(sleeping.shift()!, Exit.void)
-      const lag = new EventLoopLag(new Timers(clock, yield* Effect.context<never>()), () => now)
+      const clock = new LateClock()
+      const timers = new Timers(clock, yield* Effect.context<never>())
+      const lag = new EventLoopLag(timers, () => clock.currentTimeMillisUnsafe())
       assert.strictEqual(lag.current, 0)
       lag.start(80)
-      now = 20
-      wake()
+      clock.pass(20)
+      clock.wake()
       assert.strictEqual(lag.current, 0)
-      now = 45
+      clock.pass(25)
       assert.strictEqual(lag.current, 5)
-      now = 100
+      clock.pass(55)
       assert.strictEqual(lag.current, 60)
-      wake()
+      clock.wake()
       assert.strictEqual(lag.current, 60)
-      now = 120
-      wake()
+      clock.pass(20)
+      clock.wake()
       assert.strictEqual(lag.current, 0)
       lag.stop()
-      now = 1000
+      clock.pass(880)
       assert.strictEqual(lag.current, 0)
     }))
 
@@ -412,6 +409,46 @@ describe("maxEventLoopLag", () => {
       assert.strictEqual(timersOf(aborted), 0)
     }))
 })
+
+/** A clock on which time passes when the test says so, and what is due wakes then, however late. */
+class LateClock implements Clock.Clock {
+  private now = 0
+  private sleeping: Array<{ readonly dueAt: number; readonly woken: Deferred.Deferred<void> }> = []
+  readonly currentTimeMillis = Effect.sync(() => this.now)
+  readonly currentTimeNanos = Effect.sync(() => this.currentTimeNanosUnsafe())
+  readonly monotonicTimeNanos = Effect.sync(() => this.monotonicTimeNanosUnsafe())
+
+  currentTimeMillisUnsafe(): number {
+    return this.now
+  }
+
+  currentTimeNanosUnsafe(): bigint {
+    return BigInt(this.now) * 1_000_000n
+  }
+
+  monotonicTimeNanosUnsafe(): bigint {
+    return this.currentTimeNanosUnsafe()
+  }
+
+  sleep(duration: Duration.Duration): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const woken = Deferred.makeUnsafe<void>()
+      this.sleeping.push({ dueAt: this.now + Duration.toMillis(duration), woken })
+      return Deferred.await(woken)
+    })
+  }
+
+  pass(millis: number): void {
+    this.now += millis
+  }
+
+  /** Wakes what is due. */
+  wake(): void {
+    const due = this.sleeping.filter(({ dueAt }) => dueAt <= this.now)
+    this.sleeping = this.sleeping.filter(({ dueAt }) => dueAt > this.now)
+    for (const { woken } of due) Deferred.doneUnsafe(woken, Exit.void)
+  }
+}
 
 describe("setAdmission", () => {
   it.effect("names what is out of range, and changes nothing", () =>
