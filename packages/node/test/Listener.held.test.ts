@@ -135,10 +135,13 @@ describe("HTTP connections that only wait for their next request", () => {
     "make room for newcomers, with overflow %s",
     (overflow) =>
       Effect.gen(function*() {
-        const { port } = yield* http({ overflow })
+        const { listener, port } = yield* http({ overflow })
         const kept = yield* many(3, HttpPeer.connect(port))
         for (const peer of kept) assert.strictEqual((yield* peer.get("/")).status, 200)
-        yield* Effect.sleep("300 millis")
+        yield* until("the grace of each is over", () =>
+          Effect.runSync(listener.connections).every(({ phase, phaseAge = 0 }) =>
+            phase === "Idle" && phaseAge > 250
+          ))
         const newcomers = yield* many(3, HttpPeer.connect(port))
         for (const peer of newcomers) {
           const { headers, status } = yield* peer.get("/")

@@ -1,5 +1,6 @@
 import * as NodeHttp from "@effect-listener/node/NodeHttp"
 import * as NodeTcp from "@effect-listener/node/NodeTcp"
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -70,12 +71,17 @@ describe("a client that goes away", () => {
   it.live("by ending its side gets its answer, with halfOpen", () =>
     Effect.gen(function*() {
       const waiting = yield* makeWaiting
-      const serving = yield* HttpServing.app(waiting.app, { halfOpen: true })
+      let socket: Net.Socket | undefined
+      const app = Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+        socket = NodeHttpServerRequest.toIncomingMessage(request).socket
+        return waiting.app
+      })
+      const serving = yield* HttpServing.app(app, { halfOpen: true })
       const peer = yield* HttpPeer.connect(serving.port)
       yield* peer.send(HttpPeer.get("/"))
       yield* until("the handler runs", () => waiting.begun() === 1)
       peer.socket.end()
-      yield* Effect.sleep(50)
+      yield* until("the server knows", () => socket?.readableEnded === true)
       yield* waiting.release
       assert.strictEqual((yield* peer.response).body, "ok")
       assert.deepStrictEqual(yield* peer.ending, fin)

@@ -220,12 +220,15 @@ describe("what Node answers by itself", () => {
     ["400", `POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${"x".repeat(2 << 20)}`]
   ])("reaches a client that is still sending: %s", ([status, bytes]) =>
     Effect.gen(function*() {
-      const { port } = yield* HttpServing.app(Effect.orDie(body))
+      const { listener, port } = yield* HttpServing.app(Effect.orDie(body))
       for (let i = 0; i < 5; i++) {
         const peer = yield* HttpPeer.connect(port)
         yield* peer.pause
         yield* peer.send(bytes)
-        yield* Effect.sleep(30)
+        yield* until("it has been answered", () =>
+          Effect.runSync(listener.connections).some(({ bytesOut, remote }) =>
+            remote.endsWith(`:${peer.socket.localPort}`) && bytesOut > 0
+          ))
         yield* peer.resume
         yield* peer.ending
         assert.strictEqual(String((yield* peer.response).status), status)

@@ -69,7 +69,7 @@ describe("NodeTcp.layerSocketServer", () => {
       const call = yield* Effect.forkChild(client.hold({ text: "y" }))
       yield* entered
       yield* Effect.forkChild(Effect.ignore(listener.close()), { startImmediately: true })
-      // longer than any grace
+      // longer than any grace, which nothing but time would show
       yield* Effect.sleep("700 millis")
       assert.strictEqual((yield* listener.dryRun).active, 1)
       yield* release

@@ -15,7 +15,7 @@ import * as Dgram from "node:dgram"
 import * as Channel from "node:diagnostics_channel"
 import * as Os from "node:os"
 import { stopReceiving } from "../src/internal/datagrams/receiving.ts"
-import { quiet, start } from "./support/listening.ts"
+import { quiet, start, until } from "./support/listening.ts"
 import { turns } from "./support/resources.ts"
 import { client, portOf } from "./support/udpClient.ts"
 
@@ -245,7 +245,7 @@ describe("a close", () => {
         if (storm) setImmediate(blow)
       }
       blow()
-      yield* Effect.sleep(50)
+      yield* sender.answered(200)
       const report = yield* listener.close()
       storm = false
       assert.strictEqual(report.outcome, "Drained")
@@ -289,10 +289,17 @@ describe("errors", () => {
   it.live("peers that are gone never end the listener", () =>
     Effect.gen(function*() {
       const listener = yield* listen()
-      yield* serve(listener, (datagram, reply) => Effect.andThen(Effect.sleep(20), reply(datagram.payload)))
+      const allGone = yield* Deferred.make<void>()
+      let answered = 0
+      yield* serve(listener, (datagram, reply) =>
+        Deferred.await(allGone).pipe(
+          Effect.andThen(reply(datagram.payload)),
+          Effect.ensuring(Effect.sync(() => answered++))
+        ))
       const port = yield* portOf(listener)
       for (let i = 0; i < 20; i++) yield* Effect.scoped(Effect.flatMap(client(), (gone) => gone.send("x", port)))
-      yield* Effect.sleep(40)
+      yield* Deferred.succeed(allGone, undefined)
+      yield* until("all have been answered", () => answered === 20)
       const sender = yield* client()
       yield* sender.send("here", port)
       yield* sender.answered(1)

@@ -458,8 +458,11 @@ describe("NetListener", () => {
         const binding = yield* Effect.forkChild(Effect.scoped(listen({ port, host: "localhost" })), {
           startImmediately: true
         })
+        const resolves = (): boolean => process.getActiveResourcesInfo().includes("GetAddrInfoReqWrap")
+        assert.isTrue(resolves())
         yield* Fiber.interrupt(binding)
-        yield* Effect.sleep(50)
+        yield* eventually("the name is resolved", () => !resolves())
+        yield* turns(3)
         assert.isFalse(isTaken(port))
       }))
 
