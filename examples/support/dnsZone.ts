@@ -3,7 +3,7 @@
  *
  * `one.test` has the address 192.0.2.1. A TXT query for `sleep-<ms>.test` is
  * answered after so many milliseconds, one for `block-<ms>.test` after the event
- * loop was held for as long. There are no other names.
+ * loop was held for as long, which stderr says before. There are no other names.
  */
 import * as Dns from "dns-packet"
 import * as Effect from "effect/Effect"
@@ -56,6 +56,7 @@ const answer = ({ name, type }: Dns.Question): Effect.Effect<ReadonlyArray<Dns.A
 }
 
 const holdEventLoop = (millis: number): void => {
+  process.stderr.write(`blocking for ${millis} ms\n`)
   const end = performance.now() + millis
   while (performance.now() < end);
 }

@@ -49,9 +49,10 @@ const stream = query(["chunks", "ms"], ({ chunks, ms }) =>
     { contentType: "text/plain" }
   )))
 
-/** Holds the event loop: nothing else happens in this process meanwhile. */
+/** Holds the event loop: nothing else happens in this process meanwhile, and stderr says so before. */
 const block = query(["ms"], ({ ms }) =>
   Effect.sync(() => {
+    process.stderr.write(`blocking for ${ms} ms\n`)
     const end = performance.now() + ms
     while (performance.now() < end);
     return HttpServerResponse.text("blocked")

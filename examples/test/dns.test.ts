@@ -78,7 +78,7 @@ describe("examples/dns.ts", () => {
       const overTcp = yield* tcp(port)
       // held, so that what follows waits in the kernel when the signal comes
       yield* overUdp.send(query(1, "TXT", "block-500.test"))
-      yield* Effect.sleep(100)
+      yield* program.stderr((line) => line.startsWith("blocking for") || undefined)
       for (let id = 2; id < 200; id++) overUdp.socket.send(query(id, "A", "one.test"), port, "127.0.0.1")
       yield* overUdp.send(query(200, "TXT", "sleep-500.test"))
       yield* overTcp.send(Buffer.concat([framed(query(1, "TXT", "sleep-700.test")), framed(query(2, "A", "one.test"))]))

@@ -14,9 +14,6 @@ const times = <A, E, R>(count: number, effect: Effect.Effect<A, E, R>) =>
 
 const fork = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkScoped(effect, { startImmediately: true })
 
-/** Nothing tells that a process is busy, or that a request has reached it and is being slept on. */
-const aMoment = Effect.sleep(150)
-
 /** Longer than a client of these tests takes, on a machine that has other work as well. */
 const longDeadline = { DRAIN_DEADLINE_MS: "60000" }
 const longGrace = { ...longDeadline, IDLE_GRACE_MS: "15000" }
@@ -36,6 +33,9 @@ export const httpServerSuite = (scheme: "http" | "https") =>
         return yield* Example.start(tls ? { ...env, ...yield* Example.tlsFiles } : env)
       })
     const connect = (server: Example.Example) => HttpPeer.connect(server.port, { tls })
+
+    /** Waits until the event loop of the server is held. */
+    const blocked = (server: Example.Example) => server.stderr((line) => line.startsWith("blocking for") || undefined)
 
     /** A keep-alive connection that has had an answer. */
     const used = (server: Example.Example) => Effect.tap(connect(server), (peer) => peer.get("/"))
@@ -100,7 +100,8 @@ export const httpServerSuite = (scheme: "http" | "https") =>
         const server = yield* start()
         const client = yield* Http2Client.connect(server.port, { tls })
         const answer = yield* fork(client.request({ ":path": `/bytes?n=${64 * MiB}` }, { pause: 500 }))
-        yield* aMoment
+        // the session brings it later: the other has been read
+        yield* client.get("/")
         yield* server.sigterm
         assert.strictEqual((yield* Fiber.join(answer)).length, 64 * MiB)
         yield* client.closed
@@ -176,11 +177,13 @@ export const httpServerSuite = (scheme: "http" | "https") =>
         const server = yield* start()
         const old = yield* times(100, used(server))
         yield* (yield* connect(server)).send(HttpPeer.get("/block?ms=1500"))
-        yield* aMoment
+        yield* blocked(server)
         yield* Effect.forEach(old, (peer) => peer.sendAll(HttpPeer.get("/")), { discard: true })
         // over TLS the handshake comes afterwards
-        const fresh = yield* fork(times(100, Effect.flatMap(connect(server), (peer) => peer.get("/"))))
-        yield* aMoment
+        let connected = 0
+        const connecting = HttpPeer.connect(server.port, { tls, onTcpConnect: () => connected++ })
+        const fresh = yield* fork(times(100, Effect.flatMap(connecting, (peer) => peer.get("/"))))
+        yield* until("all are with the kernel", () => connected === 100)
         yield* server.sigterm
         for (const peer of old) assert.strictEqual((yield* peer.response).body, "ok")
         for (const { body } of yield* Fiber.join(fresh)) assert.strictEqual(body, "ok")
@@ -199,7 +202,7 @@ export const httpServerSuite = (scheme: "http" | "https") =>
         const block = yield* used(server)
         yield* server.sigterm
         yield* block.send(HttpPeer.get("/block?ms=3000"))
-        yield* aMoment
+        yield* blocked(server)
         yield* Effect.forEach(old, (peer) => peer.sendAll(HttpPeer.get("/")), { discard: true })
         for (const peer of old) assert.strictEqual((yield* peer.response).body, "ok")
         yield* server.exits(0)
@@ -209,10 +212,11 @@ export const httpServerSuite = (scheme: "http" | "https") =>
       Effect.gen(function*() {
         const server = yield* start()
         yield* (yield* connect(server)).send(HttpPeer.get("/block?ms=1000"))
-        yield* aMoment
+        yield* blocked(server)
         const clients = yield* times(20, Http2Client.open(server.port, { tls }))
         const answers = yield* fork(Effect.all(clients.map((client) => client.get("/")), { concurrency: "unbounded" }))
-        yield* aMoment
+        const withKernel = ({ session }: Http2Client.Client): boolean => session.socket?.connecting === false
+        yield* until("all are with the kernel", () => clients.every(withKernel))
         yield* server.sigterm
         for (const { body } of yield* Fiber.join(answers)) assert.strictEqual(body, "ok")
         yield* server.exits(0)
@@ -225,7 +229,8 @@ export const httpServerSuite = (scheme: "http" | "https") =>
         const idle = yield* times(100, Http2Client.connect(server.port, { tls }))
         yield* Effect.forEach(idle, (client) => client.get("/"), { concurrency: "unbounded" })
         const answers = yield* fork(times(50, busy.get("/slow?ms=4000")))
-        yield* aMoment
+        // the session brings it later: the others have been read
+        yield* busy.get("/")
         yield* server.sigterm
         for (const client of idle) {
           assert.strictEqual(yield* client.goaway, 0)
@@ -241,7 +246,8 @@ export const httpServerSuite = (scheme: "http" | "https") =>
         const server = yield* start()
         const busy = yield* Http2Client.connect(server.port, { tls })
         const held = yield* fork(busy.get("/slow?ms=1000"))
-        yield* aMoment
+        // the session brings it later: the other has been read
+        yield* busy.get("/")
         yield* server.sigterm
         const later: Array<Fiber.Fiber<Result.Result<Http2Client.Answer, Error>>> = []
         // from before the GOAWAY has come to after it
@@ -260,7 +266,7 @@ export const httpServerSuite = (scheme: "http" | "https") =>
           }
         }
         const { stderr } = yield* server.exits(0)
-        assert.include(stderr, `executed ${served + 1} requests`)
+        assert.include(stderr, `executed ${served + 2} requests`)
       }))
 
     it.live("20 WebSockets are told 1001, and the process ends at once", () =>
@@ -362,9 +368,10 @@ export const httpServerSuite = (scheme: "http" | "https") =>
         yield* chunked.send(
           "POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n3\r\nabc\r\n"
         )
-        yield* used(server)
+        const idle = yield* used(server)
         yield* server.sigterm
-        yield* aMoment
+        // the close has begun when an idle one ends
+        assert.deepStrictEqual(yield* idle.ending, fin)
         yield* chunked.send("3\r\ndef\r\n0\r\nX-Sum: 42\r\n\r\n")
         const answer = Effect.map(pipelined.response, ({ body, headers }) => [body, headers["connection"]])
         assert.deepStrictEqual(

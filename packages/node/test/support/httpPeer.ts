@@ -58,6 +58,8 @@ export interface Options {
   /** Requests are HEAD: responses have no body. */
   readonly headOnly?: boolean | undefined
   readonly path?: string | undefined
+  /** Called when the kernels have connected: over TLS, before the handshake. */
+  readonly onTcpConnect?: (() => void) | undefined
 }
 
 /** Connects; the scope destroys the socket. */
@@ -72,6 +74,7 @@ export const connect = (port: number, options: Options = {}): Effect.Effect<Http
     )
     // over TLS it hears of its errors through the socket above
     tcp.on("error", () => {})
+    if (options.onTcpConnect !== undefined) tcp.once("connect", options.onTcpConnect)
     const socket = options.tls === true
       ? Tls.connect({ socket: tcp, rejectUnauthorized: false, ALPNProtocols: ["http/1.1"] })
       : tcp
