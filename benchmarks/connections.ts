@@ -24,7 +24,7 @@ const closers: Contenders = {
   ...go
 }
 
-/** With so many connections open. */
+/** With `count` connections open. */
 const holding = async <A>(
   options: ServerOptions,
   count: number,
@@ -49,7 +49,7 @@ const rounds = ({ rounds }: Settings, most: number): number => Math.min(most, ro
 
 // --- idle --------------------------------------------------------------------------------------------------------
 
-/** What so many more connections add to the memory of a server that has some. */
+/** What `count` more connections add to the memory of a server that has some. */
 const added = (options: ServerOptions, count: number, what: "http" | "tcp"): Promise<number> =>
   // what the first ones need besides, like compiled code, is not theirs
   holding(options, Math.ceil(count / 5), what, async (server) => {
@@ -120,7 +120,7 @@ export const idle: Benchmark = {
 
 // --- close and stall ---------------------------------------------------------------------------------------------
 
-/** Closes a server with so many idle connections, which have been so for longer than the idle grace. */
+/** Closes a server with `count` idle connections, which have been so for longer than the idle grace. */
 const closing = (options: ServerOptions, count: number): Promise<End> =>
   holding(options, count, "http", async (server) => {
     await Timers.setTimeout(400)

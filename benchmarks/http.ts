@@ -76,7 +76,7 @@ export const http: Benchmark = {
 
 const keptCounts: Record<string, number> = { "64": 64, "1,000": 1000, "8,000": 8000 }
 
-/** What a request costs with so many connections open, each of which asks in its turn. */
+/** What a request costs with each number of `keptCounts` connections open, which ask in turn. */
 const keeping = async (options: ServerOptions, label: string, settings: Settings): Promise<Series> => {
   const measured = new Map<string, Array<Load>>()
   // new processes now and then, and all of one group at once

@@ -18,7 +18,7 @@ const port = Number(process.argv[2])
 const idle = spawnSync("chrt", ["--all-tasks", "--idle", "--pid", "0", String(process.pid)]).status === 0
 if (!idle) Os.setPriority(Os.constants.priority.PRIORITY_LOW)
 
-/** So many are on their way at a time that the server always has some to accept, and its kernel drops none. */
+/** How many are on their way at a time: the server always has some to accept, and its kernel drops none. */
 const onTheirWay = 400
 
 export interface Order {

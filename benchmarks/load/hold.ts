@@ -8,7 +8,7 @@ import * as Net from "node:net"
 const [port, connections, what] = process.argv.slice(2)
 const count = Number(connections)
 const request = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
-// so many are under way at a time: no queue of the kernel overflows
+// how many are under way at a time: no queue of the kernel overflows
 const atOnce = 200
 
 const open = (n: number): Promise<void> =>

@@ -38,7 +38,7 @@ const body = (request: Request): Buffer => Buffer.alloc(request.bytes, 97 + requ
 
 const isBody = (bytes: Uint8Array, request: Request): boolean => body(request).equals(bytes)
 
-/** Reads a client's bytes up to a mark, or so many. */
+/** Reads a client's bytes up to a mark, or a number of them. */
 export class Reader {
   readonly #client: BadClients.Client
   #pending: Uint8Array = new Uint8Array(0)

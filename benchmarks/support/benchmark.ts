@@ -41,7 +41,7 @@ export interface Target {
   readonly base?: string | undefined
   readonly of: "ratio" | "value"
   readonly atLeast?: number | undefined
-  /** Of ratios: so many times as much as the base. */
+  /** Of ratios: how many times as much as the base. */
   readonly atMost?: number | undefined
 }
 

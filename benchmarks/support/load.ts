@@ -86,7 +86,7 @@ export const handshakes = (server: Asked, seconds: number): Promise<Load> =>
 export const streams = (server: Asked, seconds: number): Promise<Load> =>
   measured(server, () => driven("streams.ts", [server.port, 8, 8, seconds * 1000]))
 
-/** So many requests on one connection, sent without waiting for answers. */
+/** `count` requests on one connection, sent without waiting for answers. */
 export const pipelined = (server: Asked, count: number): Promise<Load> =>
   measured(server, () => driven("pipeline.ts", [server.port, count]))
 
@@ -97,7 +97,7 @@ export const asking = async (server: Asked, { tell }: Clients, seconds: number):
     return { operations: answered, perSecond: answered / seconds, failed: 0 }
   })
 
-/** So many bytes on one connection; an operation is a MiB. */
+/** `bytes` on one connection; an operation is a MiB. */
 export const transfer = (server: Asked, direction: "upload" | "download", bytes: number): Promise<Load> =>
   measured(server, () => driven("transfer.ts", [server.port, direction, Math.round(bytes)]))
 

@@ -130,7 +130,7 @@ class Client {
     }
   }
 
-  /** From now on reads so many bytes a millisecond. */
+  /** From now on reads `rate` bytes a millisecond. */
   read(rate: number): void {
     const since = performance.now()
     let count = 0

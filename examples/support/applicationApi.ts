@@ -10,7 +10,7 @@ const Millis = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
 
 class Reports extends HttpApiGroup.make("reports")
   .add(
-    /** Takes so many milliseconds to make. */
+    /** Takes `millis` to make. */
     HttpApiEndpoint.get("make", "/:name", {
       params: { name: Schema.NonEmptyString },
       query: { millis: Millis },
@@ -23,8 +23,8 @@ class Reports extends HttpApiGroup.make("reports")
 export class Api extends HttpApi.make("application").add(Reports) {}
 
 export class Calls extends RpcGroup.make(
-  /** Takes so many milliseconds. */
+  /** Takes `millis`. */
   Rpc.make("work", { payload: { id: Schema.Int, millis: Millis }, success: Schema.Int }),
-  /** Numbers from 1, one every so many milliseconds. */
+  /** Numbers from 1, one every `millis`. */
   Rpc.make("count", { payload: { to: Schema.Int, millis: Millis }, success: Schema.Int, stream: true })
 ) {}

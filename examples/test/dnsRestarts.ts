@@ -30,7 +30,7 @@ const unansweredOf = (queries: Load, sent: ReadonlyArray<Sent>): Effect.Effect<R
     })
   })
 
-/** Replaces the process so many times while the primary of a cluster holds the sockets: every query is answered. */
+/** Replaces the process `times` times while the primary of a cluster holds the sockets: every query is answered. */
 export const replaceUnderLoad = (times: number) =>
   Effect.scoped(Effect.gen(function*() {
     const primary = yield* Process.start(new URL("programs/dnsPrimary.ts", import.meta.url), {

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Example from "./httpExample.ts"
 
-/** Whose answer each of so many requests gets, each on a connection of its own. */
+/** The processes that answer `requests` requests, each on a connection of its own. */
 const pids = (port: number, requests: number): Effect.Effect<ReadonlySet<string>> =>
   Effect.map(
     Effect.forEach(Array.from({ length: requests }), () =>

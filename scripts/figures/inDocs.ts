@@ -4,7 +4,7 @@
  *
  *     22,760<!-- accept / throughput / ours -->          a median
  *     0.85<!-- accept / throughput / ours to bare -->    a ratio: more is better
- *     2.6<!-- workers / CPU of a connection / cluster, round robin times 1 process -->    so many times as much
+ *     2.6<!-- workers / CPU of a connection / cluster, round robin times 1 process -->    how many times as much
  *     2026-11-30<!-- accept / date -->                   when it was measured
  */
 import * as Fs from "node:fs"

@@ -1,6 +1,6 @@
 /**
  * Holds the sockets of the DNS example as a primary of `node:cluster`, and
- * replaces the process that serves so many times: `node dnsPrimary.ts <times>`.
+ * replaces the process that serves, `times` times: `node dnsPrimary.ts <times>`.
  * Prints `open` with the port, waits for SIGHUP, and at the end prints `done` with
  * what each process has reported.
  */
@@ -11,7 +11,7 @@ import { createInterface } from "node:readline"
 
 const print = (event: object) => console.log(JSON.stringify(event))
 
-// a worker accepts by itself, and what waits in the kernel is anyone's
+// a worker accepts by itself, and what waits in the kernel goes to the worker that takes it
 cluster.schedulingPolicy = cluster.SCHED_NONE
 cluster.setupPrimary({ exec: Path.join(import.meta.dirname, "../../dns.ts"), silent: true })
 

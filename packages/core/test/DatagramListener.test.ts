@@ -524,7 +524,7 @@ describe("admission", () => {
       assert.isBelow(answered, 1000)
     }))
 
-  it.effect("receiveRate: so many in an interval, the others are dropped and counted", () =>
+  it.effect("receiveRate: a number in an interval, the others are dropped and counted", () =>
     Effect.gen(function*() {
       const { listener, transport } = yield* serving(echo, {
         admission: { receiveRate: { limit: 5, interval: "1 second" } }

@@ -37,7 +37,7 @@ describe("a turn", () => {
 
 const quick = { idleGrace: 0, deadline: "20 seconds", abortGrace: "100 millis", linger: { idle: 0 } } as const
 
-/** So many clients, and in which second of the virtual clock each is told goodbye. */
+/** `count` clients, and in which second of the virtual clock each is told goodbye. */
 const crowd = (count: number, connect: Effect.Effect<MemoryTransport.Client, unknown, Scope.Scope>) =>
   Effect.gen(function*() {
     const clients = yield* Effect.forEach(Array.from({ length: count }), () => connect)

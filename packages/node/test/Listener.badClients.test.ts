@@ -20,7 +20,7 @@ interface Server {
   readonly transport: Transport
   readonly secure: boolean
   readonly idle: "pull" | "exchange"
-  /** Asks for so many bytes. */
+  /** A request for `bytes`. */
   readonly request: (bytes: number) => string
   readonly handler: Effect.Effect<
     (connection: Connection) => Effect.Effect<unknown, unknown, Scope.Scope>,

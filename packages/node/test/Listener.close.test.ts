@@ -57,7 +57,7 @@ describe("close, a program that gets SIGTERM", () => {
     }))
 })
 
-/** Lets a client read so many bytes a millisecond and no more. */
+/** Lets a client read no more than `rate` bytes a millisecond. */
 const slowDown = ({ socket }: NetClient.NetClient, rate: number): void => {
   const since = now()
   let count = 0

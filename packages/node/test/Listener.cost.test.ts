@@ -35,7 +35,7 @@ const answers = quiet(Effect.gen(function*() {
   return { listener, to: yield* target(listener) }
 }))
 
-/** So many clients, one after another, in callbacks: an Effect would be counted. */
+/** `count` clients, one after another, in callbacks: an Effect would be counted. */
 const oneByOne = (count: number, connect: () => Net.Socket): Effect.Effect<void> =>
   Effect.callback((resume) => {
     const visit = (left: number): void => {
@@ -60,7 +60,7 @@ const secureVisits = (port: number, count: number): Effect.Effect<void> =>
     return socket
   })
 
-/** So many requests on one connection, one after another. */
+/** `count` requests on one connection, one after another. */
 const requests = (port: number, count: number): Effect.Effect<void> =>
   Effect.callback((resume) => {
     let left = count
@@ -152,7 +152,7 @@ describe("what is done for one connection", () => {
 })
 
 describe("what is done for one message", () => {
-  /** So many messages on one connection, each after the answer to the one before it. */
+  /** `count` messages on one connection, each after the answer to the one before it. */
   const messages = (to: Net.NetConnectOpts, count: number): Effect.Effect<void> =>
     oneByOne(1, () => {
       let left = count

@@ -14,7 +14,7 @@ import * as Listening from "./support/listening.ts"
 const limit = 100
 const maxQueued = 511
 const size = 5000
-/** So many of a flood are on their way at a time: fewer than the kernel's queue holds, so that it drops none. */
+/** How many of a flood are on their way at a time: fewer than the kernel's queue holds, so that it drops none. */
 const onTheirWay = 300
 
 /** Collects garbage, and answers how many bytes are in use. */
@@ -52,7 +52,7 @@ const makeFlood = (target: Net.NetConnectOpts, held: number) => {
     socket.resume()
   }
   more()
-  return { ends, until: (left: number) => Listening.until("so many stay", () => begun === size && open.size === left) }
+  return { ends, until: (left: number) => Listening.until(`${left} stay`, () => begun === size && open.size === left) }
 }
 
 describe("a client that waits for a place when a listener closes", () => {

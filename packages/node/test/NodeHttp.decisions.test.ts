@@ -55,7 +55,7 @@ describe("a pipeline", () => {
     next: undefined
   })
 
-  it("executes so many side by side, and the others in their order as answers go out", () => {
+  it("executes a limited number side by side, and the others in their order as answers go out", () => {
     const pipeline = new Pipeline()
     const executed = ["a", "b", "c", "d"].filter((name) => pipeline.push(named(name), 2))
     const take = () => pipeline.take(2)?.request.url

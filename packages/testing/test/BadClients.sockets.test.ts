@@ -174,7 +174,7 @@ describe("BadClients", () => {
       assert.strictEqual((failures[0] as NodeJS.ErrnoException).code, "ERR_TLS_HANDSHAKE_TIMEOUT")
     }))
 
-  it.live("slowReader takes so many bytes a second, and the rest waits in the server", () =>
+  it.live("slowReader takes a number of bytes a second, and the rest waits in the server", () =>
     Effect.gen(function*() {
       const { port, sockets } = yield* server((socket) =>
         socket.once("data", () => socket.write(Buffer.alloc(16 << 20)))

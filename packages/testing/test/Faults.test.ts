@@ -185,7 +185,7 @@ describe("Faults", () => {
         assert.deepStrictEqual(yield* injected, ["Reset"])
       }))
 
-    it.effect("SlowFlush: so many bytes a second, counted as pending until then", () =>
+    it.effect("SlowFlush: a number of bytes a second, counted as pending until then", () =>
       Effect.gen(function*() {
         const { client, connection, writer } = yield* pair(Fault.SlowFlush({ bytesPerSecond: 20 }))
         const writing = yield* start(writer.writeAll(["0123456789", "0123456789"]))

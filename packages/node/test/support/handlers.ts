@@ -37,7 +37,7 @@ export const echo: Handler = answerLines(Effect.succeed)
 
 export interface Holder {
   readonly handler: Handler
-  /** Waits until so many more lines are held. */
+  /** Waits until `count` more lines are held. */
   readonly held: (count: number) => Effect.Effect<ReadonlyArray<string>>
   /** Lets every line be answered, those to come included. */
   readonly release: Effect.Effect<void>

@@ -131,7 +131,7 @@ export const runs = (pid: number): boolean => {
 /** How many descriptors a process has. */
 export const descriptors = (pid: number): number => Fs.readdirSync(`/proc/${pid}/fd`).length
 
-/** Hands over so many times; answers the processes in turn. `between` runs before each. */
+/** Hands over `times` times; answers the processes in turn. `between` runs before each. */
 export const handOver = (
   service: Service,
   times: number,

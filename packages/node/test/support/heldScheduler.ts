@@ -15,7 +15,7 @@ class EveryOperation extends Scheduler.MixedScheduler {
 
 export interface HeldScheduler {
   readonly run: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  /** Lets fibers do so many operations. */
+  /** Lets fibers do this number of operations. */
   readonly step: (operations: number) => void
   /** Lets fibers go on until all of them have ended, or wait for something else. */
   readonly release: () => void

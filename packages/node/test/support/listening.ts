@@ -98,7 +98,7 @@ export const connect = (
 ): Effect.Effect<NetClient.NetClient, InvalidOperation, Scope.Scope> =>
   Effect.flatMap(target(listener), NetClient.connect)
 
-/** Does the same so many times at once. */
+/** Does the same `count` times at once. */
 export const many = <A, E, R>(count: number, effect: Effect.Effect<A, E, R>): Effect.Effect<Array<A>, E, R> =>
   Effect.all(Array.from({ length: count }, () => effect), { concurrency: "unbounded" })
 

@@ -11,7 +11,7 @@ interface Measured {
   readonly heap: Record<string, number>
 }
 
-/** So many lives of each kind of listener leave nothing behind. */
+/** `lives` lives of each kind of listener leave nothing behind. */
 export const livesLeaveNothing = (lives: number): void => {
   describe(`${lives} times opened, served and closed`, () => {
     it.live.each(["new listeners", "one listener", "datagrams"])(

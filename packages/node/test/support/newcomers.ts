@@ -4,7 +4,7 @@ import type * as Scope from "effect/Scope"
 import type * as Net from "node:net"
 import { Worker } from "node:worker_threads"
 
-/** One every so many milliseconds, until the scope closes; completes when the first is connected. */
+/** A newcomer every so often (`every`, milliseconds), until the scope closes; completes when the first is connected. */
 export const make = (target: Net.NetConnectOpts, every: number): Effect.Effect<void, never, Scope.Scope> =>
   Effect.flatMap(
     Effect.acquireRelease(
@@ -19,7 +19,7 @@ export const make = (target: Net.NetConnectOpts, every: number): Effect.Effect<v
       })
   )
 
-/** Holds the event loop for so many milliseconds in every turn, until the scope closes. */
+/** Holds the event loop for `millis` in every turn, until the scope closes. */
 export const busyLoop = (millis: number): Effect.Effect<void, never, Scope.Scope> =>
   Effect.asVoid(Effect.acquireRelease(
     Effect.sync(() => {

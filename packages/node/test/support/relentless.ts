@@ -24,7 +24,7 @@ export interface Counts {
 
 export interface Clients {
   readonly counts: Counts
-  /** Waits until so many more requests have been answered. */
+  /** Waits until `requests` more have been answered. */
   readonly more: (requests: number) => Effect.Effect<void>
   /** Waits until a process has answered. */
   readonly answeredBy: (pid: number) => Effect.Effect<void>

@@ -19,9 +19,9 @@ import * as Stream from "effect/Stream"
 import { quiet } from "./listening.ts"
 
 export class Calls extends RpcGroup.make(
-  /** Answers with the name of the server after so many milliseconds. */
+  /** Answers with the name of the server after `millis`. */
   Rpc.make("work", { payload: { id: Schema.Int, millis: Schema.Int }, success: Schema.String }),
-  /** Numbers, one every so many milliseconds. */
+  /** Numbers, one every `millis`. */
   Rpc.make("count", { payload: { to: Schema.Int, millis: Schema.Int }, success: Schema.Int, stream: true })
 ) {}
 
@@ -33,7 +33,7 @@ export interface Server {
   readonly listener: Listener.Listener
   /** The calls that were executed, each as often as it was. */
   readonly executed: ReadonlyArray<number>
-  /** Waits until so many calls have been executed. */
+  /** Waits until `calls` calls have been executed. */
   readonly until: (calls: number) => Effect.Effect<void>
 }
 

@@ -29,7 +29,7 @@ export class UdpClient {
     })
   }
 
-  /** Sends so many in one go, before the event loop can turn. */
+  /** Sends `count` in one go, before the event loop can turn. */
   burst(count: number, to: number): Effect.Effect<void> {
     return Effect.suspend(() => {
       for (let i = 1; i < count; i++) this.socket.send("x".repeat(32), to, "127.0.0.1")
@@ -37,7 +37,7 @@ export class UdpClient {
     })
   }
 
-  /** Waits until so many answers have come in all. */
+  /** Waits until `count` answers have come in all. */
   answered(count: number): Effect.Effect<void> {
     return Effect.callback((resume) => {
       if (this.answers.length >= count) return resume(Effect.void)

@@ -58,7 +58,7 @@ export const stopUnderLoad = (kind: Workers.Kind) =>
 
 /**
  * What connects between the last accept and the end of the listening socket can be reset, and nothing in Node prevents
- * it: of so many stops, so many reset none.
+ * it: of `stops` stops, `good` reset none.
  */
 export const stopsUnderLoad = (stops: number, good: number) =>
   Effect.gen(function*() {

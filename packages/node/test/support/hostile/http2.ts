@@ -132,7 +132,7 @@ export const malformed: ReadonlyArray<Row> = [
   ["a body shorter than its length", asking(["content-length", "5"]), "stream"]
 ]
 
-/** A session that never ends: so many of these frames, as long as the server takes them. */
+/** A session that never ends: these frames, as long as the server takes them. */
 export type Flood = readonly [name: string, frames: (index: number) => Buffer]
 
 export const floods: ReadonlyArray<Flood> = [
