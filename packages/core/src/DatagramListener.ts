@@ -213,10 +213,6 @@ export const listen = (
 ): Effect.Effect<DatagramListener, ListenError, Scope.Scope> =>
   Effect.tap(internal.make(transport, options ?? {}), (listener) => listener.openFirst)
 
-/** `make` is the only constructor of datagram listeners. */
-const implementation = (listener: DatagramListener): internal.DatagramListenerImpl =>
-  listener as internal.DatagramListenerImpl
-
 /**
  * Serves every datagram with a handler, until the listener is closed, and
  * answers with the report of that close.
@@ -282,6 +278,10 @@ export const serve: {
   ): Effect.Effect<DrainReport, ListenerFaulted, Exclude<R, Scope.Scope>> =>
     implementation(listener).serveHandler(handler, options)
 )
+
+/** `make` is the only constructor of datagram listeners. */
+const implementation = (listener: DatagramListener): internal.DatagramListenerImpl =>
+  listener as internal.DatagramListenerImpl
 
 /**
  * A layer that serves a transport for as long as it is there, and provides the

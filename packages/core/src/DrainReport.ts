@@ -280,17 +280,6 @@ export const DrainReport = Schema.Struct({
  */
 export type DrainReport = typeof DrainReport.Type
 
-const span = (ms: number): string => {
-  if (Math.round(ms) < 1000) return `${Math.round(ms)} ms`
-  const s = ms / 1000
-  if (s < 60) return `${s.toFixed(1)} s`
-  if (s < 3600) return `${Math.floor(s / 60)} min ${Math.floor(s % 60)} s`
-  return `${Math.floor(s / 3600)} h ${Math.floor(s % 3600 / 60)} min`
-}
-
-const bytes = (n: number): string =>
-  n < 1024 ? `${n} B` : n < 1024 * 1024 ? `${Math.round(n / 1024)} KiB` : `${(n / 1024 / 1024).toFixed(1)} MiB`
-
 /**
  * Text with its control characters, line ends and changes of direction made
  * visible: a label can hold what a client sent, and must not forge a line of a log
@@ -326,6 +315,34 @@ export const formatConnection = (info: ConnectionInfo): string => {
     `open ${span(age)}`,
     ...info.bytesPending > 0 ? [`${bytes(info.bytesPending)} unsent`] : []
   ].join(", "))
+}
+
+const span = (ms: number): string => {
+  if (Math.round(ms) < 1000) return `${Math.round(ms)} ms`
+  const s = ms / 1000
+  if (s < 60) return `${s.toFixed(1)} s`
+  if (s < 3600) return `${Math.floor(s / 60)} min ${Math.floor(s % 60)} s`
+  return `${Math.floor(s / 3600)} h ${Math.floor(s % 3600 / 60)} min`
+}
+
+const bytes = (n: number): string =>
+  n < 1024 ? `${n} B` : n < 1024 * 1024 ? `${Math.round(n / 1024)} KiB` : `${(n / 1024 / 1024).toFixed(1)} MiB`
+
+const ends: Record<EndReason, string> = {
+  drained: "drained",
+  idle: "idle",
+  endedByPeer: "ended by peer",
+  failed: "failed",
+  cut: "cut",
+  closer: "closer",
+  detached: "detached",
+  neverAccepted: "never accepted"
+}
+
+const outcomes: Record<Outcome, string> = {
+  Drained: "drained in",
+  DeadlineExceeded: "deadline exceeded after",
+  Aborted: "aborted after"
 }
 
 /**
@@ -402,21 +419,4 @@ const formatDatagrams = ({ dropped, received, ...ends }: DatagramCounts): string
     ...drops.map(([reason, count]) => `${count} dropped (${reason})`)
   ]
   return `${received} datagram${received === 1 ? "" : "s"} in all${parts.length === 0 ? "" : `: ${parts.join(", ")}`}`
-}
-
-const outcomes: Record<Outcome, string> = {
-  Drained: "drained in",
-  DeadlineExceeded: "deadline exceeded after",
-  Aborted: "aborted after"
-}
-
-const ends: Record<EndReason, string> = {
-  drained: "drained",
-  idle: "idle",
-  endedByPeer: "ended by peer",
-  failed: "failed",
-  cut: "cut",
-  closer: "closer",
-  detached: "detached",
-  neverAccepted: "never accepted"
 }

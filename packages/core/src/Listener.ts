@@ -169,9 +169,6 @@ export const listen = (
 ): Effect.Effect<Listener, ListenError, Scope.Scope> =>
   Effect.tap(internal.make(transport, options ?? {}), (listener) => listener.openFirst)
 
-/** `make` is the only constructor of listeners. */
-const implementation = (listener: Listener): internal.ListenerImpl => listener as internal.ListenerImpl
-
 /**
  * Serves every connection with a handler, until the listener is closed, and
  * answers with the report of that close.
@@ -241,6 +238,9 @@ export const serve: {
   ): Effect.Effect<DrainReport, ListenerFaulted, Exclude<R, Scope.Scope>> =>
     implementation(listener).serveHandler(handler, options)
 )
+
+/** `make` is the only constructor of listeners. */
+const implementation = (listener: Listener): internal.ListenerImpl => listener as internal.ListenerImpl
 
 /**
  * A layer that serves a transport for as long as it is there, and provides the

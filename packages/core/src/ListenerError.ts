@@ -27,15 +27,6 @@ const common = {
   trail: Schema.Array(Schema.String)
 }
 
-/** Two sentences, the second of which ends with the name of a page of the documentation. */
-const sentences = (
-  error: { readonly _tag: ListenerError["_tag"]; readonly operation: string; readonly listener: string },
-  what: string
-): string => withPage(error._tag, oneLine(`${error.operation} on listener "${error.listener}"${what}`))
-
-/** A cause is foreign: `String` throws for an object whose `toString` is no function. */
-const textOf = (cause: unknown): string => typeof cause === "string" ? cause : Formatter.format(cause)
-
 /**
  * The operation is not allowed in the listener's current state: a misuse.
  *
@@ -50,6 +41,12 @@ export class InvalidOperation extends Schema.TaggedError<InvalidOperation>(
     return sentences(this, ` is not allowed in state ${this.state}`)
   }
 }
+
+/** Two sentences, the second of which ends with the name of a page of the documentation. */
+const sentences = (
+  error: { readonly _tag: ListenerError["_tag"]; readonly operation: string; readonly listener: string },
+  what: string
+): string => withPage(error._tag, oneLine(`${error.operation} on listener "${error.listener}"${what}`))
 
 /**
  * An option or argument is out of range: a misuse. `parameter` names it.
@@ -214,6 +211,9 @@ export class TransportFailure extends Schema.TaggedError<TransportFailure>(
     return sentences(this, `: transport failure${code}${cause}`)
   }
 }
+
+/** A cause is foreign: `String` throws for an object whose `toString` is no function. */
+const textOf = (cause: unknown): string => typeof cause === "string" ? cause : Formatter.format(cause)
 
 /**
  * The listener was aborted, or its listening socket died. Only `close` leads on.

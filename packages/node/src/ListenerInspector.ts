@@ -250,6 +250,8 @@ export interface Options {
   readonly hosts?: ReadonlyArray<string> | "any" | undefined
 }
 
+const defaultLimit = 500
+
 /**
  * Looks at listeners as they stand. What is answered is plain data.
  *
@@ -259,8 +261,6 @@ export interface Options {
  */
 export const inspect = (source: Source, options?: Pick<Options, "limit">): Effect.Effect<Inspection> =>
   inspection.inspect(source, options?.limit ?? defaultLimit)
-
-const defaultLimit = 500
 
 /**
  * Adds the routes of an inspector to an `HttpRouter`.
@@ -393,9 +393,6 @@ const routesAt = (
 export const layer = (options?: Options): Layer.Layer<never, InvalidArgument, ListenerHost | HttpRouter.HttpRouter> =>
   Layer.unwrap(Effect.map(ListenerHost, (host) => routes(host, options)))
 
-/** One line, whatever a listener of another kind may be called. */
-const printable = (line: string): string => `${line.replace(/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu, "?")}\n`
-
 /** A probe; where it says no, with the listeners that are why. */
 const probe = (
   source: Source,
@@ -411,6 +408,9 @@ const probe = (
     ]
     return HttpServerResponse.text(`no\n${lines.map(printable).join("")}`, { status: 503 })
   })
+
+/** One line, whatever a listener of another kind may be called. */
+const printable = (line: string): string => `${line.replace(/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu, "?")}\n`
 
 const prometheus = (text: string): HttpServerResponse.HttpServerResponse =>
   HttpServerResponse.text(text, { contentType: "text/plain; version=0.0.4; charset=utf-8" })

@@ -75,9 +75,6 @@ const open = (
 /** The arguments of everything below: a server of one's own and its options, or the options of one to be made. */
 type Arguments<O, S> = [createServer: LazyArg<NodeServer>, options: O] | [options: S]
 
-const split = <O, S>(args: Arguments<O, S>): readonly [LazyArg<NodeServer> | undefined, O | S] =>
-  args.length === 2 ? args : [undefined, args[0]]
-
 /**
  * Effect's HTTP server on a listener that is open: what `NodeHttpServer.make`
  * is, with the same arguments or without a server of one's own.
@@ -99,6 +96,9 @@ export const make: {
   ): Effect.Effect<HttpServer.HttpServer["Service"], ServeError, Scope.Scope>
   (options: ServerOptions): Effect.Effect<HttpServer.HttpServer["Service"], ServeError, Scope.Scope>
 } = (...args: Arguments<Options, ServerOptions>) => Effect.map(open(...split(args)), Context.get(HttpServer.HttpServer))
+
+const split = <O, S>(args: Arguments<O, S>): readonly [LazyArg<NodeServer> | undefined, O | S] =>
+  args.length === 2 ? args : [undefined, args[0]]
 
 /**
  * Provides Effect's HTTP server, and the listener under it.

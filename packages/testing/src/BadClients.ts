@@ -131,17 +131,6 @@ export class ConnectionEnded extends Data.TaggedError("ConnectionEnded")<{
   }
 }
 
-const connectionEnded = (ended: Ended): ConnectionEnded => new ConnectionEnded(ended)
-
-const clientOf = (client: NodeClient): Client => ({
-  write: (data) => Effect.mapError(client.write(data), connectionEnded),
-  read: Effect.mapError(client.read(), connectionEnded),
-  end: client.end,
-  reset: client.reset,
-  ended: Effect.map(client.ended, (ending) => ending === "Fin" ? ending : "Reset"),
-  observed: Effect.sync(() => client.observed)
-})
-
 /**
  * A client that behaves, to be made what one needs.
  *
@@ -155,6 +144,17 @@ export const connect = (target: Target): Effect.Effect<Client, ConnectError, Sco
       connected
         ? Effect.succeed(clientOf(client))
         : new ConnectError({ code: client.observed.code, cause: client.failure })))
+
+const clientOf = (client: NodeClient): Client => ({
+  write: (data) => Effect.mapError(client.write(data), connectionEnded),
+  read: Effect.mapError(client.read(), connectionEnded),
+  end: client.end,
+  reset: client.reset,
+  ended: Effect.map(client.ended, (ending) => ending === "Fin" ? ending : "Reset"),
+  observed: Effect.sync(() => client.observed)
+})
+
+const connectionEnded = (ended: Ended): ConnectionEnded => new ConnectionEnded(ended)
 
 /**
  * Clients that connect in one turn of this process' event loop. A server in the
@@ -189,6 +189,15 @@ export interface RequestOptions {
 
 const get = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
+/**
+ * Connects and says nothing, as browsers do in advance.
+ *
+ * @stability experimental
+ * @category clients
+ * @since 0.1.0
+ */
+export const preconnect = (target: Target): Effect.Effect<Client, never, Scope.Scope> => bad(target, () => Effect.void)
+
 /** A client that has done its deed; one whose connection fails meanwhile is told by `observed`. */
 const bad = (
   target: Target,
@@ -199,15 +208,6 @@ const bad = (
     if (yield* client.connected) yield* Effect.ignore(deed(client))
     return clientOf(client)
   })
-
-/**
- * Connects and says nothing, as browsers do in advance.
- *
- * @stability experimental
- * @category clients
- * @since 0.1.0
- */
-export const preconnect = (target: Target): Effect.Effect<Client, never, Scope.Scope> => bad(target, () => Effect.void)
 
 /**
  * Sends the first half of a request and stops. `write` sends the rest.

@@ -267,34 +267,6 @@ export interface FaultyTransport extends Transport {
 const exhausted = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"])
 const fatal = new Set(["EBADF", "EINVAL", "ENOTSOCK"])
 
-const acceptError = (code: string): TransportAcceptError =>
-  new TransportAcceptError({
-    class: exhausted.has(code) ? "exhausted" : fatal.has(code) ? "fatal" : "transient",
-    code,
-    cause: Object.assign(new Error(`accept ${code}`), { code })
-  })
-
-/** What the faults of a connection come to; of two of a kind the last counts. */
-const behaviourOf = (faults: ReadonlyArray<ConnectionFault>): Behaviour => {
-  const last = <Tag extends ConnectionFault["_tag"]>(
-    tag: Tag,
-    direction?: "in" | "out"
-  ): Extract<ConnectionFault, { readonly _tag: Tag }> | undefined =>
-    faults.findLast((fault): fault is Extract<ConnectionFault, { readonly _tag: Tag }> =>
-      fault._tag === tag && (direction === undefined || (fault._tag === "Reset" && fault.direction === direction))
-    )
-  return {
-    handshakeClosed: last("HandshakeClosed"),
-    resetIn: last("Reset", "in"),
-    resetOut: last("Reset", "out"),
-    silence: last("Silence"),
-    halfOpen: last("HalfOpen"),
-    slowLoris: last("SlowLoris"),
-    slowFlush: last("SlowFlush"),
-    stuckFlush: last("StuckFlush")
-  }
-}
-
 /**
  * A transport that does what another one does, until the plan says otherwise.
  *
@@ -357,5 +329,33 @@ export const wrap = (transport: Transport, plan: Plan): FaultyTransport => {
       return yield* between(yield* transport.bind, meet(context))
     }),
     injected: Effect.sync(() => Array.from(injected))
+  }
+}
+
+const acceptError = (code: string): TransportAcceptError =>
+  new TransportAcceptError({
+    class: exhausted.has(code) ? "exhausted" : fatal.has(code) ? "fatal" : "transient",
+    code,
+    cause: Object.assign(new Error(`accept ${code}`), { code })
+  })
+
+/** What the faults of a connection come to; of two of a kind the last counts. */
+const behaviourOf = (faults: ReadonlyArray<ConnectionFault>): Behaviour => {
+  const last = <Tag extends ConnectionFault["_tag"]>(
+    tag: Tag,
+    direction?: "in" | "out"
+  ): Extract<ConnectionFault, { readonly _tag: Tag }> | undefined =>
+    faults.findLast((fault): fault is Extract<ConnectionFault, { readonly _tag: Tag }> =>
+      fault._tag === tag && (direction === undefined || (fault._tag === "Reset" && fault.direction === direction))
+    )
+  return {
+    handshakeClosed: last("HandshakeClosed"),
+    resetIn: last("Reset", "in"),
+    resetOut: last("Reset", "out"),
+    silence: last("Silence"),
+    halfOpen: last("HalfOpen"),
+    slowLoris: last("SlowLoris"),
+    slowFlush: last("SlowFlush"),
+    stuckFlush: last("StuckFlush")
   }
 }

@@ -147,12 +147,6 @@ export interface Client {
   readonly received: Effect.Effect<ReadonlyArray<string>>
 }
 
-/** Addresses of this host, each with a port that none before it had. */
-const addresses = (): () => NetAddress.InetAddress => {
-  let port = 40_000
-  return () => NetAddress.inetAddressUnsafe(NetAddress.ipv4Loopback, port++)
-}
-
 /**
  * Makes a datagram transport in memory.
  *
@@ -270,3 +264,9 @@ export const make = (options: Options = {}): Effect.Effect<MemoryDatagrams> =>
       lost: Effect.sync(() => state.lost)
     }
   })
+
+/** Addresses of this host, each with a port that none before it had. */
+const addresses = (): () => NetAddress.InetAddress => {
+  let port = 40_000
+  return () => NetAddress.inetAddressUnsafe(NetAddress.ipv4Loopback, port++)
+}

@@ -86,12 +86,6 @@ export interface Methods {
 
 type Register = (name: string, options: TestOptions, test: (context: TestContext) => Promise<void>) => void
 
-const register = (test: Register): Tester["fails"] => (name, effect, { timeout = 60_000, ...options } = {}) =>
-  test(name, { timeout }, async ({ annotate, signal }) => {
-    const report = await Effect.runPromise(Interleavings.check(effect, options), { signal })
-    await annotate(Interleavings.format(report))
-  })
-
 /**
  * Any `it` with `interleavings` added, such as that of `@effect/vitest`. The
  * given one stays as it is.
@@ -111,6 +105,12 @@ export const extend = <It extends Vitest.TestAPI<object>>(it: It): It & Methods 
       property === "interleavings" ? interleavings : Reflect.get(target, property, receiver) as unknown
   }) as It & Methods // what the proxy adds
 }
+
+const register = (test: Register): Tester["fails"] => (name, effect, { timeout = 60_000, ...options } = {}) =>
+  test(name, { timeout }, async ({ annotate, signal }) => {
+    const report = await Effect.runPromise(Interleavings.check(effect, options), { signal })
+    await annotate(Interleavings.format(report))
+  })
 
 /**
  * Vitest's `it` with `interleavings`.

@@ -32,13 +32,13 @@ export interface Failures {
 
 export const noFailures: Failures = { unknown: 0, exhausted: 0 }
 
-const isKnown = (error: TransportAcceptError): boolean => error.code !== undefined && knownTransient.has(error.code)
-
 /** The failures in a row, when this one has followed those before. */
 export const counted = (before: Failures, error: TransportAcceptError): Failures => ({
   exhausted: error.class === "exhausted" ? before.exhausted + 1 : 0,
   unknown: error.class === "exhausted" ? before.unknown : isKnown(error) ? 0 : before.unknown + 1
 })
+
+const isKnown = (error: TransportAcceptError): boolean => error.code !== undefined && knownTransient.has(error.code)
 
 /**
  * When to accept again, in milliseconds, from the latest error and the failures

@@ -47,6 +47,9 @@ export interface HostCloseOptions {
   readonly reason: string
 }
 
+/** How long listeners may take beyond the deadline to be released, in milliseconds. */
+const slack = 2000
+
 /**
  * One close of a host: one lame duck, then every main listener at once, then the
  * admin listeners, all on one deadline. It runs in a fiber of its own.
@@ -368,9 +371,6 @@ export class HostClose {
     ))
   }
 }
-
-/** How long listeners may take beyond the deadline to be released, in milliseconds. */
-const slack = 2000
 
 const isListener = (member: HostedListener | Member): member is HostedListener => member instanceof Lifecycle
 

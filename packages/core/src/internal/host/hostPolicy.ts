@@ -50,9 +50,6 @@ export const worst = (outcomes: Iterable<Outcome>): Outcome => {
   return worst
 }
 
-const sum = <A>(items: ReadonlyArray<A>, count: (item: A) => number): number =>
-  items.reduce((total, item) => total + count(item), 0)
-
 export const totals = (reports: ReadonlyArray<DrainReport>): HostTotals => {
   const ends = (count: (counts: ConnectionCounts) => number) => sum(reports, (report) => count(report.connections))
   return {
@@ -73,6 +70,9 @@ export const totals = (reports: ReadonlyArray<DrainReport>): HostTotals => {
     handlersLeftBehind: sum(reports, (report) => report.handlersLeftBehind.length)
   }
 }
+
+const sum = <A>(items: ReadonlyArray<A>, count: (item: A) => number): number =>
+  items.reduce((total, item) => total + count(item), 0)
 
 /** A host's report as one of a listener: what its errors carry. */
 export const merge = (report: HostReport): DrainReport => ({

@@ -24,8 +24,6 @@ export interface Stop {
   readonly stillQueued?: (() => boolean | undefined) | undefined
 }
 
-const addressOf = ({ address }: Bound): BoundAddress => ({ address, shown: NetAddress.formatSocketAddress(address) })
-
 export const nothingToStop: Stop = { queue: "none", run: Effect.void }
 
 /** What a binding asks of its listener. Methods, so that a binding of one kind is a binding. */
@@ -197,3 +195,5 @@ export class Binding<B extends Bound> {
     return { operation, listener: this.context.name, trail: [] }
   }
 }
+
+const addressOf = ({ address }: Bound): BoundAddress => ({ address, shown: NetAddress.formatSocketAddress(address) })

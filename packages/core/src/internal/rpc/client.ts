@@ -52,19 +52,6 @@ const defaultRetryPolicy = Schedule.min([Schedule.exponential(500, 1.5), Schedul
 /** A connection that its server gives up within this time has not helped, in milliseconds. */
 const leastUsefulTime = 1000
 
-/** How long to wait, in milliseconds, by how many connections in a row did not help. */
-const backOff = (uselessInRow: number): number => uselessInRow === 0 ? 0 : Math.min(100 * 2 ** (uselessInRow - 1), 5000)
-
-const errorOf = (cause: Cause.Cause<Socket.SocketError | RpcClientError>): RpcClientError => {
-  const found = Cause.findError(cause)
-  if (Result.isFailure(found)) {
-    return new RpcClientError({
-      reason: new RpcClientDefect({ message: "The connection failed", cause: Cause.squash(cause) })
-    })
-  }
-  return Socket.isSocketError(found.success) ? new RpcClientError({ reason: found.success.reason }) : found.success
-}
-
 const clientClosed = new RpcClientError({
   reason: new RpcClientDefect({ message: "The client has been closed", cause: undefined })
 })
@@ -267,3 +254,16 @@ const make = (
       codecFor: serialization.codecFor
     }
   }))
+
+/** How long to wait, in milliseconds, by how many connections in a row did not help. */
+const backOff = (uselessInRow: number): number => uselessInRow === 0 ? 0 : Math.min(100 * 2 ** (uselessInRow - 1), 5000)
+
+const errorOf = (cause: Cause.Cause<Socket.SocketError | RpcClientError>): RpcClientError => {
+  const found = Cause.findError(cause)
+  if (Result.isFailure(found)) {
+    return new RpcClientError({
+      reason: new RpcClientDefect({ message: "The connection failed", cause: Cause.squash(cause) })
+    })
+  }
+  return Socket.isSocketError(found.success) ? new RpcClientError({ reason: found.success.reason }) : found.success
+}

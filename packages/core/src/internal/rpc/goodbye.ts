@@ -72,12 +72,12 @@ export const makeDrainMessages = (codecFor: CodecFor): DrainMessages => {
   }
 }
 
-const sameBytes = (a: Uint8Array, b: Uint8Array): boolean =>
-  a.length === b.length && a.every((byte, i) => byte === b[i])
-
 /** Exits are bytes in some encodings, and what JSON can hold in the others. */
 const comparison = (refused: unknown): (exit: ResponseExitEncoded["exit"]) => boolean => {
   if (refused instanceof Uint8Array) return (exit) => exit instanceof Uint8Array && sameBytes(exit, refused)
   const text = JSON.stringify(refused)
   return (exit) => exit._tag === "Failure" && JSON.stringify(exit) === text
 }
+
+const sameBytes = (a: Uint8Array, b: Uint8Array): boolean =>
+  a.length === b.length && a.every((byte, i) => byte === b[i])

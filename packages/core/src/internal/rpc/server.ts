@@ -25,10 +25,6 @@ export interface Draining {
   readonly protocol: (protocol: Protocol["Service"]) => Protocol["Service"]
 }
 
-/** We ended it, not the client. */
-const isOurs = (error: Socket.SocketError): boolean =>
-  error.reason._tag === "SocketCloseError" && error.reason.code === 1001
-
 /** Effect's RPC server takes the loss of a client for a defect, other than its going. */
 const gone = new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: 1006 }) })
 
@@ -151,3 +147,7 @@ export const make = (serialization: RpcSerialization["Service"]): Draining => {
 
   return { serving, ending, protocol }
 }
+
+/** We ended it, not the client. */
+const isOurs = (error: Socket.SocketError): boolean =>
+  error.reason._tag === "SocketCloseError" && error.reason.code === 1001

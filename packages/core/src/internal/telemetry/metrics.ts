@@ -43,9 +43,13 @@ export const publishDatagrams = (counts: Counts, context: Context.Context<never>
   return tally
 }
 
-const nothing = () => {}
-
 type Attributes = { readonly [name: string]: string }
+
+const counterOf = (context: Context.Context<never>, listener: string) => {
+  const series = seriesOf(context, listener)
+  return (metric: Metric.Counter<number>, get: () => number, attributes?: Attributes): void =>
+    series(metric, () => ({ count: get(), incremental: true }), attributes)
+}
 
 const seriesOf = (context: Context.Context<never>, listener: string) =>
 <State>(
@@ -60,11 +64,7 @@ const seriesOf = (context: Context.Context<never>, listener: string) =>
   })
 }
 
-const counterOf = (context: Context.Context<never>, listener: string) => {
-  const series = seriesOf(context, listener)
-  return (metric: Metric.Counter<number>, get: () => number, attributes?: Attributes): void =>
-    series(metric, () => ({ count: get(), incremental: true }), attributes)
-}
+const nothing = () => {}
 
 const register = (counts: Counts, context: Context.Context<never>, listener: string): void => {
   const series = seriesOf(context, listener)

@@ -5,6 +5,15 @@ import type * as NetAddress from "effect/net/NetAddress"
 import * as DatagramSocket from "effect/socket/DatagramSocket"
 import { errorCode } from "../listen/errno.ts"
 
+export const sendError = (cause: unknown, address: NetAddress.InetAddress): DatagramSocket.DatagramSocketError => {
+  const code = errorCode(cause)
+  return new DatagramSocket.DatagramSocketError({
+    reason: code === "ERR_SOCKET_DGRAM_NOT_RUNNING" || code === "ECANCELED"
+      ? new DatagramSocket.DatagramSocketClosedError()
+      : new DatagramSocket.DatagramSocketWriteError({ kind: kindOf(code), address, cause })
+  })
+}
+
 const kindOf = (code: string | undefined): DatagramSocket.IoErrorKind => {
   switch (code) {
     case "EMSGSIZE":
@@ -24,13 +33,4 @@ const kindOf = (code: string | undefined): DatagramSocket.IoErrorKind => {
     default:
       return "Unknown"
   }
-}
-
-export const sendError = (cause: unknown, address: NetAddress.InetAddress): DatagramSocket.DatagramSocketError => {
-  const code = errorCode(cause)
-  return new DatagramSocket.DatagramSocketError({
-    reason: code === "ERR_SOCKET_DGRAM_NOT_RUNNING" || code === "ECANCELED"
-      ? new DatagramSocket.DatagramSocketClosedError()
-      : new DatagramSocket.DatagramSocketWriteError({ kind: kindOf(code), address, cause })
-  })
 }

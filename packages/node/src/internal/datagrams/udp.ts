@@ -18,6 +18,10 @@ import { bindError, errorCode } from "../listen/errno.ts"
 import { checkBound, passed, typeOf } from "./inherited.ts"
 import { UdpSocket } from "./udpSocket.ts"
 
+const anyIpv4Address: Address = { host: "0.0.0.0", type: "udp4" }
+
+const anyAddress: Address = { host: "::", type: "udp6" }
+
 export const udpTransport = (options: TransportOptions): DatagramTransport => ({
   name: "udp",
   bind: Effect.gen(function*() {
@@ -70,14 +74,9 @@ interface Address {
   readonly type: Dgram.SocketType
 }
 
-const anyAddress: Address = { host: "::", type: "udp6" }
-const anyIpv4Address: Address = { host: "0.0.0.0", type: "udp4" }
-
 /** The system has no IPv6, or has it switched off. */
 const isWithoutIpv6 = (error: TransportBindError): boolean =>
   error._tag === "NotSupported" || (error._tag === "AddressNotAvailable" && error.address.startsWith("[::]"))
-
-const addressOf = (host: string, family: number): Address => ({ host, type: family === 6 ? "udp6" : "udp4" })
 
 const resolve = (host: string, port: number): Effect.Effect<Address, TransportBindError> => {
   const family = Net.isIP(host)
@@ -92,13 +91,9 @@ const resolve = (host: string, port: number): Effect.Effect<Address, TransportBi
   })
 }
 
-const format = (host: string, port: number): string => `${host.includes(":") ? `[${host}]` : host}:${port}`
+const addressOf = (host: string, family: number): Address => ({ host, type: family === 6 ? "udp6" : "udp4" })
 
-/**
- * Every address that is sent to is an IP address already. Node's own lookup
- * would put off each datagram to the next tick, to say the same.
- */
-const asItIs: Dgram.SocketOptions["lookup"] = (host, _options, answer) => answer(null, host, host.includes(":") ? 6 : 4)
+const format = (host: string, port: number): string => `${host.includes(":") ? `[${host}]` : host}:${port}`
 
 const bindTo = (
   options: TransportOptions,
@@ -120,6 +115,12 @@ const bindTo = (
     return socket.bound
   })
 }
+
+/**
+ * Every address that is sent to is an IP address already. Node's own lookup
+ * would put off each datagram to the next tick, to say the same.
+ */
+const asItIs: Dgram.SocketOptions["lookup"] = (host, _options, answer) => answer(null, host, host.includes(":") ? 6 : 4)
 
 /** Receives from a socket that is bound already, and that other processes may have as well. */
 const bindShared = (

@@ -9,10 +9,6 @@ import { setBlocking } from "../platform/privateNode.ts"
 /** How long an exit waits for what was written (ms). */
 const flushWithin = 1000
 
-const ignore = (): void => {}
-
-const streams = (): ReadonlyArray<NodeJS.WriteStream> => [process.stdout, process.stderr]
-
 /**
  * From now on, until the result is called, an error of stdout or stderr fails
  * nothing: also where the program and its loggers write.
@@ -23,6 +19,10 @@ export const guard = (): () => void => {
     for (const stream of streams()) stream.removeListener("error", ignore)
   }
 }
+
+const ignore = (): void => {}
+
+const streams = (): ReadonlyArray<NodeJS.WriteStream> => [process.stdout, process.stderr]
 
 /**
  * From now on a terminal that is stopped, by Ctrl-S, holds up what is written to

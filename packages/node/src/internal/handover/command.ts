@@ -39,6 +39,9 @@ export const commandOf = (options: UpgradeOptions, origin: Origin): Command | st
   }
 }
 
+/** Options of the inspector whose value may be the next argument. */
+const takesValue: ReadonlySet<string> = new Set(["--inspect-port", "--debug-port", "--inspect-publish-uid"])
+
 /** The port of the inspector is this process's. */
 export const withoutInspector = (args: ReadonlyArray<string>): ReadonlyArray<string> =>
   args.filter((arg, index) => !/^--(inspect|debug)(-\w+)*(=|$)/.test(arg) && !takesValue.has(args[index - 1] ?? ""))
@@ -50,9 +53,6 @@ export const environmentWithoutInspector = (
   const { NODE_OPTIONS: options } = env
   return options === undefined ? env : { ...env, NODE_OPTIONS: withoutInspector(options.split(" ")).join(" ") }
 }
-
-/** Options of the inspector whose value may be the next argument. */
-const takesValue: ReadonlySet<string> = new Set(["--inspect-port", "--debug-port", "--inspect-publish-uid"])
 
 /** As the shell found it: a symbolic link, or a name in PATH, may lead to a newer one by now. */
 const nodeOf = ({ argv0, env, execPath }: Origin): string => {

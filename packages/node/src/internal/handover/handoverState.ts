@@ -74,13 +74,6 @@ export const unfit = ({ cannotHold, pid, sockets }: {
 
 const none: Action = { type: "None" }
 
-const back = (fault: Fault, action: "Kill" | "Withdraw" = "Kill"): Decision => ({
-  next: { phase: "RollingBack", fault },
-  action: { type: action }
-})
-
-const refuse = (detail: string): Decision => back({ reason: "Refused", detail })
-
 export const decide = (state: State, event: Event): Decision => {
   switch (state.phase) {
     case "Leaving":
@@ -121,5 +114,12 @@ export const decide = (state: State, event: Event): Decision => {
       return back({ reason: "Closing", detail: event.detail }, gentleIn(state.phase))
   }
 }
+
+const back = (fault: Fault, action: "Kill" | "Withdraw" = "Kill"): Decision => ({
+  next: { phase: "RollingBack", fault },
+  action: { type: action }
+})
+
+const refuse = (detail: string): Decision => back({ reason: "Refused", detail })
 
 const gentleIn = (phase: State["phase"]): "Kill" | "Withdraw" => phase === "Verifying" ? "Withdraw" : "Kill"

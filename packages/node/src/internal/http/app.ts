@@ -47,14 +47,14 @@ export const makeApp = (
   })
 }
 
-const requestOf = (context: Context.Context<never>): HttpServerRequest => Context.getUnsafe(context, HttpServerRequest)
-
 /** Lets the connection of a request know the fiber that serves it. */
 const tracked = <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.withFiber((fiber) => {
     connectionOf(NodeHttpServerRequest.toIncomingMessage(requestOf(fiber.context)))?.trackFiber(fiber)
     return work
   })
+
+const requestOf = (context: Context.Context<never>): HttpServerRequest => Context.getUnsafe(context, HttpServerRequest)
 
 /** Effect's request of an upgrade: the response to one that is refused is made when it is needed. */
 interface UpgradeRequest {

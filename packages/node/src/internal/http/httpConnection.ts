@@ -20,8 +20,6 @@ import type { Unanswered } from "./protocols/http1Pipeline.ts"
 
 const noFibers: ReadonlyArray<never> = []
 
-const ended = (fiber: Fiber.Fiber<unknown, unknown>): boolean => fiber.pollUnsafe() !== undefined
-
 /** What the connections of a server have in common. */
 export interface HttpContext {
   readonly lingerTimer: LingerTimer
@@ -53,9 +51,6 @@ class Packets {
   }
 }
 
-/** The listener is told of the socket's end by `closed`. */
-const untold = () => {}
-
 const httpConnection: unique symbol = Symbol("@effect-listener/node/httpConnection")
 
 /** A socket or an HTTP/2 session. */
@@ -65,10 +60,6 @@ interface Owned {
 
 /** The connection that a socket or an HTTP/2 session belongs to; none for those of other servers. */
 export const httpConnectionOf = (owned: object): HttpConnection | undefined => (owned as Owned)[httpConnection]
-
-function onClose(this: Net.Socket): void {
-  httpConnectionOf(this)?.closed()
-}
 
 export class HttpConnection implements ProtocolDriver {
   readonly connection: Connection
@@ -314,4 +305,13 @@ export class HttpConnection implements ProtocolDriver {
       ? "Flushing"
       : this.current.phase()
   }
+}
+
+const ended = (fiber: Fiber.Fiber<unknown, unknown>): boolean => fiber.pollUnsafe() !== undefined
+
+/** The listener is told of the socket's end by `closed`. */
+const untold = () => {}
+
+function onClose(this: Net.Socket): void {
+  httpConnectionOf(this)?.closed()
 }

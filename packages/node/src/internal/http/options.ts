@@ -118,13 +118,6 @@ const limit = (
 const invalid = (parameter: string, detail: string): Result.Result<never, TransportBindError> =>
   Result.fail(TransportBindError.InvalidArgument({ parameter, detail }))
 
-/** Calls into Node or the application with options that either may refuse by throwing. */
-const attempt = <A>(parameter: string, make: () => A): Result.Result<A, TransportBindError> =>
-  Result.try({
-    try: make,
-    catch: (cause) => TransportBindError.InvalidArgument({ parameter, detail: causeText(cause) })
-  })
-
 const servers = (
   createServer: LazyArg<NodeServer> | undefined,
   options: ServerOptions,
@@ -139,6 +132,13 @@ const servers = (
     const { http2 } = options
     if (typeof http2 === "object") yield* attempt("http2.settings", () => Http2.getPackedSettings(http2.settings ?? {}))
     return yield* attempt("http1 or http2", () => madeServers(options, limits))
+  })
+
+/** Calls into Node or the application with options that either may refuse by throwing. */
+const attempt = <A>(parameter: string, make: () => A): Result.Result<A, TransportBindError> =>
+  Result.try({
+    try: make,
+    catch: (cause) => TransportBindError.InvalidArgument({ parameter, detail: causeText(cause) })
   })
 
 /** A server an application made: what was set on it stays, but for what our options say. */

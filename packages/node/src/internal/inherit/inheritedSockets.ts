@@ -190,6 +190,8 @@ const unsupported = process.platform === "win32"
 const bad = (detail: string): Result.Result<never, TransportBindError> =>
   Result.fail(TransportBindError.InvalidArgument({ parameter: "inherit", detail }))
 
+const kinds = { tcp: "a TCP socket", udp: "a UDP socket", unix: "a Unix socket" }
+
 /** How a socket is another one than is wanted, if it is. */
 const differs = ({ boundTo, descriptor }: Inherited, wanted: Wanted): string | undefined => {
   if (descriptor.kind !== wanted.kind) return `is ${kinds[descriptor.kind]}, not ${kinds[wanted.kind]}`
@@ -211,8 +213,6 @@ const differs = ({ boundTo, descriptor }: Inherited, wanted: Wanted): string | u
   return undefined
 }
 
-const kinds = { tcp: "a TCP socket", udp: "a UDP socket", unix: "a Unix socket" }
-
 const format = (host: string, port: number): string => `${host.includes(":") ? `[${host}]` : host}:${port}`
 
 /** A name is not looked up: only addresses can differ. */
@@ -223,6 +223,18 @@ const sameHost = (wanted: string, has: string): boolean => {
   const list = new Net.BlockList()
   list.addAddress(has, family === 6 ? "ipv6" : "ipv4")
   return list.check(wanted, family === 6 ? "ipv6" : "ipv4")
+}
+
+// Descriptors and variables are the process's, and so is the account of what has taken which: there is one.
+let ofProcess: Result.Result<InheritedSockets, BadVariable> | undefined
+
+/** What this process has inherited: read once, and the variables are gone then. */
+export const inheritedSockets = (): Result.Result<InheritedSockets, BadVariable> => {
+  if (ofProcess === undefined) {
+    ofProcess = read(process.env, process.pid)
+    unset(process.env)
+  }
+  return ofProcess
 }
 
 /** Reads the variables and checks the descriptors they name. */
@@ -267,16 +279,4 @@ const read = (
 /** Children would believe the variables, too. */
 const unset = (env: Record<string, string | undefined>): void => {
   for (const name of [...listenVariables, variable]) delete env[name]
-}
-
-// Descriptors and variables are the process's, and so is the account of what has taken which: there is one.
-let ofProcess: Result.Result<InheritedSockets, BadVariable> | undefined
-
-/** What this process has inherited: read once, and the variables are gone then. */
-export const inheritedSockets = (): Result.Result<InheritedSockets, BadVariable> => {
-  if (ofProcess === undefined) {
-    ofProcess = read(process.env, process.pid)
-    unset(process.env)
-  }
-  return ofProcess
 }

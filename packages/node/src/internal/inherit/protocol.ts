@@ -125,9 +125,6 @@ export const readInheritance = (text: string): Result.Result<Inheritance, string
 /** One line of the channel. */
 export const encode = (message: Message): string => `${JSON.stringify(message)}\n`
 
-/** One line of the channel, or why it is none. */
-const decode = (line: string): Result.Result<Message, string> => decodeMessage(line)
-
 /** The longest line: a report names each connection that was cut. */
 const longestLine = 64 * 1024 * 1024
 
@@ -154,6 +151,9 @@ export const makeDecoder = (): (chunk: string) => ReadonlyArray<Result.Result<Me
     return complete
   }
 }
+
+/** One line of the channel, or why it is none. */
+const decode = (line: string): Result.Result<Message, string> => decodeMessage(line)
 
 const decoder = <S extends Schema.Codec<unknown, unknown>>(schema: S) => {
   const decodeText = Schema.decodeUnknownExit(Schema.fromJsonString(schema))

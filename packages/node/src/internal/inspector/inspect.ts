@@ -22,8 +22,6 @@ import type { NodeWorkers } from "../../NodeWorkers.ts"
 import { TypeId as WorkersTypeId } from "../reports/schemas.ts"
 import { byLabel, byNetwork } from "./summary.ts"
 
-const isWorkers = (source: Source): source is NodeWorkers => Predicate.hasProperty(source, WorkersTypeId)
-
 export const isReady = (source: Source): Effect.Effect<boolean> =>
   isListenerHost(source) || isWorkers(source)
     ? source.readiness
@@ -31,6 +29,8 @@ export const isReady = (source: Source): Effect.Effect<boolean> =>
       Effect.forEach(source, (listener) => listener.readiness),
       (ready) => ready.length > 0 && !ready.includes(false)
     )
+
+const isWorkers = (source: Source): source is NodeWorkers => Predicate.hasProperty(source, WorkersTypeId)
 
 export const isLive = (source: Source): Effect.Effect<boolean> =>
   isListenerHost(source) || isWorkers(source)
@@ -75,9 +75,6 @@ const listenersOf = (host: ListenerHost): Effect.Effect<ReadonlyArray<AnyListene
 
 type AnyListener = Listener | DatagramListener
 
-const inFlight = (listener: AnyListener): Effect.Effect<ReadonlyArray<ConnectionInfo>> =>
-  isDatagramListener(listener) ? listener.exchanges : listener.connections
-
 /** One listener, with the connections that are waited for most. */
 export const inspectListener = (listener: AnyListener, limit: number): Effect.Effect<ListenerInspection> =>
   Effect.gen(function*() {
@@ -97,6 +94,9 @@ export const inspectListener = (listener: AnyListener, limit: number): Effect.Ef
       connections: [...connections].sort(mostWaitedFor).slice(0, limit).map(bounded)
     }
   })
+
+const inFlight = (listener: AnyListener): Effect.Effect<ReadonlyArray<ConnectionInfo>> =>
+  isDatagramListener(listener) ? listener.exchanges : listener.connections
 
 /** How many exchanges of a connection are shown, the oldest first. */
 const shownExchanges = 8

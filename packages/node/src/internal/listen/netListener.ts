@@ -93,16 +93,6 @@ const othersInterval = 2
 /** Without a client for so long, in milliseconds, there are none that come back as soon as they are answered. */
 const calmTime = 50
 
-const closedError = (): TransportAcceptError =>
-  new TransportAcceptError({ class: "fatal", code: "EBADF", cause: new Error("the listening socket is closed") })
-
-const closedPastError = (): TransportAcceptError =>
-  new TransportAcceptError({ class: "closed", cause: new Error("the process has closed the listening socket") })
-
-/** Whether the error is that of every accept to come. */
-const isFinal = (error: TransportAcceptError | undefined): boolean =>
-  error?.class === "fatal" || error?.class === "closed"
-
 class NetListener {
   private readonly binding: NetBinding
   private readonly server: OwnedServer
@@ -448,3 +438,13 @@ class NetListener {
     this.onLeft = () => resume(Effect.void)
   })
 }
+
+const closedError = (): TransportAcceptError =>
+  new TransportAcceptError({ class: "fatal", code: "EBADF", cause: new Error("the listening socket is closed") })
+
+const closedPastError = (): TransportAcceptError =>
+  new TransportAcceptError({ class: "closed", cause: new Error("the process has closed the listening socket") })
+
+/** Whether the error is that of every accept to come. */
+const isFinal = (error: TransportAcceptError | undefined): boolean =>
+  error?.class === "fatal" || error?.class === "closed"

@@ -19,11 +19,6 @@ import { unixTransport } from "./unix.ts"
 /** Options of Node that a listener cannot honour; asked for, they fail the open by name. */
 const unsupported = ["signal", "exclusive", "highWaterMark", "blockList"] as const
 
-const notSupported = (feature: string): Transport => ({
-  name: "tcp",
-  bind: Effect.fail(TransportBindError.NotSupported({ feature }))
-})
-
 /** The transport that Node's options of a server describe. */
 export const transportOf = (options: Net.ServerOpts & Net.ListenOptions): Transport => {
   const asked = unsupported.find((name) => options[name] !== undefined && options[name] !== false)
@@ -49,12 +44,10 @@ export const transportOf = (options: Net.ServerOpts & Net.ListenOptions): Transp
   })
 }
 
-/** What a handler finds in its context besides what `run` was called with. */
-const services = (connection: Connection.Connection): Context.Context<never> => {
-  const socket = netSocketOf(connection.transport)
-  // a service that no type asks for: it is looked up
-  return (socket === undefined ? Context.empty() : Context.make(NodeSocket.NetSocket, socket)) as Context.Context<never>
-}
+const notSupported = (feature: string): Transport => ({
+  name: "tcp",
+  bind: Effect.fail(TransportBindError.NotSupported({ feature }))
+})
 
 /** Effect's `SocketServer` over a transport of this package, with the `NetSocket` of each connection. */
 export const layerSocketServer = (
@@ -62,3 +55,10 @@ export const layerSocketServer = (
   options: Listener.ListenerOptions & Listener.ServeOptions
 ): Layer.Layer<SocketServer.SocketServer | Listener.Listener, SocketServer.SocketServerError> =>
   Listener.layerSocketServer(transport, { ...options, services })
+
+/** What a handler finds in its context besides what `run` was called with. */
+const services = (connection: Connection.Connection): Context.Context<never> => {
+  const socket = netSocketOf(connection.transport)
+  // a service that no type asks for: it is looked up
+  return (socket === undefined ? Context.empty() : Context.make(NodeSocket.NetSocket, socket)) as Context.Context<never>
+}

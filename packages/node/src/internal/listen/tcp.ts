@@ -31,11 +31,6 @@ export const tcpTransport = (options: TransportOptions): Transport => ({
 /** How accepted sockets become connections, given what those of one listener have in common. */
 export type Connect = (common: Omit<NetConnectionOptions, "protocol" | "reset">) => NetBinding["connect"]
 
-const connectTcp: Connect = (common) => {
-  const options = { ...common, protocol: "tcp", reset: resetTcp }
-  return (socket) => new NetConnection(socket, options)
-}
-
 /** The binding of checked options. */
 export const tcpBinding: (
   options: TransportOptions,
@@ -103,7 +98,15 @@ export const tcpBinding: (
   }
 )
 
+const connectTcp: Connect = (common) => {
+  const options = { ...common, protocol: "tcp", reset: resetTcp }
+  return (socket) => new NetConnection(socket, options)
+}
+
 const formatAddress = (host: string, port: number): string => `${host.includes(":") ? `[${host}]` : host}:${port}`
+
+/** Linux' MAX_TCP_KEEPIDLE. */
+const longestDelay = 32_767_000
 
 /** The kernel counts the delay in whole seconds, of which there must be one. */
 const keepAliveOptions = (
@@ -115,6 +118,3 @@ const keepAliveOptions = (
     ? Effect.succeed({ keepAlive: true, keepAliveInitialDelay: delay })
     : invalid("keepAlive", "expected a boolean, or a duration from 1 second to 32767 seconds")
 }
-
-/** Linux' MAX_TCP_KEEPIDLE. */
-const longestDelay = 32_767_000

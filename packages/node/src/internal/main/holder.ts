@@ -98,6 +98,9 @@ const orUndefined = <A>(about: string, said: Effect.Effect<A>): Effect.Effect<A 
 
 const metrics: Effect.Effect<string> = Effect.suspend(() => PrometheusMetrics.format())
 
+/** How many connections of each listener a holder is told of. */
+const limit = 500
+
 const listenersOf = (registry: WatchedRegistry): Effect.Effect<unknown> =>
   Effect.gen(function*() {
     const all = yield* Effect.forEach(registry.members(), ({ listeners, name }) =>
@@ -110,6 +113,3 @@ const listenersOf = (registry: WatchedRegistry): Effect.Effect<unknown> =>
     )
     return seen.filter((listener) => listener !== undefined)
   })
-
-/** How many connections of each listener a holder is told of. */
-const limit = 500

@@ -200,11 +200,11 @@ interface TcpHandle {
   readonly getpeername?: (peer: object) => number
 }
 
-const tcpHandleOf = (socket: object): TcpHandle | undefined =>
-  (socket as { readonly _handle?: TcpHandle | null })._handle ?? undefined
-
 /** Leaves the least room in the accept queue that there is, one connection. Answers whether it could. */
 export const shortenQueue = (server: Net.Server): boolean => tcpHandleOf(server)?.listen?.(0) === 0
+
+const tcpHandleOf = (socket: object): TcpHandle | undefined =>
+  (socket as { readonly _handle?: TcpHandle | null })._handle ?? undefined
 
 /** Whether the handshake of a socket is done, before its event says so. */
 export const isConnected = (socket: Net.Socket): boolean => tcpHandleOf(socket)?.getpeername?.({}) === 0

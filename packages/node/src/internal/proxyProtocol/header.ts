@@ -49,14 +49,6 @@ const beginningV1 = Buffer.from("PROXY ", "latin1")
 
 const more: Parsed = { _tag: "More" }
 
-const refused = (detail: string): Parsed => ({ _tag: "Refused", detail })
-
-/** Whether the bytes begin as `expected` does, as far as they go. */
-const beginsAs = (bytes: Buffer, expected: Buffer): boolean => {
-  const length = Math.min(bytes.length, expected.length)
-  return bytes.compare(expected, 0, length, 0, length) === 0
-}
-
 export const parse = (bytes: Buffer, options: ParseOptions): Parsed => {
   if (bytes.length === 0) return more
   if (beginsAs(bytes, signature)) {
@@ -66,6 +58,14 @@ export const parse = (bytes: Buffer, options: ParseOptions): Parsed => {
     return options.versions.includes(1) ? parseV1(bytes) : refused("a header of version 1")
   }
   return refused("no PROXY header")
+}
+
+const refused = (detail: string): Parsed => ({ _tag: "Refused", detail })
+
+/** Whether the bytes begin as `expected` does, as far as they go. */
+const beginsAs = (bytes: Buffer, expected: Buffer): boolean => {
+  const length = Math.min(bytes.length, expected.length)
+  return bytes.compare(expected, 0, length, 0, length) === 0
 }
 
 // --- version 1: a line of text -----------------------------------------------------------------------------------------
@@ -112,10 +112,6 @@ const parseV2 = (bytes: Buffer, longest: number): Parsed => {
 const streamOverIpv4 = 0x11
 const streamOverIpv6 = 0x21
 
-/** Bytes of the addresses by family, which an unknown one shares with none (section 2.2). */
-const addressBytes = (family: number): number =>
-  family >> 4 === 1 ? 12 : family >> 4 === 2 ? 36 : family >> 4 === 3 ? 216 : 0
-
 const parseProxied = (bytes: Buffer, family: number): Parsed => {
   const tlvsAt = fixedV2 + addressBytes(family)
   if (bytes.length < tlvsAt) return refused("addresses that are cut short")
@@ -129,6 +125,10 @@ const parseProxied = (bytes: Buffer, family: number): Parsed => {
   }
   return header(bytes.length, { version: 2, proxied, ...tlvs })
 }
+
+/** Bytes of the addresses by family, which an unknown one shares with none (section 2.2). */
+const addressBytes = (family: number): number =>
+  family >> 4 === 1 ? 12 : family >> 4 === 2 ? 36 : family >> 4 === 3 ? 216 : 0
 
 const ip = (bytes: Buffer, at: number, size: number): string =>
   size === 4

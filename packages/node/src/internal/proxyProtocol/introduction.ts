@@ -63,9 +63,6 @@ const isBelieved = (peer: NetAddress.SocketAddress, from: IntroductionOptions["f
 const refusal = (detail: string): SecurityFailure =>
   new SecurityFailure({ operation: "proxyProtocol", listener: "", trail: [], detail })
 
-const gone = (code: number): Socket.SocketError =>
-  new Socket.SocketError({ reason: new Socket.SocketCloseError({ code }) })
-
 const readHeader = (
   socket: Net.Socket,
   peer: NetAddress.SocketAddress,
@@ -109,6 +106,9 @@ const readHeader = (
     if (socket.destroyed) onClose()
     return Effect.sync(stop)
   })
+
+const gone = (code: number): Socket.SocketError =>
+  new Socket.SocketError({ reason: new Socket.SocketCloseError({ code }) })
 
 const name = (socket: Net.Socket, introduced: Introduced): void => {
   const named = socket as IntroducedSocket

@@ -18,9 +18,6 @@ const defaultLongest = 536
 const shortest = 16
 const longest = shortest + 65_535
 
-const bad = (parameter: string, detail: string): Effect.Effect<never, TransportBindError> =>
-  Effect.fail(TransportBindError.InvalidArgument({ parameter: `proxyProtocol.${parameter}`, detail }))
-
 export const checkProxyProtocol: (
   options: ProxyProtocolOptions | undefined
 ) => Effect.Effect<IntroductionOptions | undefined, TransportBindError> = Effect.fnUntraced(function*(options) {
@@ -42,6 +39,9 @@ export const checkProxyProtocol: (
     timeout: yield* checkTimeout(options.timeout)
   }
 })
+
+const bad = (parameter: string, detail: string): Effect.Effect<never, TransportBindError> =>
+  Effect.fail(TransportBindError.InvalidArgument({ parameter: `proxyProtocol.${parameter}`, detail }))
 
 const checkNetworks = (
   from: ProxyProtocolOptions["from"]

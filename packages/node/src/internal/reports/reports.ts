@@ -28,10 +28,6 @@ export const totalsOf = (reports: ReadonlyArray<DrainReport>): HostTotals => {
 
 const gravity: Record<Outcome, number> = { Drained: 0, DeadlineExceeded: 1, Aborted: 2 }
 
-/** How a worker's end was: one that ended without a word, or by a signal, was aborted. */
-const outcomeOf = ({ listeners, signal }: WorkerReport): Outcome =>
-  signal === null ? worst(listeners.map(({ outcome }) => outcome)) : "Aborted"
-
 export const worst = (outcomes: ReadonlyArray<Outcome>): Outcome =>
   outcomes.reduce((one, other) => gravity[other] > gravity[one] ? other : one, "Drained")
 
@@ -50,6 +46,10 @@ export const workersReport = (closed: {
   totals: totalsOf(closed.workers.flatMap(({ listeners }) => listeners)),
   workers: closed.workers
 })
+
+/** How a worker's end was: one that ended without a word, or by a signal, was aborted. */
+const outcomeOf = ({ listeners, signal }: WorkerReport): Outcome =>
+  signal === null ? worst(listeners.map(({ outcome }) => outcome)) : "Aborted"
 
 /** The reports of the listeners, each named with its worker, to be read one by one. */
 export const namedReports = (report: WorkersReport): ReadonlyArray<DrainReport> =>

@@ -10,13 +10,6 @@ interface WatchedSocket extends Net.Socket {
   [endedOf]?: (() => void) | undefined
 }
 
-/** Node pushes what it reads into the socket's stream, and `null` when the peer has ended its side. */
-function onPush(this: WatchedSocket, chunk: unknown, encoding?: BufferEncoding): boolean {
-  const more = Net.Socket.prototype.push.call(this, chunk, encoding)
-  if (chunk === null) this[endedOf]?.()
-  return more
-}
-
 /**
  * Calls `gone` when the peer has reset the connection or, unless `halfOpen`, has
  * ended its side. The kernel says either only to those that read: so the socket
@@ -47,4 +40,11 @@ export const watchDeparture = (socket: Net.Socket, halfOpen: boolean, gone: () =
   }
   socket.read(0)
   return stop
+}
+
+/** Node pushes what it reads into the socket's stream, and `null` when the peer has ended its side. */
+function onPush(this: WatchedSocket, chunk: unknown, encoding?: BufferEncoding): boolean {
+  const more = Net.Socket.prototype.push.call(this, chunk, encoding)
+  if (chunk === null) this[endedOf]?.()
+  return more
 }

@@ -30,38 +30,12 @@ interface Acquisitions {
   latest: Acquired | undefined
 }
 
-const newReader = (connection: NetConnection): NetReader => new NetReader(connection)
-const newWriter = (connection: NetConnection): NetWriter => new NetWriter(connection)
-
-/** How the listeners below, one function each for all sockets, find the connection of theirs. */
+/** How the listeners of all sockets, one function each, find the connection of theirs. */
 const connectionOf: unique symbol = Symbol("@effect-listener/node/connectionOf")
 
 interface OwnedSocket extends Net.Socket {
   /** Until it is released. */
   [connectionOf]: NetConnection | undefined
-}
-
-function onError(this: OwnedSocket, cause: Error): void {
-  this[connectionOf]?.broken(cause)
-}
-function onClose(this: OwnedSocket): void {
-  const connection = this[connectionOf]
-  // Node's handle outlives its socket by a full collection, and whatever hangs on it: that of each connection was a
-  // fifth of all that was allocated for it, and what it took to keep it 10 of its 80 µs
-  this[connectionOf] = undefined
-  connection?.released()
-}
-function onData(this: OwnedSocket, chunk: Uint8Array): void {
-  this[connectionOf]?.received(chunk)
-}
-function onEnd(this: OwnedSocket): void {
-  this[connectionOf]?.peerEnded()
-}
-function onRoom(this: OwnedSocket): void {
-  this[connectionOf]?.roomMade()
-}
-function onFinish(this: OwnedSocket): void {
-  this[connectionOf]?.finished()
 }
 
 /**
@@ -447,4 +421,30 @@ export class NetConnection implements TransportConnection, FastConnection, Input
   private reset(): void {
     if (!this.netSocket.destroyed) this.options.reset(this.netSocket)
   }
+}
+
+const newReader = (connection: NetConnection): NetReader => new NetReader(connection)
+const newWriter = (connection: NetConnection): NetWriter => new NetWriter(connection)
+
+function onError(this: OwnedSocket, cause: Error): void {
+  this[connectionOf]?.broken(cause)
+}
+function onClose(this: OwnedSocket): void {
+  const connection = this[connectionOf]
+  // Node's handle outlives its socket by a full collection, and whatever hangs on it: that of each connection was a
+  // fifth of all that was allocated for it, and what it took to keep it 10 of its 80 µs
+  this[connectionOf] = undefined
+  connection?.released()
+}
+function onData(this: OwnedSocket, chunk: Uint8Array): void {
+  this[connectionOf]?.received(chunk)
+}
+function onEnd(this: OwnedSocket): void {
+  this[connectionOf]?.peerEnded()
+}
+function onRoom(this: OwnedSocket): void {
+  this[connectionOf]?.roomMade()
+}
+function onFinish(this: OwnedSocket): void {
+  this[connectionOf]?.finished()
 }

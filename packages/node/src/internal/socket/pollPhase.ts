@@ -2,9 +2,6 @@ import * as Effect from "effect/Effect"
 import { performance } from "node:perf_hooks"
 import { Wakers } from "./wakers.ts"
 
-/** How many turns the event loop has begun, where this runtime says so. */
-const turns = (): number | undefined => performance.nodeTiming.uvMetricsInfo?.loopCount
-
 /**
  * Calls a function when one whole poll phase has passed, wherever the call comes from.
  *
@@ -20,6 +17,9 @@ export const afterWholeReading = (judge: () => void, firstImmediate: () => void 
     else setImmediate(judge)
   })
 }
+
+/** How many turns the event loop has begun, where this runtime says so. */
+const turns = (): number | undefined => performance.nodeTiming.uvMetricsInfo?.loopCount
 
 /** Whole poll phases of the event loop, shared by all that wait for one from the same turn on. */
 export class PollPhase {

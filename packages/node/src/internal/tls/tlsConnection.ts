@@ -67,16 +67,6 @@ export const infoOf = (connection: TransportConnection): Option.Option<TlsInfo> 
   return own instanceof TlsConnection ? Option.fromUndefinedOr(own.info) : Option.none()
 }
 
-function onError(): void {
-  // Node tells the TLS socket too, once there is one; before that nothing is read, and `close` says it all
-}
-function onClose(this: OwnedSocket): void {
-  const connection = this[connectionOf]
-  // see netConnection.ts; before the end of the handshake the TLS socket has something to tell yet
-  if (connection?.inner !== undefined) this[connectionOf] = undefined
-  connection?.released()
-}
-
 /**
  * One connection. Until the handshake is done it is the TCP socket, which its
  * listener may count, bound and end; what is said and heard is the business of
@@ -294,6 +284,17 @@ export class TlsConnection implements TransportConnection, FastConnection {
   reset(socket: Net.Socket): void {
     if (!this.tcp.destroyed) resetTcp(this.tcp, socket)
   }
+}
+
+function onError(): void {
+  // Node tells the TLS socket too, once there is one; before that nothing is read, and `close` says it all
+}
+
+function onClose(this: OwnedSocket): void {
+  const connection = this[connectionOf]
+  // see netConnection.ts; before the end of the handshake the TLS socket has something to tell yet
+  if (connection?.inner !== undefined) this[connectionOf] = undefined
+  connection?.released()
 }
 
 const handshakeFailure = (

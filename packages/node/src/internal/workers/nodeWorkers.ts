@@ -79,6 +79,8 @@ const notSoMany = (workers: number): Parameters<Failed>[0] => ({
   }
 })
 
+const at = { operation: "close", listener: "workers", trail: [] }
+
 const close = (
   supervisor: Supervisor,
   options: CloseOptions | undefined
@@ -103,8 +105,6 @@ const close = (
         return yield* new ListenerError.OperationAborted({ ...at, report: merged(report) })
     }
   })
-
-const at = { operation: "close", listener: "workers", trail: [] }
 
 /** The workers as a main program has them that closes what is open. */
 const memberOf = (supervisor: Supervisor) => ({

@@ -21,12 +21,6 @@ export type Target = TcpTarget | UnixTarget
 /** How a connection ended: by the server's FIN, broken off, or closed by the client itself. */
 export type Ending = "Fin" | "Reset" | "Closed"
 
-const connecting = (target: Target): Net.NetConnectOpts =>
-  "path" in target
-    ? { path: target.path, allowHalfOpen: true }
-    // without delay: what was written goes to the server, without waiting for an acknowledgement of what was before
-    : { host: target.host ?? "127.0.0.1", port: target.port, allowHalfOpen: true, noDelay: true }
-
 /** Why a connection gives and takes no more bytes. */
 export interface Ended {
   readonly how: Ending
@@ -202,3 +196,9 @@ export const begin = (target: Target): Effect.Effect<NodeClient, never, Scope.Sc
     }),
     (client) => Effect.sync(() => client.close())
   )
+
+const connecting = (target: Target): Net.NetConnectOpts =>
+  "path" in target
+    ? { path: target.path, allowHalfOpen: true }
+    // without delay: what was written goes to the server, without waiting for an acknowledgement of what was before
+    : { host: target.host ?? "127.0.0.1", port: target.port, allowHalfOpen: true, noDelay: true }

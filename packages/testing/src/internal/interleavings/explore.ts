@@ -107,6 +107,9 @@ const confirm = (settings: Settings, run: Run, conclusion: Conclusion): Confirme
   return { conclusion, schedule: shrunk }
 }
 
+const outsideHint =
+  "After the run one of them was resumed by a real promise, timer or socket, which cannot be explored."
+
 /** Runs the schedule once more, recorded, and tells what happened. */
 const explain = (settings: Settings, { conclusion, schedule }: Confirmed): Effect.Effect<Finding> =>
   Effect.gen(function*() {
@@ -139,8 +142,5 @@ const explain = (settings: Settings, { conclusion, schedule }: Confirmed): Effec
   })
 
 const isPowerOfTwo = (count: number): boolean => (count & (count - 1)) === 0
-
-const outsideHint =
-  "After the run one of them was resumed by a real promise, timer or socket, which cannot be explored."
 
 const indented = (lines: ReadonlyArray<string>): ReadonlyArray<string> => lines.map((line) => `  ${line}`)

@@ -20,10 +20,10 @@ interface Described {
   readonly register?: unknown
 }
 
+export const operationOf = (primitive: Primitive): string => described(primitive)["~effect/Effect/identifier"]
+
 // every primitive carries these fields; `EffectPrimitive` declares only the one it evaluates by.
 const described = (primitive: Primitive): Described => primitive as unknown as Described
-
-export const operationOf = (primitive: Primitive): string => described(primitive)["~effect/Effect/identifier"]
 
 /** The source text of the function an operation was made from, where there is one. */
 export const sourceOf = (primitive: Primitive): string | undefined => {

@@ -15,24 +15,6 @@ import { close, closing, counts, listen, serve, untilDraining } from "./kit/serv
 import { accept, acceptAll, bind, pullAll } from "./kit/transport.ts"
 import type { Check } from "./subject.ts"
 
-/** Says one byte over a connection, for its client to hear. */
-const greet = (connection: TransportConnection, peer: Peer) =>
-  Effect.scoped(Effect.gen(function*() {
-    const ready = yield* start(connection.ready)
-    yield* within("the handshake", orBroken(Fiber.join(ready), "the handshake"))
-    const writer = yield* connection.socket.writer
-    yield* orBroken(writer.write("!"), "writing to a client that was accepted")
-    yield* within("a byte for a client that was accepted", peer.take(1))
-  }))
-
-/** What a client says first, over a connection. */
-const hear = (connection: TransportConnection, bytes: number) =>
-  Effect.scoped(Effect.gen(function*() {
-    yield* within("the handshake", orBroken(connection.ready, "the handshake"))
-    const reader = yield* orBroken(connection.socket.reader, "the reader")
-    return decode(yield* pullAll(Effect.map(reader.pull, bytesOf), bytes))
-  }))
-
 /** Time enough for a sweep of a queue that cannot be seen, and for clients that take seconds to ask on a busy machine. */
 const sweepAtLength: DrainOptions = { deadline: tooLong, idleGrace: "10 seconds" }
 
@@ -274,3 +256,21 @@ export const checks: ReadonlyArray<Check> = [
       })
   }
 ]
+
+/** Says one byte over a connection, for its client to hear. */
+const greet = (connection: TransportConnection, peer: Peer) =>
+  Effect.scoped(Effect.gen(function*() {
+    const ready = yield* start(connection.ready)
+    yield* within("the handshake", orBroken(Fiber.join(ready), "the handshake"))
+    const writer = yield* connection.socket.writer
+    yield* orBroken(writer.write("!"), "writing to a client that was accepted")
+    yield* within("a byte for a client that was accepted", peer.take(1))
+  }))
+
+/** What a client says first, over a connection. */
+const hear = (connection: TransportConnection, bytes: number) =>
+  Effect.scoped(Effect.gen(function*() {
+    yield* within("the handshake", orBroken(connection.ready, "the handshake"))
+    const reader = yield* orBroken(connection.socket.reader, "the reader")
+    return decode(yield* pullAll(Effect.map(reader.pull, bytesOf), bytes))
+  }))

@@ -32,8 +32,9 @@ const bindTags = [
   "TransportFailure"
 ]
 
-const ensureSocketError = (error: unknown, what: string): Effect.Effect<void, Broken> =>
-  ensure(Socket.isSocketError(error), `${what} failed with ${describe(error)}, which is no SocketError`)
+const operations = ["open", "accept", "close", "abort", "reset"] as const
+
+const states = ["Created", "Opening", "Open", "Faulted", "Closing", "Closed"] as const
 
 export const checks: ReadonlyArray<Check> = [
   {
@@ -255,8 +256,8 @@ export const checks: ReadonlyArray<Check> = [
   }
 ]
 
-const states = ["Created", "Opening", "Open", "Faulted", "Closing", "Closed"] as const
-const operations = ["open", "accept", "close", "abort", "reset"] as const
+const ensureSocketError = (error: unknown, what: string): Effect.Effect<void, Broken> =>
+  ensure(Socket.isSocketError(error), `${what} failed with ${describe(error)}, which is no SocketError`)
 
 /** Brings a listener into a state, asks it for an operation, and compares both with the table. */
 const cell = (subject: Subject, state: (typeof states)[number], operation: (typeof operations)[number]) =>

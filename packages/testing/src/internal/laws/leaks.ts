@@ -24,28 +24,6 @@ import { close, listen, serve, untilExecuted } from "./kit/serving.ts"
 import { bind, linger, pair } from "./kit/transport.ts"
 import type { Check, Subject } from "./subject.ts"
 
-/** Nothing listens: connecting fails, or its connection ends at once. */
-const ensureRefused = (subject: Subject, when: string): Effect.Effect<void, Broken> =>
-  Effect.scoped(Effect.gen(function*() {
-    const client = yield* within("connecting", Effect.exit(subject.connect))
-    yield* ensure(Exit.isFailure(client), `a client could connect ${when}`)
-  }))
-
-/** What the transport holds comes back to what it was. */
-const ensureReleased = (
-  subject: Subject,
-  before: number | undefined,
-  when: string
-): Effect.Effect<void, Broken> => {
-  const { held } = subject
-  return held === undefined || before === undefined ? Effect.void : Effect.catch(
-    until("", Effect.map(held, (now) => now <= before)),
-    () => Effect.flatMap(held, (now) => new Broken({ detail: `${when} ${now} connections are held, ${before} before` }))
-  )
-}
-
-const heldNow = ({ held }: Subject): Effect.Effect<number | undefined> => held ?? Effect.undefined
-
 export const checks: ReadonlyArray<Check> = [
   {
     about: "leaks",
@@ -248,3 +226,25 @@ export const checks: ReadonlyArray<Check> = [
       })
   }
 ]
+
+/** Nothing listens: connecting fails, or its connection ends at once. */
+const ensureRefused = (subject: Subject, when: string): Effect.Effect<void, Broken> =>
+  Effect.scoped(Effect.gen(function*() {
+    const client = yield* within("connecting", Effect.exit(subject.connect))
+    yield* ensure(Exit.isFailure(client), `a client could connect ${when}`)
+  }))
+
+/** What the transport holds comes back to what it was. */
+const ensureReleased = (
+  subject: Subject,
+  before: number | undefined,
+  when: string
+): Effect.Effect<void, Broken> => {
+  const { held } = subject
+  return held === undefined || before === undefined ? Effect.void : Effect.catch(
+    until("", Effect.map(held, (now) => now <= before)),
+    () => Effect.flatMap(held, (now) => new Broken({ detail: `${when} ${now} connections are held, ${before} before` }))
+  )
+}
+
+const heldNow = ({ held }: Subject): Effect.Effect<number | undefined> => held ?? Effect.undefined

@@ -24,14 +24,6 @@ const quietTurns = 2
 /** A turn of all others: a lower priority than any fiber's own yield. */
 const turn = Effect.yieldNowWith(Number.MAX_SAFE_INTEGER)
 
-const closedError = () =>
-  new DatagramSocket.DatagramSocketError({ reason: new DatagramSocket.DatagramSocketClosedError() })
-
-const writeError = (kind: DatagramSocket.IoErrorKind) =>
-  new DatagramSocket.DatagramSocketError({
-    reason: new DatagramSocket.DatagramSocketWriteError({ kind, cause: new Error(kind) })
-  })
-
 /** The server's socket from bind to close. */
 export class MemoryDatagramSocket implements BoundDatagramTransport {
   readonly address: NetAddress.SocketAddress
@@ -171,3 +163,11 @@ export class MemoryDatagramSocket implements BoundDatagramTransport {
     for (const { done } of this.unsent.splice(0)) done(closedError())
   }
 }
+
+const closedError = () =>
+  new DatagramSocket.DatagramSocketError({ reason: new DatagramSocket.DatagramSocketClosedError() })
+
+const writeError = (kind: DatagramSocket.IoErrorKind) =>
+  new DatagramSocket.DatagramSocketError({
+    reason: new DatagramSocket.DatagramSocketWriteError({ kind, cause: new Error(kind) })
+  })

@@ -14,9 +14,6 @@ const quietTurns = 2
 /** A turn of all others: a lower priority than any fiber's own yield. */
 const turn = Effect.yieldNowWith(Number.MAX_SAFE_INTEGER)
 
-const gone = (cause: string): TransportAcceptError =>
-  new TransportAcceptError({ class: "fatal", code: "EBADF", cause: new Error(cause) })
-
 /** The accept queue of a socket that another process holds as well: the listeners here that take from it come and go. */
 export class HeldQueue<Connection> {
   readonly connections: Array<Connection> = []
@@ -192,3 +189,6 @@ export class MemoryListener<Connection> {
     this.waiters.serve()
   }
 }
+
+const gone = (cause: string): TransportAcceptError =>
+  new TransportAcceptError({ class: "fatal", code: "EBADF", cause: new Error(cause) })

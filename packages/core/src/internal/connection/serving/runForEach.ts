@@ -26,14 +26,6 @@ export const runForEach = <E, R>(
 
 const isReceiving = (reader: Socket.Reader): reader is ReceivingReader => Predicate.hasProperty(reader, "receive")
 
-/** Asked for each chunk, where `Predicate.hasProperty` is slow. */
-const isImmediate = <A, E, R>(
-  effect: Effect.Effect<A, E, R> & { readonly [ImmediateTypeId]?: unknown }
-): effect is ImmediateEffect<A, E, R> => effect[ImmediateTypeId] !== undefined
-
-/** An effect that is an exit fails with nothing else. */
-const isOver = <E, R>(effect: Effect.Effect<unknown, E, R>): effect is Exit.Exit<unknown, E> => Exit.isExit(effect)
-
 /** Each is handled in a fiber of its own, unless nothing is left to do for it once that has begun. */
 class Chunks<E, R> implements ChunkHandler {
   private readonly handle: Handle<E, R>
@@ -75,6 +67,14 @@ class Chunks<E, R> implements ChunkHandler {
     return Effect.suspend(() => this.running === undefined ? Effect.void : Fiber.interrupt(this.running))
   }
 }
+
+/** Asked for each chunk, where `Predicate.hasProperty` is slow. */
+const isImmediate = <A, E, R>(
+  effect: Effect.Effect<A, E, R> & { readonly [ImmediateTypeId]?: unknown }
+): effect is ImmediateEffect<A, E, R> => effect[ImmediateTypeId] !== undefined
+
+/** An effect that is an exit fails with nothing else. */
+const isOver = <E, R>(effect: Effect.Effect<unknown, E, R>): effect is Exit.Exit<unknown, E> => Exit.isExit(effect)
 
 const pullEach = Effect.fnUntraced(function*<E, R>(reader: Socket.Reader, chunks: Chunks<E, R>) {
   while (true) {

@@ -45,9 +45,6 @@ export const label = (method: string | undefined, url: string | undefined): stri
   return `${method ?? "?"} ${query < 0 ? path : path.slice(0, query)}`
 }
 
-const hasBody = ({ headers }: Http.IncomingMessage): boolean =>
-  headers["content-length"] !== undefined || headers["transfer-encoding"] !== undefined
-
 /**
  * - `"Open"`: requests are executed as they come.
  * - `"Held"`: more came than are executed side by side; reading pauses.
@@ -414,3 +411,6 @@ export class Http1Protocol extends HookedHttp1 implements Protocol {
     return this.newest !== undefined && !this.newest.writableFinished ? "failed" : "normal"
   }
 }
+
+const hasBody = ({ headers }: Http.IncomingMessage): boolean =>
+  headers["content-length"] !== undefined || headers["transfer-encoding"] !== undefined

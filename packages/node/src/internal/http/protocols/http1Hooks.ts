@@ -28,17 +28,14 @@ export abstract class HookedHttp1 {
   abstract closeAfterNewest(): void
 }
 
+function onDestroySoon(this: Net.Socket): void {
+  spokenOn(this)?.end()
+}
+
 /** The HTTP/1 that is spoken on a socket. */
 const spokenOn = (socket: Net.Socket): HookedHttp1 | undefined => {
   const protocol = httpConnectionOf(socket)?.current
   return protocol instanceof HookedHttp1 ? protocol : undefined
-}
-
-/** What a method of a socket or a response does on its class, which may be the application's own. */
-const inherited = <A extends object>(value: A): A => Object.getPrototypeOf(value)
-
-function onDestroySoon(this: Net.Socket): void {
-  spokenOn(this)?.end()
 }
 
 /**
@@ -57,6 +54,9 @@ const onEnd: Net.Socket["end"] = function(this: Net.Socket, ...args: [never]) {
   }
   return this
 }
+
+/** What a method of a socket or a response does on its class, which may be the application's own. */
+const inherited = <A extends object>(value: A): A => Object.getPrototypeOf(value)
 
 /** Both sides have ended: there is nothing to wait for, and only tunnels have to be told. */
 function onPush(this: Net.Socket, chunk: unknown, encoding?: BufferEncoding): boolean {
@@ -160,12 +160,12 @@ export const onPipelinedHead: Http.ServerResponse["writeHead"] = function(
   return inherited(this).writeHead.apply(this, kept as [never])
 }
 
-const isConnection = (name: unknown): boolean => typeof name === "string" && name.toLowerCase() === "connection"
-
 /** Whether the headers given to `writeHead` say `Connection: close`. */
 const closes = (headers: unknown): headers is object =>
   typeof headers === "object" && headers !== null && !Array.isArray(headers) &&
   Object.entries(headers).some(([name, value]) => isConnection(name) && /\bclose\b/i.test(String(value)))
+
+const isConnection = (name: unknown): boolean => typeof name === "string" && name.toLowerCase() === "connection"
 
 const withoutConnection = (headers: object): object =>
   Object.fromEntries(Object.entries(headers).filter(([name]) => !isConnection(name)))

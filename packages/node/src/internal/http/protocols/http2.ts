@@ -41,24 +41,6 @@ interface OwnedStream extends Http2.ServerHttp2Stream {
   [exchangeOf]?: Exchange
 }
 
-function onClose(this: OwnedStream): void {
-  this[exchangeOf]?.protocol.streamClosed(this)
-}
-
-/** The Http2Protocol that is spoken on a session. */
-const spokenOn = (session: Http2.Http2Session): Http2Protocol | undefined => {
-  const protocol = httpConnectionOf(session)?.current
-  return protocol instanceof Http2Protocol ? protocol : undefined
-}
-
-function onPing(this: Http2.Http2Session): void {
-  spokenOn(this)?.pinged()
-}
-
-function onSettings(this: Http2.Http2Session): void {
-  spokenOn(this)?.charge()
-}
-
 /** What was asked for on a stream; it does not keep the stream, because idle sessions are many. */
 class Exchange implements InFlight, Begun {
   readonly protocol: Http2Protocol
@@ -89,6 +71,9 @@ class Exchange implements InFlight, Begun {
     return label(this.method, this.url)
   }
 }
+
+/** How long the resets of the streams that are cut may take to go out, in milliseconds. */
+const flushLimit = 100
 
 export class Http2Protocol implements Protocol {
   readonly name = "h2"
@@ -355,8 +340,23 @@ export class Http2Protocol implements Protocol {
   }
 }
 
-/** How long the resets of the streams that are cut may take to go out, in milliseconds. */
-const flushLimit = 100
+function onClose(this: OwnedStream): void {
+  this[exchangeOf]?.protocol.streamClosed(this)
+}
+
+function onPing(this: Http2.Http2Session): void {
+  spokenOn(this)?.pinged()
+}
+
+/** The Http2Protocol that is spoken on a session. */
+const spokenOn = (session: Http2.Http2Session): Http2Protocol | undefined => {
+  const protocol = httpConnectionOf(session)?.current
+  return protocol instanceof Http2Protocol ? protocol : undefined
+}
+
+function onSettings(this: Http2.Http2Session): void {
+  spokenOn(this)?.charge()
+}
 
 /** The request is whole, read or not. */
 const hasArrived = (stream: Http2.ServerHttp2Stream): boolean =>

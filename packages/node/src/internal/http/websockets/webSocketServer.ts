@@ -1,6 +1,9 @@
 import * as NodeWS from "@effect/platform-node/NodeWS"
 import { upgradedOf } from "../nodeHttpServers.ts"
 
+/** How often a client is asked whether it is there, in milliseconds. */
+const defaultPing = 30_000
+
 /** A WebSocket server of `ws` that tells a connection what it has become. */
 export class UpgradingServer extends NodeWS.WebSocketServer {
   override handleUpgrade(...[request, socket, head, done]: Parameters<NodeWS.WebSocketServer["handleUpgrade"]>): void {
@@ -16,9 +19,6 @@ export class UpgradingServer extends NodeWS.WebSocketServer {
     keepAsking(webSocket, defaultPing)
   }
 }
-
-/** How often a client is asked whether it is there, in milliseconds. */
-const defaultPing = 30_000
 
 /** A client that does not answer by the next ping has gone, unless it is our side that does not read. */
 export const keepAsking = (webSocket: NodeWS.WebSocket, interval: number): void => {

@@ -8,8 +8,6 @@ import * as Duration from "effect/Duration"
 /** How often the sockets are looked at, in milliseconds: a silence can outlast its bound by so much. */
 export const lookEvery = 100
 
-const toMillis = (duration: Duration.Duration): number => Math.min(Duration.toMillis(duration), longestTimer)
-
 /** `LingerOptions` in milliseconds. */
 export interface LingerBounds {
   readonly idle: number
@@ -101,3 +99,5 @@ export class LingerTimer {
     if (next < Infinity) this.lookBy(next, now)
   }
 }
+
+const toMillis = (duration: Duration.Duration): number => Math.min(Duration.toMillis(duration), longestTimer)

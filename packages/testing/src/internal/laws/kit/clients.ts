@@ -21,6 +21,9 @@ export interface Peer {
   readonly rest: Effect.Effect<{ readonly bytes: Uint8Array; readonly how: "Fin" | "Reset" }>
 }
 
+export const connect = (subject: Subject): Effect.Effect<Peer, Broken, Scope.Scope> =>
+  Effect.map(within("connecting", orBroken(subject.connect, "connecting")), peerOf)
+
 const peerOf = (client: Client): Peer => {
   let pending: Uint8Array = new Uint8Array(0)
   const more = Effect.map(client.read, (bytes) => {
@@ -70,9 +73,6 @@ const peerOf = (client: Client): Peer => {
     })
   }
 }
-
-export const connect = (subject: Subject): Effect.Effect<Peer, Broken, Scope.Scope> =>
-  Effect.map(within("connecting", orBroken(subject.connect, "connecting")), peerOf)
 
 /** Clients in the accept queue. */
 export const fill = (subject: Subject, clients: number): Effect.Effect<ReadonlyArray<Peer>, Broken, Scope.Scope> =>
