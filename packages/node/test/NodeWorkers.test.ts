@@ -1,9 +1,15 @@
 import * as NodeWorkers from "@effect-listener/node/NodeWorkers"
 import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Schedule from "effect/Schedule"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
+import { holdSockets } from "../src/internal/workers/heldSockets.ts"
+import { resolve } from "../src/internal/workers/options.ts"
+import { Supervisor } from "../src/internal/workers/supervisor.ts"
 import * as BusyClients from "./support/busyClients.ts"
 import { until } from "./support/listening.ts"
 import * as Process from "./support/process.ts"
@@ -264,6 +270,49 @@ describe("make", { tags: ["bound-sockets"] }, () => {
       assert.deepStrictEqual(yield* workers.workers, [])
       const closed = yield* Effect.flip(workers.replace)
       assert.strictEqual(closed.failure.reason, "Closing")
+    }))
+
+  const thrown = (): never => {
+    throw new Error("no schedule today")
+  }
+
+  it.live.each<[string, Schedule.Schedule<unknown>]>([
+    ["as it begins", Schedule.fromStep(Effect.sync(thrown))],
+    ["at a step", Schedule.fromStep(Effect.succeed(thrown))],
+    ["in a step", Schedule.fromStep(Effect.succeed(() => Effect.sync(thrown)))],
+    ["that cannot begin at once", Schedule.fromStep(Effect.never)]
+  ])("a schedule of restarts that throws has ended: %s", ([, restart]) =>
+    Effect.gen(function*() {
+      const workers = yield* NodeWorkers.make({ ...options, restart })
+      const [first] = yield* workers.workers
+      process.kill(first!.pid, "SIGKILL")
+      const closed = yield* workers.closed
+      assert.strictEqual(closed.processes, 1)
+      assert.strictEqual((yield* Effect.flip(workers.replace)).failure.reason, "Closing")
+    }))
+
+  it.live("a socket that dies as it is released keeps no close from its end, and the others are released", () =>
+    Effect.gen(function*() {
+      const held = yield* holdSockets({ one: sockets.service, other: sockets.service })
+      const [one, other] = held
+      let released = false
+      const supervisor = new Supervisor(
+        yield* Effect.fromResult(
+          resolve(
+            { ...options, env: () => ({ KIND: "tcp", BEHAVIOUR: "exit" }) },
+            (fields) => new NodeWorkers.WorkerFailed(fields)
+          )
+        ),
+        [
+          { ...one!, release: Effect.andThen(one!.release, Effect.die(new Error("no release today"))) },
+          { ...other!, release: Effect.andThen(other!.release, Effect.sync(() => released = true)) }
+        ],
+        Context.empty()
+      )
+      const error = yield* Effect.flip(supervisor.open)
+      assert.strictEqual(error.failure.reason, "Exited")
+      assert.isTrue(released)
+      assert.strictEqual((yield* Deferred.await(supervisor.closed)).processes, 1)
     }))
 
   it.live("the scope closes what is left", () =>

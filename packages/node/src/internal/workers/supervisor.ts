@@ -6,6 +6,7 @@ import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as PubSub from "effect/PubSub"
 import * as Schedule from "effect/Schedule"
@@ -18,6 +19,7 @@ import type {
   WorkersReport
 } from "../../NodeWorkers.ts"
 import { WorkerMetrics } from "../inspector/workerMetrics.ts"
+import { causeText } from "../platform/causeText.ts"
 import { workersReport } from "../reports/reports.ts"
 import type { HeldSocket } from "./heldSockets.ts"
 import type { Failed, Settings } from "./options.ts"
@@ -128,10 +130,28 @@ export class Supervisor {
     for (let next = this.inbox.shift(); next !== undefined; next = this.inbox.shift()) {
       const { actions, state } = step(this.state, next)
       this.state = state
-      for (const action of actions) this.perform(action)
+      for (const action of actions) this.attempt(action)
       if (next._tag === "Exited") this.workers.delete(next.id)
     }
     this.busy = false
+  }
+
+  /** What an action runs is in part the user's: what one throws is logged, and keeps no other from being performed. */
+  private attempt(action: Action): void {
+    const error = this.thrownBy(action._tag, () => this.perform(action))
+    if (error === undefined || action._tag !== "Spawn") return
+    const how = { pid: undefined, reason: "Spawn", detail: `could not be started: ${causeText(error.thrown)}` } as const
+    this.happened({ _tag: "Exited", id: action.id, at: Date.now(), how })
+  }
+
+  private thrownBy(what: string, run: () => void): { readonly thrown: unknown } | undefined {
+    try {
+      run()
+      return undefined
+    } catch (thrown) {
+      this.logFailure(what, Cause.die(thrown))
+      return { thrown }
+    }
   }
 
   private perform(action: Action): void {
@@ -155,7 +175,10 @@ export class Supervisor {
         this.backOffs.get(action.slot)?.fiber?.interruptUnsafe()
         return
       case "ReleaseSockets":
-        for (const { release } of this.sockets) Effect.runSyncWith(this.context)(release)
+        for (const { name, release } of this.sockets) {
+          const exit = Effect.runSyncExitWith(this.context)(release)
+          if (Exit.isFailure(exit)) this.logFailure(`release of socket ${name}`, exit.cause)
+        }
         return
       case "Tell":
         return this.tell(action.event)
@@ -186,7 +209,7 @@ export class Supervisor {
       onAccepting: () => this.happened({ _tag: "Accepting", id, at: at() }),
       onLeaving: (how) => this.happened({ _tag: "Leaving", id, at: at(), how }),
       onExit: (how) => {
-        this.account(worker)
+        this.thrownBy("count of a worker", () => this.account(worker))
         this.happened({ _tag: "Exited", id, at: at(), how })
       }
     })
@@ -213,14 +236,23 @@ export class Supervisor {
     if (backOff === undefined) {
       this.backOffs.set(
         slot,
-        backOff = { next: Effect.runSyncWith(this.context)(nextOf(this.settings.restart)), fiber: undefined }
+        backOff = {
+          next: Exit.match(Effect.runSyncExitWith(this.context)(nextOf(this.settings.restart)), {
+            onFailure: (cause) => Effect.die(Cause.squash(cause)),
+            onSuccess: (next) => next
+          }),
+          fiber: undefined
+        }
       )
     }
     const fiber = Effect.runForkWith(this.context)(backOff.next)
     backOff.fiber = fiber
     fiber.addObserver((exit) => {
-      if (exit._tag === "Success") this.happened({ _tag: exit.value ? "RestartDue" : "ScheduleEnded", slot })
-      else if (!Cause.hasInterruptsOnly(exit.cause)) this.happened({ _tag: "ScheduleEnded", slot })
+      if (exit._tag === "Success") return this.happened({ _tag: exit.value ? "RestartDue" : "ScheduleEnded", slot })
+      if (Cause.hasInterruptsOnly(exit.cause)) return
+      // one that dies has ended
+      this.logFailure(`schedule of restarts of slot ${slot}`, exit.cause)
+      this.happened({ _tag: "ScheduleEnded", slot })
     })
   }
 
@@ -269,6 +301,10 @@ export class Supervisor {
       ? Effect.logInfo(`${worker} was replaced by process ${event.by ?? "none"}`)
       : Effect.logDebug(`${worker}: ${_tag}`)
     Effect.runForkWith(this.context)(Effect.annotateLogs(line, rest))
+  }
+
+  private logFailure(what: string, cause: Cause.Cause<unknown>): void {
+    Effect.runForkWith(this.context)(Effect.logError(`workers: ${what} failed`, cause))
   }
 
   private nameOf(id: number): { readonly pid: number | null; readonly slot: number; readonly generation: number } {
@@ -342,7 +378,7 @@ interface BackOff {
 
 const nextOf = (schedule: Schedule.Schedule<unknown>): Effect.Effect<Effect.Effect<boolean>> =>
   Effect.map(
-    Schedule.toStepWithSleep(schedule),
+    Effect.suspend(() => Schedule.toStepWithSleep(schedule)),
     (step) =>
       Effect.matchEffect(step(undefined), {
         onFailure: () => Effect.succeed(false),
