@@ -414,7 +414,7 @@ export const httpServerSuite = (scheme: "http" | "https") =>
         yield* used(server)
         yield* server.sigterm
         let lines = 0
-        // the second line: no copy of the first signal is to be expected any more
+        // the second line: no copy of the first signal can come after it
         yield* server.stderr((line) => line.includes("draining 1 of 2") && ++lines === 2 ? line : undefined)
         yield* server.sigterm
         const exit = yield* server.exit

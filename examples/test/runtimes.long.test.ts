@@ -90,7 +90,7 @@ describe("http-server.ts on Bun", () => {
       yield* (yield* HttpPeer.connect(yield* forced.port)).send(HttpPeer.get("/never"))
       yield* (yield* HttpPeer.connect(yield* forced.port)).get("/")
       yield* forced.signal("SIGTERM")
-      // until no copy of it is to be expected any more
+      // until no copy of it can come
       yield* Effect.sleep(1000 + 2000)
       yield* forced.signal("SIGTERM")
       assert.strictEqual((yield* forced.exit).code, 143)

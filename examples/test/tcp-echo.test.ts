@@ -119,7 +119,7 @@ describe("examples/tcp-echo.ts", () => {
       yield* client.send("sleep 60000\n")
       yield* program.signal("SIGTERM")
       let lines = 0
-      // the second line: no copy of the first signal is to be expected any more
+      // the second line: no copy of the first signal can come after it
       yield* program.stderr((line) => line.includes("draining 1 of 1") && ++lines === 2 ? line : undefined)
       yield* program.signal("SIGINT")
       const exit = yield* program.exit

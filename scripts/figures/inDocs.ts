@@ -14,9 +14,9 @@ import { summarize } from "../../benchmarks/support/statistics.ts"
 
 const figure = /([\d.,-]*\d)<!-- ([^>]+?) -->/g
 
-/** The guides, and the pages of the repository's root. */
+/** The guides, the decisions, and the pages of the repository's root. */
 export const pages = (root: string): ReadonlyArray<string> =>
-  Fs.globSync(["*.md", "docs/*.md"], { cwd: root }).map((file) => Path.join(root, file))
+  Fs.globSync(["*.md", "docs/*.md", "docs/decisions/*.md"], { cwd: root }).map((file) => Path.join(root, file))
 
 /** How many figures a text has that a benchmark has found. */
 export const count = (text: string): number => Array.from(text.matchAll(figure)).length

@@ -101,7 +101,7 @@ describe("the host's deadline bounds what follows the close as well", () => {
       const { client, program } = yield* startWithClient("silentMembers", { drain: { deadline: 60_000 } })
       yield* client.send("sleep 60000\n")
       yield* program.signal("SIGTERM")
-      // until no copy of the first signal is to be expected any more, which nothing tells here
+      // until no copy of the first signal can come, which no output tells here
       yield* Effect.sleep(1000 + 2000)
       yield* program.signal("SIGTERM")
       const exit = yield* program.exit

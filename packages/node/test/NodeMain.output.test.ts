@@ -61,7 +61,7 @@ describe("what cannot be written fails nothing", () => {
       const client = yield* connect(yield* program.port)
       yield* client.send("sleep 60000\n")
       yield* program.signal("SIGTERM")
-      // until no copy of it is to be expected any more, which nothing tells here
+      // until no copy of it can come, which no output tells here
       yield* Effect.sleep(1000 + 2000)
       const forced = performance.now()
       yield* program.signal("SIGTERM")

@@ -7,7 +7,7 @@ import type * as Process from "./support/process.ts"
 /** Waits until the server says that it is draining: then the first signal has been handled. */
 const draining = (program: Process.Program) => program.stderr((line) => /draining .*/.exec(line)?.[0])
 
-/** Waits until no copy of the first signal is to be expected any more. */
+/** Waits until no copy of the first signal can come. */
 const copiesOver = (program: Process.Program) => {
   let lines = 0
   return program.stderr((line) => line.includes("draining ") && ++lines === 2 ? line : undefined)
@@ -162,7 +162,7 @@ describe("NodeMain.runMain, in a process of its own", () => {
       yield* program.port
       yield* program.signal("SIGTERM")
       yield* program.event("finalizing")
-      // until no copy of the first signal is to be expected any more, which nothing tells here
+      // until no copy of the first signal can come, which no output tells here
       yield* Effect.sleep(1000 + 2000)
       yield* program.signal("SIGTERM")
       assert.strictEqual((yield* program.exit).code, 143)

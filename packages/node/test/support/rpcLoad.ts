@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { run } from "./rpcRestarts.ts"
 
-/** With its own client every call is answered exactly once; there are to be more than `calls` of them. */
+/** With its own client every call is answered exactly once; there must be more than `calls` of them. */
 export const restartedInTurn = (restarts: number, calls: number): void => {
   describe("RpcListener over processes", () => {
     it.live(

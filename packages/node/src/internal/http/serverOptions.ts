@@ -103,8 +103,8 @@ export interface Options extends NodeHttpServer.Options {
  *   `NodeTls.transport` checks them.
  * - `transport`: listen on this, whatever `port`, `path` and `tls` say: a
  *   transport of this package, such as a `NodeTls.transport` whose certificates
- *   are to be replaced while it runs. It must offer `h2` and `http/1.1` by ALPN
- *   where HTTP/2 is to be spoken.
+ *   are replaced while it runs. For HTTP/2 it must offer `h2` and `http/1.1` by
+ *   ALPN.
  * - `http1`: further options of Node's HTTP/1 server.
  * - `http2`: whether HTTP/2 is spoken, too: by ALPN under TLS, and in the clear
  *   with clients that begin with it. Further options of Node's HTTP/2 server may

@@ -37,8 +37,7 @@ export interface Client {
  *   again.
  * - `client`: a client, which its scope closes.
  * - `held`: how many sockets the transport holds now. Default: not looked at.
- * - `largest`: the most bytes that a datagram can have, as far as that is to be
- *   tried. Default: not tried.
+ * - `largest`: the most bytes that a datagram can have. Default: not tried.
  * - `tooLarge`: so many bytes that sending them fails. Default: not tried.
  *
  * @stability experimental
