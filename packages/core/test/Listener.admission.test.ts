@@ -5,16 +5,12 @@ import { Deferred, Effect, Fiber } from "effect"
 import { Socket } from "effect/socket"
 import { TestClock } from "effect/testing"
 import { echo } from "./support/handlers.ts"
-import { listen, start } from "./support/listening.ts"
-
-const quick = { idleGrace: 0, deadline: "10 seconds", abortGrace: "100 millis", linger: { idle: 0 } } as const
+import { listen, listening, quick, serving, start } from "./support/listening.ts"
 
 describe("admission", () => {
   it.effect("wait: a client beyond the limit is held unread, and served with its early bytes when there is room", () =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: quick, admission: { maxConnections: 1 } })
-      yield* start(Listener.serve(listener, echo, { idle: "pull" }))
+      const { listener, transport } = yield* serving(echo, { admission: { maxConnections: 1 }, idle: "pull" })
       const first = yield* transport.connect
       const second = yield* transport.connect
       yield* second.write("early")
@@ -29,9 +25,7 @@ describe("admission", () => {
 
   it.effect("wait: beyond maxQueued connections are refused with a FIN", () =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: quick, admission: { maxConnections: 1, maxQueued: 2 } })
-      yield* start(Listener.serve(listener, echo))
+      const { transport } = yield* serving(echo, { admission: { maxConnections: 1, maxQueued: 2 } })
       const clients = yield* Effect.forEach([1, 2, 3, 4, 5], () => transport.connect)
       yield* TestClock.adjust("10 millis")
       const states = yield* Effect.forEach(clients, (client) => client.state)
@@ -40,10 +34,10 @@ describe("admission", () => {
 
   it.effect("wait: a client that waits when the listener closes gets a FIN and is counted neverAccepted", () =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: quick, admission: { maxConnections: 2 } })
       const release = yield* Deferred.make<void>()
-      yield* start(Listener.serve(listener, () => Deferred.await(release)))
+      const { listener, transport } = yield* serving(() => Deferred.await(release), {
+        admission: { maxConnections: 2 }
+      })
       const clients = yield* Effect.forEach([1, 2, 3, 4, 5], () => transport.connect)
       const closing = yield* start(listener.close())
       yield* TestClock.adjust("1 second")
@@ -82,8 +76,7 @@ describe("admission", () => {
 
   it.effect("never more handlers than the limit, under a hundred clients that come and go", () =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: quick, admission: { maxConnections: 7 } })
+      const { listener, transport } = yield* listening({ admission: { maxConnections: 7 } })
       let open = 0
       let most = 0
       let served = 0
@@ -107,9 +100,7 @@ describe("admission", () => {
 
   it.effect("setAdmission: a lower limit ends no connection, a higher one lets the waiting in at once", () =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: quick, admission: { maxConnections: 2 } })
-      yield* start(Listener.serve(listener, echo))
+      const { listener, transport } = yield* serving(echo, { admission: { maxConnections: 2 } })
       const clients = yield* Effect.forEach([1, 2, 3, 4], () => transport.connect)
       yield* listener.setAdmission({ maxConnections: 1 })
       assert.strictEqual((yield* listener.dryRun).active, 2)
@@ -125,19 +116,17 @@ describe("admission", () => {
 
 describe("time-outs", () => {
   const endings = Effect.fnUntraced(function*(timeouts: Listener.ListenerOptions["timeouts"]) {
-    const transport = yield* MemoryTransport.make()
-    const listener = yield* listen(transport, { drain: quick, timeouts })
     const ended: Array<string> = []
-    yield* start(Listener.serve(
-      listener,
+    const { transport } = yield* serving(
       Effect.fnUntraced(function*(connection) {
         const pull = yield* Socket.readerString(connection.socket)
         const writer = yield* connection.socket.writer
         const echo = Effect.forever(Effect.flatMap(pull, (text) => writer.write(`got ${text.join("")}`)))
         const error = yield* Effect.flip(echo)
         if (error.reason._tag === "SocketCloseError") ended.push(`${error.reason.code} ${error.reason.closeReason}`)
-      })
-    ))
+      }),
+      { timeouts }
+    )
     return { ended, client: yield* transport.connect }
   })
 

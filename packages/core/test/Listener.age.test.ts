@@ -5,7 +5,7 @@ import { Clock, Effect, Random, type Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { agePosition, ageStep, oldAt } from "../src/internal/connection/draining/ageLimit.ts"
 import { echo, makeHolder } from "./support/handlers.ts"
-import { listen, start } from "./support/listening.ts"
+import { listen, listening, serving, start } from "./support/listening.ts"
 
 describe("an age", () => {
   it.each([
@@ -55,9 +55,7 @@ const crowd = (count: number, connect: Effect.Effect<MemoryTransport.Client, unk
 /** When each of 200 connections is told, with this seed. */
 const lives = (seed: string) =>
   Effect.gen(function*() {
-    const transport = yield* MemoryTransport.make()
-    const listener = yield* listen(transport, { timeouts: { age }, drain: { linger: { idle: 0 } } })
-    yield* start(Listener.serve(listener, echo, { idle: "pull" }))
+    const { transport } = yield* serving(echo, { timeouts: { age }, drain: { linger: { idle: 0 } }, idle: "pull" })
     const from = yield* Clock.currentTimeMillis
     const { ends } = yield* crowd(200, transport.connect)
     yield* pass(9 * minute - second)
@@ -80,8 +78,7 @@ describe("timeouts.age", () => {
 
   it.effect("one that is busy then is told when its exchange has been answered", () =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { timeouts: { age }, drain: { linger: { idle: 0 } } })
+      const { listener, transport } = yield* listening({ timeouts: { age }, drain: { linger: { idle: 0 } } })
       const { entered, handler, release } = yield* makeHolder
       yield* start(Listener.serve(listener, handler, { idle: "pull" }))
       const client = yield* transport.connect
@@ -126,9 +123,10 @@ describe("timeouts.age", () => {
 
   it.effect("a handler that knows of no exchange is told, and not ended", () =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { timeouts: { age }, drain: { linger: { idle: 0 } } })
-      yield* start(Listener.serve(listener, (connection) => connection.draining))
+      const { transport } = yield* serving((connection) => connection.draining, {
+        timeouts: { age },
+        drain: { linger: { idle: 0 } }
+      })
       const client = yield* transport.connect
       yield* pass(8 * minute)
       assert.strictEqual(yield* client.state, "Open")

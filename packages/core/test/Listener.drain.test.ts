@@ -5,9 +5,7 @@ import { Deferred, Effect, Exit, Fiber, FiberSet, Latch, Option, References, Sco
 import { Socket } from "effect/socket"
 import { TestClock } from "effect/testing"
 import { answering, echo, makeHolder } from "./support/handlers.ts"
-import { listen, start, tagOf, untilStage } from "./support/listening.ts"
-
-const quick = { idleGrace: 0, deadline: "10 seconds", abortGrace: "100 millis", linger: { idle: 0 } } as const
+import { listen, listening, quick, serving, start, tagOf, untilStage } from "./support/listening.ts"
 
 const sum = (counts: DrainReport.ConnectionCounts) => {
   const { total, ...ends } = counts
@@ -39,13 +37,10 @@ const takenByBytes = (connection: Transport.TransportConnection): Transport.Tran
 describe("draining", () => {
   it.effect("idle connections are ended before the first exchange in flight ends, and every one is counted once", () =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: quick })
-      yield* start(Listener.serve(
-        listener,
+      const { listener, transport } = yield* serving(
         answering((_, write) => Effect.andThen(Effect.sleep("2 seconds"), write("done"))),
         { idle: "pull" }
-      ))
+      )
       const idle = yield* Effect.forEach(Array.from({ length: 20 }), () => transport.connect)
       const busy = yield* Effect.forEach(Array.from({ length: 10 }), () => transport.connect)
       for (const client of busy) yield* client.write("go")
@@ -62,29 +57,24 @@ describe("draining", () => {
 
   it.effect("three messages in one chunk, an exchange each, close during the first: three answers", () =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: quick })
       const entered = yield* Deferred.make<void>()
       const release = yield* Deferred.make<void>()
-      yield* start(Listener.serve(
-        listener,
-        Effect.fnUntraced(function*(connection) {
-          const pull = yield* Socket.readerString(connection.socket)
-          const writer = yield* connection.socket.writer
-          while (true) {
-            for (const line of (yield* pull).join("").trim().split("\n")) {
-              yield* connection.exchange(
-                line,
-                Effect.gen(function*() {
-                  yield* Deferred.succeed(entered, undefined)
-                  yield* Deferred.await(release)
-                  yield* writer.write(`<${line}>`)
-                })
-              )
-            }
+      const { listener, transport } = yield* serving(Effect.fnUntraced(function*(connection) {
+        const pull = yield* Socket.readerString(connection.socket)
+        const writer = yield* connection.socket.writer
+        while (true) {
+          for (const line of (yield* pull).join("").trim().split("\n")) {
+            yield* connection.exchange(
+              line,
+              Effect.gen(function*() {
+                yield* Deferred.succeed(entered, undefined)
+                yield* Deferred.await(release)
+                yield* writer.write(`<${line}>`)
+              })
+            )
           }
-        })
-      ))
+        }
+      }))
       const client = yield* transport.connect
       yield* client.write("a\nb\nc\n")
       yield* Deferred.await(entered)
@@ -98,24 +88,19 @@ describe("draining", () => {
 
   it.effect("half a message whose exchange is open is waited for", () =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: quick })
       const half = yield* Deferred.make<void>()
-      yield* start(Listener.serve(
-        listener,
-        Effect.fnUntraced(function*(connection) {
-          const pull = yield* Socket.readerString(connection.socket)
-          const writer = yield* connection.socket.writer
-          let message = (yield* pull).join("")
-          const end = connection.beginExchange("message")
-          yield* Deferred.succeed(half, undefined)
-          while (!message.endsWith("\n")) message += (yield* pull).join("")
-          yield* writer.write(`got ${message}`)
-          end()
-          end()
-          yield* pull
-        })
-      ))
+      const { listener, transport } = yield* serving(Effect.fnUntraced(function*(connection) {
+        const pull = yield* Socket.readerString(connection.socket)
+        const writer = yield* connection.socket.writer
+        let message = (yield* pull).join("")
+        const end = connection.beginExchange("message")
+        yield* Deferred.succeed(half, undefined)
+        while (!message.endsWith("\n")) message += (yield* pull).join("")
+        yield* writer.write(`got ${message}`)
+        end()
+        end()
+        yield* pull
+      }))
       const client = yield* transport.connect
       yield* client.write("first half, ")
       yield* Deferred.await(half)
@@ -130,9 +115,7 @@ describe("draining", () => {
 
   it.effect("a request that had arrived but was not read yet is served, without any grace", () =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make({ readLate: true })
-      const listener = yield* listen(transport, { drain: quick })
-      yield* start(Listener.serve(listener, echo, { idle: "pull" }))
+      const { listener, transport } = yield* serving(echo, { memory: { readLate: true }, idle: "pull" })
       const clients = yield* Effect.forEach(Array.from({ length: 100 }), () => transport.connect)
       for (const client of clients) yield* client.write("hi")
       const report = yield* listener.close()
@@ -143,9 +126,10 @@ describe("draining", () => {
 
   describe("idle grace", () => {
     const serveActiveAtZero = Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: { ...quick, idleGrace: "250 millis" } })
-      yield* start(Listener.serve(listener, echo, { idle: "pull" }))
+      const { listener, transport } = yield* serving(echo, {
+        drain: { ...quick, idleGrace: "250 millis" },
+        idle: "pull"
+      })
       const client = yield* transport.connect
       yield* client.write("a")
       assert.strictEqual(yield* client.readText(5), "got a")
@@ -189,9 +173,10 @@ describe("draining", () => {
     it.effect("begins after what was at work when the drain began: that answer came a turn too early to be the last", () =>
       Effect.gen(function*() {
         const holder = yield* makeHolder
-        const transport = yield* MemoryTransport.make()
-        const listener = yield* listen(transport, { drain: { ...quick, idleGrace: "250 millis" } })
-        yield* start(Listener.serve(listener, holder.handler, { idle: "pull" }))
+        const { listener, transport } = yield* serving(holder.handler, {
+          drain: { ...quick, idleGrace: "250 millis" },
+          idle: "pull"
+        })
         const client = yield* transport.connect
         yield* client.write("it")
         yield* holder.entered
@@ -209,19 +194,13 @@ describe("draining", () => {
 
     it.effect("lasts for a client that has only been heard, or told something unasked", () =>
       Effect.gen(function*() {
-        const transport = yield* MemoryTransport.make()
-        const listener = yield* listen(transport, { drain: { ...quick, idleGrace: "250 millis" } })
-        yield* start(Listener.serve(
-          listener,
-          (connection) =>
-            Effect.gen(function*() {
-              const { pull } = yield* connection.socket.reader
-              const { write } = yield* connection.socket.writer
-              yield* Effect.forkChild(Effect.andThen(connection.draining, write("news")))
-              return yield* Effect.forever(pull)
-            }),
-          { idle: "pull" }
-        ))
+        const { listener, transport } = yield* serving((connection) =>
+          Effect.gen(function*() {
+            const { pull } = yield* connection.socket.reader
+            const { write } = yield* connection.socket.writer
+            yield* Effect.forkChild(Effect.andThen(connection.draining, write("news")))
+            return yield* Effect.forever(pull)
+          }), { drain: { ...quick, idleGrace: "250 millis" }, idle: "pull" })
         const client = yield* transport.connect
         yield* client.write("a")
         const closing = yield* start(listener.close())
@@ -258,13 +237,10 @@ describe("draining", () => {
 
     it.effect("is given once to clients that are never answered, however often they ask", () =>
       Effect.gen(function*() {
-        const transport = yield* MemoryTransport.make()
-        const listener = yield* listen(transport, { drain: { ...quick, idleGrace: "250 millis" } })
-        yield* start(Listener.serve(
-          listener,
+        const { listener, transport } = yield* serving(
           (connection) => Effect.flatMap(connection.socket.reader, ({ pull }) => Effect.forever(pull)),
-          { idle: "pull" }
-        ))
+          { drain: { ...quick, idleGrace: "250 millis" }, idle: "pull" }
+        )
         const client = yield* transport.connect
         yield* client.write("a")
         const closing = yield* start(listener.close())
@@ -288,10 +264,7 @@ describe("draining", () => {
     "a client that asks again whenever it is answered does not hold the drain: the handler answers $answers",
     ({ tail }) =>
       Effect.gen(function*() {
-        const transport = yield* MemoryTransport.make()
-        const listener = yield* listen(transport, { drain: quick })
-        yield* start(Listener.serve(
-          listener,
+        const { listener, transport } = yield* serving(
           Effect.fnUntraced(function*(connection) {
             const pull = yield* Socket.readerString(connection.socket)
             const writer = yield* connection.socket.writer
@@ -302,7 +275,7 @@ describe("draining", () => {
             }
           }),
           { idle: "pull" }
-        ))
+        )
         const client = yield* transport.connect
         let answered = 0
         const asking = yield* start(
@@ -345,8 +318,7 @@ describe("draining", () => {
       handler: (connection: Connection.Connection) => Effect.Effect<unknown, unknown, Scope.Scope>
     ) =>
       Effect.gen(function*() {
-        const transport = yield* MemoryTransport.make()
-        const listener = yield* listen(transport, { drain: quick })
+        const { listener, transport } = yield* listening()
         yield* start(Effect.ignore(Listener.serve(listener, handler, options)))
         const client = yield* transport.connect
         yield* client.write("x")
@@ -384,10 +356,7 @@ describe("draining", () => {
 
   it.effect("a pull that the drain ends fails with 1001 draining, and the handler may still write its last word", () =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: quick })
-      yield* start(Listener.serve(
-        listener,
+      const { listener, transport } = yield* serving(
         Effect.fnUntraced(function*(connection) {
           const { pull } = yield* connection.socket.reader
           const writer = yield* connection.socket.writer
@@ -396,7 +365,7 @@ describe("draining", () => {
           yield* writer.write(`bye ${error.reason.code} ${error.reason.closeReason}`)
         }),
         { idle: "pull" }
-      ))
+      )
       const client = yield* transport.connect
       const report = yield* listener.close()
       assert.strictEqual(yield* client.readAllText, "bye 1001 draining")
@@ -405,15 +374,14 @@ describe("draining", () => {
 
   it.effect("draining tells every handler, early and late", () =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: quick })
-      yield* start(Listener.serve(listener, (connection) =>
+      const { listener, transport } = yield* serving((connection) =>
         Effect.gen(function*() {
           const writer = yield* connection.socket.writer
           yield* connection.draining
           yield* connection.draining
           yield* writer.write("told")
-        })))
+        })
+      )
       const client = yield* transport.connect
       const report = yield* listener.close()
       assert.strictEqual(yield* client.readAllText, "told")
@@ -422,9 +390,9 @@ describe("draining", () => {
 
   it.effect("a client that does not read is cut at the deadline and named with its pending bytes; others end well", () =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make({ bufferSize: 1000 })
-      const listener = yield* listen(transport, { drain: quick })
-      yield* start(Listener.serve(listener, answering((_, write) => write(new Uint8Array(5000)))))
+      const { listener, transport } = yield* serving(answering((_, write) => write(new Uint8Array(5000))), {
+        memory: { bufferSize: 1000 }
+      })
       const stuck = yield* transport.connect
       const reader = yield* transport.connect
       yield* stuck.write("big")
@@ -445,10 +413,8 @@ describe("draining", () => {
 
   it.effect("a peer that resets during the drain is counted endedByPeer and does not hold it", () =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
       const holder = yield* makeHolder
-      const listener = yield* listen(transport, { drain: quick })
-      yield* start(Listener.serve(listener, holder.handler))
+      const { listener, transport } = yield* serving(holder.handler)
       const client = yield* transport.connect
       yield* client.write("x")
       yield* holder.entered
@@ -462,8 +428,7 @@ describe("draining", () => {
 
   it.effect("progress falls, its last element equals the report, and it ends at Closed", () =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: quick })
+      const { listener, transport } = yield* listening()
       yield* start(
         Listener.serve(listener, (connection) => connection.exchange("work", Effect.sleep(connection.id * 1000)))
       )
@@ -485,15 +450,13 @@ describe("draining", () => {
 
   it.effect("dryRun says what a close now would wait for, and stops nothing", () =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
       const holder = yield* makeHolder
-      const listener = yield* listen(transport, { drain: quick })
-      const serving = yield* start(Listener.serve(listener, holder.handler, { idle: "pull" }))
+      const { listener, served, transport } = yield* serving(holder.handler, { idle: "pull" })
       const client = yield* transport.connect
       yield* transport.connect
       yield* client.write("x")
       yield* holder.entered
-      yield* Fiber.interrupt(serving)
+      yield* Fiber.interrupt(served)
       yield* transport.connect
       const dry = yield* listener.dryRun
       assert.deepStrictEqual([dry.active, dry.idle, dry.queued], [1, 1, 1])
@@ -505,9 +468,10 @@ describe("draining", () => {
 
   it.effect("a phase has an age of its own", () =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: { ...quick, linger: { idle: "5 seconds" } } })
-      yield* start(Listener.serve(listener, echo, { idle: "pull" }))
+      const { listener, transport } = yield* serving(echo, {
+        drain: { ...quick, linger: { idle: "5 seconds" } },
+        idle: "pull"
+      })
       const client = yield* transport.connect
       yield* TestClock.adjust("10 seconds")
       yield* client.write("hi")
@@ -527,8 +491,7 @@ describe("draining", () => {
 
   it.effect("what is idle when the deadline comes is told goodbye, and what is not is cut", () =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: { ...quick, deadline: "1 second" } })
+      const { listener, transport } = yield* listening({ drain: { ...quick, deadline: "1 second" } })
       const holder = yield* makeHolder
       // both are due in the same instant, as after a standstill of the process
       const answer = answering((text, write) => Effect.andThen(Effect.sleep("1 second"), write(`got ${text}`)))
@@ -596,14 +559,12 @@ describe("draining", () => {
   describe("lame duck", () => {
     it.effect("not ready, still accepting, all told, none ended; then the drain", () =>
       Effect.gen(function*() {
-        const transport = yield* MemoryTransport.make()
-        const listener = yield* listen(transport, { drain: { ...quick, lameDuck: "1 second" } })
         const told: Array<number> = []
-        yield* start(Listener.serve(listener, (connection) =>
+        const { listener, transport } = yield* serving((connection) =>
           Effect.andThen(
             Effect.forkChild(Effect.andThen(connection.draining, Effect.sync(() => told.push(connection.id)))),
             echo(connection)
-          ), { idle: "pull" }))
+          ), { drain: { ...quick, lameDuck: "1 second" }, idle: "pull" })
         const early = yield* transport.connect
         assert.isTrue(yield* listener.readiness)
         const closing = yield* start(listener.close())
@@ -651,10 +612,8 @@ describe("draining", () => {
 
     it.effect("another close ends it; both get one report and the smaller deadline wins", () =>
       Effect.gen(function*() {
-        const transport = yield* MemoryTransport.make()
         const holder = yield* makeHolder
-        const listener = yield* listen(transport, { drain: { ...quick, lameDuck: "1 hour" } })
-        yield* start(Listener.serve(listener, holder.handler))
+        const { listener, transport } = yield* serving(holder.handler, { drain: { ...quick, lameDuck: "1 hour" } })
         const client = yield* transport.connect
         yield* client.write("x")
         yield* holder.entered
@@ -669,9 +628,8 @@ describe("draining", () => {
 
     it.effect("an abort ends it: Faulted, and the waiting close fails OperationAborted and ends Closed", () =>
       Effect.gen(function*() {
-        const transport = yield* MemoryTransport.make()
         const holder = yield* makeHolder
-        const listener = yield* listen(transport, { drain: { ...quick, lameDuck: "1 hour" } })
+        const { listener, transport } = yield* listening({ drain: { ...quick, lameDuck: "1 hour" } })
         yield* start(Effect.ignore(Listener.serve(listener, holder.handler)))
         const client = yield* transport.connect
         yield* client.write("x")
@@ -690,8 +648,7 @@ describe("draining", () => {
   describe("an accepted connection", () => {
     it.effect("is told draining and awaited until its scope ends", () =>
       Effect.gen(function*() {
-        const transport = yield* MemoryTransport.make()
-        const listener = yield* listen(transport, { drain: quick })
+        const { listener, transport } = yield* listening()
         const client = yield* transport.connect
         const told = yield* Deferred.make<void>()
         const go = yield* Deferred.make<void>()
@@ -714,8 +671,7 @@ describe("draining", () => {
 
     it.effect("is destroyed at the deadline, its fiber left alone", () =>
       Effect.gen(function*() {
-        const transport = yield* MemoryTransport.make()
-        const listener = yield* listen(transport, { drain: quick })
+        const { listener, transport } = yield* listening()
         const client = yield* transport.connect
         const user = yield* start(Effect.scoped(Effect.andThen(listener.accept, Effect.sleep("1 minute"))))
         const closing = yield* start(Effect.flip(listener.close()))
@@ -736,8 +692,7 @@ describe("draining", () => {
         // a fiber that yields after every few operations can be interrupted between being given a connection and owning it
         for (const operations of [3, 4, 5, 6]) {
           for (let turns = 0; turns < 16; turns++) {
-            const transport = yield* MemoryTransport.make({ resumeLate: true })
-            const listener = yield* listen(transport, { drain: quick })
+            const { listener, transport } = yield* listening({ memory: { resumeLate: true } })
             const accepting = yield* start(
               Effect.scoped(Effect.andThen(listener.accept, Effect.never)).pipe(
                 Effect.provideService(References.MaxOpsBeforeYield, operations)
@@ -764,18 +719,13 @@ describe("draining", () => {
   describe("detach", () => {
     it.effect("the connection works on after the listener is closed, and the caller's scope ends it", () =>
       Effect.gen(function*() {
-        const transport = yield* MemoryTransport.make()
-        const listener = yield* listen(transport, { drain: quick })
         const scope = yield* Scope.make()
         const detached = yield* Deferred.make<void>()
-        yield* start(Listener.serve(
-          listener,
-          Effect.fnUntraced(function*(connection) {
-            yield* connection.detach(scope)
-            yield* Deferred.succeed(detached, undefined)
-            return yield* echo(connection)
-          })
-        ))
+        const { listener, transport } = yield* serving(Effect.fnUntraced(function*(connection) {
+          yield* connection.detach(scope)
+          yield* Deferred.succeed(detached, undefined)
+          return yield* echo(connection)
+        }))
         const client = yield* transport.connect
         yield* Deferred.await(detached)
         const report = yield* listener.close()
@@ -788,11 +738,10 @@ describe("draining", () => {
 
     it.effect("during a drain it is counted detached and no longer waited for", () =>
       Effect.gen(function*() {
-        const transport = yield* MemoryTransport.make()
-        const listener = yield* listen(transport, { drain: quick })
         const scope = yield* Scope.make()
-        yield* start(Listener.serve(listener, (connection) =>
-          Effect.andThen(connection.draining, Effect.andThen(connection.detach(scope), Effect.never))))
+        const { listener, transport } = yield* serving((connection) =>
+          Effect.andThen(connection.draining, Effect.andThen(connection.detach(scope), Effect.never))
+        )
         yield* transport.connect
         const report = yield* listener.close()
         assert.deepStrictEqual([report.connections.total, report.connections.detached], [1, 1])
@@ -803,12 +752,11 @@ describe("draining", () => {
 
   it.effect("CurrentConnection is the handler's own, and none outside", () =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: quick })
       const seen = yield* Deferred.make<boolean>()
-      yield* start(Listener.serve(listener, (connection) =>
+      const { transport } = yield* serving((connection) =>
         Effect.flatMap(Connection.CurrentConnection, (current) =>
-          Deferred.succeed(seen, Option.contains(current, connection)))))
+          Deferred.succeed(seen, Option.contains(current, connection)))
+      )
       yield* transport.connect
       assert.isTrue(yield* Deferred.await(seen))
       assert.isTrue(Option.isNone(yield* Connection.CurrentConnection))
@@ -818,8 +766,7 @@ describe("draining", () => {
 describe("a close that a handler asks for", () => {
   const closing = (close: (listener: Listener.Listener) => Effect.Effect<unknown, unknown>) =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: quick })
+      const { listener, transport } = yield* listening()
       const answered: Array<string> = []
       yield* start(Listener.serve(listener, (connection) =>
         connection.exchange(
@@ -862,8 +809,7 @@ describe("a close that a handler asks for", () => {
 
     it.effect(`${how} does not wait for the fiber that has accepted a connection and waits for it`, () =>
       Effect.gen(function*() {
-        const transport = yield* MemoryTransport.make()
-        const listener = yield* listen(transport, { drain: quick })
+        const { listener, transport } = yield* listening()
         const accepting = yield* start(Effect.scoped(Effect.andThen(listener.accept, wait(listener.close()))))
         const client = yield* transport.connect
         yield* TestClock.adjust("8 seconds")
@@ -877,8 +823,7 @@ describe("a close that a handler asks for", () => {
 
   it.effect("whose time-out is over waits for what that handler does from then on", () =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: quick })
+      const { listener, transport } = yield* listening()
       const answered: Array<string> = []
       const takes = (text: string, millis: number) =>
         Effect.andThen(Effect.sleep(millis), Effect.sync(() => answered.push(text)))
@@ -960,8 +905,7 @@ describe("a close that a handler asks for", () => {
 
   it.effect("in a fiber that has nothing to do with a connection waits for what was accepted", () =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: quick })
+      const { listener, transport } = yield* listening()
       const accepting = yield* start(Effect.scoped(Effect.andThen(listener.accept, Effect.sleep("5 seconds"))))
       yield* transport.connect
       // beneath the scope of everything
@@ -975,8 +919,7 @@ describe("a close that a handler asks for", () => {
 
   it.effect("in the fiber that has accepted several does not cut what others do on them", () =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: quick })
+      const { listener, transport } = yield* listening()
       const answered: Array<number> = []
       const accepting = yield* start(Effect.gen(function*() {
         for (let i = 0; i < 3; i++) {

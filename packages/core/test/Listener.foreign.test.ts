@@ -5,9 +5,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Logger, Scope } from "effect"
 import { NetAddress } from "effect/net"
 import { TestClock } from "effect/testing"
-import { start, tagOf } from "./support/listening.ts"
+import { quick, start, tagOf } from "./support/listening.ts"
 
-const quick = { idleGrace: 0, deadline: "10 seconds", abortGrace: "1 second", linger: { idle: 0 } } as const
+const patient = { ...quick, abortGrace: "1 second" } as const
 const broken = new Error("the transport is broken")
 
 type Bind = Transport.Transport["bind"]
@@ -56,7 +56,7 @@ describe("a transport that", () => {
         const memory = yield* MemoryTransport.make()
         const owner = yield* Scope.make()
         const listener = yield* Scope.provide(
-          Listener.listen({ name: "foreign", bind: change(memory.bind) }, { drain: quick }),
+          Listener.listen({ name: "foreign", bind: change(memory.bind) }, { drain: patient }),
           owner
         )
         const closing = yield* start(listener.close())
@@ -74,7 +74,7 @@ describe("a transport that", () => {
         const memory = yield* MemoryTransport.make()
         const owner = yield* Scope.make()
         const listener = yield* Scope.provide(
-          Listener.listen({ name: "foreign", bind: change(memory.bind) }, { drain: quick }),
+          Listener.listen({ name: "foreign", bind: change(memory.bind) }, { drain: patient }),
           owner
         )
         const ending = yield* start(Scope.close(owner, Exit.void))
@@ -88,7 +88,7 @@ describe("a transport that", () => {
     Effect.gen(function*() {
       const owner = yield* Scope.make()
       const bind: Bind = Effect.uninterruptible(Effect.never)
-      const listener = yield* Scope.provide(Listener.make({ name: "stuck", bind }, { drain: quick }), owner)
+      const listener = yield* Scope.provide(Listener.make({ name: "stuck", bind }, { drain: patient }), owner)
       const opening = yield* start(Effect.exit(listener.open))
       yield* listener.abort
       assert.isTrue(Exit.isFailure(yield* Fiber.join(opening)))
@@ -110,7 +110,7 @@ describe("a transport that", () => {
           return memory.bind
         }
       }
-      const listener = yield* Listener.make(transport, { drain: quick })
+      const listener = yield* Listener.make(transport, { drain: patient })
       const error = yield* Effect.flip(listener.open)
       assert.deepInclude(error, { _tag: "TransportFailure", cause: broken })
       throws = false
@@ -139,7 +139,7 @@ describe("a transport that", () => {
         let open = 0
         const socket = Effect.acquireRelease(Effect.sync(() => open++), () => Effect.sync(() => open--))
         const bind: Bind = Effect.as(socket, undefined).pipe(Effect.map(() => bad ? bound : silent))
-        const listener = yield* Listener.make({ name: "foreign", bind }, { drain: quick })
+        const listener = yield* Listener.make({ name: "foreign", bind }, { drain: patient })
         const opening = yield* start(Effect.exit(listener.open))
         yield* TestClock.adjust("1 minute")
         const exit = opening.pollUnsafe()
@@ -160,7 +160,7 @@ describe("a transport that", () => {
           throw broken
         }
       })
-      const listener = yield* Listener.listen({ name: "foreign", bind: Effect.succeed(bound) }, { drain: quick })
+      const listener = yield* Listener.listen({ name: "foreign", bind: Effect.succeed(bound) }, { drain: patient })
       const closing = yield* start(listener.close({ queue: "leave" }))
       yield* TestClock.adjust("11 seconds")
       const { outcome, queue } = yield* Fiber.join(closing)
@@ -191,10 +191,10 @@ describe("a transport that", () => {
       }
       const bound = new Held()
       const mapped = Transport.mapConnections({ name: "held", bind: Effect.succeed(bound) }, (connection) => connection)
-      const left = yield* Listener.listen(mapped, { drain: quick })
+      const left = yield* Listener.listen(mapped, { drain: patient })
       const { queue } = yield* left.close({ queue: "leave" })
       assert.deepStrictEqual([queue, bound.left], ["left", true])
-      const swept = yield* Listener.listen(mapped, { drain: quick })
+      const swept = yield* Listener.listen(mapped, { drain: patient })
       const closing = yield* start(swept.close({ queue: "sweep" }))
       yield* TestClock.adjust("11 seconds")
       assert.isTrue((yield* Fiber.join(closing)).sweepCut)
@@ -217,7 +217,7 @@ describe("a logger that throws", () => {
         const memory = yield* MemoryTransport.make()
         const owner = yield* Scope.make()
         const listener = yield* Scope.provide(
-          Listener.listen({ name: "foreign", bind: change(memory.bind) }, { drain: quick }),
+          Listener.listen({ name: "foreign", bind: change(memory.bind) }, { drain: patient }),
           owner
         ).pipe(Effect.provide(throwingAt(() => true)))
         const closing = yield* start(Effect.exit(listener.close()))
@@ -246,7 +246,9 @@ describe("a logger that throws", () => {
           )
         }))
       }
-      const listener = yield* Listener.listen(transport, { drain: quick }).pipe(Effect.provide(throwingAt(() => true)))
+      const listener = yield* Listener.listen(transport, { drain: patient }).pipe(
+        Effect.provide(throwingAt(() => true))
+      )
       yield* TestClock.adjust("1 second")
       assert.strictEqual(yield* listener.state, "Open")
       yield* memory.connect

@@ -4,15 +4,15 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Logger, References, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { echo, makeHolder } from "./support/handlers.ts"
-import { listen, start, tagOf, untilStage } from "./support/listening.ts"
+import { listen, listening, quick, serving, start, tagOf, untilStage } from "./support/listening.ts"
 
-const quick = { idleGrace: 0, deadline: "1 second", abortGrace: "100 millis", linger: { idle: 0 } } as const
+const brief = { ...quick, deadline: "1 second" } as const
 
 describe("the lifetime of a listener", () => {
   describe("abort", () => {
     it.effect("is total: in every state it succeeds, and in Created, Faulted and Closed it changes nothing", () =>
       Effect.gen(function*() {
-        const listener = yield* Listener.make(yield* MemoryTransport.make(), { drain: quick })
+        const listener = yield* Listener.make(yield* MemoryTransport.make(), { drain: brief })
         yield* listener.abort
         assert.strictEqual(yield* listener.state, "Created")
         yield* listener.open
@@ -27,9 +27,8 @@ describe("the lifetime of a listener", () => {
 
     it.effect("destroys connections and interrupts handlers at once, and the close that follows reports them", () =>
       Effect.gen(function*() {
-        const transport = yield* MemoryTransport.make()
         const holder = yield* makeHolder
-        const listener = yield* listen(transport, { drain: quick })
+        const { listener, transport } = yield* listening({ drain: brief })
         const serving = yield* start(Effect.flip(Listener.serve(listener, holder.handler)))
         const client = yield* transport.connect
         yield* client.write("x")
@@ -48,8 +47,7 @@ describe("the lifetime of a listener", () => {
 
     it.effect("leaves a close from Faulted waiting at most the abort grace", () =>
       Effect.gen(function*() {
-        const transport = yield* MemoryTransport.make()
-        const listener = yield* listen(transport, { drain: quick })
+        const { listener, transport } = yield* listening({ drain: brief })
         yield* start(Effect.ignore(Listener.serve(listener, () => Effect.uninterruptible(Effect.sleep("1 hour")))))
         yield* transport.connect
         yield* listener.abort
@@ -64,10 +62,8 @@ describe("the lifetime of a listener", () => {
 
     it.effect("overtakes a close, which fails OperationAborted with the report and still ends Closed", () =>
       Effect.gen(function*() {
-        const transport = yield* MemoryTransport.make()
         const holder = yield* makeHolder
-        const listener = yield* listen(transport, { drain: quick })
-        yield* start(Listener.serve(listener, holder.handler))
+        const { listener, transport } = yield* serving(holder.handler, { drain: brief })
         const client = yield* transport.connect
         yield* client.write("x")
         yield* holder.entered
@@ -84,8 +80,7 @@ describe("the lifetime of a listener", () => {
 
     it.effect("ends an abort grace that is running, and the close fails OperationTimedOut", () =>
       Effect.gen(function*() {
-        const transport = yield* MemoryTransport.make()
-        const listener = yield* listen(transport, { drain: { ...quick, abortGrace: "1 hour" } })
+        const { listener, transport } = yield* listening({ drain: { ...brief, abortGrace: "1 hour" } })
         yield* start(Effect.ignore(Listener.serve(listener, () => Effect.uninterruptible(Effect.sleep("2 hours")))))
         yield* transport.connect
         const closing = yield* start(Effect.flip(listener.close()))
@@ -117,8 +112,7 @@ describe("the lifetime of a listener", () => {
   describe("a close that began always ends in Closed", () => {
     it.effect("also when the deadline passes: OperationTimedOut within deadline plus abort grace, all named", () =>
       Effect.gen(function*() {
-        const transport = yield* MemoryTransport.make()
-        const listener = yield* listen(transport, { drain: quick })
+        const { listener, transport } = yield* listening({ drain: brief })
         yield* start(
           Listener.serve(
             listener,
@@ -147,7 +141,7 @@ describe("the lifetime of a listener", () => {
 
     it.effect("InvalidArgument and InvalidOperation change nothing", () =>
       Effect.gen(function*() {
-        const listener = yield* listen(yield* MemoryTransport.make(), { drain: quick })
+        const listener = yield* listen(yield* MemoryTransport.make(), { drain: brief })
         const error = yield* Effect.flip(listener.close({ deadline: -1 }))
         assert.instanceOf(error, ListenerError.InvalidArgument)
         assert.strictEqual(error.parameter, "deadline")
@@ -171,8 +165,7 @@ describe("the lifetime of a listener", () => {
   describe("a failed accept never faults the listener", () => {
     it.effect("transient errors are retried inside", () =>
       Effect.gen(function*() {
-        const transport = yield* MemoryTransport.make()
-        const listener = yield* listen(transport, { drain: quick })
+        const { listener, transport } = yield* listening({ drain: brief })
         const accepting = yield* start(Effect.scoped(listener.accept))
         yield* transport.failAccept(
           new Transport.TransportAcceptError({ class: "transient", code: "ECONNABORTED", cause: "test" }),
@@ -185,8 +178,7 @@ describe("the lifetime of a listener", () => {
 
     it.effect("a listening socket that dies does: pending accepts fail ListenerFaulted with the failure", () =>
       Effect.gen(function*() {
-        const transport = yield* MemoryTransport.make()
-        const listener = yield* listen(transport, { drain: quick })
+        const { listener, transport } = yield* listening({ drain: brief })
         const accepting = yield* start(Effect.flip(Effect.scoped(listener.accept)))
         yield* transport.fault(new Transport.TransportAcceptError({ class: "fatal", code: "EBADF", cause: "gone" }))
         const error = yield* Fiber.join(accepting)
@@ -204,7 +196,7 @@ describe("the lifetime of a listener", () => {
           name: "broken",
           bind: Effect.map(memory.bind, (bound) => ({ ...bound, accept: Effect.die("broken") }))
         }
-        const listener = yield* listen(broken, { drain: quick })
+        const listener = yield* listen(broken, { drain: brief })
         const error = yield* Effect.flip(Effect.scoped(listener.accept))
         assert.instanceOf(error, ListenerError.ListenerFaulted)
         assert.isTrue(error.reason !== "Aborted" && error.reason.cause === "broken")
@@ -212,8 +204,7 @@ describe("the lifetime of a listener", () => {
 
     it.effect("an unknown error ten times in a row does", () =>
       Effect.gen(function*() {
-        const transport = yield* MemoryTransport.make()
-        const listener = yield* listen(transport, { drain: quick })
+        const { listener, transport } = yield* listening({ drain: brief })
         const odd = new Transport.TransportAcceptError({ class: "transient", code: "EODD", cause: "odd" })
         const first = yield* start(Effect.scoped(listener.accept))
         yield* transport.failAccept(odd, 9)
@@ -229,8 +220,7 @@ describe("the lifetime of a listener", () => {
 
     it.effect("exhaustion backs off from 5 ms, doubling to 1 s, begun anew after a success, ended by a close", () =>
       Effect.gen(function*() {
-        const transport = yield* MemoryTransport.make()
-        const listener = yield* listen(transport, { drain: quick })
+        const { listener, transport } = yield* listening({ drain: brief })
         const full = new Transport.TransportAcceptError({ class: "exhausted", code: "EMFILE", cause: "full" })
         const accepted: Array<number> = []
         yield* start(Effect.ignore(Effect.forever(
@@ -271,9 +261,7 @@ describe("the lifetime of a listener", () => {
     for (const [code, kind, times, how] of failures) {
       it.effect(`the queued clients are taken although accepting fails with ${code}, ${how}`, () =>
         Effect.gen(function*() {
-          const transport = yield* MemoryTransport.make()
-          const listener = yield* listen(transport, { drain: quick })
-          yield* start(Listener.serve(listener, echo, { idle: "pull" }))
+          const { listener, transport } = yield* serving(echo, { drain: brief, idle: "pull" })
           yield* transport.failAccept(new Transport.TransportAcceptError({ class: kind, code, cause: "test" }), times)
           if (times > 10) yield* TestClock.adjust("5 seconds")
           for (let client = 0; client < 6; client++) yield* transport.connect
@@ -286,8 +274,7 @@ describe("the lifetime of a listener", () => {
 
     it.effect("two of three accepts get the two queued clients, the third fails OperationAborted after the sweep", () =>
       Effect.gen(function*() {
-        const transport = yield* MemoryTransport.make({ latency: "10 millis" })
-        const listener = yield* listen(transport, { drain: quick })
+        const { listener, transport } = yield* listening({ drain: brief, memory: { latency: "10 millis" } })
         const accepts = yield* Effect.forEach(
           [1, 2, 3],
           () => start(Effect.result(Effect.scoped(Effect.as(listener.accept, "taken" as const))))
@@ -308,14 +295,12 @@ describe("the lifetime of a listener", () => {
 
     it.effect("on a quiet port pending accepts fail OperationAborted before any connection is drained", () =>
       Effect.gen(function*() {
-        const transport = yield* MemoryTransport.make()
         const holder = yield* makeHolder
-        const listener = yield* listen(transport, { drain: quick })
-        const serving = yield* start(Listener.serve(listener, holder.handler))
+        const { listener, served, transport } = yield* serving(holder.handler, { drain: brief })
         const client = yield* transport.connect
         yield* client.write("x")
         yield* holder.entered
-        yield* Fiber.interrupt(serving)
+        yield* Fiber.interrupt(served)
         const accepts = yield* Effect.forEach([1, 2, 3], () => start(tagOf(Effect.scoped(listener.accept))))
         const closing = yield* start(listener.close())
         const tags = yield* Effect.forEach(accepts, Fiber.join)
@@ -330,10 +315,8 @@ describe("the lifetime of a listener", () => {
   describe("interruption", () => {
     it.effect("of the fiber that waits in close stops the waiting, not the drain", () =>
       Effect.gen(function*() {
-        const transport = yield* MemoryTransport.make()
         const holder = yield* makeHolder
-        const listener = yield* listen(transport, { drain: quick })
-        yield* start(Listener.serve(listener, holder.handler))
+        const { listener, transport } = yield* serving(holder.handler, { drain: brief })
         const client = yield* transport.connect
         yield* client.write("x")
         yield* holder.entered
@@ -351,8 +334,7 @@ describe("the lifetime of a listener", () => {
 
     it.effect("of a fiber in accept removes that waiter and leaves the order of the others", () =>
       Effect.gen(function*() {
-        const transport = yield* MemoryTransport.make()
-        const listener = yield* listen(transport, { drain: quick })
+        const { listener, transport } = yield* listening({ drain: brief })
         const order: Array<string> = []
         const waiter = (name: string) =>
           start(Effect.scoped(Effect.tap(listener.accept, () => Effect.sync(() => order.push(name)))))
@@ -383,14 +365,12 @@ describe("the lifetime of a listener", () => {
 
     it.effect("of serve stops it taking connections, and its handlers go on", () =>
       Effect.gen(function*() {
-        const transport = yield* MemoryTransport.make()
         const holder = yield* makeHolder
-        const listener = yield* listen(transport, { drain: quick })
-        const serving = yield* start(Listener.serve(listener, holder.handler))
+        const { listener, served, transport } = yield* serving(holder.handler, { drain: brief })
         const client = yield* transport.connect
         yield* client.write("x")
         yield* holder.entered
-        yield* Fiber.interrupt(serving)
+        yield* Fiber.interrupt(served)
         yield* transport.connect
         assert.strictEqual((yield* listener.dryRun).queued, 1)
         yield* holder.release
@@ -402,7 +382,7 @@ describe("the lifetime of a listener", () => {
     it.effect("on Created and Opening waits for Open", () =>
       Effect.gen(function*() {
         const transport = yield* MemoryTransport.make({ bindLatency: "1 second" })
-        const listener = yield* Listener.make(transport, { drain: quick })
+        const listener = yield* Listener.make(transport, { drain: brief })
         yield* start(Listener.serve(listener, echo))
         const opening = yield* start(listener.open)
         yield* TestClock.adjust("1 second")
@@ -414,9 +394,8 @@ describe("the lifetime of a listener", () => {
 
     it.effect("on Closing and Closed returns the report", () =>
       Effect.gen(function*() {
-        const transport = yield* MemoryTransport.make()
         const holder = yield* makeHolder
-        const listener = yield* listen(transport, { drain: quick })
+        const { listener, transport } = yield* listening({ drain: brief })
         const first = yield* start(Listener.serve(listener, holder.handler))
         const client = yield* transport.connect
         yield* client.write("x")
@@ -433,8 +412,7 @@ describe("the lifetime of a listener", () => {
 
     it.effect("forked just before a close serves what is queued", () =>
       Effect.gen(function*() {
-        const transport = yield* MemoryTransport.make()
-        const listener = yield* listen(transport, { drain: quick })
+        const { listener, transport } = yield* listening({ drain: brief })
         const client = yield* transport.connect
         yield* client.write("hi")
         const serving = yield* Effect.forkScoped(Listener.serve(listener, echo, { idle: "pull" }))
@@ -446,11 +424,9 @@ describe("the lifetime of a listener", () => {
 
     it.effect("belongs to one life: reset forgets it", () =>
       Effect.gen(function*() {
-        const transport = yield* MemoryTransport.make()
-        const listener = yield* listen(transport, { drain: quick })
-        const serving = yield* start(Listener.serve(listener, echo))
+        const { listener, served, transport } = yield* serving(echo, { drain: brief })
         yield* listener.close()
-        yield* Fiber.join(serving)
+        yield* Fiber.join(served)
         yield* listener.reset
         assert.strictEqual(yield* listener.state, "Created")
         yield* listener.open
@@ -460,8 +436,7 @@ describe("the lifetime of a listener", () => {
 
     it.effect("twice at the same time shares the queue first come first served", () =>
       Effect.gen(function*() {
-        const transport = yield* MemoryTransport.make()
-        const listener = yield* listen(transport, { drain: quick })
+        const { listener, transport } = yield* listening({ drain: brief })
         const served: Array<string> = []
         const handler = (name: string) => () => Effect.andThen(Effect.sync(() => served.push(name)), Effect.never)
         yield* start(Listener.serve(listener, handler("a")))
@@ -472,14 +447,12 @@ describe("the lifetime of a listener", () => {
 
     it.effect("a handler that fails or dies ends its own connection only", () =>
       Effect.gen(function*() {
-        const transport = yield* MemoryTransport.make()
-        const listener = yield* listen(transport, { drain: quick })
-        yield* start(Listener.serve(listener, (connection) =>
+        const { transport } = yield* serving((connection) =>
           connection.id === 1
             ? Effect.andThen(Effect.fail("no"), echo(connection))
             : connection.id === 2
             ? Effect.andThen(Effect.die("no"), echo(connection))
-            : echo(connection)))
+            : echo(connection), { drain: brief })
         const failing = yield* transport.connect
         const dying = yield* transport.connect
         const client = yield* transport.connect
@@ -505,8 +478,7 @@ describe("the lifetime of a listener", () => {
 
     it.effect("does not wait for itself, is counted closer, and is gone at most the abort grace later", () =>
       Effect.gen(function*() {
-        const transport = yield* MemoryTransport.make()
-        const listener = yield* listen(transport, { drain: quick })
+        const { listener, transport } = yield* listening({ drain: brief })
         const result = yield* closer(listener, (listener) => listener.close())
         const client = yield* transport.connect
         const exit = yield* Deferred.await(result)
@@ -522,8 +494,7 @@ describe("the lifetime of a listener", () => {
 
     it.effect("is told draining like any other", () =>
       Effect.gen(function*() {
-        const transport = yield* MemoryTransport.make()
-        const listener = yield* listen(transport, { drain: quick })
+        const { listener, transport } = yield* listening({ drain: brief })
         const told = yield* Deferred.make<string>()
         yield* start(Listener.serve(listener, (connection) =>
           listener.close().pipe(
@@ -538,8 +509,7 @@ describe("the lifetime of a listener", () => {
 
     it.effect("waiting in closed does not wait for itself either", () =>
       Effect.gen(function*() {
-        const transport = yield* MemoryTransport.make()
-        const listener = yield* listen(transport, { drain: quick })
+        const { listener, transport } = yield* listening({ drain: brief })
         const result = yield* closer(listener, (listener) => listener.closed)
         yield* transport.connect
         const report = yield* listener.close()
@@ -550,8 +520,7 @@ describe("the lifetime of a listener", () => {
 
     it.effect("nor does the fiber whose accept returned a connection", () =>
       Effect.gen(function*() {
-        const transport = yield* MemoryTransport.make()
-        const listener = yield* listen(transport, { drain: quick })
+        const { listener, transport } = yield* listening({ drain: brief })
         yield* transport.connect
         yield* listener.accept
         const report = yield* listener.close()
@@ -568,7 +537,7 @@ describe("the lifetime of a listener", () => {
         if (fiber.getRef(References.CurrentLogAnnotations)["event"] === "close") lines.push(logLevel)
       })
       yield* Effect.scoped(Effect.gen(function*() {
-        const listener = yield* Listener.listen(yield* MemoryTransport.make(), { drain: quick })
+        const listener = yield* Listener.listen(yield* MemoryTransport.make(), { drain: brief })
         yield* listener.abort
         yield* end(listener)
       })).pipe(Effect.provide(Logger.layer([logger])))
@@ -596,7 +565,7 @@ describe("the lifetime of a listener", () => {
           const ending = yield* start(
             Effect.scoped(Effect.gen(function*() {
               const transport = yield* MemoryTransport.make()
-              const listener = yield* Listener.listen(transport, { drain: quick })
+              const listener = yield* Listener.listen(transport, { drain: brief })
               yield* start(Effect.ignore(Listener.serve(listener, () => Effect.never)))
               yield* transport.connect
               if (by === "shutdown") yield* Listener.shutdown(listener, "test")
@@ -615,7 +584,7 @@ describe("the lifetime of a listener", () => {
         const transport = yield* MemoryTransport.make()
         const holder = yield* makeHolder
         const scope = yield* Scope.make()
-        const listener = yield* Scope.provide(Listener.listen(transport, { drain: quick }), scope)
+        const listener = yield* Scope.provide(Listener.listen(transport, { drain: brief }), scope)
         yield* start(Listener.serve(listener, holder.handler))
         const client = yield* transport.connect
         yield* client.write("x")
@@ -636,7 +605,7 @@ describe("the lifetime of a listener", () => {
         const transport = yield* MemoryTransport.make()
         const holder = yield* makeHolder
         const scope = yield* Scope.make()
-        const listener = yield* Scope.provide(Listener.listen(transport, { drain: quick }), scope)
+        const listener = yield* Scope.provide(Listener.listen(transport, { drain: brief }), scope)
         yield* start(Listener.serve(listener, holder.handler))
         const client = yield* transport.connect
         yield* client.write("x")
@@ -656,7 +625,7 @@ describe("the lifetime of a listener", () => {
           Effect.gen(function*() {
             const transport = yield* MemoryTransport.make({ bindLatency: "1 millis" })
             const scope = yield* Scope.make()
-            const listener = yield* Scope.provide(Listener.make(transport, { drain: quick }), scope)
+            const listener = yield* Scope.provide(Listener.make(transport, { drain: brief }), scope)
             yield* start(Effect.ignore(lead(listener)))
             yield* TestClock.adjust("1 second")
             yield* Scope.close(scope, Exit.void)
@@ -673,7 +642,7 @@ describe("the lifetime of a listener", () => {
     it.effect("ends changes, which has each change once", () =>
       Effect.gen(function*() {
         const scope = yield* Scope.make()
-        const listener = yield* Scope.provide(Listener.make(yield* MemoryTransport.make(), { drain: quick }), scope)
+        const listener = yield* Scope.provide(Listener.make(yield* MemoryTransport.make(), { drain: brief }), scope)
         const changes = yield* start(Stream.runCollect(listener.changes))
         yield* listener.open
         yield* listener.close()

@@ -9,10 +9,8 @@ import { EventLoopLag } from "../src/internal/accept/eventLoopLag.ts"
 import type { ListenerImpl } from "../src/internal/lifecycle/listener.ts"
 import { Timers } from "../src/internal/util/timers.ts"
 import { echo } from "./support/handlers.ts"
-import { listen, start } from "./support/listening.ts"
+import { listen, listening, quick, start } from "./support/listening.ts"
 import { ipOf, withRemotes } from "./support/remotes.ts"
-
-const quick = { idleGrace: 0, deadline: "10 seconds", abortGrace: "100 millis", linger: { idle: 0 } } as const
 
 /** How many remotes a listener keeps anything of. */
 const remotesOf = (listener: Listener.Listener): number =>
@@ -139,8 +137,7 @@ describe("maxPerRemote", () => {
 describe("acceptRate", () => {
   /** When each connection was given to its handler, in ms. */
   const serveTimed = Effect.fnUntraced(function*(admission: Listener.ListenerOptions["admission"]) {
-    const transport = yield* MemoryTransport.make()
-    const listener = yield* listen(transport, { drain: quick, admission, timeouts: { queued: Infinity } })
+    const { listener, transport } = yield* listening({ admission, timeouts: { queued: Infinity } })
     const times: Array<number> = []
     const handler = (connection: Connection.Connection) =>
       Effect.andThen(
@@ -324,8 +321,7 @@ describe("maxEventLoopLag", () => {
   const asked = (client: MemoryTransport.Client) => Effect.andThen(client.write("hi"), client.readText(6))
 
   const listenNoLater = Effect.gen(function*() {
-    const transport = yield* MemoryTransport.make()
-    const listener = yield* listen(transport, { drain: quick, admission: { maxEventLoopLag: "100 millis" } })
+    const { listener, transport } = yield* listening({ admission: { maxEventLoopLag: "100 millis" } })
     yield* start(Effect.ignore(Listener.serve(listener, echo, { idle: "pull" })))
     return { transport, listener }
   })
@@ -453,8 +449,7 @@ class LateClock implements Clock.Clock {
 describe("setAdmission", () => {
   it.effect("names what is out of range, and changes nothing", () =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: quick, admission: { maxConnections: 1 } })
+      const { listener, transport } = yield* listening({ admission: { maxConnections: 1 } })
       yield* start(Effect.ignore(Listener.serve(listener, echo)))
       const parameterOf = (options: Parameters<typeof listener.setAdmission>[0]) =>
         Effect.map(Effect.flip(listener.setAdmission(options)), (error) => error.parameter)
@@ -471,8 +466,7 @@ describe("setAdmission", () => {
 
   it.effect("holds in the next life, too", () =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: quick })
+      const { listener, transport } = yield* listening()
       yield* listener.setAdmission({ maxConnections: 1, maxPerRemote: 2 })
       yield* listener.close()
       yield* listener.reset

@@ -4,7 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { Socket } from "effect/socket"
 import { TestClock } from "effect/testing"
-import { listen, start, tagOf, untilStage } from "./support/listening.ts"
+import { listen, listening, serving, start, tagOf, untilStage } from "./support/listening.ts"
 
 /** How long a message is worked on and how often one comes, in milliseconds: there is always one in work. */
 const work = 30
@@ -49,9 +49,10 @@ describe("a client that sends on while its messages are worked on", () => {
       it.effect(`is told goodbye after the grace of ${idleGrace} ms and what is in work, by ${idle}`, () =>
         Effect.gen(function*() {
           const taken: Array<string> = []
-          const transport = yield* MemoryTransport.make()
-          const listener = yield* listen(transport, { drain: { deadline: "20 seconds", idleGrace } })
-          yield* start(Listener.serve(listener, multiplexed(taken, idle === "pull"), { idle }))
+          const { listener, transport } = yield* serving(multiplexed(taken, idle === "pull"), {
+            drain: { deadline: "20 seconds", idleGrace },
+            idle
+          })
           const client = yield* transport.connect
           yield* start(sendOn(client))
           yield* TestClock.adjust(1000)
@@ -71,9 +72,10 @@ describe("a client that sends on while its messages are worked on", () => {
   it.effect("has the message finished that had begun to arrive, however late the rest of it comes", () =>
     Effect.gen(function*() {
       const taken: Array<string> = []
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: { deadline: "20 seconds" } })
-      yield* start(Listener.serve(listener, multiplexed(taken, true), { idle: "pull" }))
+      const { listener, transport } = yield* serving(multiplexed(taken, true), {
+        drain: { deadline: "20 seconds" },
+        idle: "pull"
+      })
       const client = yield* transport.connect
       yield* client.write("first\nsec")
       const closing = yield* start(listener.close())
@@ -91,8 +93,7 @@ describe("a client that sends on while its messages are worked on", () => {
   it.effect("of whose messages one takes long has all of them answered that came before that one ended", () =>
     Effect.gen(function*() {
       const taken: Array<string> = []
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: { deadline: "20 seconds" } })
+      const { listener, transport } = yield* listening({ drain: { deadline: "20 seconds" } })
       const handle = multiplexed(taken, false)
       yield* start(Listener.serve(listener, (connection) =>
         Effect.andThen(
@@ -115,8 +116,7 @@ describe("a client that sends on while its messages are worked on", () => {
   it.effect("and sends more than its handler takes, has what had come worked on until the deadline, which names it", () =>
     Effect.gen(function*() {
       const taken: Array<string> = []
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: { deadline: "20 seconds" } })
+      const { listener, transport } = yield* listening({ drain: { deadline: "20 seconds" } })
       // one after another, and nothing is read meanwhile
       yield* start(Listener.serve(listener, (connection) =>
         Effect.gen(function*() {

@@ -4,9 +4,9 @@ import { MemoryTransport } from "@effect-listener/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Scope, Stream } from "effect"
 import { echo } from "./support/handlers.ts"
-import { listen, start } from "./support/listening.ts"
+import { listening, quick, start } from "./support/listening.ts"
 
-const quick = { idleGrace: 0, deadline: "1 second", abortGrace: "100 millis", linger: { idle: 0 } } as const
+const brief = { ...quick, deadline: "1 second" } as const
 
 /** Begins another lifetime and serves it. */
 const beginAgain = (listener: Listener.Listener) =>
@@ -27,8 +27,7 @@ const isServed = (transport: MemoryTransport.MemoryTransport) =>
 describe("a restart in place", () => {
   it.effect("by a fiber that waits in closed: the first serve ends with its report, the second serves", () =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: quick })
+      const { listener, transport } = yield* listening({ drain: brief })
       const first = yield* start(Listener.serve(listener, echo, { idle: "pull" }))
       const second = yield* start(Effect.andThen(listener.closed, beginAgain(listener)))
       const report = yield* listener.close()
@@ -41,8 +40,7 @@ describe("a restart in place", () => {
     "by a fiber whose accept was failed by %s: the second lifetime is whole",
     (what) =>
       Effect.gen(function*() {
-        const transport = yield* MemoryTransport.make()
-        const listener = yield* listen(transport, { drain: quick })
+        const { listener, transport } = yield* listening({ drain: brief })
         const dead = new Transport.TransportAcceptError({ class: "fatal", code: "EBADF", cause: "gone" })
         const second = yield* start(Effect.gen(function*() {
           yield* Effect.ignore(Effect.scoped(listener.accept))
@@ -65,8 +63,7 @@ describe("a restart in place", () => {
 
   it.live("a close by a fiber whose accept an abort has failed has the whole abort grace", () =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: { ...quick, abortGrace: "10 seconds" } })
+      const { listener, transport } = yield* listening({ drain: { ...brief, abortGrace: "10 seconds" } })
       const finalized = yield* Deferred.make<void>()
       const serving = yield* start(
         Effect.ignore(Listener.serve(listener, () => Effect.onInterrupt(Effect.never, () => Deferred.await(finalized))))
@@ -86,7 +83,7 @@ describe("what can be seen of a lifetime", () => {
     Effect.gen(function*() {
       const owner = yield* Scope.make()
       const transport = yield* MemoryTransport.make()
-      const listener = yield* Scope.provide(Listener.listen(transport, { drain: quick }), owner)
+      const listener = yield* Scope.provide(Listener.listen(transport, { drain: brief }), owner)
       yield* transport.connect
       const release = yield* Deferred.make<void>()
       yield* start(Effect.ignore(Listener.serve(listener, () => Deferred.await(release))))
@@ -116,8 +113,7 @@ describe("what can be seen of a lifetime", () => {
 
   it.effect("a lame duck ends with its socket", () =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: { ...quick, lameDuck: "1 hour" } })
+      const { listener, transport } = yield* listening({ drain: { ...brief, lameDuck: "1 hour" } })
       const closing = yield* start(listener.close())
       yield* transport.fault(new Transport.TransportAcceptError({ class: "fatal", code: "EBADF", cause: "gone" }))
       assert.deepInclude(yield* Fiber.join(closing), { outcome: "Drained", duration: 0 })

@@ -5,7 +5,7 @@ import { Clock, Effect, Exit, Fiber, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { spreadWindow, turnOf } from "../src/internal/connection/draining/drainSpread.ts"
 import { answering, echo, makeHolder } from "./support/handlers.ts"
-import { listen, start, untilStage } from "./support/listening.ts"
+import { listen, listening, quick, serving, start, untilStage } from "./support/listening.ts"
 
 describe("a turn", () => {
   it.each([
@@ -35,7 +35,7 @@ describe("a turn", () => {
   })
 })
 
-const quick = { idleGrace: 0, deadline: "20 seconds", abortGrace: "100 millis", linger: { idle: 0 } } as const
+const patient = { ...quick, deadline: "20 seconds" } as const
 
 /** `count` clients, and in which second of the virtual clock each is told goodbye. */
 const crowd = (count: number, connect: Effect.Effect<MemoryTransport.Client, unknown, Scope.Scope>) =>
@@ -64,9 +64,10 @@ const pass = (millis: number) =>
 describe("the spread of a drain", () => {
   it.effect("1,000 idle connections are told evenly over it, and the close ends with the last", () =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: { ...quick, spread: "10 seconds" } })
-      yield* start(Listener.serve(listener, echo, { idle: "pull" }))
+      const { listener, transport } = yield* serving(echo, {
+        drain: { ...patient, spread: "10 seconds" },
+        idle: "pull"
+      })
       const { ends } = yield* crowd(1000, transport.connect)
       const from = yield* Clock.currentTimeMillis
       const closing = yield* start(listener.close())
@@ -85,9 +86,10 @@ describe("the spread of a drain", () => {
 
   it.effect("none is told after the deadline: three quarters of it are the longest spread", () =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: { ...quick, deadline: "4 seconds", spread: "1 minute" } })
-      yield* start(Listener.serve(listener, echo, { idle: "pull" }))
+      const { listener, transport } = yield* serving(echo, {
+        drain: { ...patient, deadline: "4 seconds", spread: "1 minute" },
+        idle: "pull"
+      })
       const { ends } = yield* crowd(300, transport.connect)
       const from = yield* Clock.currentTimeMillis
       const closing = yield* start(listener.close())
@@ -104,7 +106,7 @@ describe("the spread of a drain", () => {
       const transport = yield* MemoryTransport.make()
       const owner = yield* Scope.make()
       const listener = yield* Scope.provide(
-        Listener.listen(transport, { drain: { ...quick, deadline: "2 seconds" } }),
+        Listener.listen(transport, { drain: { ...patient, deadline: "2 seconds" } }),
         owner
       )
       yield* start(Listener.serve(listener, echo, { idle: "pull" }))
@@ -125,9 +127,10 @@ describe("the spread of a drain", () => {
 
   it.effect("a connection is served until its turn, and what it asks for then is answered", () =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: { ...quick, spread: "10 seconds" } })
-      yield* start(Listener.serve(listener, echo, { idle: "pull" }))
+      const { listener, transport } = yield* serving(echo, {
+        drain: { ...patient, spread: "10 seconds" },
+        idle: "pull"
+      })
       const { clients } = yield* crowd(10, transport.connect)
       const last = clients[9]!
       const closing = yield* start(listener.close())
@@ -143,9 +146,10 @@ describe("the spread of a drain", () => {
 
   it.effect("the drain ends when all have gone by themselves, whosever turn has not come", () =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: { ...quick, spread: "10 seconds" } })
-      yield* start(Listener.serve(listener, echo, { idle: "pull" }))
+      const { listener, transport } = yield* serving(echo, {
+        drain: { ...patient, spread: "10 seconds" },
+        idle: "pull"
+      })
       const { clients } = yield* crowd(10, transport.connect)
       const closing = yield* start(listener.close())
       yield* untilStage(listener, "Draining")
@@ -160,8 +164,7 @@ describe("the spread of a drain", () => {
 
   it.effect("an exchange that goes on past its turn is waited for, and cut at the deadline", () =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: { ...quick, spread: "10 seconds" } })
+      const { listener, transport } = yield* listening({ drain: { ...patient, spread: "10 seconds" } })
       const { entered, handler } = yield* makeHolder
       yield* start(Listener.serve(listener, handler, { idle: "pull" }))
       const { clients } = yield* crowd(5, transport.connect)
@@ -181,7 +184,7 @@ describe("the spread of a drain", () => {
     Effect.gen(function*() {
       const transport = yield* MemoryTransport.make()
       const listener = yield* listen(transport, {
-        drain: { ...quick, lameDuck: "2 seconds", spread: "10 seconds" }
+        drain: { ...patient, lameDuck: "2 seconds", spread: "10 seconds" }
       })
       let told = 0
       yield* start(Listener.serve(
@@ -207,9 +210,10 @@ describe("the spread of a drain", () => {
 
   it.effect("no timer is left of an abort in the middle of it", () =>
     Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: { ...quick, spread: "10 seconds" } })
-      yield* start(Listener.serve(listener, echo, { idle: "pull" }))
+      const { listener, transport } = yield* serving(echo, {
+        drain: { ...patient, spread: "10 seconds" },
+        idle: "pull"
+      })
       yield* crowd(100, transport.connect)
       const closing = yield* start(Effect.flip(listener.close()))
       yield* untilStage(listener, "Draining")

@@ -4,9 +4,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Logger, Option, References, Stream, Tracer } from "effect"
 import { TestClock } from "effect/testing"
 import { echo } from "./support/handlers.ts"
-import { listen, start } from "./support/listening.ts"
+import { listen, listening, quick, start } from "./support/listening.ts"
 
-const quick = { idleGrace: 0, deadline: "1 second", abortGrace: "100 millis", linger: { idle: 0 } } as const
+const brief = { ...quick, deadline: "1 second" } as const
 
 /** Every span that was made, in order, and a tracer that keeps them. */
 const tracing = () => {
@@ -34,7 +34,7 @@ describe("spans", () => {
     const { named, traced } = tracing()
     return traced(Effect.gen(function*() {
       const transport = yield* MemoryTransport.make({ bindLatency: "1 second" })
-      const listener = yield* Listener.make(transport, { name: "api", drain: quick })
+      const listener = yield* Listener.make(transport, { name: "api", drain: brief })
       const opening = yield* start(Effect.withSpan(listener.open, "startup"))
       yield* TestClock.adjust("1 second")
       yield* Fiber.join(opening)
@@ -52,7 +52,7 @@ describe("spans", () => {
     return traced(Effect.gen(function*() {
       const transport = yield* MemoryTransport.make()
       const listener = yield* Effect.withSpan(
-        Listener.listen(transport, { name: "api", drain: { ...quick, lameDuck: "1 second" } }),
+        Listener.listen(transport, { name: "api", drain: { ...brief, lameDuck: "1 second" } }),
         "startup"
       )
       yield* start(Effect.ignore(Listener.serve(listener, () => Effect.never)))
@@ -79,7 +79,7 @@ describe("spans", () => {
     const { named, traced } = tracing()
     return traced(Effect.gen(function*() {
       yield* Effect.scoped(Effect.withSpan(
-        Effect.flatMap(MemoryTransport.make(), (transport) => Listener.listen(transport, { drain: quick })),
+        Effect.flatMap(MemoryTransport.make(), (transport) => Listener.listen(transport, { drain: brief })),
         "startup"
       ))
       assert.strictEqual(parentOf(named("Listener.close")[0]), undefined)
@@ -91,7 +91,7 @@ describe("spans", () => {
     const { named, traced } = tracing()
     return traced(Effect.gen(function*() {
       const make = (name: string) =>
-        Effect.flatMap(MemoryTransport.make(), (transport) => Listener.make(transport, { name, drain: quick }))
+        Effect.flatMap(MemoryTransport.make(), (transport) => Listener.make(transport, { name, drain: brief }))
       const host = yield* ListenerHost.make([yield* make("a"), yield* make("b")], { admin: [yield* make("admin")] })
       yield* Effect.withSpan(host.close({ lameDuck: 0 }), "deploying")
       const [close] = named("ListenerHost.close")
@@ -108,7 +108,7 @@ describe("spans", () => {
     const run = Effect.fnUntraced(function*(options: Listener.ListenerOptions) {
       const transport = yield* MemoryTransport.make()
       const listener = yield* Effect.withSpan(
-        Listener.listen(transport, { name: "api", drain: quick, ...options }),
+        Listener.listen(transport, { name: "api", drain: brief, ...options }),
         "startup"
       )
       yield* start(Effect.ignore(Effect.withSpan(
@@ -199,7 +199,7 @@ describe("spans", () => {
       return traced(Effect.gen(function*() {
         const transport = yield* MemoryTransport.make()
         const listener = yield* listen(transport, {
-          drain: quick,
+          drain: brief,
           tracing: { connections: true },
           admission: { maxConnections: 1, maxQueued: 1 }
         })
@@ -240,7 +240,7 @@ describe("the log", () => {
     const { lines, logged } = logging()
     return logged(Effect.gen(function*() {
       const transport = yield* MemoryTransport.make()
-      const listener = yield* Listener.listen(transport, { name: "api", drain: quick })
+      const listener = yield* Listener.listen(transport, { name: "api", drain: brief })
       yield* start(
         Effect.ignore(
           Listener.serve(listener, (connection) => connection.id === 1 ? Effect.fail("no such row") : Effect.never)
@@ -298,7 +298,7 @@ describe("the log", () => {
     return traced(logged(Effect.gen(function*() {
       const transport = yield* MemoryTransport.make()
       const listener = yield* listen(transport, {
-        drain: quick,
+        drain: brief,
         maskRemote: true,
         tracing: { connections: true, exchanges: true }
       })
@@ -335,8 +335,7 @@ describe("the log", () => {
   it.effect("a line of a client that echoes has no address either, nor its data", () => {
     const { lines, logged } = logging()
     return logged(Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: quick, maskRemote: true })
+      const { listener, transport } = yield* listening({ drain: brief, maskRemote: true })
       yield* start(Effect.ignore(Listener.serve(listener, echo, { idle: "pull" })))
       const client = yield* transport.connect
       yield* client.write("secret")

@@ -17,9 +17,7 @@ import {
 } from "effect"
 import { TestClock } from "effect/testing"
 import { echo, makeHolder } from "./support/handlers.ts"
-import { start, tagOf, untilStage } from "./support/listening.ts"
-
-const quick = { idleGrace: 0, deadline: "10 seconds", abortGrace: "100 millis", linger: { idle: 0 } } as const
+import { quick, start, tagOf, untilStage } from "./support/listening.ts"
 
 /** A listener in state Created that echoes, and its transport. */
 const server = (name: string, options?: Listener.ListenerOptions & { readonly bindLatency?: number }) =>

@@ -6,11 +6,9 @@ import { PrometheusMetrics } from "effect/observability"
 import { TestClock } from "effect/testing"
 import * as Fs from "node:fs"
 import { echo, makeHolder } from "./support/handlers.ts"
-import { listen, start } from "./support/listening.ts"
+import { listen, listening, quick, start } from "./support/listening.ts"
 import { scrape } from "./support/metrics.ts"
 import { ipOf, withRemotes } from "./support/remotes.ts"
-
-const quick = { idleGrace: 0, deadline: "10 seconds", abortGrace: "100 millis", linger: { idle: 0 } } as const
 
 /** Each test with a registry of its own. */
 const metered = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
@@ -84,8 +82,7 @@ describe("what a listener counts", () => {
 
   it.effect("a connection that asked for the close ends once, when it does", () =>
     metered(Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: quick })
+      const { listener, transport } = yield* listening()
       yield* start(Effect.ignore(Listener.serve(listener, () => Effect.andThen(listener.close(), Effect.never))))
       yield* transport.connect
       yield* listener.closed
@@ -118,8 +115,7 @@ describe("what a listener counts", () => {
 
   it.effect("exchanges and how long they took, those that were cut included", () =>
     metered(Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: quick })
+      const { listener, transport } = yield* listening()
       yield* start(Effect.ignore(Listener.serve(listener, (connection) =>
         connection.id === 1
           ? Effect.gen(function*() {
@@ -148,8 +144,7 @@ describe("what a listener counts", () => {
 
   it.effect("accept errors by their code", () =>
     metered(Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: quick })
+      const { listener, transport } = yield* listening()
       const fail = (code: string | undefined, times: number) =>
         transport.failAccept(
           new Transport.TransportAcceptError({ class: "transient", code, cause: "test" }),
@@ -167,8 +162,7 @@ describe("what a listener counts", () => {
 
   it.effect("a close: its stage, how long, what it waits for; what it swept and left behind", () =>
     metered(Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
-      const listener = yield* listen(transport, { drain: { ...quick, lameDuck: "2 seconds" } })
+      const { listener, transport } = yield* listening({ drain: { ...quick, lameDuck: "2 seconds" } })
       yield* start(Effect.ignore(Listener.serve(listener, () => Effect.uninterruptible(Effect.sleep("1 hour")))))
       yield* transport.connect
       const stage = Effect.map(
@@ -198,8 +192,7 @@ describe("what a listener counts", () => {
 
   it.effect("what the sweep took", () =>
     metered(Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make({ resumeLate: true })
-      const listener = yield* listen(transport, { drain: quick })
+      const { listener, transport } = yield* listening({ memory: { resumeLate: true } })
       yield* start(Effect.ignore(Listener.serve(listener, echo, { idle: "pull" })))
       yield* Effect.forEach([1, 2, 3], () => transport.connect)
       const report = yield* listener.close()
@@ -378,9 +371,8 @@ describe("the Grafana dashboard", () => {
 
   it.effect("asks only for metrics that exist, and for all of them", () =>
     metered(Effect.gen(function*() {
-      const transport = yield* MemoryTransport.make()
       const holder = yield* makeHolder
-      const listener = yield* listen(transport, { drain: quick })
+      const { listener, transport } = yield* listening()
       yield* start(Effect.ignore(Listener.serve(listener, holder.handler)))
       yield* transport.failAccept(
         new Transport.TransportAcceptError({ class: "transient", code: "ECONNABORTED", cause: "test" })
