@@ -37,30 +37,6 @@ export const isReady = (connection: ConnectionImpl): boolean => {
   return ready !== undefined && isDone(ready)
 }
 
-/** Waits for a connection's handshake, in a fiber of its own, and tells how it went. */
-export const shakeHands = (
-  context: HandshakeContext,
-  connection: ConnectionImpl,
-  done: (shaken: Exit.Exit<void, Effect.Error<TransportConnection["ready"]>>) => void
-): Fiber.Fiber<unknown, unknown> => {
-  connection.transition("handshakeBegan")
-  const handshake = context.handshakes.add(connection)
-  let ended: Socket.SocketError | undefined
-  const fiber = context.runFork(effectOf("ready", () => connection.transport.ready))
-  connection.endHandshake = (reason) => {
-    ended ??= closeError(reason)
-    fiber.interruptUnsafe()
-  }
-  fiber.addObserver((exit) => {
-    context.handshakes.delete(handshake)
-    connection.endHandshake = undefined
-    if (Exit.isSuccess(exit)) connection.handshakeDone = true
-    done(ended !== undefined && Exit.isFailure(exit) ? Exit.fail(ended) : exit)
-  })
-  if (connection.step === "Handshake" || connection.endHandshake !== undefined) context.drainIfBegun(connection)
-  return fiber
-}
-
 /** `shakeHands` in the fiber that waits for it; interrupted, it ends the handshake and waits until that has ended. */
 export const handshake = (context: HandshakeContext, connection: ConnectionImpl): TransportConnection["ready"] =>
   Effect.callback((resume) => {
@@ -90,6 +66,30 @@ export const whenShaken = (
     failed()
   })
   if (connection.step === "Handshake") connection.fiber = fiber
+}
+
+/** Waits for a connection's handshake, in a fiber of its own, and tells how it went. */
+const shakeHands = (
+  context: HandshakeContext,
+  connection: ConnectionImpl,
+  done: (shaken: Exit.Exit<void, Effect.Error<TransportConnection["ready"]>>) => void
+): Fiber.Fiber<unknown, unknown> => {
+  connection.transition("handshakeBegan")
+  const handshake = context.handshakes.add(connection)
+  let ended: Socket.SocketError | undefined
+  const fiber = context.runFork(effectOf("ready", () => connection.transport.ready))
+  connection.endHandshake = (reason) => {
+    ended ??= closeError(reason)
+    fiber.interruptUnsafe()
+  }
+  fiber.addObserver((exit) => {
+    context.handshakes.delete(handshake)
+    connection.endHandshake = undefined
+    if (Exit.isSuccess(exit)) connection.handshakeDone = true
+    done(ended !== undefined && Exit.isFailure(exit) ? Exit.fail(ended) : exit)
+  })
+  if (connection.step === "Handshake" || connection.endHandshake !== undefined) context.drainIfBegun(connection)
+  return fiber
 }
 
 class Handshake implements Linked<Handshake> {
