@@ -8,10 +8,6 @@ export class Broadcast<A> {
   private readonly subscribers = new Set<Queue.Queue<A, Cause.Done>>()
   private ended = false
 
-  get watched(): boolean {
-    return this.subscribers.size > 0
-  }
-
   publish(value: A): void {
     for (const queue of Array.from(this.subscribers)) Queue.offerUnsafe(queue, value)
   }
