@@ -1,6 +1,7 @@
 /**
  * Listening for TLS: TCP, with a handshake before the connection is ready.
  */
+import { longestTimer } from "@effect-listener/core/DurationOption"
 import { SecurityFailure } from "@effect-listener/core/ListenerError"
 import { type BoundTransport, TransportBindError } from "@effect-listener/core/Transport"
 import * as Cause from "effect/Cause"
@@ -103,7 +104,7 @@ export class TlsTransportImpl implements TlsTransport {
         requestCert: requestCert ?? false,
         rejectUnauthorized: rejectUnauthorized ?? true,
         // the listener's handshake time-out is the one that counts; Node takes no "none"
-        handshakeTimeout: 2_147_483_647,
+        handshakeTimeout: longestTimer,
         ...(alpnProtocols === undefined ? {} : { ALPNProtocols: Array.from(alpnProtocols) }),
         ...(sni === undefined ? {} : { SNICallback: lookUp(sni, context) })
       })

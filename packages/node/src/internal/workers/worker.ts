@@ -3,6 +3,7 @@
  * a process that does not do what it should in time is ended.
  */
 import type { DrainReport } from "@effect-listener/core/DrainReport"
+import { longestTimer } from "@effect-listener/core/DurationOption"
 import * as ListenerMetrics from "@effect-listener/core/ListenerMetrics"
 import type { WorkerReport } from "../../NodeWorkers.ts"
 import type { Message } from "../inherit/protocol.ts"
@@ -37,9 +38,6 @@ export interface Stop {
   readonly queue: "sweep" | "leave"
   readonly killAfter: number
 }
-
-/** The longest time of a Node timer. */
-const longestTimer = 2_147_483_647
 
 export class Worker {
   readonly id: number
