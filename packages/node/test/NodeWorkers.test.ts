@@ -349,6 +349,11 @@ describe("make", { tags: ["bound-sockets"] }, () => {
       { sockets: { a: { port: 0, host: "192.0.2.1" } } },
       /not available on this machine/
     ],
+    [
+      "an IPv6 host that is none of ours",
+      { sockets: { a: { port: 4000, host: "2001:db8::1" } } },
+      /\[2001:db8::1\]:4000 is not available on this machine/
+    ],
     ["a directory that is not there", { sockets: { a: { path: "/nowhere/a" } } }, /not available/],
     ["a program that is not there", { program: "/nowhere/a.js" }, /ended with code 1/],
     ["a directory to run in that is not there", { cwd: "/nowhere" }, /could not be started/]

@@ -7,6 +7,7 @@ import type * as Dgram from "node:dgram"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
 import type { SharedSocket } from "../inherit/sharedSocket.ts"
+import { formatHostPort } from "../platform/hostPort.ts"
 
 /**
  * Which kind of `node:dgram` socket a descriptor is of, which has to be known
@@ -40,15 +41,16 @@ export const passed = ({ gate }: SharedSocket): Effect.Effect<void> =>
 /** Fails when the socket is bound elsewhere than it was asked for; port 0 and no host agree with any. */
 export const checkBound = (
   wanted: { readonly host?: string | undefined; readonly port: number },
-  bound: { readonly address: string; readonly port: number },
-  format: (host: string, port: number) => string
+  bound: { readonly address: string; readonly port: number }
 ): Effect.Effect<void, TransportBindError> => {
   const host = wanted.host !== undefined && Net.isIP(wanted.host) !== 0 ? wanted.host : bound.address
   const port = wanted.port === 0 ? bound.port : wanted.port
   return port === bound.port && sameAddress(host, bound.address) ? Effect.void : Effect.fail(
     TransportBindError.InvalidArgument({
       parameter: "inherit",
-      detail: `the inherited socket is bound to ${format(bound.address, bound.port)}, not to ${format(host, port)}`
+      detail: `the inherited socket is bound to ${formatHostPort(bound.address, bound.port)}, not to ${
+        formatHostPort(host, port)
+      }`
     })
   )
 }

@@ -15,6 +15,7 @@ import type { Membership, TransportOptions } from "../../NodeUdp.ts"
 import { acquireShared, type SharedSocket } from "../inherit/sharedSocket.ts"
 import { checkInteger, checkText, invalid } from "../listen/checks.ts"
 import { bindError, errorCode } from "../listen/errno.ts"
+import { formatHostPort } from "../platform/hostPort.ts"
 import { checkBound, passed, typeOf } from "./inherited.ts"
 import { UdpSocket } from "./udpSocket.ts"
 
@@ -86,20 +87,19 @@ const resolve = (host: string, port: number): Effect.Effect<Address, TransportBi
       resume(
         cause === null
           ? Effect.succeed(addressOf(address, family))
-          : Effect.fail(bindError(cause, { address: format(host, port), parameter: "host" }))
+          : Effect.fail(bindError(cause, { address: formatHostPort(host, port), parameter: "host" }))
       ))
   })
 }
 
 const addressOf = (host: string, family: number): Address => ({ host, type: family === 6 ? "udp6" : "udp4" })
 
-const format = (host: string, port: number): string => `${host.includes(":") ? `[${host}]` : host}:${port}`
-
 const bindTo = (
   options: TransportOptions,
   { host, type }: Address
 ): Effect.Effect<BoundDatagramTransport, TransportBindError, Scope.Scope> => {
-  const failed = (cause: unknown) => bindError(cause, { address: format(host, options.port), parameter: "host" })
+  const failed = (cause: unknown) =>
+    bindError(cause, { address: formatHostPort(host, options.port), parameter: "host" })
   const make = () =>
     Dgram.createSocket({
       type,
@@ -138,7 +138,7 @@ const bindShared = (
     )
     // from here on closing it is the socket's
     shared.listens()
-    yield* checkBound(options, socket.native.address(), format)
+    yield* checkBound(options, socket.native.address())
     yield* configure(socket.native, options)
     return socket.bound
   })

@@ -15,6 +15,7 @@ import type { Entry } from "../display/display.ts"
 import { cannotHold } from "../inherit/boundSocket.ts"
 import type { BoundTo, Message } from "../inherit/protocol.ts"
 import type { Shareable, Sharing } from "../inherit/sharing.ts"
+import { formatHostPort } from "../platform/hostPort.ts"
 import { commandOf } from "./command.ts"
 import { type Action, decide, type Event, type Fault, initial, type State, unfit } from "./handoverState.ts"
 import { reportOf } from "./reportOf.ts"
@@ -314,6 +315,4 @@ class Attempt {
 }
 
 const format = (boundTo: BoundTo): string =>
-  boundTo.kind === "unix"
-    ? boundTo.path
-    : `${boundTo.host.includes(":") ? `[${boundTo.host}]` : boundTo.host}:${boundTo.port}`
+  boundTo.kind === "unix" ? boundTo.path : formatHostPort(boundTo.host, boundTo.port)

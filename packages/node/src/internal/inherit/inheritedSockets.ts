@@ -8,6 +8,7 @@ import * as Fs from "node:fs"
 import * as Net from "node:net"
 import * as Path from "node:path"
 import { causeText } from "../platform/causeText.ts"
+import { formatHostPort } from "../platform/hostPort.ts"
 import { type Descriptor, inspectDescriptor } from "./descriptor.ts"
 import { Gate } from "./gate.ts"
 import { type BadVariable, listenVariables, readListenFds } from "./listenFds.ts"
@@ -203,17 +204,15 @@ const differs = ({ boundTo, descriptor }: Inherited, wanted: Wanted): string | u
   }
   // of a datagram socket nothing is known before it is bound again
   if (descriptor.kind !== "tcp") return undefined
-  const has = format(descriptor.host, descriptor.port)
+  const has = formatHostPort(descriptor.host, descriptor.port)
   const port = wanted.port === 0 ? descriptor.port : wanted.port
   const host = wanted.host ?? descriptor.host
   if (port !== descriptor.port || !sameHost(host, descriptor.host)) {
-    return `is bound to ${has}, not to ${format(host, port)}`
+    return `is bound to ${has}, not to ${formatHostPort(host, port)}`
   }
   if (wanted.ipv6Only && !Net.isIPv6(descriptor.host)) return `is bound to ${has}, and ipv6Only asks for IPv6`
   return undefined
 }
-
-const format = (host: string, port: number): string => `${host.includes(":") ? `[${host}]` : host}:${port}`
 
 /** A name is not looked up: only addresses can differ. */
 const sameHost = (wanted: string, has: string): boolean => {

@@ -11,6 +11,7 @@ import cluster from "node:cluster"
 import type * as Net from "node:net"
 import type { TransportOptions } from "../../NodeTcp.ts"
 import { acquireShared, listenOn } from "../inherit/sharedSocket.ts"
+import { formatHostPort } from "../platform/hostPort.ts"
 import { checkProxyProtocol } from "../proxyProtocol/options.ts"
 import { LingerTimer } from "../socket/goodbye/lingerTimer.ts"
 import { NetConnection } from "../socket/netConnection.ts"
@@ -53,7 +54,7 @@ export const tcpBinding: (
     }
     const connection = connect(common)
     const bindErrorOf = (cause: unknown) =>
-      bindError(cause, { address: formatAddress(host ?? "::", port), parameter: "host" })
+      bindError(cause, { address: formatHostPort(host ?? "::", port), parameter: "host" })
     const shared = yield* acquireShared(
       options.inherit,
       { kind: "tcp", port, host, ipv6Only },
@@ -102,8 +103,6 @@ const connectTcp: Connect = (common) => {
   const options = { ...common, protocol: "tcp", reset: resetTcp }
   return (socket) => new NetConnection(socket, options)
 }
-
-const formatAddress = (host: string, port: number): string => `${host.includes(":") ? `[${host}]` : host}:${port}`
 
 /** Linux' MAX_TCP_KEEPIDLE. */
 const longestDelay = 32_767_000

@@ -14,6 +14,7 @@ import { checkInteger, checkText, invalid } from "../listen/checks.ts"
 import { bindError } from "../listen/errno.ts"
 import { canHold, holdPort, holdSocket } from "../listen/holdSocket.ts"
 import { hiddenBeside, longestPath, publish } from "../listen/unixPath.ts"
+import { formatHostPort } from "../platform/hostPort.ts"
 
 /** A socket that is bound and passed on. */
 export interface HeldSocket {
@@ -95,7 +96,7 @@ const bindPort = (
   Effect.gen(function*() {
     yield* checkInteger("port", port, 0, 65_535)
     if (host !== undefined) yield* checkText("host", host)
-    const address = `${host ?? "::"}:${port}`
+    const address = formatHostPort(host ?? "::", port)
     const bound = yield* holdPort({ port, host, ipv6Only, reusePort: false }, (cause) =>
       bindError(cause, { address, parameter: "host" }))
     const { address: boundHost, port: boundPort } = bound.address()
