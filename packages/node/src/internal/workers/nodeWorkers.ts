@@ -149,7 +149,11 @@ const openError = ({ error, name }: HoldFailure): ListenerError.OpenError => {
     case "InvalidArgument":
       return new ListenerError.InvalidArgument({ ...at, parameter: error.parameter, detail: error.detail })
     case "QuotaExceeded":
-      return new ListenerError.QuotaExceeded({ ...at, quota: error.quota })
+      return new ListenerError.QuotaExceeded({
+        ...at,
+        quota: error.quota,
+        ...error.limit === undefined ? {} : { limit: error.limit }
+      })
     case "AddressInUse":
       return new ListenerError.AddressInUse({ ...at, address: error.address })
     case "AddressNotAvailable":
