@@ -6,6 +6,7 @@ import {
   isIdle,
   isRefused,
   type Step,
+  type Transition,
   transition
 } from "../src/internal/connection/connectionState.ts"
 import { awaitsLook, drainHasBegun, look, type Rung } from "../src/internal/connection/draining/drainLadder.ts"
@@ -137,8 +138,8 @@ describe("the state of a connection", () => {
     stepEvents.forEach((event, i) => {
       it(`${step}, ${event}: ${steps[step][i]}, however far the drain has come`, () => {
         for (const rung of keys(rungs)) {
-          const after = transition({ step, rung }, event)
-          assert.deepStrictEqual([said(step, after.step, after.action), after.rung], [steps[step][i], rung])
+          const { action, next } = transition({ step, rung }, event)
+          assert.deepStrictEqual([said(step, next.step, action), next.rung], [steps[step][i], rung])
         }
       })
     })
@@ -148,26 +149,24 @@ describe("the state of a connection", () => {
     drainEvents.forEach((event, i) => {
       it(`${rung}, ${event}: ${rungs[rung][i]}, unless it has ended or is detached`, () => {
         for (const step of keys(steps)) {
-          const after = transition({ step, rung }, event)
+          const { action, next } = transition({ step, rung }, event)
           const expected = step === "Ended" || step === "Detached" ? "-" : rungs[rung][i]
-          assert.deepStrictEqual([said(rung, after.rung, after.action), after.step], [expected, step])
+          assert.deepStrictEqual([said(rung, next.rung, action), next.step], [expected, step])
         }
       })
     })
   }
 
-  const walk = (
-    seed: number,
-    length: number,
-    f: (from: ConnectionState, to: ReturnType<typeof transition>) => void
-  ) => {
+  type Visit = (from: ConnectionState, to: ConnectionState, action: Transition["action"]) => void
+
+  const walk = (seed: number, length: number, visit: Visit) => {
     const random = randomOf(seed)
     const events = [...stepEvents, ...drainEvents]
     let state = initial
     for (let i = 0; i < length; i++) {
-      const after = transition(state, events[random(events.length)]!)
-      f(state, after)
-      state = after
+      const { action, next } = transition(state, events[random(events.length)]!)
+      visit(state, next, action)
+      state = next
     }
   }
 
@@ -175,16 +174,16 @@ describe("the state of a connection", () => {
     for (let seed = 1; seed <= 3000; seed++) {
       let over = 0
       let accounted = 0
-      walk(seed, 30, (from, to) => {
+      walk(seed, 30, (from, to, action) => {
         const ends = (to.step === "Ended" || to.step === "Detached") && to.step !== from.step
         if (ends) over++
-        if (to.action === "Destroy") assert.strictEqual(to.step, "Ended")
-        if (["Count", "Forget", "Detach", "DetachRefused"].includes(to.action)) {
+        if (action === "Destroy") assert.strictEqual(to.step, "Ended")
+        if (["Count", "Forget", "Detach", "DetachRefused"].includes(action)) {
           accounted++
           assert.isTrue(ends)
         }
-        if (to.action === "Forget" || to.action === "DetachRefused") assert.isTrue(isRefused(from))
-        if (to.action === "Count" || to.action === "Detach") assert.isFalse(isRefused(from))
+        if (action === "Forget" || action === "DetachRefused") assert.isTrue(isRefused(from))
+        if (action === "Count" || action === "Detach") assert.isFalse(isRefused(from))
         // no way leads back but from a handshake that is done before anything takes the connection
         if (rank[to.step] < rank[from.step]) assert.deepStrictEqual([from.step, to.step], ["Handshake", "Queued"])
       })
@@ -196,14 +195,14 @@ describe("the state of a connection", () => {
   it("whatever happens, it is told once, begun once, and says nothing after its goodbye", () => {
     for (let seed = 1; seed <= 3000; seed++) {
       const times = { Notify: 0, Begin: 0 }
-      walk(seed, 60, (from, to) => {
-        if (to.action === "Notify" || to.action === "Begin") times[to.action]++
+      walk(seed, 60, (from, to, action) => {
+        if (action === "Notify" || action === "Begin") times[action]++
         if (from.rung === "Goodbye") assert.strictEqual(to.rung, "Goodbye")
-        if (from.rung === "Goodbye") assert.notStrictEqual(to.action, "SayGoodbye")
+        if (from.rung === "Goodbye") assert.notStrictEqual(action, "SayGoodbye")
         if (drainHasBegun(from.rung)) assert.isTrue(drainHasBegun(to.rung))
         // what waits for a turn is looked at when it is over, and not before
-        if (["Look", "SayGoodbye", "AwaitGrace"].includes(to.action)) assert.isTrue(awaitsLook(to.rung))
-        if (to.action === "AwaitTurn") assert.isFalse(awaitsLook(to.rung))
+        if (["Look", "SayGoodbye", "AwaitGrace"].includes(action)) assert.isTrue(awaitsLook(to.rung))
+        if (action === "AwaitTurn") assert.isFalse(awaitsLook(to.rung))
       })
       assert.isAtMost(times.Notify, 1)
       assert.isAtMost(times.Begin, 1)
@@ -228,9 +227,9 @@ describe("the state of a connection", () => {
       let state: ConnectionState = { step: "Serving", rung: first }
       let goodbye = first === "Goodbye"
       for (const event of ["graceOver", "turnOver", "idle", "turnEmptied", "idle"] as const) {
-        const after = transition(state, event)
-        goodbye ||= after.action === "SayGoodbye"
-        state = after
+        const { action, next } = transition(state, event)
+        goodbye ||= action === "SayGoodbye"
+        state = next
       }
       assert.isTrue(goodbye, first)
     }

@@ -170,10 +170,10 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
 
   /** Takes the state that the machine answers; the caller does what it says. */
   transition(event: ConnectionEvent): Transition["action"] {
-    const next = transition(this.state, event)
+    const { action, next } = transition(this.state, event)
     if (beginsPhase(this.state, next)) this.lastActive = this.context.now()
     this.state = next
-    return next.action
+    return action
   }
 
   // --- the socket, watched ---------------------------------------------------------------------------------------

@@ -163,22 +163,47 @@ export interface ConnectionState {
 
 export type ConnectionEvent = StepEvent | DrainEvent
 
-/** The state that follows, and what the caller does about it. */
-export interface Transition extends ConnectionState {
+export interface Transition {
+  readonly next: ConnectionState
+  /** What the caller does about it. */
   readonly action: StepAction | DrainAction
 }
 
-export const initial: ConnectionState = { step: "Queued", rung: "Untold" }
+const onEachRung = (step: Step): Record<Rung, ConnectionState> => ({
+  Untold: { step, rung: "Untold" },
+  Notified: { step, rung: "Notified" },
+  Begun: { step, rung: "Begun" },
+  Grace: { step, rung: "Grace" },
+  Turn: { step, rung: "Turn" },
+  CaughtUp: { step, rung: "CaughtUp" },
+  CaughtUpGrace: { step, rung: "CaughtUpGrace" },
+  Goodbye: { step, rung: "Goodbye" }
+})
+
+/** One object each, because idle connections are many. */
+const states: Record<Step, Record<Rung, ConnectionState>> = {
+  Queued: onEachRung("Queued"),
+  Handshake: onEachRung("Handshake"),
+  Serving: onEachRung("Serving"),
+  Refusing: onEachRung("Refusing"),
+  Goodbye: onEachRung("Goodbye"),
+  RefusedGoodbye: onEachRung("RefusedGoodbye"),
+  Detached: onEachRung("Detached"),
+  Ended: onEachRung("Ended")
+}
+
+export const initial: ConnectionState = states.Queued.Untold
 
 /** What an event means in a state. Of what is another scope's or has ended, no drain wants anything. */
-export const transition = ({ rung, step }: ConnectionState, event: ConnectionEvent): Transition => {
+export const transition = (state: ConnectionState, event: ConnectionEvent): Transition => {
+  const { rung, step } = state
   if (!isDrainEvent(event)) {
     const { action, next } = steps[step][event]
-    return { step: next, rung, action }
+    return { next: states[next][rung], action }
   }
-  if (step === "Detached" || step === "Ended") return { step, rung, action: "None" }
+  if (step === "Detached" || step === "Ended") return { next: state, action: "None" }
   const { action, next } = climb(rung, event)
-  return { step, rung: next, action }
+  return { next: states[step][next], action }
 }
 
 /** Admission did not let it in, or nothing took it. */
