@@ -24,7 +24,8 @@ const rows: Record<(typeof publicPackages)[number], ReadonlyArray<ReadonlyArray<
     ["host"]
   ],
   node: [
-    ["platform", "proxyProtocol"],
+    ["platform"],
+    ["proxyProtocol"],
     ["socket"],
     ["inherit"],
     ["listen"],

@@ -1,8 +1,8 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Socket from "effect/socket/Socket"
+import { closeError } from "../util/socketErrors.ts"
 import type { ConnectionImpl } from "./connection.ts"
-import { closeError } from "./socketErrors.ts"
 
 /** The socket that a handler is given: its connection sees every pull and every write. */
 export const watchedSocket = (connection: ConnectionImpl): Socket.Socket => {

@@ -10,7 +10,7 @@ import type { Protocol } from "effect/rpc/RpcServer"
 import * as Socket from "effect/socket/Socket"
 import { CurrentConnection } from "../../Connection.ts"
 import { implementationOf } from "../connection/connection.ts"
-import { closeError } from "../connection/socketErrors.ts"
+import { closeError, lostError } from "../util/socketErrors.ts"
 import { Calls, CurrentCalls } from "./calls.ts"
 import { makeDrainMessages } from "./goodbye.ts"
 
@@ -26,7 +26,7 @@ export interface Draining {
 }
 
 /** Effect's RPC server takes the loss of a client for a defect, other than its going. */
-const gone = new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: 1006 }) })
+const gone = lostError()
 
 export const make = (serialization: RpcSerialization["Service"]): Draining => {
   const drainMessages = makeDrainMessages(serialization.codecFor)

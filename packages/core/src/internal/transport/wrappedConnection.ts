@@ -1,8 +1,9 @@
 import * as Effect from "effect/Effect"
 import type * as NetAddress from "effect/net/NetAddress"
-import * as Socket from "effect/socket/Socket"
+import type * as Socket from "effect/socket/Socket"
 import type { BoundTransport, FastConnection, LingerOptions, Transport, TransportConnection } from "../../Transport.ts"
 import { attempt } from "../util/foreign.ts"
+import { openError } from "../util/socketErrors.ts"
 
 type Overrides = Partial<Omit<TransportConnection, "fast">>
 
@@ -11,10 +12,7 @@ export const mapConnections = (
   f: (connection: TransportConnection) => TransportConnection
 ): Transport => {
   const map = (connection: TransportConnection): TransportConnection =>
-    attempt(() => f(connection), (cause) => {
-      const unusable = new Socket.SocketError({ reason: new Socket.SocketOpenError({ kind: "Unknown", cause }) })
-      return wrapConnection(connection, { ready: Effect.fail(unusable) })
-    })
+    attempt(() => f(connection), (cause) => wrapConnection(connection, { ready: Effect.fail(openError(cause)) }))
   return {
     name: transport.name,
     bind: Effect.map(transport.bind, (inner) => {

@@ -15,8 +15,9 @@ import * as HttpServer from "effect/http/HttpServer"
 import type * as NetAddress from "effect/net/NetAddress"
 import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
-import * as Socket from "effect/socket/Socket"
+import type * as Socket from "effect/socket/Socket"
 import { missingFor } from "../platform/privateNode.ts"
+import { endedByPeer, openError } from "../platform/socketErrors.ts"
 import { type HttpApp, makeApp } from "./app.ts"
 import { type App, NodeHttpServers, type NodeHttpServersOptions, socketOf } from "./nodeHttpServers.ts"
 import { UpgradingServer } from "./websockets/webSocketServer.ts"
@@ -84,16 +85,13 @@ export const serveConnection = (
   return feature !== undefined
     ? Effect.fail(new NotSupported({ operation: "serve", listener: connection.listener, trail: [], feature }))
     : Effect.flatMap(Listener.drive(connection, servers.attach), (ended) => {
-      const { SocketCloseError, SocketError, SocketOpenError } = Socket
       switch (ended) {
         case "normal":
           return Effect.void
         case "byPeer":
-          return Effect.fail(new SocketError({ reason: new SocketCloseError({ code: 1000 }) }))
-        case "failed": {
-          const cause = new Error("a response was broken off")
-          return Effect.fail(new SocketError({ reason: new SocketOpenError({ kind: "Unknown", cause }) }))
-        }
+          return Effect.fail(endedByPeer())
+        case "failed":
+          return Effect.fail(openError(new Error("a response was broken off")))
       }
     })
 }

@@ -6,8 +6,10 @@ import { SecurityFailure } from "@effect-listener/core/ListenerError"
 import * as Effect from "effect/Effect"
 import * as IpNetwork from "effect/net/IpNetwork"
 import * as NetAddress from "effect/net/NetAddress"
-import * as Socket from "effect/socket/Socket"
+import type * as Socket from "effect/socket/Socket"
 import type * as Net from "node:net"
+import { afterWholeReading } from "../platform/eventLoop.ts"
+import { endedByPeer, notOpen } from "../platform/socketErrors.ts"
 import { type Endpoint, parse, type ParsedHeader, type ParseOptions } from "./header.ts"
 
 /** Checked options, with times in milliseconds. */
@@ -70,10 +72,10 @@ const readHeader = (
 ): Effect.Effect<void, IntroductionError> =>
   Effect.callback((resume) => {
     let held: Buffer = Buffer.alloc(0)
-    let lastLook: NodeJS.Immediate | undefined
+    let stopped = false
     const stop = () => {
+      stopped = true
       clearTimeout(timer)
-      clearImmediate(lastLook)
       socket.off("readable", look).off("end", onEnd).off("close", onClose)
       // without a listener of `readable` a socket would flow
       socket.pause()
@@ -94,21 +96,18 @@ const readHeader = (
       name(socket, { ...parsed.header, via: peer })
       resume(Effect.void)
     }
-    const onEnd = () => fail(held.length === 0 ? gone(1000) : refusal("the peer left in the middle of its header"))
-    const onClose = () => fail(gone(held.length === 0 ? 1000 : 1006))
+    const onEnd = () => fail(held.length === 0 ? endedByPeer() : refusal("the peer left in the middle of its header"))
+    const onClose = () => fail(held.length === 0 ? endedByPeer() : notOpen())
     const timer = setTimeout(() => {
-      // a busy process may find the time over before it has read what came in time: one poll phase more
-      lastLook = setImmediate(() => {
-        lastLook = setImmediate(() => fail(refusal(`no header within ${options.timeout} ms`)))
+      // a busy process may find the time over before it has read what came in time
+      afterWholeReading(() => {
+        if (!stopped) fail(refusal(`no header within ${options.timeout} ms`))
       })
     }, options.timeout)
     socket.on("readable", look).on("end", onEnd).on("close", onClose)
     if (socket.destroyed) onClose()
     return Effect.sync(stop)
   })
-
-const gone = (code: number): Socket.SocketError =>
-  new Socket.SocketError({ reason: new Socket.SocketCloseError({ code }) })
 
 const name = (socket: Net.Socket, introduced: Introduced): void => {
   const named = socket as IntroducedSocket

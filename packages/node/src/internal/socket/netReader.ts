@@ -3,8 +3,8 @@
  */
 import * as Effect from "effect/Effect"
 import * as Socket from "effect/socket/Socket"
+import { notOpen } from "../platform/socketErrors.ts"
 import type { Receiver, Receiving, ReceivingReader } from "./receiving.ts"
-import { notOpen } from "./socketErrors.ts"
 import { takeAtomically } from "./takeAtomically.ts"
 
 /** What a reader needs of its connection. */

@@ -5,8 +5,8 @@ import * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
 import * as Socket from "effect/socket/Socket"
 import type * as Net from "node:net"
+import { writeError } from "../platform/socketErrors.ts"
 import { type ImmediateEffect, ImmediateTypeId } from "./receiving.ts"
-import { writeError } from "./socketErrors.ts"
 import type { Wakers } from "./wakers.ts"
 
 /** What a writer needs of its connection. */

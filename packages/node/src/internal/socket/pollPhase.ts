@@ -1,25 +1,6 @@
 import * as Effect from "effect/Effect"
-import { performance } from "node:perf_hooks"
+import { afterWholeReading, turns } from "../platform/eventLoop.ts"
 import { Wakers } from "./wakers.ts"
-
-/**
- * Calls a function when one whole poll phase has passed, wherever the call comes from.
- *
- * A turn runs due timers, then polls, then runs immediates: the first immediate
- * comes after a whole poll phase where it comes in a later turn, else the second
- * does.
- */
-export const afterWholeReading = (judge: () => void, firstImmediate: () => void = () => {}): void => {
-  const turn = turns()
-  setImmediate(() => {
-    firstImmediate()
-    if (turn !== undefined && turns() !== turn) judge()
-    else setImmediate(judge)
-  })
-}
-
-/** How many turns the event loop has begun, where this runtime says so. */
-const turns = (): number | undefined => performance.nodeTiming.uvMetricsInfo?.loopCount
 
 /** Whole poll phases of the event loop, shared by all that wait for one from the same turn on. */
 export class PollPhase {

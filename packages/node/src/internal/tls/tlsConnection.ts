@@ -18,12 +18,12 @@ import type * as Net from "node:net"
 import type * as Tls from "node:tls"
 import type { TlsInfo } from "../../NodeTls.ts"
 import { tcpSocketOf } from "../platform/privateNode.ts"
+import { notOpen, openError, readError } from "../platform/socketErrors.ts"
 import { inheritIntroduction, introduce, introductionOf } from "../proxyProtocol/introduction.ts"
 import { watchDeparture } from "../socket/departure.ts"
 import { goodbye, lingerAndClose } from "../socket/goodbye/lingeringClose.ts"
 import { NetConnection } from "../socket/netConnection.ts"
 import { acceptedSocket, type NetConnectionOptions, nodeSocket, resetTcp } from "../socket/nodeSocket.ts"
-import { notOpen, openError, readError } from "../socket/socketErrors.ts"
 import { Wakers } from "../socket/wakers.ts"
 
 /** What the connections of one listening socket have in common. */

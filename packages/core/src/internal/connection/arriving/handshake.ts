@@ -9,10 +9,10 @@ import type * as Socket from "effect/socket/Socket"
 import type { TransportConnection } from "../../../Transport.ts"
 import { effectOf, read } from "../../util/foreign.ts"
 import { type Linked, LinkedList } from "../../util/linkedList.ts"
+import { closeError } from "../../util/socketErrors.ts"
 import type { Timers } from "../../util/timers.ts"
 import type { ConnectionImpl } from "../connection.ts"
 import type { ReadTurns } from "../draining/readTurns.ts"
-import { closeError } from "../socketErrors.ts"
 
 /** What a handshake needs of the manager of its connection. */
 export interface HandshakeContext {

@@ -1,5 +1,5 @@
+import { closeError } from "../../util/socketErrors.ts"
 import type { ConnectionImpl } from "../connection.ts"
-import { closeError } from "../socketErrors.ts"
 
 /**
  * The time-outs of a connection that waits in a pull: for its first byte, and for

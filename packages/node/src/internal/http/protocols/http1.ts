@@ -5,10 +5,10 @@
 import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
 import type * as Http from "node:http"
 import type * as Net from "node:net"
+import { afterReading } from "../../platform/eventLoop.ts"
 import { isLast } from "../../platform/privateNode.ts"
 import type { HttpConnection } from "../httpConnection.ts"
 import type { Ending, InFlight, Protocol } from "../protocol.ts"
-import { afterReading } from "./afterReading.ts"
 import { answerTo, isBadInput, onBadInput } from "./badInput.ts"
 import {
   abandonResponse,

@@ -3,10 +3,10 @@
  * or the first bytes in the clear.
  */
 import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
+import { afterReading } from "../../platform/eventLoop.ts"
 import { readBuffered } from "../../socket/readBuffered.ts"
 import type { HttpConnection } from "../httpConnection.ts"
 import type { Ending, InFlight, Protocol } from "../protocol.ts"
-import { afterReading } from "./afterReading.ts"
 
 /** What every connection speaks until it is known what it does, which for most is at once. */
 export const unspoken: Protocol = {

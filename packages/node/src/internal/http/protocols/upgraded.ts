@@ -11,10 +11,10 @@ import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as Socket from "effect/socket/Socket"
 import type * as Http from "node:http"
 import type * as Net from "node:net"
+import { afterReading } from "../../platform/eventLoop.ts"
 import type { HttpConnection } from "../httpConnection.ts"
 import type { Begun, Ending, InFlight, Protocol } from "../protocol.ts"
 import { backpressuredWriter } from "../websockets/backpressuredWriter.ts"
-import { afterReading } from "./afterReading.ts"
 import { label } from "./http1.ts"
 
 /** When a connection has nothing in flight, as of `Listener.serve`. */

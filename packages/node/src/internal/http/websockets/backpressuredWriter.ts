@@ -1,6 +1,7 @@
 import type * as NodeWS from "@effect/platform-node/NodeWS"
 import * as Effect from "effect/Effect"
 import * as Socket from "effect/socket/Socket"
+import { writeError } from "../../platform/socketErrors.ts"
 
 /** Bytes of a WebSocket that its peer has not taken, from which on writes wait. */
 const highWaterMark = 64 * 1024
@@ -34,6 +35,3 @@ export const backpressuredWriter = (
       })
   }
 }
-
-const writeError = (cause: unknown): Socket.SocketError =>
-  new Socket.SocketError({ reason: new Socket.SocketWriteError({ cause }) })
