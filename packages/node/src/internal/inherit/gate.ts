@@ -1,10 +1,12 @@
+import { Wakers } from "../socket/wakers.ts"
+
 /**
  * What a process waits for that shares its sockets with one that serves
  * already: a process that listens accepts, so it listens when it is told to go.
  */
 export class Gate {
   private passed: boolean
-  private readonly waiting = new Set<() => void>()
+  private readonly waiting = new Wakers()
 
   constructor(open: boolean) {
     this.passed = open
@@ -21,16 +23,11 @@ export class Gate {
       return () => {}
     }
     this.waiting.add(pass)
-    return () => {
-      this.waiting.delete(pass)
-    }
+    return () => this.waiting.delete(pass)
   }
 
   open(): void {
     this.passed = true
-    for (const pass of Array.from(this.waiting)) {
-      this.waiting.delete(pass)
-      pass()
-    }
+    this.waiting.wake()
   }
 }
