@@ -302,7 +302,7 @@ export class NodeHttpServers implements HttpContext {
       response.writeHead(400, { connection: "close" })
       return void response.end()
     }
-    if (expectsContinue && http?.current instanceof Http1Protocol) http.current.continueOnRead(request, response)
+    if (expectsContinue && http?.current instanceof Http1Protocol) continueOnRead(request, response)
     this.run(http, request, response)
   }
 
@@ -362,12 +362,12 @@ export class NodeHttpServers implements HttpContext {
   }
 }
 
-/** The client waits for a word before it sends the body: it gets one when the body is read. */
+/** The client waits for a word before it sends the body: it gets one when the body is read and has not come yet. */
 const continueOnRead = (request: NodeRequest, response: Parameters<App["request"]>[1]): void => {
   const read = request._read.bind(request)
   request._read = (size) => {
     request._read = read
-    if (!response.headersSent) response.writeContinue()
+    if (!response.headersSent && !request.complete) response.writeContinue()
     read(size)
   }
 }

@@ -143,16 +143,6 @@ export class Http1Protocol extends HookedHttp1 implements Protocol {
     return newest !== undefined && newest.headersSent && isLast(newest)
   }
 
-  /** The client waits for a word before it sends the body: it gets one when the body is read and has not come yet. */
-  continueOnRead(request: Http.IncomingMessage, response: Http.ServerResponse): void {
-    const read = request._read.bind(request)
-    request._read = (size) => {
-      request._read = read
-      if (!response.headersSent && !request.complete) response.writeContinue()
-      read(size)
-    }
-  }
-
   /** `Connection: close` goes on the newest response only: on an older one, Node would drop those after it. */
   private announce(before: Http.ServerResponse | undefined, response: Http.ServerResponse): void {
     if (this.writing === "Closed") return
