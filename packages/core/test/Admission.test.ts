@@ -193,7 +193,8 @@ describe("a remote", () => {
       remoteKey: undefined,
       counted: false,
       admitted: false,
-      stopWatching: undefined
+      stopWatching: undefined,
+      threw: (member: string, defect: unknown) => assert.fail(`${member} threw ${String(defect)}`)
     })
     const [one, two] = [candidate("2001:db8:1:2::1"), candidate("2001:db8:1:3::1")]
     for (const each of [one, two]) remotes.add(each)

@@ -6,6 +6,7 @@ import { Effect, Exit, Fiber, Logger, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { echo } from "./support/handlers.ts"
 import { listen, start } from "./support/listening.ts"
+import { withThrowingTracer } from "./support/tracers.ts"
 
 const drain = { idleGrace: 0, deadline: "2 seconds", abortGrace: "500 millis", linger: { idle: 0 } } as const
 
@@ -205,6 +206,44 @@ describe("a refuse that", () => {
       yield* Scope.close(scope, Exit.void)
       assert.strictEqual(yield* refused.ended, "Fin")
     }))
+})
+
+describe("a tracer that throws", () => {
+  const second = (of: string) => {
+    let n = 0
+    return ({ name }: { readonly name: string }) => name === of && ++n === 2
+  }
+
+  it.effect.each(["span", "end"] as const)(
+    "in %s of an exchange ends that connection, is named, and does not touch the others",
+    (member) =>
+      Effect.gen(function*() {
+        const lines: Array<string> = []
+        const logger = Logger.make(({ message }) => {
+          lines.push([message].flat().map(String).join(" "))
+        })
+        const memory = yield* MemoryTransport.make()
+        const listener = yield* listen(memory, { drain, tracing: { exchanges: true } }).pipe(
+          Effect.provide(Logger.layer([logger]))
+        )
+        yield* start(Effect.ignore(Listener.serve(listener, echo)))
+        const clients = [yield* memory.connect, yield* memory.connect, yield* memory.connect]
+        for (const client of clients) yield* client.write("x")
+        yield* TestClock.adjust("100 millis")
+        assert.strictEqual(yield* clients[1]!.ended, "Reset")
+        for (const client of [clients[0]!, clients[2]!]) {
+          assert.strictEqual(yield* client.readText(5), "got x")
+          assert.strictEqual(yield* client.state, "Open")
+        }
+        const said = lines.filter((line) => !line.startsWith("listener "))
+        assert.deepStrictEqual(said.map((line) => line.split(" of ")[0]), ["tracer"])
+        const closing = yield* start(Effect.exit(listener.close()))
+        yield* TestClock.adjust("2600 millis")
+        yield* Fiber.join(closing)
+        const { connections } = yield* listener.closed
+        assert.deepStrictEqual([connections.total, sum(connections)], [2, 0])
+      }).pipe(withThrowingTracer(member, second("Listener.exchange")))
+  )
 })
 
 describe("a held connection whose watch throws as it is taken back", () => {

@@ -1,5 +1,6 @@
 import {
   DatagramListener,
+  type DatagramTransport,
   DrainReport,
   Listener,
   ListenerHost,
@@ -9,12 +10,26 @@ import {
 } from "@effect-listener/core"
 import { MemoryTransport } from "@effect-listener/testing"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Layer, Metric, Option, Queue, References, Scope, Stream, Tracer } from "effect"
+import {
+  Deferred,
+  Effect,
+  Fiber,
+  Layer,
+  Logger,
+  Metric,
+  Option,
+  Queue,
+  References,
+  Scope,
+  Stream,
+  Tracer
+} from "effect"
 import type { DatagramSocket } from "effect/socket"
 import { TestClock } from "effect/testing"
 import type { DatagramListenerImpl } from "../src/internal/datagrams/datagramListener.ts"
 import { echo, listen, remotesServed, serving, settled, textOf } from "./support/datagrams.ts"
 import { start, tagOf, untilStage } from "./support/listening.ts"
+import { withThrowingTracer } from "./support/tracers.ts"
 
 const sum = (counts: DrainReport.DatagramCounts | undefined): boolean => {
   if (counts === undefined) return false
@@ -740,6 +755,125 @@ describe("failures", () => {
       assert.deepStrictEqual([posted, yield* client.received], [["posted"], ["sent"]])
       const { datagrams } = yield* listener.close()
       assert.deepStrictEqual([datagrams?.answered, datagrams?.failed], [2, 1])
+    }))
+
+  it.effect.each(["span", "end"] as const)(
+    "of a tracer in %s leave exchanges, and the close, as they are",
+    (member) =>
+      Effect.gen(function*() {
+        const { listener, transport } = yield* serving(echo, { tracing: { exchanges: true } })
+        const client = yield* transport.client
+        for (const text of ["one", "two"]) yield* client.send(text)
+        yield* settled
+        assert.deepStrictEqual(yield* client.received, ["one", "two"])
+        const { datagrams, duration } = yield* listener.close()
+        assert.deepStrictEqual([datagrams?.answered, sum(datagrams), duration], [2, true, 0])
+      }).pipe(withThrowingTracer(member, ({ name }) => name === "Listener.exchange"))
+  )
+
+  /** A transport one of whose datagrams throws, named `bad`, and what is said of it. */
+  const broken = (
+    change: (datagram: DatagramTransport.TransportDatagram) => DatagramTransport.TransportDatagram,
+    options?: DatagramListener.DatagramListenerOptions
+  ) =>
+    Effect.gen(function*() {
+      const lines: Array<string> = []
+      const logger = Logger.make(({ message }) => {
+        lines.push([message].flat().map(String).join(" "))
+      })
+      const memory = yield* MemoryTransport.datagrams()
+      const transport: DatagramTransport.DatagramTransport = {
+        name: "broken",
+        bind: Effect.map(memory.bind, (bound) => ({
+          address: bound.address,
+          stop: bound.stop,
+          dropped: () => 0,
+          receiveAll: (arrive) =>
+            bound.receiveAll((datagram) => arrive(textOf(datagram) === "bad" ? change(datagram) : datagram))
+        }))
+      }
+      const listener = yield* Effect.tap(
+        DatagramListener.listen(transport, options),
+        (listener) => Effect.addFinalizer(() => listener.abort)
+      ).pipe(Effect.provide(Logger.layer([logger])))
+      return { client: yield* memory.client, lines: () => lines.filter((line) => line.includes("threw")), listener }
+    })
+
+  const thrown = (): never => {
+    throw new Error("the socket is gone")
+  }
+  type Change = (datagram: DatagramTransport.TransportDatagram) => DatagramTransport.TransportDatagram
+  const throwing = (member: "remote" | "payload"): Change => (datagram) =>
+    Object.defineProperty({ ...datagram, remote: datagram.remote }, member, { get: thrown })
+
+  const datagrams: Readonly<Record<string, Change>> = {
+    "whose remote throws": throwing("remote"),
+    "whose remote cannot be read": (datagram) => ({
+      ...datagram,
+      remote: Object.create(datagram.remote, { address: { get: thrown } })
+    }),
+    "whose payload throws": throwing("payload")
+  }
+  for (const [what, change] of Object.entries(datagrams)) {
+    it.effect(`of a datagram ${what} are its own, with a limit of each remote, and at a cut`, () =>
+      Effect.gen(function*() {
+        const { client, lines, listener } = yield* broken(change, {
+          admission: { maxPerRemote: 1000 },
+          drain: { deadline: "1 second", abortGrace: 0 }
+        })
+        yield* start(Effect.ignore(DatagramListener.serve(
+          listener,
+          (datagram, reply) => textOf(datagram) === "held" ? Effect.never : reply(datagram.payload)
+        )))
+        for (const text of ["one", "bad", "held", "two"]) yield* client.send(text)
+        yield* settled
+        const received = yield* client.received
+        assert.deepStrictEqual(received.filter((text) => text !== "bad"), ["one", "two"])
+        assert.strictEqual((yield* listener.exchanges).length, 1)
+        const closing = yield* start(Effect.exit(listener.close()))
+        yield* TestClock.adjust("1 second")
+        yield* Fiber.join(closing)
+        const report = yield* listener.closed
+        assert.deepStrictEqual([report.datagrams?.received, sum(report.datagrams), report.cut.length], [4, true, 1])
+        assert.strictEqual(lines().length, 1)
+      }))
+
+    it.effect(`of a datagram ${what} do not keep it from being received, nor a close from its end`, () =>
+      Effect.gen(function*() {
+        const { client, listener } = yield* broken(change, { drain: { deadline: "1 second", abortGrace: 0 } })
+        for (const text of ["bad", "good"]) yield* client.send(text)
+        yield* Effect.scoped(Effect.exit(listener.receive))
+        assert.strictEqual(textOf(yield* Effect.scoped(listener.receive)), "good")
+        yield* client.send("bad")
+        const scope = yield* Scope.make()
+        yield* Effect.exit(Scope.provide(listener.receive, scope))
+        yield* listener.exchanges
+        const closing = yield* start(Effect.exit(listener.close()))
+        yield* TestClock.adjust("1 second")
+        yield* Fiber.join(closing)
+        const { datagrams } = yield* listener.closed
+        assert.deepStrictEqual([datagrams?.received, sum(datagrams), datagrams?.cut], [3, true, 1])
+      }))
+  }
+
+  it.effect("of a transport that cannot say what it has dropped leave the rest of the report as it is", () =>
+    Effect.gen(function*() {
+      const memory = yield* MemoryTransport.datagrams()
+      const listener = yield* DatagramListener.listen({
+        name: "broken",
+        bind: Effect.map(memory.bind, (bound) => ({
+          address: bound.address,
+          stop: bound.stop,
+          dropped: thrown,
+          receiveAll: (arrive) => bound.receiveAll(arrive)
+        }))
+      })
+      yield* start(DatagramListener.serve(listener, echo))
+      const client = yield* memory.client
+      yield* client.send("x")
+      yield* settled
+      const { datagrams } = yield* listener.close()
+      assert.deepStrictEqual([datagrams?.answered, sum(datagrams)], [1, true])
     }))
 
   it.effect("of a transport whose send throws fail that reply alone", () =>

@@ -6,6 +6,7 @@ import { Effect, Exit, Fiber, Logger, Scope } from "effect"
 import { NetAddress } from "effect/net"
 import { TestClock } from "effect/testing"
 import { quick, start, tagOf } from "./support/listening.ts"
+import { tracerMembers, withThrowingTracer } from "./support/tracers.ts"
 
 const patient = { ...quick, abortGrace: "1 second" } as const
 const broken = new Error("the transport is broken")
@@ -200,6 +201,21 @@ describe("a transport that", () => {
       assert.isTrue((yield* Fiber.join(closing)).sweepCut)
       assert.isAbove(bound.asked, 0)
     }))
+})
+
+describe("a tracer that throws", () => {
+  it.effect.each(tracerMembers)(
+    "in %s of a listener's spans keeps it neither from opening nor from closing",
+    (member) =>
+      Effect.gen(function*() {
+        const memory = yield* MemoryTransport.make()
+        const listener = yield* Listener.make(memory, { drain: quick })
+        yield* listener.open
+        assert.strictEqual(yield* listener.state, "Open")
+        const { outcome } = yield* listener.close()
+        assert.strictEqual(outcome, "Drained")
+      }).pipe(withThrowingTracer(member, ({ name }) => name.startsWith("Listener.")))
+  )
 })
 
 /** One that throws at each line of the log of which it is true. */

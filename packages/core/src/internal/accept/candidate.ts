@@ -1,7 +1,11 @@
-import type * as NetAddress from "effect/net/NetAddress"
+import * as NetAddress from "effect/net/NetAddress"
+import type { ForeignOwner } from "../util/foreign.ts"
+
+/** An address that its transport could not give. */
+export const unknownAddress: NetAddress.SocketAddress = NetAddress.unixPathAddress("unknown")
 
 /** What admission decides about: a connection or a datagram, and what it remembers of it. */
-export interface Candidate {
+export interface Candidate extends ForeignOwner {
   readonly remote: NetAddress.SocketAddress
   /** When it arrived, in monotonic milliseconds. */
   readonly since: number

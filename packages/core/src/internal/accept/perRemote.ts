@@ -1,4 +1,5 @@
 import * as NetAddress from "effect/net/NetAddress"
+import { call } from "../util/foreign.ts"
 import type { Candidate } from "./candidate.ts"
 
 /**
@@ -52,7 +53,12 @@ export class PerRemote {
   }
 
   private keyOf(connection: Candidate): string | undefined {
-    return connection.remoteKey ??= remoteKey(connection.remote, this.prefix)
+    return connection.remoteKey ??= call(
+      connection,
+      "remote",
+      ({ remote }) => remoteKey(remote, this.prefix),
+      undefined
+    )
   }
 }
 

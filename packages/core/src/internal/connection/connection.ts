@@ -1,13 +1,14 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import * as NetAddress from "effect/net/NetAddress"
+import type * as NetAddress from "effect/net/NetAddress"
 import * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import type * as Tracer from "effect/Tracer"
 import type { Connection, ProtocolDriver } from "../../Connection.ts"
 import type { ConnectionInfo, ConnectionPhase } from "../../DrainReport.ts"
 import type { FastConnection, LingerOptions, PullWatcher, TransportConnection } from "../../Transport.ts"
+import { unknownAddress } from "../accept/candidate.ts"
 import * as Foreign from "../util/foreign.ts"
 import type { Linked, LinkedList } from "../util/linkedList.ts"
 import { closeError } from "../util/socketErrors.ts"
@@ -46,9 +47,6 @@ export const implementationOf = (connection: Connection): ConnectionImpl => {
   if (connection instanceof ConnectionImpl) return connection
   throw new TypeError("expected a connection that a listener has handed over, not a copy or a likeness of one")
 }
-
-/** An address that its transport could not give. */
-const unknownAddress = NetAddress.unixPathAddress("unknown")
 
 /**
  * One connection: what its handler uses, and what the drain knows of it. Plain

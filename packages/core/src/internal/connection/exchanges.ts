@@ -4,6 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Tracer from "effect/Tracer"
+import { useSpan } from "../telemetry/tracing.ts"
 import type { ConnectionImpl } from "./connection.ts"
 import { endExchangeSpan, exchangeSpan } from "./spans.ts"
 
@@ -55,8 +56,9 @@ export const runExchange = <A, E, R>(
   Effect.suspend(() => {
     const end = openExchange(connection, label, undefined)
     const traced = connection.context.tracing.exchanges
-      // the span is provided here, so the caller's requirements stay as they are
-      ? Effect.withSpan(work, "Listener.exchange", exchangeSpan(connection, label)) as typeof work
+      ? useSpan(connection, "Listener.exchange", exchangeSpan(connection, label), (span) =>
+        // the span is provided here, so the caller's requirements stay as they are
+        span === undefined ? work : Effect.withParentSpan(work, span) as typeof work)
       : work
     return Effect.onExit(traced, () => {
       end()

@@ -19,6 +19,7 @@ import { makeMember } from "../lifecycle/member.ts"
 import { type AdmissionKind, resolveOptions } from "../lifecycle/resolveOptions.ts"
 import { acceptContext, takingKind, TakingLifecycle } from "../lifecycle/takingLifecycle.ts"
 import { publishDatagrams } from "../telemetry/metrics.ts"
+import { effectOf } from "../util/foreign.ts"
 import { datagramDefaults, resolveDatagramAdmission } from "./admission.ts"
 import type { Exchange } from "./exchange.ts"
 import { exchangeConsumer, type ExchangeRegistration } from "./exchangeHandler.ts"
@@ -51,7 +52,7 @@ export class DatagramListenerImpl
             manager.begin(exchange)
             return Effect.as(
               Effect.addFinalizer((exit) => Effect.sync(() => manager.handled(exchange, exit))),
-              { payload: exchange.datagram.payload, remote: exchange.remote, reply: exchange.reply }
+              { payload: exchange.payload, remote: exchange.remote, reply: exchange.reply }
             )
           }))
       })
@@ -99,7 +100,7 @@ export const make = (
           manager.receiveFrom(bound)
           return takeEach(
             acceptContext(manager, "receive", manager.arrive),
-            (arrive) => Effect.suspend(() => bound.receiveAll(arrive))
+            (arrive) => effectOf("receiveAll", () => bound.receiveAll(arrive))
           )
         }
       }),
@@ -108,7 +109,7 @@ export const make = (
   })
 
 const bindDatagrams = (transport: DatagramTransport): Bindable<BoundDatagrams>["bind"] =>
-  Effect.map(Effect.suspend(() => transport.bind), (bound) => ({
+  Effect.map(effectOf("bind", () => transport.bind), (bound) => ({
     transport: bound,
     address: bound.address,
     stop: bound.stop,

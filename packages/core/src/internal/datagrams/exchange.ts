@@ -10,8 +10,9 @@ import type * as Tracer from "effect/Tracer"
 import type { Datagram, Reply } from "../../DatagramListener.ts"
 import type { TransportDatagram } from "../../DatagramTransport.ts"
 import type { ConnectionInfo } from "../../DrainReport.ts"
-import type { Candidate } from "../accept/candidate.ts"
+import { type Candidate, unknownAddress } from "../accept/candidate.ts"
 import { clip } from "../util/clip.ts"
+import * as Foreign from "../util/foreign.ts"
 import type { Linked, LinkedList } from "../util/linkedList.ts"
 
 /** What an exchange needs of its manager. */
@@ -19,18 +20,27 @@ export interface ExchangeContext {
   readonly protocol: string
   readonly maskRemote: boolean
   readonly now: () => number
+  /** Foreign code of an exchange has thrown: to be logged. */
+  readonly logThrown: (exchange: Exchange, member: string, defect: unknown) => void
 }
 
 /** What is called when an answer is with the kernel, or is not going to be. */
 export type Sent = (error: DatagramSocket.DatagramSocketError | undefined, exchange: Exchange) => void
 
+type Posted = "posted" | "notPosted" | DatagramSocket.DatagramSocketError
+
 const utf8 = new TextEncoder()
+const bytesOf = (payload: Uint8Array | string): Uint8Array =>
+  typeof payload === "string" ? utf8.encode(payload) : payload
+
+/** What its transport could not give. */
+const noPayload = new Uint8Array(0)
 
 /**
  * A datagram and all that it takes to answer it: what is in flight, what a close
  * waits for, and what a report names.
  */
-export class Exchange implements Linked<Exchange>, Candidate {
+export class Exchange implements Linked<Exchange>, Candidate, Foreign.ForeignOwner {
   list: LinkedList<Exchange> | undefined
   previous: Exchange | undefined
   next: Exchange | undefined
@@ -59,6 +69,8 @@ export class Exchange implements Linked<Exchange>, Candidate {
   private bytesOut = 0
   /** Bytes of answers that the kernel does not have yet. */
   private bytesPending = 0
+  /** Foreign code of it has thrown. */
+  private broken = false
 
   constructor(id: number, datagram: TransportDatagram, context: ExchangeContext, since: number) {
     this.id = id
@@ -68,7 +80,17 @@ export class Exchange implements Linked<Exchange>, Candidate {
   }
 
   get remote(): NetAddress.SocketAddress {
-    return this.datagram.remote
+    return Foreign.read(this, this.datagram, "remote", unknownAddress)
+  }
+  get payload(): Uint8Array {
+    return Foreign.read(this, this.datagram, "payload", noPayload)
+  }
+
+  /** The first throw is logged; those after it are its consequences. */
+  threw(member: string, defect: unknown): void {
+    if (this.broken) return
+    this.broken = true
+    this.context.logThrown(this, member, defect)
   }
 
   readonly reply: Reply = (payload) => new ReplyEffect(this, payload)
@@ -76,8 +98,7 @@ export class Exchange implements Linked<Exchange>, Candidate {
   /** Sends an answer. A transport that throws has failed no less than one that says so. */
   send(payload: Uint8Array | string, done: Sent): void {
     if (this.cut) return done(closedError(), this)
-    const bytes = typeof payload === "string" ? utf8.encode(payload) : payload
-    const { length } = bytes
+    let length = 0
     let over = false
     const sent = (error: DatagramSocket.DatagramSocketError | undefined): void => {
       if (over) return
@@ -86,24 +107,28 @@ export class Exchange implements Linked<Exchange>, Candidate {
       if (error === undefined) this.bytesOut += length
       done(error, this)
     }
-    this.bytesPending += length
-    try {
+    Foreign.attempt(() => {
+      const bytes = bytesOf(payload)
+      length = bytes.length
+      this.bytesPending += length
       this.datagram.send(bytes, sent)
-    } catch (cause) {
-      sent(writeError(cause))
-    }
+    }, (cause) => sent(writeError(cause)))
   }
 
   /** Sends an answer that nothing waits for. */
   post(payload: Uint8Array | string, done: Sent): void {
-    const bytes = typeof payload === "string" ? utf8.encode(payload) : payload
-    try {
-      if (this.datagram.post?.(bytes) !== true) return this.send(bytes, done)
-    } catch (cause) {
-      return done(writeError(cause), this)
-    }
+    const posted = Foreign.attempt<Posted>(() => this.tryPost(payload), writeError)
+    if (posted === "notPosted") return this.send(payload, done)
+    done(posted === "posted" ? undefined : posted, this)
+  }
+
+  private tryPost(payload: Uint8Array | string): Posted {
+    const { datagram } = this
+    if (datagram.post === undefined) return "notPosted"
+    const bytes = bytesOf(payload)
+    if (!datagram.post(bytes)) return "notPosted"
     this.bytesOut += bytes.length
-    done(undefined, this)
+    return "posted"
   }
 
   /**
@@ -122,20 +147,19 @@ export class Exchange implements Linked<Exchange>, Candidate {
   }
 
   get label(): string {
-    const { datagram, labelOf } = this
-    const { length } = datagram.payload
-    const usual = `datagram of ${length} byte${length === 1 ? "" : "s"}`
-    if (labelOf === undefined) return usual
-    try {
-      return clip(String(labelOf(datagram)))
-    } catch {
-      // a name that cannot be made must not keep a report from being made
-      return usual
-    }
+    const { bytesIn, datagram, labelOf } = this
+    const usual = `datagram of ${bytesIn} byte${bytesIn === 1 ? "" : "s"}`
+    return labelOf === undefined ? usual : Foreign.call(this, "label", () => clip(String(labelOf(datagram))), usual)
   }
 
   get shownRemote(): string {
-    return this.context.maskRemote ? "masked" : NetAddress.formatSocketAddress(this.remote)
+    return this.context.maskRemote
+      ? "masked"
+      : Foreign.call(this, "remote", ({ remote }) => NetAddress.formatSocketAddress(remote), "unknown")
+  }
+
+  private get bytesIn(): number {
+    return Foreign.number(this, "payload", () => this.payload.length)
   }
 
   describe(): ConnectionInfo {
@@ -148,7 +172,7 @@ export class Exchange implements Linked<Exchange>, Candidate {
       phase: queued ? "Queued" : "Active",
       exchanges: queued ? [] : [{ label: this.label, age }],
       age,
-      bytesIn: this.datagram.payload.length,
+      bytesIn: this.bytesIn,
       bytesOut: this.bytesOut,
       bytesPending: this.bytesPending
     }

@@ -9,6 +9,7 @@ import type { Datagram, Reply } from "../../DatagramListener.ts"
 import { formatConnection } from "../../DrainReport.ts"
 import type { Consumer } from "../accept/acceptQueue.ts"
 import { logLine } from "../telemetry/logLine.ts"
+import { attempt } from "../util/foreign.ts"
 import { type Exchange, ReplyEffect, type Sent } from "./exchange.ts"
 import type { ExchangeManager } from "./exchangeManager.ts"
 
@@ -48,13 +49,8 @@ const serveExchange = (
 const handle = (
   exchange: Exchange,
   { handler }: ExchangeRegistration
-): Effect.Effect<unknown, unknown, Scope.Scope> => {
-  try {
-    return handler(exchange.datagram, exchange.reply)
-  } catch (defect) {
-    return Effect.die(defect)
-  }
-}
+): Effect.Effect<unknown, unknown, Scope.Scope> =>
+  attempt<Effect.Effect<unknown, unknown, Scope.Scope>>(() => handler(exchange.datagram, exchange.reply), Effect.die)
 
 const runHandler = (
   manager: ExchangeManager,

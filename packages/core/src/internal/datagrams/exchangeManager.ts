@@ -2,14 +2,16 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { BoundDatagramTransport, TransportDatagram } from "../../DatagramTransport.ts"
 import type { DryRun } from "../../Drain.ts"
-import type { ConnectionInfo, DropReason } from "../../DrainReport.ts"
+import { type ConnectionInfo, type DropReason, formatConnection } from "../../DrainReport.ts"
 import { Tally } from "../connection/connections.ts"
 import { LifetimeManager, type LifetimeOptions } from "../connection/lifetimeManager.ts"
 import type { ManagedReport, Manager } from "../lifecycle/manager.ts"
 import type { RefusalReason } from "../options/admission.ts"
 import type { ResolvedDrain } from "../options/drain.ts"
 import { DatagramTally, type ExchangeEnd } from "../telemetry/counts.ts"
+import { LimitedLog } from "../telemetry/limitedLog.ts"
 import { endSpan, startSpan } from "../telemetry/tracing.ts"
+import { call, type ForeignOwner, number } from "../util/foreign.ts"
 import { type AnyFiber, Waiters } from "../util/waiters.ts"
 import { dropReason } from "./admission.ts"
 import { Exchange, type ExchangeContext } from "./exchange.ts"
@@ -24,9 +26,10 @@ export interface ExchangeOptions extends LifetimeOptions {
  * them. An exchange ends with its handler, so a drain has nothing to tell it: to
  * close is to receive no more, and to wait.
  */
-export class ExchangeManager extends LifetimeManager<Exchange> implements Manager, ExchangeContext {
+export class ExchangeManager extends LifetimeManager<Exchange> implements Manager, ExchangeContext, ForeignOwner {
   readonly protocol: string
   deadlineAt: number | undefined
+  private readonly log: LimitedLog
   private readonly exchanges = this.connections
   private readonly tally = new DatagramTally()
   private readonly totals: DatagramTally
@@ -45,6 +48,7 @@ export class ExchangeManager extends LifetimeManager<Exchange> implements Manage
 
   constructor(options: ExchangeOptions) {
     super(options, Infinity)
+    this.log = new LimitedLog(options.name, this)
     this.protocol = options.protocol
     this.totals = options.totals
   }
@@ -89,7 +93,8 @@ export class ExchangeManager extends LifetimeManager<Exchange> implements Manage
 
   /** What the transport has dropped by itself since it was asked last. */
   private countTransport(): void {
-    const more = (this.bound?.dropped() ?? 0) - this.transportDropped
+    const dropped = number(this, "dropped", () => this.bound?.dropped() ?? 0)
+    const more = dropped - this.transportDropped
     if (!(more > 0)) return
     this.transportDropped += more
     this.tally.received += more
@@ -115,7 +120,8 @@ export class ExchangeManager extends LifetimeManager<Exchange> implements Manage
       protocol: this.protocol,
       remote: exchange.shownRemote
     }
-    return startSpan(this.tracing, "Listener.exchange", { root: true, kind: "server", attributes })
+    const options = { root: true, kind: "server", attributes } as const
+    return call(exchange, "tracer", () => startSpan(this.tracing, "Listener.exchange", options), undefined)
   }
 
   /** The handler of an exchange has ended, or the scope that it was received in. */
@@ -132,7 +138,8 @@ export class ExchangeManager extends LifetimeManager<Exchange> implements Manage
   private end(exchange: Exchange, how: ExchangeEnd, exit: Exit.Exit<unknown, unknown>): void {
     if (exchange.step === "Active") this.counts.exchangeEnded(this.now() - exchange.since)
     exchange.step = "Ended"
-    if (exchange.span !== undefined) endSpan(this.tracing, exchange.span, exit)
+    const { span } = exchange
+    if (span !== undefined) call(exchange, "tracer", () => endSpan(this.tracing, span, exit), undefined)
     const reason = this.exchanges.end(exchange, how === "answered" ? "drained" : how)
     const counted = reason === "closer" ? "closer" : how
     this.tally.ends[counted]++
@@ -154,6 +161,27 @@ export class ExchangeManager extends LifetimeManager<Exchange> implements Manage
     this.exchanges.tally?.add("neverAccepted")
     this.drop("neverReceived", 1)
     this.limits.release(exchange)
+  }
+
+  // --- foreign code ------------------------------------------------------------------------------------------------
+
+  /** What the bound transport threw. */
+  readonly threw = (member: string, defect: unknown): void => {
+    this.logForeign(() => Effect.logError(`${member} of listener "${this.name}" threw`, defect))
+  }
+
+  readonly logThrown = (exchange: Exchange, member: string, defect: unknown): void => {
+    this.logForeign(() =>
+      Effect.annotateLogs(
+        Effect.logError(`${member} of an exchange of listener "${this.name}" threw`, defect),
+        "exchange",
+        formatConnection(exchange.describe())
+      )
+    )
+  }
+
+  private logForeign(line: () => Effect.Effect<void>): void {
+    this.runFork(this.log.line("foreignCode", line))
   }
 
   // --- a close ---------------------------------------------------------------------------------------------------
@@ -236,6 +264,7 @@ export class ExchangeManager extends LifetimeManager<Exchange> implements Manage
   }
 
   clearTimers(): void {
+    this.log.flush()
     this.timers.clear()
   }
 

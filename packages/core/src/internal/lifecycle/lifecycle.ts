@@ -20,7 +20,7 @@ import {
 import { defaults, resolve, type ResolvedDrain } from "../options/drain.ts"
 import type { BadOption } from "../options/time.ts"
 import type { Counted } from "../telemetry/counts.ts"
-import { startCloseSpan } from "../telemetry/tracing.ts"
+import { startCloseSpan, useSpan } from "../telemetry/tracing.ts"
 import { transportFailure } from "../transport/transportErrors.ts"
 import { Broadcast } from "../util/broadcast.ts"
 import * as Foreign from "../util/foreign.ts"
@@ -83,12 +83,15 @@ export class Lifecycle<M extends Manager, B extends Bound> extends Machine imple
 
   /** Binds, and is open when the gate lets it pass: a host binds all of its listeners before one of them accepts. */
   openThrough(gate: Effect.Effect<void>): Effect.Effect<void, OpenError> {
-    return Effect.useSpan(
+    return useSpan(
+      this,
       "Listener.open",
       { attributes: { listener: this.name } },
       (span) =>
         Effect.map(this.beginOpen(gate), () => {
-          if (this.bound !== undefined) span.attribute("address", this.bound.shown)
+          const { bound } = this
+          if (bound === undefined || span === undefined) return
+          Foreign.call(this, "tracer", () => span.attribute("address", bound.shown), undefined)
         })
     )
   }
@@ -317,7 +320,7 @@ export class Lifecycle<M extends Manager, B extends Bound> extends Machine imple
       const faulted = this.faulted("accept")
       lifetime.manager.stopAccepting()
       if (binding !== undefined) this.runFork(binding.release)
-      Foreign.call(this, "cutting connections", () => lifetime.manager.cutAll(), undefined)
+      Foreign.call(this, "cutting the connections", () => lifetime.manager.cutAll(), undefined)
       const cut = lifetime.manager.cutCount
       this.log("Warn", "abort", `listener "${this.name}" was aborted; connections cut: ${cut}`, { cut })
       this.stopServing(lifetime, faulted)

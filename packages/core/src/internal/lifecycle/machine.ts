@@ -95,8 +95,8 @@ export class Machine {
     this.runFork(logLine(Effect.logWithLevel(level)(message), { event, listener: this.name, ...annotations }))
   }
 
-  /** What foreign code threw during an abort. */
+  /** What foreign code threw where it could do no harm. */
   readonly threw = (what: string, defect: unknown): void => {
-    this.log("Error", "abortFailed", `aborting listener "${this.name}": ${what} failed: ${String(defect)}`, {})
+    this.log("Error", "foreignCode", `${what} of listener "${this.name}" threw: ${String(defect)}`, {})
   }
 }
