@@ -174,7 +174,8 @@ export const httpServerSuite = (scheme: "http" | "https") =>
 
     it.live("100 connections made, and 100 requests sent on keep-alive connections, while the event loop is held", () =>
       Effect.gen(function*() {
-        const server = yield* start()
+        // time enough to shake hands
+        const server = yield* start({ ...longDeadline, IDLE_GRACE_MS: "2000" })
         const old = yield* times(100, used(server))
         yield* (yield* connect(server)).send(HttpPeer.get("/block?ms=1500"))
         yield* blocked(server)
@@ -210,14 +211,16 @@ export const httpServerSuite = (scheme: "http" | "https") =>
 
     it.live("20 HTTP/2 clients that connect and ask while the event loop is held", () =>
       Effect.gen(function*() {
-        const server = yield* start()
-        yield* (yield* connect(server)).send(HttpPeer.get("/block?ms=1000"))
+        const server = yield* start(longGrace)
+        const block = yield* connect(server)
+        yield* block.send(HttpPeer.get("/block?ms=1000"))
         yield* blocked(server)
         const clients = yield* times(20, Http2Client.open(server.port, { tls }))
         const answers = yield* fork(Effect.all(clients.map((client) => client.get("/")), { concurrency: "unbounded" }))
         const withKernel = ({ session }: Http2Client.Client): boolean => session.socket?.connecting === false
         yield* until("all are with the kernel", () => clients.every(withKernel))
         yield* server.sigterm
+        block.socket.end()
         for (const { body } of yield* Fiber.join(answers)) assert.strictEqual(body, "ok")
         yield* server.exits(0)
       }))
