@@ -5,6 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, References, Scope } from "effect"
 import { Socket } from "effect/socket"
 import { TestClock } from "effect/testing"
+import { echo } from "./support/handlers.ts"
 
 const { Fault } = Faults
 
@@ -301,14 +302,7 @@ describe("Faults", () => {
           const listener = yield* Listener.listen(transport, {
             drain: { deadline: 300, idleGrace: 0, abortGrace: 100, linger: { idle: 50 } }
           })
-          yield* Effect.forkScoped(
-            Listener.serve(listener, (connection) =>
-              Effect.gen(function*() {
-                const pull = yield* Socket.readerString(connection.socket)
-                const writer = yield* connection.socket.writer
-                while (true) for (const text of yield* pull) yield* connection.exchange(text, writer.write(text))
-              }), { idle: "pull" })
-          )
+          yield* Effect.forkScoped(Listener.serve(listener, echo, { idle: "pull" }))
           yield* Effect.forEach(Array.from({ length: 60 }), () =>
             Effect.forkScoped(
               Effect.gen(function*() {
