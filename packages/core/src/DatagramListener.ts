@@ -276,12 +276,8 @@ export const serve: {
     handler: (datagram: Datagram, reply: Reply) => Effect.Effect<unknown, E, R>,
     options?: ServeOptions
   ): Effect.Effect<DrainReport, ListenerFaulted, Exclude<R, Scope.Scope>> =>
-    implementation(listener).serveHandler(handler, options)
+    Effect.suspend(() => internal.implementationOf(listener).serveHandler(handler, options))
 )
-
-/** `make` is the only constructor of datagram listeners. */
-const implementation = (listener: DatagramListener): internal.DatagramListenerImpl =>
-  listener as internal.DatagramListenerImpl
 
 /**
  * A layer that serves a transport for as long as it is there, and provides the

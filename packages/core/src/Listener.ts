@@ -236,11 +236,8 @@ export const serve: {
     handler: (connection: Connection) => Effect.Effect<unknown, E, R>,
     options?: ServeOptions
   ): Effect.Effect<DrainReport, ListenerFaulted, Exclude<R, Scope.Scope>> =>
-    implementation(listener).serveHandler(handler, options)
+    Effect.suspend(() => internal.implementationOf(listener).serveHandler(handler, options))
 )
-
-/** `make` is the only constructor of listeners. */
-const implementation = (listener: Listener): internal.ListenerImpl => listener as internal.ListenerImpl
 
 /**
  * A layer that serves a transport for as long as it is there, and provides the
@@ -271,7 +268,7 @@ export const makeSocketServer = (
   listener: Listener,
   options?: SocketServeOptions
 ): Effect.Effect<SocketServer.SocketServer["Service"], InvalidOperation> =>
-  socketServer.makeSocketServer(implementation(listener), options)
+  Effect.suspend(() => socketServer.makeSocketServer(internal.implementationOf(listener), options))
 
 /**
  * A layer that provides Effect's `SocketServer` over a transport, and the
@@ -320,7 +317,11 @@ export const serveDriver = (
     readonly halfOpen?: boolean | undefined
   }
 ): Effect.Effect<DrainReport, ListenerFaulted> =>
-  implementation(listener).serve((manager) => internalDriver.driverConsumer(manager, attach, options ?? {}))
+  Effect.suspend(() =>
+    internal.implementationOf(listener).serve((manager) =>
+      internalDriver.driverConsumer(manager, attach, options ?? {})
+    )
+  )
 
 /**
  * Lets a protocol that works by callbacks drive a connection inside its
@@ -350,7 +351,9 @@ export const drive = (
  * @since 0.1.0
  */
 export const shutdown = (listener: Listener, reason: string): Effect.Effect<void> =>
-  Effect.asVoid(implementation(listener).shutdown(reason, { limit: Infinity, received: false }))
+  Effect.suspend(() =>
+    Effect.asVoid(internal.implementationOf(listener).shutdown(reason, { limit: Infinity, received: false }))
+  )
 
 /**
  * Binds the transport and begins to accept.

@@ -22,14 +22,15 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import type { DatagramListener } from "./DatagramListener.ts"
+import { type DatagramListener, isDatagramListener } from "./DatagramListener.ts"
 import type { CloseOptions, DrainOptions, DrainProgress } from "./Drain.ts"
 import { ConnectionCounts, DrainReport, format as formatReport, Outcome } from "./DrainReport.ts"
-import type { DatagramListenerImpl } from "./internal/datagrams/datagramListener.ts"
-import { type HostImpl, TypeId as InternalTypeId } from "./internal/host/host.ts"
+import * as datagrams from "./internal/datagrams/datagramListener.ts"
+import { implementationOf, TypeId as InternalTypeId } from "./internal/host/host.ts"
+import type { HostedListener } from "./internal/host/hostClose.ts"
 import { merge } from "./internal/host/hostPolicy.ts"
 import * as internal from "./internal/host/makeHost.ts"
-import type { ListenerImpl } from "./internal/lifecycle/listener.ts"
+import * as connections from "./internal/lifecycle/listener.ts"
 import type { Listener } from "./Listener.ts"
 import type { CloseError, InvalidArgument, OpenError } from "./ListenerError.ts"
 import { CurrentRegistry } from "./ListenerRegistry.ts"
@@ -227,14 +228,15 @@ export const make = (
   listeners: ReadonlyArray<Listener | DatagramListener>,
   options?: HostOptions & { readonly admin?: ReadonlyArray<Listener | DatagramListener> | undefined }
 ): Effect.Effect<ListenerHost, OpenError, Scope.Scope> =>
-  internal.make(listeners.map(implementation), {
-    ...options,
-    admin: options?.admin?.map(implementation)
-  })
+  Effect.suspend(() =>
+    internal.make(listeners.map(hostedOf), {
+      ...options,
+      admin: options?.admin?.map(hostedOf)
+    })
+  )
 
-/** `Listener.make` and `DatagramListener.make` are the only constructors of listeners. */
-const implementation = (listener: Listener | DatagramListener): ListenerImpl | DatagramListenerImpl =>
-  listener as ListenerImpl | DatagramListenerImpl
+const hostedOf = (listener: Listener | DatagramListener): HostedListener =>
+  isDatagramListener(listener) ? datagrams.implementationOf(listener) : connections.implementationOf(listener)
 
 /**
  * The options of a host whose listeners are made by layers: `admin` names those
@@ -340,7 +342,7 @@ const started = (admin: ReadonlyArray<string>): Layer.Layer<never, InvalidArgume
   Layer.effectDiscard(
     Effect.flatMap(ListenerHost, (service) => {
       // the one that `provide` makes just before
-      const host = service as HostImpl
+      const host = implementationOf(service)
       const missing = host.missing(admin)
       return Effect.andThen(
         Effect.addFinalizer(() => host.finish),

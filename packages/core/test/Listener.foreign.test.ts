@@ -1,8 +1,8 @@
 /** A close ends in a report within its bound, whatever the transport does. */
-import { Listener, Transport } from "@effect-listener/core"
+import { DatagramListener, Listener, ListenerHost, Transport } from "@effect-listener/core"
 import { MemoryTransport } from "@effect-listener/testing"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Logger, Scope } from "effect"
+import { Cause, Effect, Exit, Fiber, Layer, Logger, Scope } from "effect"
 import { NetAddress } from "effect/net"
 import { TestClock } from "effect/testing"
 import { quick, start, tagOf } from "./support/listening.ts"
@@ -270,5 +270,41 @@ describe("a logger that throws", () => {
       yield* memory.connect
       yield* Effect.scoped(listener.accept)
       yield* listener.abort
+    }))
+})
+
+describe("a copy of what this library has made", () => {
+  const dies = <A, E>(effect: Effect.Effect<A, E, Scope.Scope>) =>
+    Effect.map(Effect.exit(effect), (exit) => {
+      const error = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
+      assert.instanceOf(error, TypeError)
+      assert.match(error.message, /^expected a .* has made, not a copy or a likeness of one$/)
+    })
+
+  it.effect("of a listener dies where the listener itself is needed", () =>
+    Effect.gen(function*() {
+      const listener = yield* Listener.listen(yield* MemoryTransport.make())
+      const copy: Listener.Listener = { ...listener }
+      yield* dies(Listener.serve(copy, () => Effect.void))
+      yield* dies(Listener.serveDriver(copy, () => assert.fail("nothing is attached")))
+      yield* dies(Listener.makeSocketServer(copy))
+      yield* dies(Listener.shutdown(copy, "test"))
+      yield* dies(ListenerHost.make([copy]))
+      yield* dies(ListenerHost.make([listener], { admin: [copy] }))
+    }))
+
+  it.effect("of a listener of datagrams dies where the listener itself is needed", () =>
+    Effect.gen(function*() {
+      const listener = yield* DatagramListener.listen(yield* MemoryTransport.datagrams())
+      const copy: DatagramListener.DatagramListener = { ...listener }
+      yield* dies(DatagramListener.serve(copy, () => Effect.void))
+      yield* dies(ListenerHost.make([copy]))
+    }))
+
+  it.effect("of a host dies where the host itself is needed", () =>
+    Effect.gen(function*() {
+      const host = yield* ListenerHost.make([])
+      const copies = Layer.succeed(ListenerHost.ListenerHost, { ...host })
+      yield* dies(Layer.build(ListenerHost.provide(copies)))
     }))
 })

@@ -271,8 +271,7 @@ export const secureContext = (options: ContextOptions): Effect.Effect<Tls.Secure
  * @since 0.1.0
  */
 export const reload = (self: TlsTransport, options: ReloadOptions): Effect.Effect<void, SecurityFailure> =>
-  // `transport` is the only constructor of TLS transports
-  (self as internal.TlsTransportImpl).reload(options)
+  Effect.suspend(() => internal.implementationOf(self).reload(options))
 
 /**
  * What the handshake of a connection has settled. `None` for connections of

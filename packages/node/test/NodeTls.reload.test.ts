@@ -1,7 +1,7 @@
 import { Listener, ListenerError } from "@effect-listener/core"
 import { NodeTls } from "@effect-listener/node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
+import { Cause, Effect, Exit, Fiber } from "effect"
 import { makeAuthority, type Pair, selfSigned } from "./support/certificates.ts"
 import { echo } from "./support/handlers.ts"
 import { start } from "./support/listening.ts"
@@ -31,6 +31,15 @@ describe("NodeTls.reload", () => {
       assert.strictEqual(shown(after), renewed.cert)
       assert.strictEqual(yield* echoed(before, "still here"), "still here\n")
       assert.strictEqual(yield* echoed(after, "hello"), "hello\n")
+    }))
+
+  it.live("of a copy of a transport dies with a TypeError that says so", () =>
+    Effect.gen(function*() {
+      const { transport } = yield* serveTls({ tls: old })
+      const exit = yield* Effect.exit(NodeTls.reload({ ...transport }, renewed))
+      const error = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
+      assert.instanceOf(error, TypeError)
+      assert.match(error.message, /^expected a transport that NodeTls.transport has made/)
     }))
 
   it.live("of a bad pair leaves the old one", () =>

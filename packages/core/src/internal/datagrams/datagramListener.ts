@@ -74,6 +74,12 @@ export class DatagramListenerImpl
   protected readonly admission = admissionKind
 }
 
+/** The one place where a public listener of datagrams becomes the class. */
+export const implementationOf = (listener: DatagramListener): DatagramListenerImpl => {
+  if (listener instanceof DatagramListenerImpl) return listener
+  throw new TypeError("expected a listener that DatagramListener.make has made, not a copy or a likeness of one")
+}
+
 const admissionKind: AdmissionKind<DatagramAdmissionOptions> = {
   defaults: datagramDefaults,
   resolve: resolveDatagramAdmission

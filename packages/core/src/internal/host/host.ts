@@ -45,6 +45,12 @@ export interface ResolvedHost {
   readonly reserve: number
 }
 
+/** The one place where a public host becomes the class. */
+export const implementationOf = (host: ListenerHost): HostImpl => {
+  if (host instanceof HostImpl) return host
+  throw new TypeError("expected a host that ListenerHost has made, not a copy or a likeness of one")
+}
+
 /**
  * Several listeners with one lifetime. The shell: it keeps account of its
  * members and of the fibers that wait; `hostClose.ts` is the close, `hostPolicy.ts`

@@ -73,6 +73,12 @@ export class ListenerImpl extends TakingLifecycle<ConnectionImpl, ConnectionMana
   protected readonly admission = admissionKind
 }
 
+/** The one place where a public listener becomes the class. */
+export const implementationOf = (listener: Listener): ListenerImpl => {
+  if (listener instanceof ListenerImpl) return listener
+  throw new TypeError("expected a listener that Listener.make has made, not a copy or a likeness of one")
+}
+
 const admissionKind: AdmissionKind<AdmissionOptions> = { defaults: admissionDefaults, resolve: resolveAdmission }
 
 /** Makes a listener that belongs to the scope it is made in. */

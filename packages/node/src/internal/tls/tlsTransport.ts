@@ -123,6 +123,12 @@ export class TlsTransportImpl implements TlsTransport {
   }
 }
 
+/** The one place where a public TLS transport becomes the class. */
+export const implementationOf = (transport: TlsTransport): TlsTransportImpl => {
+  if (transport instanceof TlsTransportImpl) return transport
+  throw new TypeError("expected a transport that NodeTls.transport has made, not a copy or a likeness of one")
+}
+
 const ticketKeysOf = ({ ticketKeys }: ReloadOptions): Result.Result<Buffer | undefined, string> => {
   if (ticketKeys === undefined) return Result.succeed(undefined)
   const bytes: unknown = Redacted.isRedacted(ticketKeys) ? Redacted.value(ticketKeys) : ticketKeys
