@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { execFileSync } from "node:child_process"
 import * as HttpPeer from "../../packages/node/test/support/httpPeer.ts"
-import * as LineClient from "../../packages/node/test/support/lineClient.ts"
+import * as NetClient from "../../packages/node/test/support/netClient.ts"
 import * as Process from "../../packages/node/test/support/process.ts"
 import { tlsFiles } from "./httpExample.ts"
 
@@ -34,15 +34,15 @@ describe.each([["Bun", bun], ["Deno", deno]] as const)("tcp-echo.ts on %s", (_na
     Effect.gen(function*() {
       const program = yield* start(runtime, "tcp-echo.ts")
       const port = yield* program.port
-      const [busy, idle] = [yield* LineClient.connect(port), yield* LineClient.connect(port)]
+      const [busy, idle] = [yield* NetClient.connect(port), yield* NetClient.connect(port)]
       for (const client of [busy, idle]) {
         yield* client.send("hello\n")
         assert.strictEqual(yield* client.line, "hello")
       }
       yield* busy.send("sleep 1000\n")
       yield* program.signal("SIGTERM")
-      assert.deepStrictEqual(yield* idle.rest, { lines: [], end: "FIN" })
-      assert.deepStrictEqual(yield* busy.rest, { lines: ["slept 1000"], end: "FIN" })
+      assert.deepStrictEqual(yield* idle.rest, { lines: [], ending: "FIN" })
+      assert.deepStrictEqual(yield* busy.rest, { lines: ["slept 1000"], ending: "FIN" })
       const exit = yield* program.exit
       assert.deepStrictEqual([exit.code, events(exit)], [0, ["open", "closed"]], exit.stderr.join("\n"))
     }))

@@ -6,7 +6,7 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Fs from "node:fs"
 import * as HttpPeer from "../../packages/node/test/support/httpPeer.ts"
-import * as LineClient from "../../packages/node/test/support/lineClient.ts"
+import * as NetClient from "../../packages/node/test/support/netClient.ts"
 import { connect as connectTcp } from "../../packages/node/test/support/peer.ts"
 import type * as Process from "../../packages/node/test/support/process.ts"
 import { connectTls } from "../../packages/node/test/support/tlsClient.ts"
@@ -68,7 +68,7 @@ describe("examples/service.ts", () => {
       const late = yield* HttpPeer.connect(service.http)
       const readyz = yield* late.get("/readyz")
       assert.deepStrictEqual([readyz.status, readyz.headers["connection"]], [503, "close"])
-      const line = yield* LineClient.connect(service.tcp)
+      const line = yield* NetClient.connect(service.tcp)
       yield* line.send("hello\n")
       assert.strictEqual(yield* line.line, "hello")
 
@@ -104,7 +104,7 @@ describe("examples/service.ts", () => {
       const service = yield* Service.start({ DRAIN_DEADLINE_MS: "4000" })
       const stuck = yield* connectTcp({ host: "127.0.0.1", port: service.tcp })
       yield* stuck.send("sleep 60000\n")
-      const idleTcp = yield* LineClient.connect(service.tcp)
+      const idleTcp = yield* NetClient.connect(service.tcp)
       yield* idleTcp.send("hello\n")
       assert.strictEqual(yield* idleTcp.line, "hello")
       const idleHttp = yield* HttpPeer.connect(service.http)
@@ -118,7 +118,7 @@ describe("examples/service.ts", () => {
       yield* service.sigterm
       assert.strictEqual((yield* webSocket.closed).code, 1001)
       assert.deepStrictEqual(yield* idleHttp.ending, fin)
-      assert.deepStrictEqual(yield* idleTcp.rest, { lines: [], end: "FIN" })
+      assert.deepStrictEqual(yield* idleTcp.rest, { lines: [], ending: "FIN" })
       // goodbyes come after the last listening socket is closed
       yield* refused(service.http)
       yield* refused(service.tcp)

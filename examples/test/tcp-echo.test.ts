@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fs from "node:fs"
-import * as LineClient from "../../packages/node/test/support/lineClient.ts"
+import * as NetClient from "../../packages/node/test/support/netClient.ts"
 import { connect } from "../../packages/node/test/support/peer.ts"
 import * as Process from "../../packages/node/test/support/process.ts"
 import { connectTls } from "../../packages/node/test/support/tlsClient.ts"
@@ -25,7 +25,7 @@ const start = (env: Record<string, string> = {}) =>
 const startWithClient = (env?: Record<string, string>) =>
   Effect.gen(function*() {
     const program = yield* start(env)
-    const client = yield* LineClient.connect(yield* program.port)
+    const client = yield* NetClient.connect(yield* program.port)
     yield* client.send("hello\n")
     assert.strictEqual(yield* client.line, "hello")
     return { program, client }
@@ -49,14 +49,14 @@ describe("examples/tcp-echo.ts", () => {
   it.live("SIGTERM: answers what is in flight, half a line included, and prints JSON lines only", () =>
     Effect.gen(function*() {
       const { client, program } = yield* startWithClient()
-      const half = yield* LineClient.connect(yield* program.port)
+      const half = yield* NetClient.connect(yield* program.port)
       yield* client.send("sleep 500\nsleep 600\nthird\n")
       yield* half.send("first\nhal")
       assert.strictEqual(yield* half.line, "first")
       yield* program.signal("SIGTERM")
-      assert.deepStrictEqual(yield* client.rest, { lines: ["slept 500", "slept 600", "third"], end: "FIN" })
+      assert.deepStrictEqual(yield* client.rest, { lines: ["slept 500", "slept 600", "third"], ending: "FIN" })
       yield* half.send("f\n")
-      assert.deepStrictEqual(yield* half.rest, { lines: ["half"], end: "FIN" })
+      assert.deepStrictEqual(yield* half.rest, { lines: ["half"], ending: "FIN" })
       const exit = yield* program.exit
       assert.strictEqual(exit.code, 0, text(exit.stderr))
       const [open, closed, ...others] = events(exit)
@@ -132,10 +132,10 @@ describe("examples/tcp-echo.ts", () => {
       const { client, program } = yield* startWithClient({ LAME_DUCK_MS: "4000" })
       yield* program.signal("SIGTERM")
       yield* program.stderr((line) => line.includes("lame duck 1 of 1 ") ? line : undefined)
-      const late = yield* LineClient.connect(yield* program.port)
+      const late = yield* NetClient.connect(yield* program.port)
       yield* late.send("late\n")
       assert.strictEqual(yield* late.line, "late")
-      assert.deepStrictEqual(yield* client.rest, { lines: [], end: "FIN" })
+      assert.deepStrictEqual(yield* client.rest, { lines: [], ending: "FIN" })
       const exit = yield* program.exit
       assert.strictEqual(exit.code, 0, text(exit.stderr))
       assert.deepInclude(events(exit).at(-1)?.["report"], { outcome: "Drained" })
@@ -147,10 +147,10 @@ describe("examples/tcp-echo.ts", () => {
       // idle for a while, the first would make room for it
       yield* client.send("still first\nsleep 2000\n")
       assert.strictEqual(yield* client.line, "still first")
-      const second = yield* LineClient.connect(yield* program.port)
+      const second = yield* NetClient.connect(yield* program.port)
       yield* second.send("second\n")
       yield* program.signal("SIGTERM")
-      assert.deepStrictEqual(yield* second.rest, { lines: [], end: "FIN" })
+      assert.deepStrictEqual(yield* second.rest, { lines: [], ending: "FIN" })
       assert.strictEqual(yield* client.line, "slept 2000")
       assert.strictEqual((yield* program.exit).code, 0)
     }))

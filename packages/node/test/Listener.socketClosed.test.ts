@@ -4,8 +4,8 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Net from "node:net"
 import { makeHolder } from "./support/handlers.ts"
-import * as LineClient from "./support/lineClient.ts"
 import { connect, kinds, listen, start, target } from "./support/listening.ts"
+import * as NetClient from "./support/netClient.ts"
 import { ask, refusal } from "./support/netClient.ts"
 import * as Process from "./support/process.ts"
 
@@ -69,16 +69,16 @@ describe("a worker of node:cluster that is told to disconnect", () => {
   it.live.each(["serve", "serveOn"])("drains and ends with code 0: %s", (name) =>
     Effect.gen(function*() {
       const primary = yield* Process.start(new URL("./programs/clusterPrimary.ts", import.meta.url), { args: [name] })
-      const client = yield* LineClient.connect(yield* primary.port)
+      const client = yield* NetClient.connect(yield* primary.port)
       yield* client.send("hello\n")
       assert.strictEqual(yield* client.line, "hello")
-      const idle = yield* LineClient.connect(yield* primary.port)
+      const idle = yield* NetClient.connect(yield* primary.port)
       yield* idle.send("hello\n")
       assert.strictEqual(yield* idle.line, "hello")
       yield* client.send("sleep 1000\n")
       yield* primary.signal("SIGUSR2")
-      assert.deepStrictEqual(yield* idle.rest, { lines: [], end: "FIN" })
-      assert.deepStrictEqual(yield* client.rest, { lines: ["sleep 1000"], end: "FIN" })
+      assert.deepStrictEqual(yield* idle.rest, { lines: [], ending: "FIN" })
+      assert.deepStrictEqual(yield* client.rest, { lines: ["sleep 1000"], ending: "FIN" })
       assert.deepInclude(yield* primary.event("worker"), { code: 0, signal: null })
       assert.strictEqual((yield* primary.exit).code, 0)
     }))

@@ -169,7 +169,7 @@ describe("several main programs in one process", () => {
       const { client, program } = yield* startWithClient("mains")
       yield* client.send("sleep 1500\n")
       yield* program.signal("SIGTERM")
-      assert.deepStrictEqual(yield* client.rest, { lines: ["sleep 1500"], end: "FIN" })
+      assert.deepStrictEqual(yield* client.rest, { lines: ["sleep 1500"], ending: "FIN" })
       const exit = yield* program.exit
       assert.strictEqual(exit.code, 0, text(exit.stderr))
       assert.deepStrictEqual(events(exit).at(-1), { event: "exit", handlers: 0 })
@@ -217,7 +217,7 @@ describe("an uncaught error", () => {
         // the first signal of an orchestrator that has noticed: it forces nothing
         yield* program.stderr((line) => line.includes("uncaught error; closing") ? true : undefined)
         yield* program.signal("SIGTERM")
-        assert.deepStrictEqual(yield* busy.rest, { lines: ["sleep 1500"], end: "FIN" })
+        assert.deepStrictEqual(yield* busy.rest, { lines: ["sleep 1500"], ending: "FIN" })
         const exit = yield* program.exit
         assert.strictEqual(exit.code, 1)
         assert.include(text(exit.stderr), error)
@@ -232,7 +232,7 @@ it.live("an uncaught error that cannot be shown drains all the same", () =>
     const busy = yield* connect(yield* program.port)
     yield* busy.send("sleep 1500\n")
     yield* client.send("throw strange\n")
-    assert.deepStrictEqual(yield* busy.rest, { lines: ["sleep 1500"], end: "FIN" })
+    assert.deepStrictEqual(yield* busy.rest, { lines: ["sleep 1500"], ending: "FIN" })
     const exit = yield* program.exit
     assert.strictEqual(exit.code, 1, text(exit.stderr))
     assert.include(text(exit.stderr), "object that cannot be shown")

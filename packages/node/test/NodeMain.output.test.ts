@@ -12,7 +12,7 @@ const drains = (program: Process.Program, spoil: Effect.Effect<void>) =>
     yield* client.send("sleep 2200\n")
     yield* spoil
     yield* program.signal("SIGTERM")
-    assert.deepStrictEqual(yield* client.rest, { lines: ["sleep 2200"], end: "FIN" })
+    assert.deepStrictEqual(yield* client.rest, { lines: ["sleep 2200"], ending: "FIN" })
     const exit = yield* program.exit
     assert.strictEqual(exit.code, 0, exit.stderr.join("\n"))
     return exit
@@ -48,7 +48,7 @@ describe("what cannot be written fails nothing", () => {
       const client = yield* connect(yield* program.port)
       yield* client.send("sleep 1200\n")
       yield* program.signal("SIGTERM")
-      assert.deepStrictEqual(yield* client.rest, { lines: ["sleep 1200"], end: "FIN" })
+      assert.deepStrictEqual(yield* client.rest, { lines: ["sleep 1200"], ending: "FIN" })
       const answered = performance.now()
       assert.strictEqual((yield* program.event("exit"))["handlers"], 0)
       assert.isBelow(performance.now() - answered, 1000 + 2000)
@@ -79,7 +79,7 @@ describe("what cannot be written fails nothing", () => {
         const client = yield* connect(yield* port(program))
         yield* client.send("sleep 2200\n")
         yield* program.signal("SIGKILL")
-        assert.deepStrictEqual(yield* client.rest, { lines: ["sleep 2200"], end: "FIN" })
+        assert.deepStrictEqual(yield* client.rest, { lines: ["sleep 2200"], ending: "FIN" })
       }),
     { tags: ["script"] }
   )
@@ -169,7 +169,7 @@ describe("on a terminal", { tags: ["script"] }, () => {
       yield* program.type("\u0003")
       yield* program.stdout((line) => line.includes("draining 1 of 1") ? true : undefined)
       yield* program.type("\u0013")
-      assert.deepStrictEqual(yield* Effect.timeout(client.rest, "6 seconds"), { lines: ["sleep 2000"], end: "FIN" })
+      assert.deepStrictEqual(yield* Effect.timeout(client.rest, "6 seconds"), { lines: ["sleep 2000"], ending: "FIN" })
       yield* program.type("\u0011")
       const exit = yield* program.exit
       assert.strictEqual(exit.code, 0)
@@ -182,7 +182,7 @@ describe("on a terminal", { tags: ["script"] }, () => {
       const client = yield* connect(yield* port(program))
       yield* client.send("sleep 1500\n")
       yield* program.type("\u0003")
-      assert.deepStrictEqual(yield* client.rest, { lines: ["sleep 1500"], end: "FIN" })
+      assert.deepStrictEqual(yield* client.rest, { lines: ["sleep 1500"], ending: "FIN" })
       const exit = yield* program.exit
       assert.strictEqual(exit.code, 0)
       const raw = exit.text

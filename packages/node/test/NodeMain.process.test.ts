@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as LineClient from "./support/lineClient.ts"
 import { connect, events, names, start, startWithClient, text } from "./support/mainProgram.ts"
+import * as NetClient from "./support/netClient.ts"
 import type * as Process from "./support/process.ts"
 
 /** Waits until the server says that it is draining: then the first signal has been handled. */
@@ -22,8 +22,8 @@ describe("NodeMain.runMain, in a process of its own", () => {
         const idle = yield* connect(yield* program.port)
         yield* client.send("sleep 1500\n")
         yield* program.signal(signal)
-        assert.deepStrictEqual(yield* idle.rest, { lines: [], end: "FIN" })
-        assert.deepStrictEqual(yield* client.rest, { lines: ["sleep 1500"], end: "FIN" })
+        assert.deepStrictEqual(yield* idle.rest, { lines: [], ending: "FIN" })
+        assert.deepStrictEqual(yield* client.rest, { lines: ["sleep 1500"], ending: "FIN" })
         const exit = yield* program.exit
         assert.strictEqual(exit.code, 0, text(exit.stderr))
         assert.deepStrictEqual(events(exit).at(-1), { event: "exit", handlers: 0 })
@@ -48,12 +48,12 @@ describe("NodeMain.runMain, in a process of its own", () => {
   it.live("a launched layer drains before the services its handlers use are released", () =>
     Effect.gen(function*() {
       const program = yield* start("launch")
-      const client = yield* LineClient.connect(yield* program.port)
+      const client = yield* NetClient.connect(yield* program.port)
       yield* client.send("work\n")
       assert.strictEqual(yield* client.line, "done")
       yield* client.send("work\n")
       yield* program.signal("SIGTERM")
-      assert.deepStrictEqual(yield* client.rest, { lines: ["done"], end: "FIN" })
+      assert.deepStrictEqual(yield* client.rest, { lines: ["done"], ending: "FIN" })
       const exit = yield* program.exit
       assert.strictEqual(exit.code, 0, text(exit.stderr))
       assert.deepStrictEqual(names(exit), ["open", "service released", "exit"])
@@ -74,7 +74,7 @@ describe("NodeMain.runMain, in a process of its own", () => {
       const { client, program } = yield* startWithClient("serve", { drain: { deadline: 1500 } })
       yield* client.send("sleep 60000\n")
       yield* program.signal("SIGTERM")
-      assert.deepStrictEqual(yield* client.rest, { lines: [], end: "reset" })
+      assert.deepStrictEqual(yield* client.rest, { lines: [], ending: "ECONNRESET" })
       const exit = yield* program.exit
       assert.strictEqual(exit.code, 124, text(exit.stderr))
       assert.match(text(exit.stderr), /deadline exceeded after [1-3]\.\d s \(SIGTERM\)/)
@@ -129,7 +129,7 @@ describe("NodeMain.runMain, in a process of its own", () => {
           yield* program.signal(signal)
           yield* Effect.sleep(gap / 4)
         }
-        assert.deepStrictEqual(yield* client.rest, { lines: ["sleep 1200"], end: "FIN" })
+        assert.deepStrictEqual(yield* client.rest, { lines: ["sleep 1200"], ending: "FIN" })
         assert.strictEqual((yield* program.exit).code, 0)
       })
   )
@@ -142,7 +142,7 @@ describe("NodeMain.runMain, in a process of its own", () => {
       // it is held from when it has heard the first one to long after the copy has come
       yield* program.event("closing")
       yield* program.signal("SIGTERM")
-      assert.deepStrictEqual(yield* client.rest, { lines: ["sleep 3000"], end: "FIN" })
+      assert.deepStrictEqual(yield* client.rest, { lines: ["sleep 3000"], ending: "FIN" })
       assert.strictEqual((yield* program.exit).code, 0)
     }))
 
@@ -183,7 +183,7 @@ describe("NodeMain.runMain, in a process of its own", () => {
     Effect.gen(function*() {
       const program = yield* start("twoListeners")
       const ports: Array<number> = []
-      const clients: Array<LineClient.LineClient> = []
+      const clients: Array<NetClient.NetClient> = []
       yield* program.stdout((line) => {
         const { event, port } = JSON.parse(line)
         if (event === "open") ports.push(port)
@@ -193,14 +193,14 @@ describe("NodeMain.runMain, in a process of its own", () => {
       for (const client of clients) yield* client.send("sleep 1500\n")
       yield* program.signal("SIGTERM")
       assert.match(yield* draining(program), /^draining 2 of 2 /)
-      for (const client of clients) assert.deepStrictEqual(yield* client.rest, { lines: ["sleep 1500"], end: "FIN" })
+      for (const client of clients) assert.deepStrictEqual(yield* client.rest, { lines: ["sleep 1500"], ending: "FIN" })
       assert.strictEqual((yield* program.exit).code, 0)
     }))
 
   it.live("a program that waits in accept is ended by the signal without a failure", () =>
     Effect.gen(function*() {
       const program = yield* start("acceptLoop")
-      const client = yield* LineClient.connect(yield* program.port)
+      const client = yield* NetClient.connect(yield* program.port)
       assert.strictEqual(yield* client.line, "hello")
       yield* program.signal("SIGTERM")
       const exit = yield* program.exit

@@ -1,7 +1,7 @@
 /** `programs/main.ts` as a process, and what its tests read of it. */
 import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as LineClient from "./lineClient.ts"
+import * as NetClient from "./netClient.ts"
 import * as Process from "./process.ts"
 
 const main = new URL("../programs/main.ts", import.meta.url)
@@ -12,7 +12,7 @@ export const start = (name: string, options: object = {}, how: Parameters<typeof
 /** A client that has been served. */
 export const connect = (port: number) =>
   Effect.gen(function*() {
-    const client = yield* LineClient.connect(port)
+    const client = yield* NetClient.connect(port)
     yield* client.send("hello\n")
     assert.strictEqual(yield* client.line, "hello")
     return client

@@ -18,11 +18,11 @@ export interface NetClient {
   readonly rest: Effect.Effect<{ readonly lines: ReadonlyArray<string>; readonly ending: Ending }>
 }
 
-/** Connects; a defect when that fails. The scope destroys the socket. */
-export const connect = (target: Net.NetConnectOpts): Effect.Effect<NetClient, never, Scope.Scope> =>
+/** Connects, where the target is a port to one of this machine; a defect when that fails. The scope destroys the socket. */
+export const connect = (target: Net.NetConnectOpts | number): Effect.Effect<NetClient, never, Scope.Scope> =>
   Effect.flatMap(
     Effect.acquireRelease(
-      Effect.sync(() => Net.connect(target)),
+      Effect.sync(() => Net.connect(typeof target === "number" ? { port: target, host: "127.0.0.1" } : target)),
       (socket) => Effect.sync(() => socket.destroy())
     ),
     (socket) => {
