@@ -1,11 +1,13 @@
 /** Whatever foreign code throws ends its own connection, once and counted, and nothing else. */
-import { type Connection, Listener, Transport } from "@effect-listener/core"
+import { type Connection, DrainReport, Listener, Transport } from "@effect-listener/core"
 import { MemoryTransport } from "@effect-listener/testing"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Logger, Scope } from "effect"
+import { Cause, Effect, Exit, Fiber, Schema, Scope } from "effect"
+import { Socket } from "effect/socket"
 import { TestClock } from "effect/testing"
 import { echo } from "./support/handlers.ts"
 import { listen, start } from "./support/listening.ts"
+import { keptLog } from "./support/logs.ts"
 import { withThrowingTracer } from "./support/tracers.ts"
 
 const drain = { idleGrace: 0, deadline: "2 seconds", abortGrace: "500 millis", linger: { idle: 0 } } as const
@@ -51,17 +53,12 @@ const members: Readonly<Record<string, Change>> = {
 /** Three connections, the second of which is changed; then a close. */
 const closeWith = (change: Change, serve: (listener: Listener.Listener) => Effect.Effect<unknown, unknown>) =>
   Effect.gen(function*() {
-    const lines: Array<string> = []
-    const logger = Logger.make(({ message }) => {
-      lines.push([message].flat().map(String).join(" "))
-    })
+    const { lines, logged } = keptLog()
     const memory = yield* MemoryTransport.make()
     let n = 0
     const transport = Transport.mapConnections(memory, (connection) => ++n === 2 ? change(connection) : connection)
     const owner = yield* Scope.make()
-    const listener = yield* Scope.provide(Listener.listen(transport, { drain }), owner).pipe(
-      Effect.provide(Logger.layer([logger]))
-    )
+    const listener = yield* Scope.provide(Listener.listen(transport, { drain }), owner).pipe(logged)
     yield* start(Effect.ignore(serve(listener)))
     const clients = [yield* memory.connect, yield* memory.connect, yield* memory.connect]
     yield* TestClock.adjust("100 millis")
@@ -154,6 +151,158 @@ describe("a protocol that throws", () => {
   }
 })
 
+describe("a protocol that answers with", () => {
+  // what a protocol that is not written in TypeScript can answer with
+  const answers: Readonly<Record<string, Readonly<Record<string, () => unknown>>>> = {
+    "a label that is no string": { exchanges: () => [{ label: 7, since: 0 }] },
+    "a label that cannot be shown": { exchanges: () => [{ label: Object.create(null), since: 0 }] },
+    "an exchange that is none": { exchanges: () => [undefined] },
+    "no exchanges": { exchanges: () => undefined },
+    "an exchange of no time": { exchanges: () => [{ label: "x", since: NaN }] },
+    "no time": { lastActive: () => NaN },
+    "no fibers": { fibers: () => 7 },
+    "a fiber that is none": { fibers: () => [undefined] },
+    "a protocol without a name": { protocol: () => Object.create(null) },
+    "no number of bytes": { bytesPending: () => "many" }
+  }
+
+  for (const [what, changed] of Object.entries(answers)) {
+    it.effect(`${what}: a cut ends it and all others, and the report is whole`, () =>
+      Effect.gen(function*() {
+        const { clients, report } = yield* closeWith(
+          (connection) => connection,
+          (listener) =>
+            Listener.serveDriver(listener, (connection) => {
+              const usual: Connection.ProtocolDriver = {
+                busy: () => true,
+                exchanges: () => [],
+                lastActive: () => -Infinity,
+                drainNotified: () => {},
+                goodbye: () => {},
+                cut: () => {},
+                running: () => false,
+                fibers: () => []
+              }
+              return connection.id === 2 ? { ...usual, ...changed } : usual
+            })
+        )
+        assert.strictEqual(sum(report.connections), 0)
+        for (const client of clients) assert.strictEqual(yield* client.ended, "Reset")
+        assert.deepStrictEqual(JSON.parse(JSON.stringify(report)), report)
+        assert.isTrue(Schema.is(DrainReport.DrainReport)(report))
+      }))
+  }
+})
+
+describe("a label of an exchange that is no string", () => {
+  it.effect.each([7, Symbol("x"), Object.create(null)])(
+    "does not keep a cut from ending the others: %#",
+    (label) =>
+      Effect.gen(function*() {
+        const { clients, report } = yield* closeWith(
+          (connection) => connection,
+          (listener) =>
+            Listener.serve(listener, (connection) =>
+              Effect.andThen(
+                Effect.exit(Effect.sync(() => connection.beginExchange(connection.id === 2 ? label : "x"))),
+                Effect.never
+              ))
+        )
+        assert.deepStrictEqual([report.connections.total, report.connections.cut], [3, 3])
+        for (const client of clients) assert.strictEqual(yield* client.ended, "Reset")
+      })
+  )
+})
+
+describe("a socket that throws", () => {
+  const socketOf = (connection: Transport.TransportConnection, changed: Partial<Socket.Socket>) =>
+    Transport.wrapConnection(connection, { socket: Socket.make({ ...connection.socket, ...changed }) })
+  const brokenReader = (member: "pull"): Change => (connection) =>
+    socketOf(connection, {
+      reader: Effect.map(connection.socket.reader, (reader) =>
+        Object.defineProperty({ ...reader }, member, { get: thrown }))
+    })
+  const brokenWriter = (changed: Partial<Socket.Writer>): Change => (connection) =>
+    socketOf(connection, { writer: Effect.map(connection.socket.writer, (writer) => ({ ...writer, ...changed })) })
+  const getter = (member: "reader" | "writer"): Change => (connection) =>
+    Transport.wrapConnection(connection, {
+      socket: Object.defineProperty({ ...connection.socket }, member, { get: thrown })
+    })
+
+  const sockets: Readonly<Record<string, readonly [named: string, change: Change]>> = {
+    "in its getter": ["socket", throwing("socket")],
+    "in the getter of its reader": ["reader", getter("reader")],
+    "in the getter of its writer": ["writer", getter("writer")],
+    "in the getter of pull": ["pull", brokenReader("pull")],
+    "in write": ["write", brokenWriter({ write: thrown })],
+    "by a write that is no effect": [
+      "write",
+      brokenWriter({ write: () => undefined as unknown as Effect.Effect<void> })
+    ],
+    "in writeAll": ["writeAll", brokenWriter({ writeAll: thrown })],
+    "in watchPulls": ["watchPulls", (connection) => {
+      const wrapper = overriding({})(connection)
+      const fast: Transport.FastConnection = {
+        owner: wrapper,
+        bytesIn: () => 0,
+        bytesOut: () => 0,
+        watchPulls: thrown
+      }
+      return Object.defineProperty(wrapper, "fast", { value: fast })
+    }]
+  }
+
+  const twice = (connection: Connection.Connection) =>
+    Effect.gen(function*() {
+      const { pull } = yield* connection.socket.reader
+      const { write, writeAll } = yield* connection.socket.writer
+      yield* write("one")
+      yield* writeAll(["two"])
+      return yield* Effect.forever(pull)
+    })
+
+  const changed = (change: Change) =>
+    Effect.gen(function*() {
+      const { lines, logged } = keptLog()
+      const memory = yield* MemoryTransport.make()
+      let n = 0
+      const transport = Transport.mapConnections(memory, (connection) => ++n === 2 ? change(connection) : connection)
+      const listener = yield* listen(transport, { drain }).pipe(logged)
+      const clients = [yield* memory.connect, yield* memory.connect, yield* memory.connect]
+      const said = () => lines.filter((line) => !line.startsWith("listener ")).map((line) => line.split(" of ")[0])
+      return { clients, listener, said }
+    })
+
+  for (const [how, [member, change]] of Object.entries(sockets)) {
+    it.effect(`${how} ends its connection as failed, is named, and does not touch the others`, () =>
+      Effect.gen(function*() {
+        const { clients, listener, said } = yield* changed(change)
+        yield* start(Effect.ignore(Listener.serve(listener, twice, { idle: "pull" })))
+        yield* TestClock.adjust("100 millis")
+        for (const client of [clients[0]!, clients[2]!]) {
+          assert.strictEqual(yield* client.readText(6), "onetwo")
+          assert.strictEqual(yield* client.state, "Open")
+        }
+        assert.include(["Fin", "Reset"], yield* clients[1]!.ended)
+        assert.strictEqual((yield* listener.connections).length, 2)
+        assert.deepStrictEqual(said(), [member])
+      }))
+
+    it.effect(`${how} fails what an accepted connection's owner does, with no defect`, () =>
+      Effect.gen(function*() {
+        const { listener, said } = yield* changed(change)
+        yield* Effect.scoped(listener.accept)
+        const exit = yield* Effect.exit(
+          Effect.scoped(Effect.flatMap(listener.accept, twice)).pipe(Effect.timeout("1 second"), start)
+        )
+        yield* TestClock.adjust("1 second")
+        const used = Exit.isSuccess(exit) ? yield* Effect.exit(Fiber.join(exit.value)) : exit
+        assert.isTrue(Exit.isFailure(used) && !Cause.hasDies(used.cause))
+        assert.deepStrictEqual(said(), [member])
+      }))
+  }
+})
+
 describe("a refuse that", () => {
   const refusals: Readonly<Record<string, () => Effect.Effect<void>>> = {
     "throws": thrown,
@@ -218,14 +367,9 @@ describe("a tracer that throws", () => {
     "in %s of an exchange ends that connection, is named, and does not touch the others",
     (member) =>
       Effect.gen(function*() {
-        const lines: Array<string> = []
-        const logger = Logger.make(({ message }) => {
-          lines.push([message].flat().map(String).join(" "))
-        })
+        const { lines, logged } = keptLog()
         const memory = yield* MemoryTransport.make()
-        const listener = yield* listen(memory, { drain, tracing: { exchanges: true } }).pipe(
-          Effect.provide(Logger.layer([logger]))
-        )
+        const listener = yield* listen(memory, { drain, tracing: { exchanges: true } }).pipe(logged)
         yield* start(Effect.ignore(Listener.serve(listener, echo)))
         const clients = [yield* memory.connect, yield* memory.connect, yield* memory.connect]
         for (const client of clients) yield* client.write("x")
@@ -249,17 +393,14 @@ describe("a tracer that throws", () => {
 describe("a held connection whose watch throws as it is taken back", () => {
   /** Three connections that nothing takes yet, the second of which throws. */
   const held = Effect.gen(function*() {
-    const lines: Array<string> = []
-    const logger = Logger.make(({ message }) => {
-      lines.push([message].flat().map(String).join(" "))
-    })
+    const { lines, logged } = keptLog()
     const memory = yield* MemoryTransport.make()
     let n = 0
     const transport = Transport.mapConnections(
       memory,
       (connection) => ++n === 2 ? Transport.wrapConnection(connection, { watchDeparture: () => thrown }) : connection
     )
-    const listener = yield* listen(transport, { drain }).pipe(Effect.provide(Logger.layer([logger])))
+    const listener = yield* listen(transport, { drain }).pipe(logged)
     const clients = [yield* memory.connect, yield* memory.connect, yield* memory.connect]
     yield* TestClock.adjust("100 millis")
     const threw = () => lines.filter((line) => line.startsWith("watchDeparture of a connection"))

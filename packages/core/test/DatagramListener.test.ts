@@ -10,25 +10,13 @@ import {
 } from "@effect-listener/core"
 import { MemoryTransport } from "@effect-listener/testing"
 import { assert, describe, it } from "@effect/vitest"
-import {
-  Deferred,
-  Effect,
-  Fiber,
-  Layer,
-  Logger,
-  Metric,
-  Option,
-  Queue,
-  References,
-  Scope,
-  Stream,
-  Tracer
-} from "effect"
+import { Deferred, Effect, Fiber, Layer, Metric, Option, Queue, References, Scope, Stream, Tracer } from "effect"
 import type { DatagramSocket } from "effect/socket"
 import { TestClock } from "effect/testing"
 import type { DatagramListenerImpl } from "../src/internal/datagrams/datagramListener.ts"
 import { echo, listen, remotesServed, serving, settled, textOf } from "./support/datagrams.ts"
 import { start, tagOf, untilStage } from "./support/listening.ts"
+import { keptLog } from "./support/logs.ts"
 import { withThrowingTracer } from "./support/tracers.ts"
 
 const sum = (counts: DrainReport.DatagramCounts | undefined): boolean => {
@@ -777,10 +765,7 @@ describe("failures", () => {
     options?: DatagramListener.DatagramListenerOptions
   ) =>
     Effect.gen(function*() {
-      const lines: Array<string> = []
-      const logger = Logger.make(({ message }) => {
-        lines.push([message].flat().map(String).join(" "))
-      })
+      const { lines, logged } = keptLog()
       const memory = yield* MemoryTransport.datagrams()
       const transport: DatagramTransport.DatagramTransport = {
         name: "broken",
@@ -795,7 +780,7 @@ describe("failures", () => {
       const listener = yield* Effect.tap(
         DatagramListener.listen(transport, options),
         (listener) => Effect.addFinalizer(() => listener.abort)
-      ).pipe(Effect.provide(Logger.layer([logger])))
+      ).pipe(logged)
       return { client: yield* memory.client, lines: () => lines.filter((line) => line.includes("threw")), listener }
     })
 

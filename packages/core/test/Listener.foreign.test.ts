@@ -2,10 +2,11 @@
 import { DatagramListener, Listener, ListenerHost, Transport } from "@effect-listener/core"
 import { MemoryTransport } from "@effect-listener/testing"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Fiber, Layer, Logger, Scope } from "effect"
+import { Cause, Effect, Exit, Fiber, Layer, Scope } from "effect"
 import { NetAddress } from "effect/net"
 import { TestClock } from "effect/testing"
 import { quick, start, tagOf } from "./support/listening.ts"
+import { throwingLog } from "./support/logs.ts"
 import { tracerMembers, withThrowingTracer } from "./support/tracers.ts"
 
 const patient = { ...quick, abortGrace: "1 second" } as const
@@ -218,14 +219,6 @@ describe("a tracer that throws", () => {
   )
 })
 
-/** One that throws at each line of the log of which it is true. */
-const throwingAt = (which: (message: string) => boolean) =>
-  Logger.layer([
-    Logger.make(({ message }) => {
-      if (which([message].flat().map(String).join(" "))) throw new Error("the log is full")
-    })
-  ])
-
 describe("a logger that throws", () => {
   for (const [what, change] of transports) {
     it.effect(`of a transport that ${what}: a close ends within its bound, and so does the owner`, () =>
@@ -235,7 +228,7 @@ describe("a logger that throws", () => {
         const listener = yield* Scope.provide(
           Listener.listen({ name: "foreign", bind: change(memory.bind) }, { drain: patient }),
           owner
-        ).pipe(Effect.provide(throwingAt(() => true)))
+        ).pipe(throwingLog)
         const closing = yield* start(Effect.exit(listener.close()))
         yield* TestClock.adjust("11 seconds")
         assert.isDefined(closing.pollUnsafe())
@@ -263,7 +256,7 @@ describe("a logger that throws", () => {
         }))
       }
       const listener = yield* Listener.listen(transport, { drain: patient }).pipe(
-        Effect.provide(throwingAt(() => true))
+        throwingLog
       )
       yield* TestClock.adjust("1 second")
       assert.strictEqual(yield* listener.state, "Open")

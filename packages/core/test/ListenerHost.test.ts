@@ -18,6 +18,7 @@ import {
 import { TestClock } from "effect/testing"
 import { echo, makeHolder } from "./support/handlers.ts"
 import { quick, start, tagOf, untilStage } from "./support/listening.ts"
+import { throwingLog } from "./support/logs.ts"
 
 /** A listener in state Created that echoes, and its transport. */
 const server = (name: string, options?: Listener.ListenerOptions & { readonly bindLatency?: number }) =>
@@ -861,13 +862,7 @@ describe("the owner of a host", () => {
       Effect.gen(function*() {
         const owner = yield* Scope.make()
         const layer = ListenerHost.layer({ drain: { ...quick, deadline: "1 second" } })
-        const context = yield* Layer.buildWithScope(layer, owner).pipe(
-          Effect.provide(Logger.layer([
-            Logger.make(() => {
-              throw new Error("the log is full")
-            })
-          ]))
-        )
+        const context = yield* Layer.buildWithScope(layer, owner).pipe(throwingLog)
         const registry = Option.getOrThrow(Context.get(context, ListenerRegistry.CurrentRegistry))
         registry.add({
           name: "foreign",

@@ -119,8 +119,8 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   private listeners: Set<() => void> | undefined
   private lazySocket: Socket.Socket | undefined
   private inactivity: Inactivity | undefined
-  /** Foreign code of it has thrown. */
-  private broken = false
+  /** Foreign code of it has thrown, and the log says so: what fails from then on is a consequence. */
+  broken = false
 
   constructor(id: number, transport: TransportConnection, context: ConnectionContext, since: number) {
     this.id = id
@@ -128,7 +128,7 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
     this.context = context
     this.since = since
     this.lastActive = since
-    this.fast = ownFast(this, transport)
+    this.fast = Foreign.call(this, "fast", ownFast, undefined)
   }
 
   get listener(): string {
@@ -399,14 +399,16 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   /** The fibers that serve it: its handler's, or the one that accepted it. */
   servingFibers(): ReadonlyArray<Fiber.Fiber<unknown, unknown>> {
     const { chunks, driver, fiber } = this
-    const fibers = driver?.fibers === undefined ? [] : Foreign.call(this, "fibers", () => driver.fibers?.() ?? [], [])
+    const fibers = driver?.fibers === undefined
+      ? []
+      : Foreign.call(this, "fibers", () => Array.from(driver.fibers?.() ?? []), [])
     const handling = chunks?.running === undefined ? fibers : [chunks.running, ...fibers]
     return fiber === undefined ? handling : [fiber, ...handling]
   }
 
   driverExchanges(): ReturnType<ProtocolDriver["exchanges"]> {
     const { driver } = this
-    return driver === undefined ? [] : Foreign.call(this, "exchanges", () => driver.exchanges(), [])
+    return driver === undefined ? [] : Foreign.call(this, "exchanges", () => driver.exchanges().map(plain), [])
   }
 
   /** Gives back what the connection held: its timer and its open exchanges. */
@@ -430,6 +432,9 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   }
 }
 
+/** An exchange as its driver has it, in types that a report can take. */
+const plain = ({ label, since }: ReturnType<ProtocolDriver["exchanges"]>[number]) => ({ label: String(label), since })
+
 /** What a transport offers for speed. That of another connection came along in a copy, and is left alone. */
-const ownFast = (connection: ConnectionImpl, transport: TransportConnection): FastConnection | undefined =>
-  Foreign.call(connection, "fast", () => transport.fast?.owner === transport ? transport.fast : undefined, undefined)
+const ownFast = ({ transport }: ConnectionImpl): FastConnection | undefined =>
+  transport.fast?.owner === transport ? transport.fast : undefined

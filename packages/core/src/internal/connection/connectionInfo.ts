@@ -69,7 +69,7 @@ const protocolOf = (connection: ConnectionImpl): string => {
   const { driver, protocol } = connection
   return driver?.protocol === undefined
     ? protocol
-    : Foreign.call(connection, "protocol", () => driver.protocol?.(), undefined) ?? protocol
+    : Foreign.call(connection, "protocol", () => String(driver.protocol?.() ?? protocol), protocol)
 }
 
 export const remoteOf = (connection: ConnectionImpl): string =>
@@ -77,5 +77,8 @@ export const remoteOf = (connection: ConnectionImpl): string =>
     ? "masked"
     : Foreign.call(connection, "remote", () => NetAddress.formatSocketAddress(connection.remote), "unknown")
 
-/** Whole milliseconds: a report needs no nanoseconds. */
-const age = (since: number, now: number): number => Math.max(0, Math.round(now - since))
+/** Whole milliseconds: a report needs no nanoseconds. None since no time, which a driver may give. */
+const age = (since: number, now: number): number => {
+  const passed = Math.round(now - since)
+  return passed > 0 && passed < Infinity ? passed : 0
+}

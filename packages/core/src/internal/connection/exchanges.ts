@@ -27,7 +27,8 @@ export const openExchange = (
 ): () => void => {
   const { context } = connection
   const exchange: Exchange = {
-    label,
+    // a caller without types is told now of what no report could show
+    label: String(label),
     since: context.now(),
     ordinal: ++context.counts.exchanges,
     span,

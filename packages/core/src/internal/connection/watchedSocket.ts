@@ -1,21 +1,48 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Socket from "effect/socket/Socket"
+import * as Foreign from "../util/foreign.ts"
 import { closeError } from "../util/socketErrors.ts"
 import type { ConnectionImpl } from "./connection.ts"
 
 /** The socket that a handler is given: its connection sees every pull and every write. */
 export const watchedSocket = (connection: ConnectionImpl): Socket.Socket => {
-  const { fast, transport: { socket } } = connection
-  if (fast?.watchPulls !== undefined) {
-    fast.watchPulls(connection)
-    return socket
-  }
-  const counting = fast === undefined
+  const socket = Foreign.read(connection, connection.transport, "socket", undefined)
+  if (socket === undefined) return Socket.make({ reader: unusable, writer: unusableWriter })
+  if (Foreign.call(connection, "watchPulls", tellsOfPulls, true)) return socket
+  const counting = connection.fast === undefined
   return Socket.make({
-    reader: Effect.map(socket.reader, (reader) => ({ ...reader, pull: watchPull(connection, reader.pull) })),
-    writer: Effect.map(socket.writer, (writer) => watchWrites(connection, writer, counting))
+    reader: Effect.map(
+      Effect.suspend(() => Foreign.callEffect(connection, "reader", () => socket.reader, unusable)),
+      (reader) => ({
+        upgrade: (options) => Foreign.callEffect(connection, "upgrade", () => reader.upgrade(options), unusable),
+        pull: watchPull(connection, Foreign.callEffect(connection, "pull", () => reader.pull, unusable))
+      })
+    ),
+    writer: Effect.map(
+      Effect.suspend(() => Foreign.callEffect(connection, "writer", () => socket.writer, unusableWriter)),
+      (writer) => watchWrites(connection, writer, counting)
+    )
   })
+}
+
+/** What is done on a connection whose transport has thrown; the log has what it threw. */
+const unusable = Effect.suspend(() =>
+  Effect.fail(
+    new Socket.SocketError({
+      reason: new Socket.SocketOpenError({ kind: "Unknown", cause: new Error("its transport has thrown") })
+    })
+  )
+)
+
+const unusableWriter: Socket.Socket["writer"] = Effect.succeed({ write: () => unusable, writeAll: () => unusable })
+
+/** Whether its transport tells of pulls itself, from now on. */
+const tellsOfPulls = (connection: ConnectionImpl): boolean => {
+  const { fast } = connection
+  if (fast?.watchPulls === undefined) return false
+  fast.watchPulls(connection)
+  return true
 }
 
 const watchPull = (connection: ConnectionImpl, pull: Socket.Reader["pull"]): Socket.Reader["pull"] => {
@@ -36,12 +63,12 @@ const watchWrites = (connection: ConnectionImpl, writer: Socket.Writer, counting
   write: (chunk) => {
     if (counting && !Socket.isCloseEvent(chunk)) connection.sent += size(chunk)
     connection.waitsForRoom()
-    return writer.write(chunk)
+    return Foreign.callEffect(connection, "write", () => writer.write(chunk), unusable)
   },
   writeAll: (chunks) => {
     if (counting) { for (const chunk of chunks) connection.sent += size(chunk) }
     connection.waitsForRoom()
-    return writer.writeAll(chunks)
+    return Foreign.callEffect(connection, "writeAll", () => writer.writeAll(chunks), unusable)
   }
 })
 

@@ -72,10 +72,18 @@ export const run = (
 
 /** The effect that foreign code answers with; a defect that names the member where it is none. */
 export const effectOf = <A, E, R>(member: string, f: () => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.suspend(() => {
-    const effect: unknown = f()
-    return Effect.isEffect(effect)
-      // it is an effect; its type is what its author declares
-      ? effect as Effect.Effect<A, E, R>
-      : Effect.die(new TypeError(`${member} is not an Effect`))
-  })
+  Effect.suspend(() => checked(member, f()))
+
+/** The effect that foreign code answers with, which fails as it does; `fallback` where it throws or answers with none. */
+export const callEffect = <A, E, R>(
+  owner: ForeignOwner,
+  member: string,
+  f: () => Effect.Effect<A, E, R>,
+  fallback: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> => call(owner, member, () => checked(member, f()), fallback)
+
+const checked = <A, E, R>(member: string, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
+  // its type is what its author declares
+  if (Effect.isEffect(effect)) return effect
+  throw new TypeError(`${member} is not an Effect`)
+}

@@ -95,6 +95,7 @@ const logEnd = (
   connection: ConnectionImpl,
   exit: Exit.Failure<unknown, unknown>
 ): Effect.Effect<void> => {
+  if (connection.broken) return Effect.void
   const error = Cause.squash(exit.cause)
   if (connection.step === "Handshake" && error instanceof SecurityFailure) {
     return logHandshake(context, connection, error)
