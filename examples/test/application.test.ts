@@ -76,8 +76,8 @@ describe("examples/application.ts", () => {
       yield* server.sigterm
       const last = eventsOf((yield* events.response).body)
       assert.deepStrictEqual([last[0], last.at(-1)], ["event: tick\ndata: 1", "event: bye\ndata: reconnect"])
-      assert.deepStrictEqual(yield* events.ending, { how: "FIN", partial: false })
-      assert.deepStrictEqual(yield* home.ending, { how: "FIN", partial: false })
+      assert.deepStrictEqual(yield* events.rest, { ending: "FIN", partial: false })
+      assert.deepStrictEqual(yield* home.rest, { ending: "FIN", partial: false })
       // a client that listens to draining is not waited for, one that works is
       assert.isUndefined(call.pollUnsafe())
       const refused = yield* Effect.exit(calls.work({ id: 4, millis: 0 }))

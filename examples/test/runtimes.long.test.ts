@@ -69,7 +69,7 @@ describe("http-server.ts on Bun", () => {
         yield* program.signal("SIGTERM")
         const answer = yield* busy.response
         assert.deepStrictEqual([answer.status, answer.headers["connection"]], [200, "close"])
-        assert.deepStrictEqual(yield* idle.ending, { how: "FIN", partial: false })
+        assert.deepStrictEqual(yield* idle.rest, { ending: "FIN", partial: false })
         const exit = yield* program.exit
         assert.deepStrictEqual([exit.code, events(exit)], [0, ["open", "closed"]], exit.stderr.join("\n"))
       })

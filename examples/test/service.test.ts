@@ -51,7 +51,7 @@ const refused = (port: number) =>
 /** Two listeners of a host stop in the same turn, and each looks for itself whether a client has come meanwhile. */
 const untilRefused = (port: number) => refused(port).pipe(Effect.retry({ schedule: often, times: 100 }))
 
-const fin = { how: "FIN", partial: false }
+const fin = { ending: "FIN", partial: false }
 
 describe("examples/service.ts", () => {
   it.live("a lame duck of 3 s: not ready at once, alive, serving with Connection: close, then refusing", () =>
@@ -117,7 +117,7 @@ describe("examples/service.ts", () => {
 
       yield* service.sigterm
       assert.strictEqual((yield* webSocket.closed).code, 1001)
-      assert.deepStrictEqual(yield* idleHttp.ending, fin)
+      assert.deepStrictEqual(yield* idleHttp.rest, fin)
       assert.deepStrictEqual(yield* idleTcp.rest, { lines: [], ending: "FIN" })
       // goodbyes come after the last listening socket is closed
       yield* refused(service.http)
@@ -149,7 +149,7 @@ describe("examples/service.ts", () => {
         "listener_connections_open{listener=\"http\"} 0"
       ])
 
-      assert.strictEqual((yield* stuck.ending).how, "ECONNRESET")
+      assert.strictEqual(yield* stuck.ending, "ECONNRESET")
       const exit = yield* service.exit
       assert.isAtLeast(service.sinceSigterm(), 3000)
       assert.isBelow(service.sinceSigterm(), 4000 + 2000)
@@ -180,7 +180,7 @@ describe("examples/service.ts", () => {
       assert.isTrue(seen.some(({ drain, ready }) => !ready && drain?.stage === "Draining" && drain.remaining === 1))
       const last = seen.at(-1)?.listeners.map(({ name, state }) => `${name} ${state}`)
       assert.deepStrictEqual(last, ["http Closed", "tcp Closed", "admin Closing"])
-      assert.deepStrictEqual(yield* viewer.ending, fin)
+      assert.deepStrictEqual(yield* viewer.rest, fin)
       const exit = yield* service.exit
       assert.strictEqual(exit.code, 0, exit.stderr.join("\n"))
       assert.deepStrictEqual(closedReport(exit).listeners.map(({ outcome }) => outcome), [

@@ -80,11 +80,11 @@ describe("examples/tcp-echo.ts", () => {
       yield* half.send(Uint8Array.of(0x16, 0x03, 0x01))
       yield* busy.send("sleep 2000\n")
       yield* program.signal("SIGTERM")
-      assert.strictEqual((yield* idle.ending).how, "FIN")
-      assert.strictEqual((yield* half.ending).how, "FIN")
+      assert.strictEqual(yield* idle.ending, "FIN")
+      assert.strictEqual(yield* half.ending, "FIN")
       assert.strictEqual(busy.socket.bytesRead, 6)
-      const { data, how } = yield* busy.ending
-      assert.deepStrictEqual([data.toString(), how], ["hello\nslept 2000\n", "FIN"])
+      const { data, ending } = yield* busy.rest
+      assert.deepStrictEqual([data.toString(), ending], ["hello\nslept 2000\n", "FIN"])
       const exit = yield* program.exit
       assert.strictEqual(exit.code, 0, text(exit.stderr))
       assert.deepInclude(events(exit).at(-1)?.["report"], { listener: "tls", outcome: "Drained" })

@@ -62,7 +62,7 @@ describe.each(ways)("runForEach, $way", ({ kind }) => {
       const client = yield* connect(listener)
       for (let i = 0; i < 100; i++) assert.strictEqual(yield* ask(client, `line ${i}`), `line ${i}`)
       client.socket.end()
-      assert.strictEqual(yield* client.ended, "FIN")
+      assert.strictEqual(yield* client.ending, "FIN")
       assert.strictEqual(failureOf(yield* Queue.take(exits)), 1000)
     }))
 

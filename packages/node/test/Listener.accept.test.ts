@@ -95,7 +95,7 @@ describe.each(kinds)("accept, $name", (kind) => {
           const connecting = yield* start(connect(listener))
           for (let turns = i % 5; turns > 0; turns--) yield* turn
           yield* Fiber.interrupt(accepting)
-          endings.push((yield* Fiber.join(connecting)).ended)
+          endings.push((yield* Fiber.join(connecting)).ending)
         }
         const report = yield* listener.close()
         assert.deepStrictEqual(new Set(yield* Effect.all(endings)), new Set(["FIN"]))

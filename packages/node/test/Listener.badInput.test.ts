@@ -192,7 +192,7 @@ describe.each(kinds)("a peer, $name", (kind) => {
       for (const leave of [reset, ({ socket }: NetClient.NetClient) => socket.destroy()]) {
         const client = yield* connect(listener)
         leave(client)
-        yield* client.ended
+        yield* client.ending
         const error = yield* Effect.scoped(Effect.gen(function*() {
           const { socket } = yield* listener.accept
           const { pull } = yield* socket.reader
@@ -216,7 +216,7 @@ describe.each(kinds)("a peer, $name", (kind) => {
       const closing = yield* start(listener.close())
       yield* untilStage(listener, "Draining")
       for (const client of bad) reset(client)
-      for (const client of bad) yield* client.ended
+      for (const client of bad) yield* client.ending
       for (let i = 0; i < 5; i++) yield* turn
       yield* release
       const report = yield* Fiber.join(closing)

@@ -217,7 +217,7 @@ describe.each(kinds)("close, $name", (kind) => {
           handled = 0
           yield* until("a thousand answers", () => answered >= 1000)
           const report = yield* listener.close()
-          assert.deepStrictEqual(new Set(yield* Effect.forEach(clients, ({ ended }) => ended)), new Set(["FIN"]))
+          assert.deepStrictEqual(new Set(yield* Effect.forEach(clients, ({ ending }) => ending)), new Set(["FIN"]))
           assert.strictEqual(answered, handled)
           assert.strictEqual(report.connections.total, 32)
           yield* listener.reset
@@ -249,7 +249,7 @@ describe.each(kinds)("close, $name", (kind) => {
         assert.deepStrictEqual(report.handlersLeftBehind, [])
         assert.strictEqual(yield* listener.state, "Closed")
         assert.strictEqual(yield* NetClient.refusal(address), kind.refusal)
-        for (const client of clients) assert.strictEqual(yield* client.ended, kind.cut)
+        for (const client of clients) assert.strictEqual(yield* client.ending, kind.cut)
         yield* untilDescriptors(before)
       }))
 
@@ -275,7 +275,7 @@ describe.each(kinds)("close, $name", (kind) => {
         assert.strictEqual(yield* listener.state, "Closed")
         assert.deepStrictEqual(yield* Fiber.join(serving), report)
         assert.strictEqual(yield* NetClient.refusal(address), kind.refusal)
-        assert.strictEqual(yield* client.ended, kind.cut)
+        assert.strictEqual(yield* client.ending, kind.cut)
         // the handler still runs, and holds nothing
         yield* untilDescriptors(before)
         yield* released.open

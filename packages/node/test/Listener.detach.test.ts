@@ -62,7 +62,7 @@ describe.each(kinds)("a connection taken by accept, $name", (kind) => {
       assert.instanceOf(error, ListenerError.OperationTimedOut)
       assert.strictEqual(error.report?.cut.length, 1)
       assert.deepStrictEqual(error.report?.handlersLeftBehind, [])
-      assert.strictEqual(yield* client.ended, kind.cut)
+      assert.strictEqual(yield* client.ending, kind.cut)
       assert.isUndefined(holding.pollUnsafe())
       yield* untilDescriptors(before)
       yield* Fiber.interrupt(holding)

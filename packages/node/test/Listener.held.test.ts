@@ -147,7 +147,7 @@ describe("HTTP connections that only wait for their next request", () => {
           const { headers, status } = yield* peer.get("/")
           assert.deepStrictEqual([status, headers["connection"]], [200, "keep-alive"])
         }
-        for (const peer of kept) assert.deepStrictEqual(yield* peer.ending, { how: "FIN", partial: false })
+        for (const peer of kept) assert.deepStrictEqual(yield* peer.rest, { ending: "FIN", partial: false })
       })
   )
 })

@@ -78,7 +78,7 @@ describe.each(["TCP", "TLS"] as const)("what comes over %s while the accept queu
         const report = yield* Fiber.join(closing)
         assert.deepInclude(report, { outcome: "Drained", sweepCut: false })
         assert.deepInclude(report.connections, { total: 1, cut: 0, failed: 0 })
-        assert.strictEqual((yield* peer.ending).how, "FIN")
+        assert.strictEqual(yield* peer.ending, "FIN")
       }).pipe(quiet)
   )
 

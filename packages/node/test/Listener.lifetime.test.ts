@@ -46,7 +46,7 @@ describe.each(kinds)("abort, $name", (kind) => {
       assert.instanceOf(error, ListenerError.OperationAborted)
       assert.deepStrictEqual(labels(error.report!), Array(10).fill("hold"))
       assert.strictEqual(yield* listener.state, "Closed")
-      for (const client of clients) assert.strictEqual(yield* client.ended, kind.cut)
+      for (const client of clients) assert.strictEqual(yield* client.ending, kind.cut)
       yield* untilDescriptors(before)
     }))
 
@@ -82,7 +82,7 @@ describe.each(kinds)("abort, $name", (kind) => {
       yield* listener.abort
       assert.strictEqual(yield* listener.state, "Faulted")
       assert.strictEqual(yield* Fiber.join(serving), "ListenerFaulted")
-      for (const client of clients) assert.strictEqual(yield* client.ended, kind.cut)
+      for (const client of clients) assert.strictEqual(yield* client.ending, kind.cut)
       assert.strictEqual(yield* NetClient.refusal(address), kind.refusal)
       yield* untilDescriptors(before)
       const [report, millis] = yield* timed(listener.close())
@@ -113,7 +113,7 @@ describe.each(kinds)("close from inside, $name", (kind) => {
       assert.strictEqual(yield* client.line, "Drained")
       // the connection is the handler's for as long as the abort grace lasts
       client.socket.end()
-      assert.strictEqual(yield* client.ended, "FIN")
+      assert.strictEqual(yield* client.ending, "FIN")
       yield* untilDescriptors(before)
     }))
 
@@ -131,7 +131,7 @@ describe.each(kinds)("close from inside, $name", (kind) => {
       assert.strictEqual(report.connections.closer, 1)
       assert.strictEqual(yield* client.line, "Drained")
       client.socket.end()
-      assert.strictEqual(yield* client.ended, "FIN")
+      assert.strictEqual(yield* client.ending, "FIN")
     }))
 
   it.live.each([false, true])(
@@ -163,7 +163,7 @@ describe.each(kinds)("close from inside, $name", (kind) => {
       const client = yield* connect(listener)
       yield* client.send("close\n")
       yield* listener.closed
-      assert.strictEqual(yield* client.ended, kind.cut)
+      assert.strictEqual(yield* client.ending, kind.cut)
       yield* untilDescriptors(before)
     }))
 })
@@ -214,7 +214,7 @@ describe.each(kinds)("the owner scope, $name", (kind) => {
       assert.strictEqual(yield* listener.state, "Closed")
       assert.strictEqual(yield* tagOf(listener.open), "InvalidOperation")
       assert.strictEqual(yield* tagOf(listener.reset), "InvalidOperation")
-      assert.strictEqual(yield* client.ended, kind.cut)
+      assert.strictEqual(yield* client.ending, kind.cut)
       yield* untilDescriptors(before)
     }))
 

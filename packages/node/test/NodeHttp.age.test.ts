@@ -40,7 +40,7 @@ describe("a connection that has lived long", () => {
                 answered++
                 if (headers["connection"] === "close") break
               }
-              assert.deepStrictEqual(yield* peer.ending, { how: "FIN", partial: false })
+              assert.deepStrictEqual(yield* peer.rest, { ending: "FIN", partial: false })
               told++
             }
             return answered
@@ -60,7 +60,7 @@ describe("a connection that has lived long", () => {
       })
       const peer = yield* HttpPeer.connect(port)
       assert.strictEqual((yield* peer.get("/")).headers["connection"], "keep-alive")
-      assert.deepStrictEqual(yield* peer.ending, { how: "FIN", partial: false })
+      assert.deepStrictEqual(yield* peer.rest, { ending: "FIN", partial: false })
     }).pipe(quiet))
 
   it.live("over HTTP/2, has a GOAWAY when its streams have ended, and another takes its place", () =>

@@ -35,7 +35,7 @@ import { turns } from "./support/resources.ts"
 import { median } from "./support/smallWrites.ts"
 import { alert, connectTls, wiretap } from "./support/tlsClient.ts"
 
-const fin = { how: "FIN", partial: false }
+const fin = { ending: "FIN", partial: false }
 const ok = HttpServerResponse.text("ok")
 
 /** Counts how its requests end. */
@@ -84,7 +84,7 @@ describe("a client that goes away", () => {
       yield* until("the server knows", () => socket?.readableEnded === true)
       yield* waiting.release
       assert.strictEqual((yield* peer.response).body, "ok")
-      assert.deepStrictEqual(yield* peer.ending, fin)
+      assert.deepStrictEqual(yield* peer.rest, fin)
     }).pipe(quiet))
 
   it.live("by ending its side gets the whole of an answer that has begun, with halfOpen", () =>
@@ -106,7 +106,7 @@ describe("a client that goes away", () => {
       assert.isAbove(socket!.writableLength, 0)
       peer.socket.resume()
       assert.strictEqual((yield* peer.response).length, size)
-      assert.deepStrictEqual(yield* peer.ending, fin)
+      assert.deepStrictEqual(yield* peer.rest, fin)
     }).pipe(quiet))
 
   it.live("2,000 connections, half of them reset by the client, leave no descriptor behind", () =>
@@ -159,7 +159,7 @@ describe("Expect: 100-continue", () => {
       yield* peer.send(post("/reject"))
       const { headers, status } = yield* peer.response
       assert.deepStrictEqual([status, headers["connection"]], [413, "close"])
-      assert.deepStrictEqual(yield* peer.ending, fin)
+      assert.deepStrictEqual(yield* peer.rest, fin)
     }).pipe(quiet))
 
   it.live("is answered over HTTP/2, and not before an early answer", () =>
@@ -233,7 +233,7 @@ describe("time-outs", () => {
       Effect.gen(function*() {
         const { port } = yield* serve
         const tls = name.includes("TLS")
-        const silent = Effect.flatMap(HttpPeer.connect(port, { tls }), (peer) => peer.ending)
+        const silent = Effect.flatMap(HttpPeer.connect(port, { tls }), (peer) => peer.rest)
         const ending = yield* start(timed(silent))
         const busy = yield* HttpPeer.connect(port, { tls })
         yield* busy.get("/")
@@ -267,7 +267,7 @@ describe("time-outs", () => {
       const { port } = yield* serve
       const peer = yield* HttpPeer.connect(port)
       // not from its answer on: that may be heard late
-      const [{ partial }, millis] = yield* timed(Effect.andThen(peer.get("/"), peer.ending))
+      const [{ partial }, millis] = yield* timed(Effect.andThen(peer.get("/"), peer.rest))
       assert.isFalse(partial)
       assert.isAtLeast(millis, 299)
       // Node adds a second of its own
@@ -376,7 +376,7 @@ describe("a tunnel that an application accepts with a listener of its own", () =
       const { port } = yield* HttpServing.given(createServer, Effect.succeed(ok))
       const peer = yield* HttpPeer.connect(port)
       yield* peer.send(connectRequest)
-      assert.deepStrictEqual(yield* peer.ending, fin)
+      assert.deepStrictEqual(yield* peer.rest, fin)
       peer.socket.end("a last word")
       yield* until("the server has heard all", () => heard === "a last word, and its end")
     }).pipe(quiet))
@@ -388,13 +388,13 @@ describe("a tunnel that an application accepts with a listener of its own", () =
       const error = yield* Effect.flip(listener.close({ deadline: 200 }))
       const report = error._tag === "OperationTimedOut" ? error.report : undefined
       assert.deepStrictEqual(report?.cut.map(({ exchanges }) => exchanges[0]?.label), ["CONNECT other.example:443"])
-      assert.strictEqual((yield* peer.ending).how, "ECONNRESET")
+      assert.strictEqual(yield* peer.ending, "ECONNRESET")
     }).pipe(quiet))
 
   it.live("is ended by Node where it has no listener", () =>
     Effect.gen(function*() {
       const { peer } = yield* serve("never")
-      assert.isFalse((yield* peer.ending).partial)
+      assert.isFalse((yield* peer.rest).partial)
     }).pipe(quiet))
 })
 
@@ -420,7 +420,7 @@ describe("where it listens and which clients it serves", () => {
       const peer = yield* HttpPeer.connect(0, { path })
       assert.strictEqual((yield* peer.get("/")).body, "ok")
       const report = yield* listener.close({ idleGrace: 0 })
-      assert.deepStrictEqual(yield* peer.ending, fin)
+      assert.deepStrictEqual(yield* peer.rest, fin)
       assert.strictEqual(report.outcome, "Drained")
     }).pipe(quiet))
 
@@ -441,7 +441,7 @@ describe("where it listens and which clients it serves", () => {
       const { headers, status } = yield* second.response
       assert.strictEqual(status, 503)
       assert.include(["1", "2", "3", "4", "5"], headers["retry-after"])
-      assert.deepStrictEqual(yield* second.ending, fin)
+      assert.deepStrictEqual(yield* second.rest, fin)
       yield* Deferred.succeed(release, undefined)
       assert.strictEqual((yield* first.response).status, 200)
       yield* listener.close({ idleGrace: 0 })
@@ -462,7 +462,7 @@ describe("where it listens and which clients it serves", () => {
         const { headers, status } = yield* peer.response
         assert.strictEqual(status, 503)
         assert.isDefined(headers["retry-after"])
-        assert.deepStrictEqual(yield* peer.ending, fin)
+        assert.deepStrictEqual(yield* peer.rest, fin)
       }
       assert.deepStrictEqual([waiting.begun(), waiting.ends.length, first.responses()], [1, 0, 0])
       yield* waiting.release
@@ -481,7 +481,7 @@ describe("where it listens and which clients it serves", () => {
       yield* untilStage(listener, "LameDuck")
       const fresh = yield* HttpPeer.connect(port)
       assert.strictEqual((yield* fresh.get("/")).headers["connection"], "close")
-      assert.deepStrictEqual(yield* fresh.ending, fin)
+      assert.deepStrictEqual(yield* fresh.rest, fin)
       assert.isFalse(idle.socket.readableEnded)
       assert.strictEqual((yield* idle.get("/")).headers["connection"], "close")
       const h2 = yield* Http2Client.connect(port)
@@ -504,7 +504,7 @@ describe("where it listens and which clients it serves", () => {
         // nothing but a preface makes a session
         if (protocol === "h2") yield* peer.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
         const closing = yield* start(listener.close({ idleGrace: 0 }))
-        assert.strictEqual((yield* peer.ending).how, "FIN")
+        assert.strictEqual(yield* peer.ending, "FIN")
         yield* until("the TCP connection is over", () => typeof tap.records.at(-1) === "string")
         peer.socket.destroy()
         yield* Fiber.join(closing)

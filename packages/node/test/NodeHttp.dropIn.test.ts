@@ -69,7 +69,7 @@ const asksToTheEnd = (text: string, responses = 1) => (port: number) =>
     yield* peer.send(text)
     const all: Array<Transcript> = []
     while (all.length < responses) all.push(seen(yield* peer.response))
-    return [...all, yield* peer.ending]
+    return [...all, yield* peer.rest]
   })
 
 const post = (path: string, body: string, headers = "") =>
@@ -100,7 +100,7 @@ const cases: Record<string, (port: number) => Effect.Effect<Transcript, Error, S
     Effect.gen(function*() {
       const peer = yield* HttpPeer.connect(port)
       yield* peer.send(HttpPeer.get("/broken"))
-      return [(yield* peer.head).status, (yield* peer.ending).partial]
+      return [(yield* peer.head).status, (yield* peer.rest).partial]
     }),
   "a large body": asks(HttpPeer.get("/large")),
   "HEAD of a text": asks("HEAD /text HTTP/1.1\r\nHost: test\r\n\r\n", 1, { headOnly: true }),
@@ -272,7 +272,7 @@ describe("differs from NodeHttpServer.layer, because it is meant to", () => {
           const peer = yield* HttpPeer.connect(yield* served(server, directory))
           yield* peer.send(WebSocketClient.upgrade("/nowhere"))
           const { headers, status } = yield* peer.response
-          return [status, headers["connection"], (yield* peer.ending).how]
+          return [status, headers["connection"], yield* peer.ending]
         })
       assert.deepStrictEqual(yield* connection(both.theirs), [404, "keep-alive", "FIN"])
       assert.deepStrictEqual(yield* connection(both.ours), [404, "close", "FIN"])

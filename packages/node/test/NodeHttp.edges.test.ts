@@ -119,7 +119,7 @@ describe("pipelined requests", () => {
         ["ok", "keep-alive"],
         ["ok", "close"]
       ])
-      assert.strictEqual((yield* peer.ending).how, "FIN")
+      assert.strictEqual(yield* peer.ending, "FIN")
     }).pipe(quiet))
 
   it.live("are answered before what is no HTTP, and nothing after that is executed", () =>
@@ -166,7 +166,7 @@ describe("a body that waits for a word", () => {
       const peer = yield* HttpPeer.connect(port)
       yield* peer.send("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
       assert.strictEqual((yield* peer.response).headers["connection"], "close")
-      assert.strictEqual((yield* peer.ending).how, "FIN")
+      assert.strictEqual(yield* peer.ending, "FIN")
     }).pipe(quiet))
 })
 
@@ -189,7 +189,7 @@ describe("an answer whose end only the end of the connection tells", () => {
       const { port } = yield* HttpServing.app(broken(end))
       const peer = yield* HttpPeer.connect(port)
       yield* peer.send("GET / HTTP/1.0\r\n\r\n")
-      assert.strictEqual((yield* peer.ending).how, "ECONNRESET")
+      assert.strictEqual(yield* peer.ending, "ECONNRESET")
     }).pipe(quiet))
 
   it.live("ends in a FIN when it is whole", () =>
@@ -197,7 +197,7 @@ describe("an answer whose end only the end of the connection tells", () => {
       const { port } = yield* HttpServing.app(broken(Stream.make(Buffer.from("rest"))))
       const peer = yield* HttpPeer.connect(port)
       yield* peer.send("GET / HTTP/1.0\r\n\r\n")
-      assert.strictEqual((yield* peer.ending).how, "FIN")
+      assert.strictEqual(yield* peer.ending, "FIN")
       assert.strictEqual((yield* peer.response).body, "partrest")
     }).pipe(quiet))
 
@@ -209,7 +209,7 @@ describe("an answer whose end only the end of the connection tells", () => {
       yield* peer.head
       yield* until("a part is there", () => peer.socket.bytesRead > 100)
       peer.socket.end()
-      assert.strictEqual((yield* peer.ending).how, "ECONNRESET")
+      assert.strictEqual(yield* peer.ending, "ECONNRESET")
     }).pipe(quiet))
 })
 
@@ -246,7 +246,7 @@ describe("limits", () => {
         yield* peer.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nhello")
         yield* Effect.forkChild(Effect.forever(Effect.andThen(Effect.sleep(50), peer.send(part))))
         assert.strictEqual((yield* peer.response).status, 408)
-        assert.strictEqual((yield* peer.ending).how, "FIN")
+        assert.strictEqual(yield* peer.ending, "FIN")
       }).pipe(Effect.scoped, quiet)
   )
 

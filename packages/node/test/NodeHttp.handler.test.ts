@@ -55,7 +55,7 @@ describe("NodeHttp.handler", () => {
       yield* untilStage(serving.listener, "Draining")
       yield* serving.release
       assert.strictEqual((yield* peer.response).headers["connection"], "close")
-      assert.deepStrictEqual(yield* silent.ending, { how: "FIN", partial: false })
+      assert.deepStrictEqual(yield* silent.rest, { ending: "FIN", partial: false })
       const { connections, listener } = yield* Fiber.join(closing)
       assert.deepInclude(connections, { total: 2, drained: 1, idle: 1 })
       assert.strictEqual(listener, "mine")

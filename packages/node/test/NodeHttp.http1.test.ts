@@ -23,7 +23,7 @@ import * as HttpPeer from "./support/httpPeer.ts"
 import * as HttpServing from "./support/httpServing.ts"
 import { many, start, timed, until, untilStage } from "./support/listening.ts"
 
-const fin = { how: "FIN", partial: false }
+const fin = { ending: "FIN", partial: false }
 
 /** An application that answers each path when it is let, and notes which ones it has executed. */
 const makeGate = Effect.sync(() => {
@@ -94,7 +94,7 @@ describe.each([["http", undefined], ["https", selfSigned()]] as const)(
           ["keep-alive", "keep-alive", "close"]
         )
         yield* peer.send(HttpPeer.get("/4"))
-        assert.deepStrictEqual(yield* peer.ending, fin)
+        assert.deepStrictEqual(yield* peer.rest, fin)
         yield* until("the fourth was read", () => peer.socket.writableLength === 0)
         peer.socket.end()
         const report = yield* Fiber.join(closed)
@@ -165,7 +165,7 @@ describe.each([["http", undefined], ["https", selfSigned()]] as const)(
         yield* Effect.all([asking.get("/"), silent.get("/")])
         const closed = yield* closing(serving)
         assert.strictEqual((yield* asking.get("/")).headers["connection"], "close")
-        assert.deepStrictEqual([yield* asking.ending, yield* silent.ending], [fin, fin])
+        assert.deepStrictEqual([yield* asking.rest, yield* silent.rest], [fin, fin])
         const report = yield* Fiber.join(closed)
         assert.isAtLeast(report.duration, 1000)
         assert.deepInclude(report.connections, { total: 2, idle: 2 })
@@ -178,7 +178,7 @@ describe.each([["http", undefined], ["https", selfSigned()]] as const)(
         const peer = yield* connect(serving.port)
         yield* until("it was accepted", () => Effect.runSync(serving.listener.connections).length === 1)
         const closed = yield* closing(serving)
-        assert.deepStrictEqual(yield* peer.ending, fin)
+        assert.deepStrictEqual(yield* peer.rest, fin)
         yield* peer.sendAll(HttpPeer.get("/late"))
         const report = yield* Fiber.join(closed)
         assert.deepStrictEqual(gate.executed, [])
@@ -199,7 +199,7 @@ describe.each([["http", undefined], ["https", selfSigned()]] as const)(
         yield* peer.head
         const closed = yield* closing(serving)
         yield* gate.release("/")
-        assert.isTrue((yield* peer.ending).partial)
+        assert.isTrue((yield* peer.rest).partial)
         assert.deepInclude((yield* Fiber.join(closed)).connections, { total: 1, failed: 1 })
       }))
 
@@ -240,7 +240,7 @@ describe.each([["http", undefined], ["https", selfSigned()]] as const)(
             length,
             "close"
           ])
-          assert.deepStrictEqual(yield* peer.ending, fin)
+          assert.deepStrictEqual(yield* peer.rest, fin)
         }
         assert.deepInclude((yield* Fiber.join(closed)).connections, { drained: 4 })
       }))
@@ -323,7 +323,7 @@ describe("a drain in which idle connections do not linger", () => {
       yield* until("it is executed", () => gate.executed.includes("/busy"))
       const open = () => Effect.runSync(serving.listener.connections).map(({ phase }) => phase)
       const closed = yield* closing(serving, { linger: "none" })
-      assert.deepStrictEqual(yield* idle.ending, fin)
+      assert.deepStrictEqual(yield* idle.rest, fin)
       yield* until("the idle one is gone", () => open().length === 1)
       yield* gate.release("/busy")
       assert.strictEqual((yield* busy.response).headers["connection"], "close")
@@ -386,7 +386,7 @@ describe("handlers", () => {
       const [, took] = yield* timed(Scope.close(scope, Exit.void))
       assert.isBelow(took, 200 + 2000)
       const { cut, handlersLeftBehind } = yield* listener.closed
-      assert.deepStrictEqual([cut.length, handlersLeftBehind.length, (yield* peer.ending).how], [1, 1, "ECONNRESET"])
+      assert.deepStrictEqual([cut.length, handlersLeftBehind.length, yield* peer.ending], [1, 1, "ECONNRESET"])
     }))
 
   it.live("what one does after its answer is waited for, and interrupted at the deadline", () =>

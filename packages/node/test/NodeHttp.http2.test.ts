@@ -383,7 +383,7 @@ describe("HTTP/2 beside HTTP/1", () => {
       assert.strictEqual((yield* peer.get("/")).body, "ok")
       const { connections } = yield* listener.close({ idleGrace: 0 })
       assert.deepInclude(connections, { total: 2, idle: 2 })
-      assert.deepStrictEqual(yield* peer.ending, { how: "FIN", partial: false })
+      assert.deepStrictEqual(yield* peer.rest, { ending: "FIN", partial: false })
     }).pipe(quiet))
 
   it.live("an https server of one's own", () =>
@@ -394,6 +394,6 @@ describe("HTTP/2 beside HTTP/1", () => {
       const half = yield* HttpPeer.connect(port)
       yield* half.sendAll(Buffer.from("16030102000100", "hex"))
       yield* listener.close({ deadline: 5000 })
-      assert.deepStrictEqual(yield* peer.ending, { how: "FIN", partial: false })
+      assert.deepStrictEqual(yield* peer.rest, { ending: "FIN", partial: false })
     }).pipe(quiet))
 })

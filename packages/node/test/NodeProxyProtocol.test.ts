@@ -30,7 +30,7 @@ const listen = (proxyProtocol: Options, options?: Listener.ListenerOptions) =>
     return listener
   }))
 
-const text = (peer: Peer) => Effect.map(peer.ending, ({ data, how }) => `${data.toString("latin1")}|${how}`)
+const text = (peer: Peer) => Effect.map(peer.rest, ({ data, ending }) => `${data.toString("latin1")}|${ending}`)
 
 /** What a client is told that begins with these bytes. */
 const tell = (listener: Listener.Listener, ...pieces: ReadonlyArray<string | Uint8Array>) =>

@@ -39,8 +39,8 @@ describe("a close over TLS", () => {
       yield* Effect.sleep("500 millis")
       assert.strictEqual(connections(served).length, 1)
       yield* peer.resume
-      const { data, how } = yield* peer.ending
-      assert.deepStrictEqual([data.length, how], [64 * 2 ** 20, "FIN"])
+      const { data, ending } = yield* peer.rest
+      assert.deepStrictEqual([data.length, ending], [64 * 2 ** 20, "FIN"])
       yield* peer.end
       const report = yield* Fiber.join(closing)
       assert.strictEqual(report.outcome, "Drained")
@@ -68,7 +68,7 @@ describe("a close over TLS", () => {
       )
       const closing = yield* start(served.listener.close())
       const endings = yield* Effect.forEach(idle, ({ peer }) => peer.ending)
-      assert.isTrue(endings.every(({ how }) => how === "FIN"))
+      assert.isTrue(endings.every((ending) => ending === "FIN"))
       assert.strictEqual(busy.socket.bytesRead, 0)
       for (const { maxVersion, tap } of idle) {
         yield* until("the TCP connection is over", () => typeof tap.records.at(-1) === "string")
@@ -78,7 +78,7 @@ describe("a close over TLS", () => {
         assert.strictEqual(end, "FIN")
       }
       yield* holder.release
-      assert.strictEqual((yield* busy.ending).data.toString(), "released hold on\n")
+      assert.strictEqual((yield* busy.rest).data.toString(), "released hold on\n")
       assert.deepInclude((yield* Fiber.join(closing)).connections, { total: 201, idle: 200, drained: 1 })
     }))
 
@@ -93,7 +93,7 @@ describe("a close over TLS", () => {
       // the kernel has them before the event loop turns again
       for (const peer of peers) peer.socket.write("hello\n")
       const report = yield* served.listener.close({ idleGrace: 0 })
-      const answers = yield* Effect.forEach(peers, (peer) => peer.ending)
+      const answers = yield* Effect.forEach(peers, (peer) => peer.rest)
       assert.strictEqual(answers.filter(({ data }) => data.toString() === "hello\n").length, 100)
       assert.deepInclude(report.connections, { total: 100, cut: 0, endedByPeer: 0 })
     }))
@@ -111,7 +111,7 @@ describe("a close over TLS", () => {
       const closing = yield* start(served.listener.close({ idleGrace: 0 }))
       yield* untilDraining(served)
       yield* holder.release
-      assert.strictEqual((yield* peer.ending).data.toString(), "released hold on\nsecond\nthird\n")
+      assert.strictEqual((yield* peer.rest).data.toString(), "released hold on\nsecond\nthird\n")
       assert.deepInclude((yield* Fiber.join(closing)).connections, { total: 1, drained: 1 })
     }))
 
@@ -136,8 +136,8 @@ describe("a close over TLS", () => {
           Effect.andThen(peer.send(megabytes(1)), Effect.sleep("60 millis")))
         yield* peer.end
         yield* peer.resume
-        const { data, how } = yield* peer.ending
-        assert.deepStrictEqual([data.toString(), how], ["too large\n", "FIN"])
+        const { data, ending } = yield* peer.rest
+        assert.deepStrictEqual([data.toString(), ending], ["too large\n", "FIN"])
         yield* until("it is gone", () =>
           connections(served).length === 0)
       })
@@ -172,8 +172,8 @@ describe("a close over TLS", () => {
       assert.deepStrictEqual(cut.map(({ phase }) => phase), ["Active", "Active"])
       assert.isAbove(cut[0]!.bytesPending, 32 * 2 ** 20)
       yield* deaf.resume
-      for (const peer of [deaf, patient]) assert.strictEqual((yield* peer.ending).how, "ECONNRESET")
-      assert.strictEqual((yield* half.ending).how, "FIN")
+      for (const peer of [deaf, patient]) assert.strictEqual(yield* peer.ending, "ECONNRESET")
+      assert.strictEqual(yield* half.ending, "FIN")
     }))
 
   it.live("cuts a goodbye that its client does not let finish", () =>
@@ -185,8 +185,8 @@ describe("a close over TLS", () => {
       const error = yield* Effect.flip(served.listener.close({ deadline: "500 millis" }))
       assert.instanceOf(error, ListenerError.OperationTimedOut)
       yield* deaf.resume
-      const { data, how } = yield* deaf.ending
-      assert.strictEqual(how, "ECONNRESET")
+      const { data, ending } = yield* deaf.rest
+      assert.strictEqual(ending, "ECONNRESET")
       assert.isBelow(data.length, 64 * 2 ** 20)
     }))
 })
@@ -201,8 +201,8 @@ describe("a TLS connection", () => {
       yield* peer.end
       yield* holder.held(1)
       yield* holder.release
-      const { data, how } = yield* peer.ending
-      assert.deepStrictEqual([data.toString(), how], ["released hold on\n", "FIN"])
+      const { data, ending } = yield* peer.rest
+      assert.deepStrictEqual([data.toString(), ending], ["released hold on\n", "FIN"])
       yield* until("it is gone", () => connections(served).length === 0)
     }))
 
@@ -229,8 +229,8 @@ describe("a TLS connection", () => {
         yield* turns(10)
         yield* Deferred.succeed(pulled, undefined)
         assert.match(yield* Deferred.await(told), /1000/)
-        const { data, how } = yield* peer.ending
-        assert.deepStrictEqual([data.toString(), how], [goodbye, "FIN"])
+        const { data, ending } = yield* peer.rest
+        assert.deepStrictEqual([data.toString(), ending], [goodbye, "FIN"])
       }))
   }
 
@@ -269,7 +269,7 @@ describe("a TLS connection", () => {
       const second = yield* connectTls(yield* served.listener.address, client)
       yield* Fiber.join(accepted)
       assert.strictEqual((yield* first.received(6)).toString(), "hello\n")
-      assert.strictEqual((yield* second.ending).data.toString(), "accepted\n")
+      assert.strictEqual((yield* second.rest).data.toString(), "accepted\n")
     }))
 
   it.live("leaves nothing behind in 40 lives", () =>

@@ -44,7 +44,7 @@ describe("a TLS handshake", () => {
         assert.deepInclude(report.connections, { total: 1, idle: 1 })
         assert.isAtLeast(millis, 299)
         assert.isBelow(millis, 2300)
-        assert.strictEqual((yield* peer.ending).how, "FIN")
+        assert.strictEqual(yield* peer.ending, "FIN")
         assert.deepStrictEqual(log, [])
       }))
   }
@@ -70,8 +70,8 @@ describe("a TLS handshake", () => {
       yield* untilStage(listener, "Draining")
       const peer = yield* connectTls(yield* listener.address, { ...client, socket: raw.socket })
       yield* Deferred.await(told)
-      const { data, how } = yield* peer.ending
-      assert.deepStrictEqual([data.toString(), how], ["welcome\n", "FIN"])
+      const { data, ending } = yield* peer.rest
+      assert.deepStrictEqual([data.toString(), ending], ["welcome\n", "FIN"])
       assert.deepInclude((yield* Fiber.join(closing)).connections, { total: 1, failed: 0, cut: 0 })
     }))
 
@@ -93,7 +93,7 @@ describe("a TLS handshake", () => {
       yield* late.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
       yield* late.ending
       yield* holder.release
-      assert.strictEqual((yield* well.ending).data.toString(), "released hold on\n")
+      assert.strictEqual((yield* well.rest).data.toString(), "released hold on\n")
       assert.deepInclude((yield* Fiber.join(closing)).connections, { total: 2, failed: 1, drained: 1 })
     }))
 
@@ -127,7 +127,7 @@ describe("a TLS handshake", () => {
       const peer = yield* connectTls(address, client)
       yield* peer.send("hello\n")
       assert.strictEqual((yield* peer.received(6)).toString(), "hello\n")
-      assert.strictEqual((yield* silent.ending).how, "FIN")
+      assert.strictEqual(yield* silent.ending, "FIN")
     }))
 
   it.live("that was refused a place is not begun: the client gets a FIN, or words over TLS where there are some", () =>
@@ -136,7 +136,7 @@ describe("a TLS handshake", () => {
       const curt = yield* serveTls({ admission })
       yield* connectTls(yield* curt.listener.address, client)
       const refused = yield* connect(yield* curt.listener.address)
-      assert.deepStrictEqual(yield* refused.ending, { how: "FIN", data: Buffer.alloc(0) })
+      assert.deepStrictEqual(yield* refused.rest, { ending: "FIN", data: Buffer.alloc(0) })
       const polite = yield* serveTls({
         admission,
         refuse: (connection) =>
@@ -144,8 +144,8 @@ describe("a TLS handshake", () => {
       })
       yield* connectTls(yield* polite.listener.address, client)
       const told = yield* connectTls(yield* polite.listener.address, client)
-      const { data, how } = yield* told.ending
-      assert.deepStrictEqual([data.toString(), how], ["busy\n", "FIN"])
+      const { data, ending } = yield* told.rest
+      assert.deepStrictEqual([data.toString(), ending], ["busy\n", "FIN"])
     }))
 })
 
@@ -201,7 +201,7 @@ describe("client certificates", () => {
       const address = yield* listener.address
       // in TLS 1.3 the client is done before the server has looked
       const none = yield* connectTls(address, client)
-      assert.strictEqual((yield* none.ending).how, "ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED")
+      assert.strictEqual(yield* none.ending, "ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED")
       const other = yield* connectTls(address, { ...client, ...wrong })
       yield* other.ending
       yield* until("both are counted", () => log.length === 2)

@@ -23,7 +23,7 @@ describe("NodeTls.layerSocketServer", () => {
       }, Effect.scoped)))
       const peer = yield* connectTls(server.address as never, { ca: pair.cert })
       yield* peer.send("hello")
-      assert.strictEqual((yield* peer.ending).data.toString(), "got hello")
+      assert.strictEqual((yield* peer.rest).data.toString(), "got hello")
       const netSocket = yield* Deferred.await(seen)
       assert.propertyVal(netSocket, "_tag", "Some")
       assert.instanceOf((netSocket as { readonly value: unknown }).value, Tls.TLSSocket)

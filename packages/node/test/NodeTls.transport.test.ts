@@ -101,7 +101,7 @@ describe("a connection of NodeTls.transport", () => {
       // destroyed before the TCP socket has closed, it can crash the process: that depends on what comes by then
       assert.isFalse(socket.destroyed)
       peer.socket.resume()
-      assert.strictEqual((yield* peer.ending).how, "ECONNRESET")
+      assert.strictEqual(yield* peer.ending, "ECONNRESET")
       yield* until("it is released", () => socket.destroyed)
     }))
 
@@ -120,7 +120,7 @@ describe("a connection of NodeTls.transport", () => {
       assert.isTrue(Exit.isFailure(yield* Effect.exit(writer.write("hello"))))
       const peer = yield* Effect.exit(Fiber.join(connecting))
       // either end may be the first to know
-      if (Exit.isSuccess(peer)) assert.strictEqual((yield* peer.value.ending).data.toString(), "")
+      if (Exit.isSuccess(peer)) assert.strictEqual((yield* peer.value.rest).data.toString(), "")
     }))
 
   it.live("that is no longer owned says goodbye, or is destroyed, before anything was read", () =>
@@ -131,7 +131,7 @@ describe("a connection of NodeTls.transport", () => {
         const connection = yield* bound.accept
         yield* peer.send("something unread")
         yield* end === "goodbye" ? start(connection.goodbye("none")) : connection.destroy
-        assert.strictEqual((yield* peer.ending).how, how)
+        assert.strictEqual(yield* peer.ending, how)
         assert.isTrue(Exit.isFailure(yield* Effect.exit(connection.ready)))
         yield* connection.destroy
       }

@@ -27,10 +27,10 @@ const talk = (bound: BoundTransport) =>
     yield* peer.send("hello")
     const [chunk] = yield* pull
     yield* write(`got ${chunk.toString()}`)
-    const ending = yield* Effect.forkChild(connection.goodbye(linger), { startImmediately: true })
-    const { data } = yield* peer.ending
+    const goodbye = yield* Effect.forkChild(connection.goodbye(linger), { startImmediately: true })
+    const { data } = yield* peer.rest
     yield* peer.end
-    yield* Fiber.join(ending)
+    yield* Fiber.join(goodbye)
     return data.toString()
   })
 
@@ -71,7 +71,7 @@ describe("NodeUnix.transport", () => {
       assert.deepStrictEqual(connection.local, NetAddress.unixPathAddress(path))
       assert.deepStrictEqual(connection.remote, NetAddress.unixPathAddress(""))
       yield* connection.destroy
-      assert.strictEqual((yield* peer.ending).how, "FIN")
+      assert.strictEqual(yield* peer.ending, "FIN")
     }))
 
   it.live("gives its file the mode that was asked for, or what the umask leaves", () =>

@@ -101,7 +101,7 @@ describe.each(
       yield* until("the goodbye has come", () => peer.socket.bytesRead > before)
       // "hi", and then the answer to the goodbye: 1001
       yield* peer.send(Buffer.from("81820000000068698882000000" + "0003e9", "hex"))
-      assert.strictEqual((yield* peer.ending).how, "FIN")
+      assert.strictEqual(yield* peer.ending, "FIN")
       const { connections, refused } = yield* Fiber.join(closing)
       assert.deepStrictEqual([connections.idle, refused], [1, 1])
       assert.strictEqual(peer.socket.bytesRead, before + 4 + "going away".length)

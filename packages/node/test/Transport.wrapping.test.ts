@@ -85,7 +85,7 @@ describe.each(kinds)("a transport that is wrapped, $name", (kind) => {
       }))
       yield* start(Listener.serve(listener, echo))
       const first = yield* connect(listener)
-      yield* first.ended
+      yield* first.ending
       assert.strictEqual(yield* ask(yield* connect(listener), "hello"), "hello")
       assert.strictEqual((yield* listener.close({ idleGrace: 0, deadline: "5 seconds" })).connections.total, 1)
     })))

@@ -37,9 +37,9 @@ const uploadSlowly = (peer: Peer) =>
       yield* Effect.sleep(15)
     }
     yield* peer.resume
-    const ending = yield* peer.ending
+    const rest = yield* peer.rest
     yield* peer.end
-    return ending
+    return rest
   })
 
 describe("LingeringClose", () => {
@@ -49,7 +49,7 @@ describe("LingeringClose", () => {
       const { write } = yield* connection.socket.writer
       const all = Buffer.alloc(64 << 20, "0123456789abcdef")
       const writing = yield* Effect.forkChild(write(all), { startImmediately: true })
-      const ending = yield* Effect.forkChild(connection.goodbye(linger()), { startImmediately: true })
+      const goodbye = yield* Effect.forkChild(connection.goodbye(linger()), { startImmediately: true })
       // a slow reader: takes what is there, and pauses
       const { socket } = peer
       yield* peer.resume
@@ -62,12 +62,12 @@ describe("LingeringClose", () => {
         setTimeout(() => socket.resume(), 5)
       })
       yield* Fiber.join(writing)
-      const { data, how } = yield* peer.ending
-      assert.deepStrictEqual([how, data.equals(all)], ["FIN", true])
-      assert.isUndefined(ending.pollUnsafe())
+      const { data, ending } = yield* peer.rest
+      assert.deepStrictEqual([ending, data.equals(all)], ["FIN", true])
+      assert.isUndefined(goodbye.pollUnsafe())
       assert.strictEqual(connection.bytesPending(), 0)
       yield* peer.end
-      yield* Fiber.join(ending)
+      yield* Fiber.join(goodbye)
       assert.isTrue(netSocketOf(connection)?.destroyed)
     }))
 
@@ -86,7 +86,7 @@ describe("LingeringClose", () => {
       })
       const endings = yield* Effect.all(Array.from({ length: 10 }, () => clients), { concurrency: "unbounded" })
       assert.deepStrictEqual(
-        endings.map(({ data, how }) => `${data.toString()} ${how}`),
+        endings.map(({ data, ending }) => `${data.toString()} ${ending}`),
         Array.from({ length: 10 }, () => "413 FIN")
       )
     }))
@@ -100,13 +100,13 @@ describe("LingeringClose", () => {
         { startImmediately: true }
       )
       const writing = yield* Effect.forkChild(write(Buffer.alloc(16 << 20)), { startImmediately: true })
-      const ending = yield* Effect.forkChild(connection.goodbye(linger()), { startImmediately: true })
+      const goodbye = yield* Effect.forkChild(connection.goodbye(linger()), { startImmediately: true })
       yield* Fiber.join(sending)
-      const { data, how } = yield* peer.ending
-      assert.deepStrictEqual([how, data.length], ["FIN", 16 << 20])
+      const { data, ending } = yield* peer.rest
+      assert.deepStrictEqual([ending, data.length], ["FIN", 16 << 20])
       yield* peer.end
       yield* Fiber.join(writing)
-      yield* Fiber.join(ending)
+      yield* Fiber.join(goodbye)
     }))
 
   it.live("discards what was sent before and never pulled, so that the answer is not reset away", () =>
@@ -118,11 +118,11 @@ describe("LingeringClose", () => {
       yield* pull
       yield* peer.send(Buffer.alloc(1 << 20))
       yield* write("answer")
-      const ending = yield* Effect.forkChild(connection.goodbye(linger()), { startImmediately: true })
-      const { data, how } = yield* peer.ending
-      assert.deepStrictEqual([how, data.toString()], ["FIN", "answer"])
+      const goodbye = yield* Effect.forkChild(connection.goodbye(linger()), { startImmediately: true })
+      const { data, ending } = yield* peer.rest
+      assert.deepStrictEqual([ending, data.toString()], ["FIN", "answer"])
       yield* peer.end
-      yield* Fiber.join(ending)
+      yield* Fiber.join(goodbye)
       assert.strictEqual(connection.fast?.bytesIn(), 5 + (1 << 20))
     }))
 
@@ -147,14 +147,14 @@ describe("LingeringClose", () => {
   it.live("does not count time in which the event loop was too busy to read", () =>
     Effect.gen(function*() {
       const { connection, peer } = yield* pair()
-      const ending = yield* Effect.forkChild(connection.goodbye(linger({ idle: 100 })), { startImmediately: true })
+      const goodbye = yield* Effect.forkChild(connection.goodbye(linger({ idle: 100 })), { startImmediately: true })
       yield* peer.ending
       yield* peer.send("in time")
       const busyUntil = performance.now() + 300
       while (performance.now() < busyUntil);
       yield* turns(5)
-      assert.isUndefined(ending.pollUnsafe())
-      yield* Fiber.join(ending)
+      assert.isUndefined(goodbye.pollUnsafe())
+      yield* Fiber.join(goodbye)
       assert.strictEqual(connection.fast?.bytesIn(), 7)
     }))
 
@@ -179,13 +179,15 @@ describe("LingeringClose", () => {
       const { write } = yield* connection.socket.writer
       yield* Effect.forkChild(write(Buffer.alloc(16 << 20)), { startImmediately: true })
       yield* Effect.forkChild(peer.send(Buffer.alloc(64 << 20)), { startImmediately: true })
-      const ending = yield* Effect.forkChild(connection.goodbye(linger({ bytes: 1 << 20 })), { startImmediately: true })
+      const goodbye = yield* Effect.forkChild(connection.goodbye(linger({ bytes: 1 << 20 })), {
+        startImmediately: true
+      })
       yield* eventually("1 MiB was discarded", () => (connection.fast?.bytesIn() ?? 0) >= 1 << 20)
       yield* turns(100)
       assert.isAtMost(connection.fast?.bytesIn() ?? 0, 2 << 20)
-      assert.isUndefined(ending.pollUnsafe())
+      assert.isUndefined(goodbye.pollUnsafe())
       yield* peer.resume
-      yield* Fiber.join(ending)
+      yield* Fiber.join(goodbye)
     }))
 
   it.live("discards no more than `bytes` of what is there when it begins", () =>
@@ -198,7 +200,7 @@ describe("LingeringClose", () => {
       yield* eventually("it is there", () => connection.fast?.bytesIn() === 5005)
       const took = yield* millis(connection.goodbye(linger({ bytes: 1000, idle: 10_000, total: 20_000 })))
       assert.isBelow(took, 5000)
-      assert.strictEqual((yield* peer.ending).how, "FIN")
+      assert.strictEqual(yield* peer.ending, "FIN")
     }))
 
   it.live("with none, flushes and ends, and waits for no peer", () =>
@@ -206,13 +208,13 @@ describe("LingeringClose", () => {
       const { connection, peer } = yield* pair({ paused: true })
       const { write } = yield* connection.socket.writer
       yield* Effect.forkChild(write(Buffer.alloc(16 << 20)), { startImmediately: true })
-      const ending = yield* Effect.forkChild(connection.goodbye("none"), { startImmediately: true })
+      const goodbye = yield* Effect.forkChild(connection.goodbye("none"), { startImmediately: true })
       yield* turns(10)
-      assert.isUndefined(ending.pollUnsafe())
+      assert.isUndefined(goodbye.pollUnsafe())
       yield* peer.resume
-      yield* Fiber.join(ending)
-      const { data, how } = yield* peer.ending
-      assert.deepStrictEqual([how, data.length], ["FIN", 16 << 20])
+      yield* Fiber.join(goodbye)
+      const { data, ending } = yield* peer.rest
+      assert.deepStrictEqual([ending, data.length], ["FIN", 16 << 20])
     }))
 
   it.live("needs no timer for a peer that has already ended, or ends while it flushes", () =>
@@ -228,17 +230,17 @@ describe("LingeringClose", () => {
       yield* Effect.flip(pull)
       yield* write("answer")
       yield* one.connection.goodbye(bounds)
-      assert.strictEqual((yield* one.peer.ending).data.toString(), "answer")
+      assert.strictEqual((yield* one.peer.rest).data.toString(), "answer")
 
       const two = yield* pair({ paused: true })
       const writer = yield* two.connection.socket.writer
       yield* Effect.forkChild(writer.write(Buffer.alloc(16 << 20)), { startImmediately: true })
-      const ending = yield* Effect.forkChild(two.connection.goodbye(bounds), { startImmediately: true })
+      const goodbye = yield* Effect.forkChild(two.connection.goodbye(bounds), { startImmediately: true })
       yield* two.peer.end
       yield* eventually("the end is here", () => netSocketOf(two.connection)?.readableEnded === true)
       yield* two.peer.resume
-      yield* Fiber.join(ending)
-      assert.strictEqual((yield* two.peer.ending).data.length, 16 << 20)
+      yield* Fiber.join(goodbye)
+      assert.strictEqual((yield* two.peer.rest).data.length, 16 << 20)
 
       assert.notInclude(timers.mock.calls.map(delayOf), 100)
     }))
@@ -250,12 +252,12 @@ describe("LingeringClose", () => {
       yield* Effect.addFinalizer(() => Effect.sync(() => armed.mockRestore()))
       yield* Effect.scoped(Effect.gen(function*() {
         const { connection, peer } = yield* pair()
-        const ending = yield* Effect.forkChild(connection.goodbye(linger()), { startImmediately: true })
+        const goodbye = yield* Effect.forkChild(connection.goodbye(linger()), { startImmediately: true })
         assert.include(armed.mock.calls.map(delayOf), 100)
         yield* peer.ending
         yield* peer.send("a little more")
         yield* peer.end
-        yield* Fiber.join(ending)
+        yield* Fiber.join(goodbye)
       }))
       // one of an earlier test may have ended as well
       assert.isAtMost(timers(), before)
@@ -266,12 +268,12 @@ describe("LingeringClose", () => {
       const { connection, peer } = yield* pair({ paused: true })
       const { write } = yield* connection.socket.writer
       yield* Effect.forkChild(write(Buffer.alloc(64 << 20)), { startImmediately: true })
-      const ending = yield* Effect.forkChild(connection.goodbye(linger()), { startImmediately: true })
+      const goodbye = yield* Effect.forkChild(connection.goodbye(linger()), { startImmediately: true })
       yield* turns(3)
-      yield* Fiber.interrupt(ending)
+      yield* Fiber.interrupt(goodbye)
       assert.isTrue(netSocketOf(connection)?.destroyed)
       yield* peer.resume
-      assert.strictEqual((yield* peer.ending).how, "ECONNRESET")
+      assert.strictEqual(yield* peer.ending, "ECONNRESET")
     }))
 
   it.live("ends when the connection is destroyed, by us or by the peer", () =>
@@ -298,7 +300,7 @@ describe("LingeringClose", () => {
         Effect.all([connection.goodbye(linger()), connection.goodbye("none")], { concurrency: "unbounded" }),
         { startImmediately: true }
       )
-      assert.strictEqual((yield* peer.ending).how, "FIN")
+      assert.strictEqual(yield* peer.ending, "FIN")
       yield* peer.end
       yield* Fiber.join(both)
       assert.isTrue(netSocketOf(connection)?.destroyed)

@@ -81,7 +81,7 @@ describe("NetConnection", () => {
         yield* write("before")
         yield* peer.end
         assert.strictEqual(yield* Fiber.join(waiting), "1000")
-        assert.deepStrictEqual(yield* peer.ending, { how: "FIN", data: Buffer.from("before") })
+        assert.deepStrictEqual(yield* peer.rest, { ending: "FIN", data: Buffer.from("before") })
         assert.include(yield* failureOf(write("after")), "SocketWriteError")
       }))
 
@@ -520,7 +520,7 @@ describe("NetConnection", () => {
         yield* Fiber.join(waiting)
         assert.strictEqual((yield* peer.received(5 + (16 << 20))).length, 5 + (16 << 20))
         assert.deepStrictEqual(immediate(write(new Socket.CloseEvent(1000))).begin(), Exit.void)
-        assert.strictEqual((yield* peer.ending).how, "FIN")
+        assert.strictEqual(yield* peer.ending, "FIN")
         assert.isTrue(Exit.isFailure(yield* Effect.exit(immediate(write("more")).begin())))
       }))
 
@@ -572,7 +572,7 @@ describe("NetConnection", () => {
         )
         assert.include(yield* failureOf(writer.writeAll(["more", "and more"])), "SocketWriteError")
         // releasing the writer ended our side, and only ours
-        assert.deepStrictEqual(yield* peer.ending, { how: "FIN", data: Buffer.from("all") })
+        assert.deepStrictEqual(yield* peer.rest, { ending: "FIN", data: Buffer.from("all") })
         yield* peer.send("heard")
         assert.strictEqual(textOf(yield* pull), "heard")
       }))
@@ -596,7 +596,7 @@ describe("NetConnection", () => {
         yield* Scope.close(scope, Exit.void)
         yield* peer.resume
         yield* Fiber.join(waiting)
-        assert.strictEqual((yield* peer.ending).data.length, 4 << 20)
+        assert.strictEqual((yield* peer.rest).data.length, 4 << 20)
 
         const other = yield* pair({ paused: true })
         const { write } = yield* other.connection.socket.writer
@@ -617,8 +617,8 @@ describe("NetConnection", () => {
         assert.strictEqual(yield* Fiber.join(pulling), "1000 done")
         yield* peer.resume
         yield* Fiber.join(writing)
-        const { data, how } = yield* peer.ending
-        assert.deepStrictEqual([how, data.length], ["FIN", 4 << 20])
+        const { data, ending } = yield* peer.rest
+        assert.deepStrictEqual([ending, data.length], ["FIN", 4 << 20])
       }))
 
     it.live("breaks off on a CloseEvent above 1000", () =>
@@ -640,7 +640,7 @@ describe("NetConnection", () => {
         const { connection, peer } = yield* pair()
         yield* connection.destroy
         yield* connection.destroy
-        assert.strictEqual((yield* peer.ending).how, "ECONNRESET")
+        assert.strictEqual(yield* peer.ending, "ECONNRESET")
         yield* connection.destroy
       }))
 
@@ -651,8 +651,8 @@ describe("NetConnection", () => {
         yield* Effect.forkChild(write(Buffer.alloc(64 << 20)), { startImmediately: true })
         yield* connection.destroy
         yield* peer.resume
-        const { data, how } = yield* peer.ending
-        assert.strictEqual(how, "ECONNRESET")
+        const { data, ending } = yield* peer.rest
+        assert.strictEqual(ending, "ECONNRESET")
         assert.isBelow(data.length, 64 << 20)
       }))
 

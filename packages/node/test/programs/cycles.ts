@@ -39,7 +39,7 @@ const cycle = (listener: Listener.Listener) =>
     yield* untilStage(listener, "Closed")
     yield* Fiber.join(closing)
     yield* Fiber.join(serving)
-    const endings = yield* Effect.forEach([served, idle, busy], (client) => client.ended)
+    const endings = yield* Effect.forEach([served, idle, busy], (client) => client.ending)
     if (endings.some((ending) => ending !== "FIN")) return yield* Effect.die(new Error(endings.join()))
   }).pipe(Effect.scoped)
 

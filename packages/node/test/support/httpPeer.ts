@@ -7,6 +7,7 @@ import type * as Scope from "effect/Scope"
 import * as Net from "node:net"
 import * as Tls from "node:tls"
 import { Changes } from "./changes.ts"
+import type { Ending } from "./netClient.ts"
 
 export interface Head {
   readonly status: number
@@ -23,12 +24,6 @@ export interface Response extends Head {
   readonly trailers: Record<string, string | undefined>
 }
 
-/** How a connection ended: `"FIN"`, or the system's name of the error, and whether something of a response came before. */
-export interface Ending {
-  readonly how: string
-  readonly partial: boolean
-}
-
 export interface HttpPeer {
   readonly socket: Net.Socket
   /** Writes, without waiting for anything. */
@@ -43,6 +38,8 @@ export interface HttpPeer {
   readonly get: (path: string) => Effect.Effect<Response, Error>
   /** Waits for the end of the connection; responses that were not asked for are dropped. */
   readonly ending: Effect.Effect<Ending>
+  /** Waits for it, and answers whether something of a response came before. */
+  readonly rest: Effect.Effect<{ readonly ending: Ending; readonly partial: boolean }>
   /** Breaks the connection off, by a reset on the wire. */
   readonly reset: Effect.Effect<void>
   readonly pause: Effect.Effect<void>
@@ -88,12 +85,12 @@ export const connect = (port: number, options: Options = {}): Effect.Effect<Http
 
 const makePeer = (socket: Net.Socket, tcp: Net.Socket, options: Options): HttpPeer => {
   const parser = new Parser(options.headOnly === true)
-  let how: string | undefined
+  let ending: Ending | undefined
   let taken = 0
   const changes = new Changes()
-  const ended = (by: string) => {
-    if (how !== undefined) return
-    how = by
+  const ended = (by: Ending) => {
+    if (ending !== undefined) return
+    ending = by
     parser.end()
     changes.notify()
   }
@@ -103,13 +100,13 @@ const makePeer = (socket: Net.Socket, tcp: Net.Socket, options: Options): HttpPe
   })
   socket.on("end", () => ended("FIN"))
   socket.on("error", (error: NodeJS.ErrnoException) => ended(error.code ?? error.message))
-  socket.on("close", () => ended("closed"))
+  socket.on("close", () => ended("destroyed"))
 
-  const noResponse = () => new Error(`no response: ${how}${parser.partial ? ", in the middle of one" : ""}`)
+  const noResponse = () => new Error(`no response: ${ending}${parser.partial ? ", in the middle of one" : ""}`)
   const response = changes.until(() =>
     parser.whole.length > taken
       ? Effect.succeed(parser.whole[taken++]!)
-      : how === undefined
+      : ending === undefined
       ? undefined
       : Effect.fail(noResponse())
   )
@@ -127,10 +124,11 @@ const makePeer = (socket: Net.Socket, tcp: Net.Socket, options: Options): HttpPe
     response,
     head: changes.until((): Effect.Effect<Head, Error> | undefined => {
       const head = parser.whole[taken] ?? parser.current
-      return head !== undefined ? Effect.succeed(head) : how === undefined ? undefined : Effect.fail(noResponse())
+      return head !== undefined ? Effect.succeed(head) : ending === undefined ? undefined : Effect.fail(noResponse())
     }),
     get: (path) => Effect.andThen(send(get(path)), response),
-    ending: changes.until(() => how === undefined ? undefined : Effect.succeed({ how, partial: parser.partial })),
+    ending: changes.until(() => ending === undefined ? undefined : Effect.succeed(ending)),
+    rest: changes.until(() => ending === undefined ? undefined : Effect.succeed({ ending, partial: parser.partial })),
     reset: Effect.sync(() => {
       tcp.resetAndDestroy()
     }),

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Net from "node:net"
 
-/** How a connection was over for its client: by a FIN and nothing else, or by an error, such as `ECONNRESET`. */
+/** How a connection ended for its client: by a FIN, by an error such as `ECONNRESET`, or else it was `destroyed` here. */
 export type Ending = "FIN" | (string & {})
 
 export interface NetClient {
@@ -12,9 +12,9 @@ export interface NetClient {
   readonly send: (text: string) => Effect.Effect<void>
   /** The next line, without its end; a defect when the connection is over before. */
   readonly line: Effect.Effect<string>
-  /** How the connection was over. */
-  readonly ended: Effect.Effect<Ending>
-  /** The connection is over: the lines that were not taken, and how it was over. */
+  /** Waits for the end of the connection. */
+  readonly ending: Effect.Effect<Ending>
+  /** Waits for it, with the lines that were not taken. */
   readonly rest: Effect.Effect<{ readonly lines: ReadonlyArray<string>; readonly ending: Ending }>
 }
 
@@ -96,7 +96,7 @@ const make = (socket: Net.Socket): NetClient => {
       wake = look
       look()
     }),
-    ended: Deferred.await(over),
+    ending: Deferred.await(over),
     rest: Effect.map(Deferred.await(over), (ending) => {
       const lines: Array<string> = []
       for (let line = take(); line !== undefined; line = take()) lines.push(line)

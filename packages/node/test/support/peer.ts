@@ -8,9 +8,7 @@ import * as NetAddress from "effect/net/NetAddress"
 import type * as Scope from "effect/Scope"
 import * as Net from "node:net"
 import { Changes } from "./changes.ts"
-
-/** How a connection ended for a peer: `"FIN"`, or the system's name of the error. */
-export type Ending = string
+import type { Ending } from "./netClient.ts"
 
 export interface Peer {
   readonly socket: Net.Socket
@@ -21,8 +19,10 @@ export interface Peer {
   readonly reset: Effect.Effect<void>
   /** Waits until this many bytes have come. */
   readonly received: (bytes: number) => Effect.Effect<Buffer, Error>
-  /** Waits for the end: how, and everything that came before it. */
-  readonly ending: Effect.Effect<{ readonly how: Ending; readonly data: Buffer }>
+  /** Waits for the end of the connection. */
+  readonly ending: Effect.Effect<Ending>
+  /** Waits for it, with everything that came before. */
+  readonly rest: Effect.Effect<{ readonly data: Buffer; readonly ending: Ending }>
   /** Takes what comes from now on; only needed for a peer made `paused`. */
   readonly resume: Effect.Effect<void>
 }
@@ -72,15 +72,15 @@ export const connect = (
 export const makePeer = (socket: Net.Socket): Peer => {
   const chunks: Array<Buffer> = []
   let bytes = 0
-  let how: Ending | undefined
+  let ending: Ending | undefined
   const changes = new Changes()
-  const ended = (ending: Ending) => {
-    how ??= ending
+  const ended = (by: Ending) => {
+    ending ??= by
     changes.notify()
   }
   socket.on("end", () => ended("FIN"))
   socket.on("error", (error: NodeJS.ErrnoException) => ended(error.code ?? error.message))
-  socket.on("close", () => ended("closed"))
+  socket.on("close", () => ended("destroyed"))
 
   return {
     socket,
@@ -98,11 +98,14 @@ export const makePeer = (socket: Net.Socket): Peer => {
       changes.until(() =>
         bytes >= count
           ? Effect.succeed(Buffer.concat(chunks))
-          : how !== undefined
-          ? Effect.fail(new Error(`ended with ${how} after ${bytes} of ${count} bytes`))
+          : ending !== undefined
+          ? Effect.fail(new Error(`ended with ${ending} after ${bytes} of ${count} bytes`))
           : undefined
       ),
-    ending: changes.until(() => how === undefined ? undefined : Effect.succeed({ how, data: Buffer.concat(chunks) })),
+    ending: changes.until(() => ending === undefined ? undefined : Effect.succeed(ending)),
+    rest: changes.until(() =>
+      ending === undefined ? undefined : Effect.succeed({ data: Buffer.concat(chunks), ending })
+    ),
     resume: Effect.sync(() => {
       if (socket.listenerCount("data") === 0) {
         socket.on("data", (chunk) => {
