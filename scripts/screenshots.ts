@@ -8,8 +8,8 @@ import * as Effect from "effect/Effect"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
 import * as Path from "node:path"
-import * as Browser from "../examples/test/browser.ts"
-import * as Service from "../examples/test/serviceExample.ts"
+import * as Browser from "../examples/test/support/browser.ts"
+import * as Service from "../examples/test/support/serviceExample.ts"
 
 const folder = Path.resolve(import.meta.dirname, "../docs/images/inspector")
 

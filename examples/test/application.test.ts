@@ -15,7 +15,7 @@ import * as Stream from "effect/Stream"
 import * as HttpPeer from "../../packages/node/test/support/httpPeer.ts"
 import { until } from "../../packages/node/test/support/listening.ts"
 import { Api, Calls } from "../support/applicationApi.ts"
-import * as Example from "./httpExample.ts"
+import * as Example from "./support/httpExample.ts"
 
 const fork = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkScoped(effect, { startImmediately: true })
 

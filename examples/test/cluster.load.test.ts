@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { type Orders, run } from "./clusterRestarts.ts"
+import { type Orders, run } from "./support/clusterRestarts.ts"
 
 // the same at length, and with Effect's own server: node examples/test/programs/clusterRestarts.ts
 describe("examples/cluster.ts on PostgreSQL", { tags: ["postgres"] }, () => {

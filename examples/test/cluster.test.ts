@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as Process from "../../packages/node/test/support/process.ts"
-import { order, withCluster } from "./clusterRestarts.ts"
+import { order, withCluster } from "./support/clusterRestarts.ts"
 
 /** What the last line of a runner says its close did. */
 const reportOf = (exit: Process.Exit) => JSON.parse(exit.stdout.at(-1) ?? "{}")["report"]

@@ -1,6 +1,6 @@
 import { describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { replaceUnderLoad, stopUnderLoad } from "./dnsRestarts.ts"
+import { replaceUnderLoad, stopUnderLoad } from "./support/dnsRestarts.ts"
 
 describe("examples/dns.ts, restarted at length", () => {
   it.live("10 times SIGTERM under 2,000 queries a second: every one is answered that had reached the machine", () =>

@@ -1,5 +1,5 @@
 import { describe, it } from "@effect/vitest"
-import { replaceUnderLoad, stopUnderLoad } from "./dnsRestarts.ts"
+import { replaceUnderLoad, stopUnderLoad } from "./support/dnsRestarts.ts"
 
 describe("examples/dns.ts, restarted", () => {
   it.live("SIGTERM under 2,000 queries a second: every one is answered that had reached the machine", () =>

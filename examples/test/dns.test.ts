@@ -5,7 +5,7 @@ import { execFileSync } from "node:child_process"
 import { Resolver } from "node:dns/promises"
 import type * as Process from "../../packages/node/test/support/process.ts"
 import { describe as describeQuery, respond } from "../support/dnsZone.ts"
-import { type Client, framed, query, start, tcp, udp } from "./dnsClient.ts"
+import { type Client, framed, query, start, tcp, udp } from "./support/dnsClient.ts"
 
 const events = (exit: Process.Exit): ReadonlyArray<Record<string, unknown>> =>
   exit.stdout.map((line): Record<string, unknown> => JSON.parse(line))

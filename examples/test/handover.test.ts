@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { launch } from "./httpExample.ts"
+import { launch } from "./support/httpExample.ts"
 
 /** The process that a new client reaches. */
 const pidAt = (port: number) =>

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Example from "./httpExample.ts"
-import { httpServerSuite } from "./httpServerSuite.ts"
+import * as Example from "./support/httpExample.ts"
+import { httpServerSuite } from "./support/httpServerSuite.ts"
 
 httpServerSuite("http")
 

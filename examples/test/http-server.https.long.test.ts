@@ -1,3 +1,3 @@
-import { httpServerSuite } from "./httpServerSuite.ts"
+import { httpServerSuite } from "./support/httpServerSuite.ts"
 
 httpServerSuite("https")

@@ -1,3 +1,3 @@
-import { restartSuite } from "./restartRounds.ts"
+import { restartSuite } from "./support/restartRounds.ts"
 
 restartSuite({ http: 8, https: 4, pausing: 8 })

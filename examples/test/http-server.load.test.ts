@@ -1,3 +1,3 @@
-import { restartSuite } from "./restartRounds.ts"
+import { restartSuite } from "./support/restartRounds.ts"
 
 restartSuite({ http: 2, https: 2, pausing: 4 })

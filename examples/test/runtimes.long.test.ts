@@ -5,7 +5,7 @@ import { execFileSync } from "node:child_process"
 import * as HttpPeer from "../../packages/node/test/support/httpPeer.ts"
 import * as NetClient from "../../packages/node/test/support/netClient.ts"
 import * as Process from "../../packages/node/test/support/process.ts"
-import { tlsFiles } from "./httpExample.ts"
+import { tlsFiles } from "./support/httpExample.ts"
 
 /** Where `npx` has put it. */
 const binary = (name: string, ...print: ReadonlyArray<string>): string =>

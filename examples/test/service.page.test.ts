@@ -7,8 +7,8 @@ import * as Schedule from "effect/Schedule"
 import * as HttpPeer from "../../packages/node/test/support/httpPeer.ts"
 import * as HttpServing from "../../packages/node/test/support/httpServing.ts"
 import { connect as connectTcp } from "../../packages/node/test/support/peer.ts"
-import * as Browser from "./browser.ts"
-import * as Service from "./serviceExample.ts"
+import * as Browser from "./support/browser.ts"
+import * as Service from "./support/serviceExample.ts"
 
 const section = (name: string) => `document.querySelector('[data-listener="${name}"]')`
 const shows = (element: string, text: string) => `${element}?.innerText.includes(${JSON.stringify(text)}) === true`

@@ -11,8 +11,8 @@ import { connect as connectTcp } from "../../packages/node/test/support/peer.ts"
 import type * as Process from "../../packages/node/test/support/process.ts"
 import { connectTls } from "../../packages/node/test/support/tlsClient.ts"
 import * as WebSocketClient from "../../packages/node/test/support/webSocketClient.ts"
-import { tlsFiles } from "./httpExample.ts"
-import * as Service from "./serviceExample.ts"
+import { tlsFiles } from "./support/httpExample.ts"
+import * as Service from "./support/serviceExample.ts"
 
 const closedReport = (exit: Process.Exit) => {
   const last = exit.stdout.at(-1) ?? "{}"

@@ -5,7 +5,7 @@ import * as NetClient from "../../packages/node/test/support/netClient.ts"
 import { connect } from "../../packages/node/test/support/peer.ts"
 import * as Process from "../../packages/node/test/support/process.ts"
 import { connectTls } from "../../packages/node/test/support/tlsClient.ts"
-import { tlsFiles } from "./httpExample.ts"
+import { tlsFiles } from "./support/httpExample.ts"
 
 const start = (env: Record<string, string> = {}) =>
   Process.start(new URL("../tcp-echo.ts", import.meta.url), {

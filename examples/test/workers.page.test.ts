@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Browser from "./browser.ts"
-import * as Example from "./httpExample.ts"
+import * as Browser from "./support/browser.ts"
+import * as Example from "./support/httpExample.ts"
 
 const worker = (slot: number, generation: number) =>
   `document.querySelector('[data-worker="${slot}"][data-generation="${generation}"][data-state="Accepting"]')`

@@ -1,7 +1,7 @@
 import type { ReplaceReport, WorkersReport } from "@effect-listener/node/NodeWorkers"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Example from "./httpExample.ts"
+import * as Example from "./support/httpExample.ts"
 
 /** The processes that answer `requests` requests, each on a connection of its own. */
 const pids = (port: number, requests: number): Effect.Effect<ReadonlySet<string>> =>

@@ -7,7 +7,7 @@ import { Effect } from "effect"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
-import * as Browser from "../../examples/test/browser.ts"
+import * as Browser from "../../examples/test/support/browser.ts"
 import { run } from "../verify/run.ts"
 import { hasAnchor, linksOf, pagesOf, serve } from "./support/site.ts"
 

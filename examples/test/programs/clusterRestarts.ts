@@ -4,7 +4,7 @@
  * `node examples/test/programs/clusterRestarts.ts [rounds]`, 5 by default.
  */
 import * as Effect from "effect/Effect"
-import { type Figures, type Kind, type Orders, run, type Way } from "../clusterRestarts.ts"
+import { type Figures, type Kind, type Orders, run, type Way } from "../support/clusterRestarts.ts"
 
 const rounds = Number(process.argv[2] ?? 5)
 

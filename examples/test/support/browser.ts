@@ -11,7 +11,7 @@ import { createRequire } from "node:module"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { createInterface } from "node:readline"
-import { find, tools } from "../../scripts/verify/tools.ts"
+import { find, tools } from "../../../scripts/verify/tools.ts"
 
 export interface Page {
   /** The value of an expression in the page. */

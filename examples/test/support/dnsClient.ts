@@ -4,10 +4,10 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Dgram from "node:dgram"
 import * as Net from "node:net"
-import * as Process from "../../packages/node/test/support/process.ts"
+import * as Process from "../../../packages/node/test/support/process.ts"
 
 export const start = (env: Record<string, string> = {}) =>
-  Process.start(new URL("../dns.ts", import.meta.url), {
+  Process.start(new URL("../../dns.ts", import.meta.url), {
     // what the shell of the tests has set is not theirs
     env: { PORT: "", HOST: "", DRAIN_DEADLINE_MS: "", LAME_DUCK_MS: "", MAX_CONNECTIONS: "", ...env }
   })

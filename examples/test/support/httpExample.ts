@@ -5,8 +5,8 @@ import type * as Scope from "effect/Scope"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
-import { selfSigned } from "../../packages/node/test/support/certificates.ts"
-import * as Process from "../../packages/node/test/support/process.ts"
+import { selfSigned } from "../../../packages/node/test/support/certificates.ts"
+import * as Process from "../../../packages/node/test/support/process.ts"
 
 /** Key and certificate as files, in a directory that goes with the scope. */
 export const tlsFiles: Effect.Effect<{ TLS_KEY: string; TLS_CERT: string }, never, Scope.Scope> = Effect.map(
@@ -40,7 +40,7 @@ export const launch = (
   env: Record<string, string> = {},
   file = "http-server.ts"
 ): Effect.Effect<Process.Program, never, Scope.Scope> =>
-  Process.start(new URL(`../${file}`, import.meta.url), { env: { ...clean, ...env } })
+  Process.start(new URL(`../../${file}`, import.meta.url), { env: { ...clean, ...env } })
 
 export interface Example extends Omit<Process.Program, "port"> {
   readonly port: number

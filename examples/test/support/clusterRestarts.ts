@@ -11,18 +11,18 @@ import * as Redacted from "effect/Redacted"
 import * as References from "effect/References"
 import type * as Scope from "effect/Scope"
 import * as SqlClient from "effect/sql/SqlClient"
-import { freePort } from "../../packages/node/test/support/listening.ts"
-import * as Process from "../../packages/node/test/support/process.ts"
-import { Account } from "../support/account.ts"
-import * as Members from "../support/cluster.ts"
+import { freePort } from "../../../packages/node/test/support/listening.ts"
+import * as Process from "../../../packages/node/test/support/process.ts"
+import { Account } from "../../support/account.ts"
+import * as Members from "../../support/cluster.ts"
 import * as Postgres from "./postgres.ts"
 
 /** Whose runners: those of the cluster example, or Effect's own. */
 export type Kind = "example" | "effect"
 
 const programs: Record<Kind, URL> = {
-  example: new URL("../cluster.ts", import.meta.url),
-  effect: new URL("./programs/effectRunner.ts", import.meta.url)
+  example: new URL("../../cluster.ts", import.meta.url),
+  effect: new URL("../programs/effectRunner.ts", import.meta.url)
 }
 
 const senders: Record<Kind, Layer.Layer<Sharding, unknown, SqlClient.SqlClient>> = {

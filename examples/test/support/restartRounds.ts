@@ -1,7 +1,7 @@
 /** Restarts of `http-server.ts` under load, at length and in short. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as HttpLoad from "../../packages/node/test/support/httpLoad.ts"
+import * as HttpLoad from "../../../packages/node/test/support/httpLoad.ts"
 import * as Example from "./httpExample.ts"
 
 export const restartSuite = (rounds: { readonly http: number; readonly https: number; readonly pausing: number }) =>

@@ -7,8 +7,8 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 import { createInterface } from "node:readline"
 import type { Readable } from "node:stream"
-import { freePort } from "../../packages/node/test/support/listening.ts"
-import { asRoot, installation, nobody } from "../../scripts/verify/postgres.ts"
+import { freePort } from "../../../packages/node/test/support/listening.ts"
+import { asRoot, installation, nobody } from "../../../scripts/verify/postgres.ts"
 
 /** From a folder that every user may enter. */
 const options = { cwd: Os.tmpdir(), ...asRoot ? nobody : {} }

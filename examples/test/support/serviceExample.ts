@@ -4,7 +4,7 @@ import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import * as Process from "../../packages/node/test/support/process.ts"
+import * as Process from "../../../packages/node/test/support/process.ts"
 
 // what the shell of the tests has set is not theirs
 const clean = {
@@ -20,7 +20,7 @@ const clean = {
 }
 
 export const launch = (env: Record<string, string> = {}): Effect.Effect<Process.Program, never, Scope.Scope> =>
-  Process.start(new URL("../service.ts", import.meta.url), { env: { ...clean, ...env } })
+  Process.start(new URL("../../service.ts", import.meta.url), { env: { ...clean, ...env } })
 
 export interface Service extends Process.Program {
   readonly http: number

@@ -1,7 +1,7 @@
 /** Restarts of the DNS example under load, for the short tests and the long ones. */
 import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Process from "../../packages/node/test/support/process.ts"
+import * as Process from "../../../packages/node/test/support/process.ts"
 import { start } from "./dnsClient.ts"
 import { type Load, load, type Sent } from "./dnsLoad.ts"
 
@@ -33,7 +33,7 @@ const unansweredOf = (queries: Load, sent: ReadonlyArray<Sent>): Effect.Effect<R
 /** Replaces the process `times` times while the primary of a cluster holds the sockets: every query is answered. */
 export const replaceUnderLoad = (times: number) =>
   Effect.scoped(Effect.gen(function*() {
-    const primary = yield* Process.start(new URL("programs/dnsPrimary.ts", import.meta.url), {
+    const primary = yield* Process.start(new URL("../programs/dnsPrimary.ts", import.meta.url), {
       args: [String(times)],
       env: { PORT: "", HOST: "", DRAIN_DEADLINE_MS: "", LAME_DUCK_MS: "", MAX_CONNECTIONS: "" }
     })
