@@ -3,11 +3,13 @@ import { type Connection, DrainReport, Listener, Transport } from "@effect-liste
 import { MemoryTransport } from "@effect-listener/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Fiber, Schema, Scope } from "effect"
+import { NetAddress } from "effect/net"
 import { Socket } from "effect/socket"
 import { TestClock } from "effect/testing"
 import { echo } from "./support/handlers.ts"
 import { listen, start } from "./support/listening.ts"
 import { keptLog } from "./support/logs.ts"
+import { scrape } from "./support/metrics.ts"
 import { withThrowingTracer } from "./support/tracers.ts"
 
 const drain = { idleGrace: 0, deadline: "2 seconds", abortGrace: "500 millis", linger: { idle: 0 } } as const
@@ -28,6 +30,22 @@ const overriding = (overrides: Parameters<typeof Transport.wrapConnection>[1]): 
 const throwing = (name: keyof Transport.TransportConnection): Change => (connection) =>
   Object.defineProperty(overriding({})(connection), name, { get: thrown })
 
+/** What it has for speed, with members of its own. */
+function fast(changed: Partial<Transport.FastConnection>): Change {
+  return (connection) => {
+    const wrapper = overriding({})(connection)
+    const value: Transport.FastConnection = { owner: wrapper, bytesIn: () => 0, bytesOut: () => 0 }
+    return Object.defineProperty(wrapper, "fast", {
+      value: Object.defineProperties(value, Object.getOwnPropertyDescriptors(changed))
+    })
+  }
+}
+
+/** An address that cannot be shown: what its author takes for a path is no string. */
+const namelessPath: NetAddress.SocketAddress = Object.create(NetAddress.unixPathAddress("x"), {
+  path: { value: Object.create(null) }
+})
+
 const members: Readonly<Record<string, Change>> = {
   bytesPending: overriding({ bytesPending: thrown }),
   endReading: overriding({ endReading: thrown }),
@@ -43,11 +61,24 @@ const members: Readonly<Record<string, Change>> = {
   "the getter of remote": throwing("remote"),
   "the getter of protocol": throwing("protocol"),
   "the getter of fast": throwing("fast"),
-  "fast.bytesIn": (connection) => {
-    const wrapper = overriding({})(connection)
-    const fast: Transport.FastConnection = { owner: wrapper, bytesIn: thrown, bytesOut: thrown }
-    return Object.defineProperty(wrapper, "fast", { value: fast })
-  }
+  "fast.bytesIn": fast({ bytesIn: thrown, bytesOut: thrown }),
+  "the getter of fast.watchPulls": fast({
+    get watchPulls() {
+      return thrown()
+    }
+  }),
+  "the getter of fast.endReadingAfter": fast({
+    get endReadingAfter() {
+      return thrown()
+    }
+  }),
+  "the getter of fast.goodbyeDetached": fast({
+    get goodbyeDetached() {
+      return thrown()
+    }
+  }),
+  "the path of remote": overriding({ remote: namelessPath }),
+  "a value for protocol that cannot be shown": overriding({ protocol: Object.create(null) })
 }
 
 /** Three connections, the second of which is changed; then a close. */
@@ -163,7 +194,8 @@ describe("a protocol that answers with", () => {
     "no fibers": { fibers: () => 7 },
     "a fiber that is none": { fibers: () => [undefined] },
     "a protocol without a name": { protocol: () => Object.create(null) },
-    "no number of bytes": { bytesPending: () => "many" }
+    "no number of bytes": { bytesPending: () => "many" },
+    "a phase that is none": { phase: () => Object.create(null) }
   }
 
   for (const [what, changed] of Object.entries(answers)) {
@@ -192,6 +224,19 @@ describe("a protocol that answers with", () => {
         assert.isTrue(Schema.is(DrainReport.DrainReport)(report))
       }))
   }
+})
+
+describe("a protocol that gives no driver", () => {
+  it.effect("ends its connection as failed, and does not touch the others", () =>
+    Effect.gen(function*() {
+      const { clients, lines, report } = yield* closeWith(
+        (connection) => connection,
+        (listener) => Listener.serveDriver(listener, () => undefined as unknown as Connection.ProtocolDriver)
+      )
+      for (const client of clients) assert.strictEqual(yield* client.ended, "Reset")
+      assert.strictEqual(sum(report.connections), 0)
+      assert.strictEqual(lines.filter((line) => line.startsWith("attach of a connection")).length, 3)
+    }))
 })
 
 describe("a label of an exchange that is no string", () => {
@@ -240,16 +285,7 @@ describe("a socket that throws", () => {
       brokenWriter({ write: () => undefined as unknown as Effect.Effect<void> })
     ],
     "in writeAll": ["writeAll", brokenWriter({ writeAll: thrown })],
-    "in watchPulls": ["watchPulls", (connection) => {
-      const wrapper = overriding({})(connection)
-      const fast: Transport.FastConnection = {
-        owner: wrapper,
-        bytesIn: () => 0,
-        bytesOut: () => 0,
-        watchPulls: thrown
-      }
-      return Object.defineProperty(wrapper, "fast", { value: fast })
-    }]
+    "in watchPulls": ["watchPulls", fast({ watchPulls: thrown })]
   }
 
   const twice = (connection: Connection.Connection) =>
@@ -272,6 +308,30 @@ describe("a socket that throws", () => {
       const said = () => lines.filter((line) => !line.startsWith("listener ")).map((line) => line.split(" of ")[0])
       return { clients, listener, said }
     })
+
+  it.effect("in the getter of its goodbye without a fiber ends its connection, served or refused, and is named", () =>
+    Effect.gen(function*() {
+      const { lines, logged } = keptLog()
+      const memory = yield* MemoryTransport.make()
+      const broken = Transport.mapConnections(
+        memory,
+        fast({
+          get goodbyeDetached() {
+            return thrown()
+          }
+        })
+      )
+      const listener = yield* listen(broken, { drain, admission: { maxConnections: 1, overflow: "reject" } }).pipe(
+        logged
+      )
+      yield* start(Effect.ignore(Listener.serve(listener, () => Effect.sleep("100 millis"))))
+      const clients = [yield* memory.connect, yield* memory.connect]
+      yield* TestClock.adjust("200 millis")
+      for (const client of clients) assert.include(["Fin", "Reset"], yield* client.ended)
+      assert.strictEqual((yield* listener.connections).length, 0)
+      const threw = lines.filter((line) => line.startsWith("goodbyeDetached of a connection"))
+      assert.strictEqual(threw.length, 2)
+    }))
 
   for (const [how, [member, change]] of Object.entries(sockets)) {
     it.effect(`${how} ends its connection as failed, is named, and does not touch the others`, () =>
@@ -436,6 +496,30 @@ describe("a held connection whose watch throws as it is taken back", () => {
       assert.strictEqual(threw().length, 1)
     }))
 
+  it.effect("is watched no more when something else of it throws", () =>
+    Effect.gen(function*() {
+      const memory = yield* MemoryTransport.make()
+      let watched = 0
+      const listener = yield* listen(
+        Transport.mapConnections(memory, (connection) =>
+          Transport.wrapConnection(connection, {
+            bytesPending: thrown,
+            watchDeparture: () => {
+              watched++
+              return () => watched--
+            }
+          })),
+        { drain }
+      )
+      const client = yield* memory.connect
+      yield* TestClock.adjust("100 millis")
+      assert.strictEqual(watched, 1)
+      yield* listener.connections
+      yield* TestClock.adjust("100 millis")
+      assert.strictEqual(yield* client.ended, "Reset")
+      assert.deepStrictEqual([watched, (yield* listener.connections).length], [0, 0])
+    }))
+
   it.effect("is cut by an abort with the others", () =>
     Effect.gen(function*() {
       const { clients, listener, threw } = yield* held
@@ -445,5 +529,34 @@ describe("a held connection whose watch throws as it is taken back", () => {
       const { connections } = yield* listener.close()
       assert.deepStrictEqual([connections.total, sum(connections)], [3, 0])
       assert.strictEqual(threw().length, 1)
+    }))
+})
+
+describe("a connection that throws before its client is named", () => {
+  it.effect("is ended and counted once, and nothing of it runs on", () =>
+    Effect.gen(function*() {
+      const memory = yield* MemoryTransport.make()
+      let introducing = 0
+      const introduced = Effect.acquireUseRelease(
+        Effect.sync(() => introducing++),
+        () => Effect.never,
+        () => Effect.sync(() => introducing--)
+      )
+      const listener = yield* listen(
+        Transport.mapConnections(
+          memory,
+          (connection) => Transport.wrapConnection(connection, { bytesPending: thrown, introduced })
+        ),
+        { name: "introducing", drain }
+      )
+      const client = yield* memory.connect
+      yield* TestClock.adjust("100 millis")
+      assert.strictEqual(introducing, 1)
+      yield* listener.connections
+      yield* TestClock.adjust("100 millis")
+      assert.strictEqual(yield* client.ended, "Reset")
+      assert.strictEqual(introducing, 0)
+      const { accepted, ended, open } = yield* scrape("introducing")
+      assert.deepStrictEqual([accepted, open, ended], [1, 0, 1])
     }))
 })

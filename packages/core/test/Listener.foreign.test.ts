@@ -1,8 +1,8 @@
 /** A close ends in a report within its bound, whatever the transport does. */
-import { DatagramListener, Listener, ListenerHost, Transport } from "@effect-listener/core"
+import { DatagramListener, Listener, ListenerHost, ListenerRegistry, Transport } from "@effect-listener/core"
 import { MemoryTransport } from "@effect-listener/testing"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Fiber, Layer, Scope } from "effect"
+import { Cause, Context, Effect, Exit, Fiber, Layer, Metric, Option, Scope } from "effect"
 import { NetAddress } from "effect/net"
 import { TestClock } from "effect/testing"
 import { quick, start, tagOf } from "./support/listening.ts"
@@ -126,6 +126,10 @@ describe("a transport that", () => {
         throw broken
       }
     }),
+    "whose path is no string": {
+      ...silent,
+      address: Object.create(silent.address, { path: { value: Object.create(null) } })
+    },
     "that cannot be shown": {
       ...silent,
       get address(): NetAddress.SocketAddress {
@@ -219,6 +223,20 @@ describe("a tracer that throws", () => {
   )
 })
 
+/** A transport whose first accept finds no descriptor left. */
+const failingOnce = (memory: Transport.Transport): Transport.Transport => {
+  let failures = 1
+  const exhausted = Effect.fail(
+    new Transport.TransportAcceptError({ class: "exhausted", code: "EMFILE", cause: new Error("EMFILE") })
+  )
+  return {
+    name: "full",
+    bind: bound(memory.bind, ({ accept }) => ({
+      accept: Effect.suspend(() => failures-- > 0 ? Effect.delay(exhausted, "100 millis") : accept)
+    }))
+  }
+}
+
 describe("a logger that throws", () => {
   for (const [what, change] of transports) {
     it.effect(`of a transport that ${what}: a close ends within its bound, and so does the owner`, () =>
@@ -242,22 +260,61 @@ describe("a logger that throws", () => {
   it.effect("at an accept that has failed does not fault the listener", () =>
     Effect.gen(function*() {
       const memory = yield* MemoryTransport.make()
-      let failures = 1
-      const transport: Transport.Transport = {
-        name: "full",
-        bind: bound(memory.bind, ({ accept }) => ({
-          accept: Effect.suspend(() =>
-            failures-- > 0
-              ? Effect.fail(
-                new Transport.TransportAcceptError({ class: "exhausted", code: "EMFILE", cause: new Error("EMFILE") })
-              )
-              : accept
-          )
-        }))
+      const listener = yield* Listener.listen(failingOnce(memory), { drain: patient }).pipe(throwingLog)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* listener.state, "Open")
+      yield* memory.connect
+      yield* Effect.scoped(listener.accept)
+      yield* listener.abort
+    }))
+})
+
+describe("a reason that cannot be shown", () => {
+  it.effect("does not keep a close of a listener or of a host from its end", () =>
+    Effect.gen(function*() {
+      const reason: string = Object.create(null)
+      const listener = yield* Listener.listen(yield* MemoryTransport.make())
+      const closing = yield* start(listener.close({ reason }))
+      yield* TestClock.adjust("1 minute")
+      assert.isDefined(closing.pollUnsafe())
+      const host = yield* ListenerHost.make([yield* Listener.make(yield* MemoryTransport.make())])
+      const ending = yield* start(host.close({ reason }))
+      yield* TestClock.adjust("1 minute")
+      assert.isDefined(ending.pollUnsafe())
+    }))
+})
+
+describe("a registry that throws", () => {
+  it.effect("as a listener leaves it does not keep the owner from its end", () =>
+    Effect.gen(function*() {
+      const registry: ListenerRegistry.ListenerRegistry = {
+        add: () => () => {
+          throw broken
+        },
+        members: () => []
       }
-      const listener = yield* Listener.listen(transport, { drain: patient }).pipe(
-        throwingLog
+      const owner = yield* Scope.make()
+      const provided = Effect.provideService(ListenerRegistry.CurrentRegistry, Option.some(registry))
+      const listener = yield* Scope.provide(Listener.listen(yield* MemoryTransport.make()), owner).pipe(provided)
+      const host = yield* Scope.provide(ListenerHost.make([]), owner).pipe(provided)
+      assert.isTrue(Exit.isSuccess(yield* Effect.exit(Scope.close(owner, Exit.void))))
+      assert.strictEqual(yield* listener.state, "Closed")
+      yield* host.closed
+    }))
+
+  it.effect("of metrics at an accept that has failed does not fault the listener", () =>
+    Effect.gen(function*() {
+      const registry = Context.get(Context.empty(), Metric.MetricRegistry)
+      const own: typeof registry = new Map()
+      const memory = yield* MemoryTransport.make()
+      const listener = yield* Listener.listen(failingOnce(memory), { drain: patient }).pipe(
+        Effect.provideService(Metric.MetricRegistry, own)
       )
+      Object.defineProperty(own, "set", {
+        value: () => {
+          throw broken
+        }
+      })
       yield* TestClock.adjust("1 second")
       assert.strictEqual(yield* listener.state, "Open")
       yield* memory.connect

@@ -878,6 +878,34 @@ describe("the owner of a host", () => {
       })
   )
 
+  const noReports: Readonly<Record<string, ReadonlyArray<unknown> | undefined>> = {
+    "no reports": undefined,
+    "a report that is none": [undefined],
+    "half a report": [{ listener: "foreign", outcome: "Drained" }]
+  }
+  for (const [what, reports] of Object.entries(noReports)) {
+    it.effect(`a member whose shutdown answers with ${what} does not keep the host from its own report`, () =>
+      Effect.gen(function*() {
+        const owner = yield* Scope.make()
+        const layer = ListenerHost.layer({ drain: { ...quick, deadline: "1 second" } })
+        const context = yield* Layer.buildWithScope(layer, owner)
+        const registry = Option.getOrThrow(Context.get(context, ListenerRegistry.CurrentRegistry))
+        yield* Effect.provide(Listener.make(yield* MemoryTransport.make(), { name: "two" }), context)
+        registry.add({
+          name: "foreign",
+          progress: Stream.never,
+          shutdown: () => Effect.succeed(reports as ReadonlyArray<DrainReport.DrainReport>)
+        })
+        const closing = yield* start(Context.get(context, ListenerHost.ListenerHost).close())
+        yield* TestClock.adjust("10 seconds")
+        assert.isDefined(closing.pollUnsafe())
+        assert.deepStrictEqual((yield* Fiber.join(closing)).listeners.map((report) => report.listener), ["two"])
+        const ending = yield* start(Scope.close(owner, Exit.void))
+        yield* TestClock.adjust("10 seconds")
+        assert.isDefined(ending.pollUnsafe())
+      }))
+  }
+
   it.effect("its end joins a close that runs and lowers the deadline to its own", () =>
     Effect.gen(function*() {
       const one = yield* stuck("one")

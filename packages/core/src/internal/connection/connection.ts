@@ -328,7 +328,7 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   private endEntitledReading(inGrace: boolean): boolean {
     const { fast } = this
     const error = closeError("draining")
-    return inGrace || fast?.endReadingAfter === undefined
+    return inGrace || fast === undefined || Foreign.read(this, fast, "endReadingAfter", undefined) === undefined
       ? this.endReading(error)
       : Foreign.call(this, "endReadingAfter", () => fast.endReadingAfter?.(error, this.entitledBytes) ?? true, true)
   }

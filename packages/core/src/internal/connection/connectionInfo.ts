@@ -2,7 +2,7 @@
  * A connection as an operator sees it: in reports, in logs, while it is there.
  */
 import * as NetAddress from "effect/net/NetAddress"
-import type { ConnectionInfo, ConnectionPhase } from "../../DrainReport.ts"
+import { type ConnectionInfo, ConnectionPhase } from "../../DrainReport.ts"
 import { clip } from "../util/clip.ts"
 import * as Foreign from "../util/foreign.ts"
 import type { ConnectionImpl } from "./connection.ts"
@@ -44,10 +44,15 @@ export const phaseOf = (connection: ConnectionImpl): ConnectionPhase => {
     case "Serving": {
       const phase = driver?.phase === undefined
         ? undefined
-        : Foreign.call(connection, "phase", () => driver.phase?.(), undefined)
+        : Foreign.call(connection, "phase", () => phaseIn(driver.phase?.()), undefined)
       return phase ?? (connection.idle ? "Idle" : "Active")
     }
   }
+}
+
+const phaseIn = (phase: ConnectionPhase | undefined): ConnectionPhase | undefined => {
+  if (phase === undefined || ConnectionPhase.literals.includes(phase)) return phase
+  throw new TypeError("a driver has a phase that is none")
 }
 
 /** When it entered its phase. */
@@ -66,16 +71,14 @@ const phaseSince = (connection: ConnectionImpl, phase: ConnectionPhase): number 
 }
 
 const protocolOf = (connection: ConnectionImpl): string => {
-  const { driver, protocol } = connection
-  return driver?.protocol === undefined
-    ? protocol
-    : Foreign.call(connection, "protocol", () => String(driver.protocol?.() ?? protocol), protocol)
+  const { driver } = connection
+  return Foreign.call(connection, "protocol", ({ protocol }) => String(driver?.protocol?.() ?? protocol), "unknown")
 }
 
 export const remoteOf = (connection: ConnectionImpl): string =>
   connection.context.maskRemote
     ? "masked"
-    : Foreign.call(connection, "remote", () => NetAddress.formatSocketAddress(connection.remote), "unknown")
+    : Foreign.call(connection, "remote", ({ remote }) => String(NetAddress.formatSocketAddress(remote)), "unknown")
 
 /** Whole milliseconds: a report needs no nanoseconds. None since no time, which a driver may give. */
 const age = (since: number, now: number): number => {

@@ -269,7 +269,9 @@ export class ConnectionManager extends LifetimeManager<ConnectionImpl>
   private fail(connection: ConnectionImpl): void {
     if (isRefused(connection)) return this.cutRefused(connection)
     if (connection.step !== "Queued" || this.connections.has(connection)) return this.cutting.fail(connection)
-    connection.list?.delete(connection)
+    // it waits: for its client to be named, or held
+    if (this.introductions.remove(connection)) this.admitted(connection)
+    else this.queue.withdraw(connection)
     if (connection.transition("cut") === "Destroy") this.neverTaken(connection)
     this.cutting.destroy(connection)
   }

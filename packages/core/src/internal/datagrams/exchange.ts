@@ -155,7 +155,7 @@ export class Exchange implements Linked<Exchange>, Candidate, Foreign.ForeignOwn
   get shownRemote(): string {
     return this.context.maskRemote
       ? "masked"
-      : Foreign.call(this, "remote", ({ remote }) => NetAddress.formatSocketAddress(remote), "unknown")
+      : Foreign.call(this, "remote", ({ remote }) => String(NetAddress.formatSocketAddress(remote)), "unknown")
   }
 
   private get bytesIn(): number {

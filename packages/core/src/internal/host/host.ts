@@ -27,6 +27,7 @@ import { DatagramListenerImpl } from "../datagrams/datagramListener.ts"
 import { closeLevel } from "../lifecycle/closing/closeReport.ts"
 import { Lifecycle } from "../lifecycle/lifecycle.ts"
 import { ListenerImpl } from "../lifecycle/listener.ts"
+import { joined } from "../lifecycle/member.ts"
 import { resolve, type ResolvedDrain } from "../options/drain.ts"
 import { type BadOption, millis } from "../options/time.ts"
 import { logLine } from "../telemetry/logLine.ts"
@@ -142,7 +143,7 @@ export class HostImpl implements ListenerHost {
   ): void {
     for (const listener of main) this.join(listener, this.main)
     for (const listener of admin) this.join(listener, this.admin)
-    if (Option.isSome(registry)) this.deregister = registry.value.add(this.member)
+    if (Option.isSome(registry)) this.deregister = joined(registry.value, this.member)
     // after it has joined: in between a main program would find nothing to close
     for (const listener of this.every()) {
       listener.deregister()
@@ -383,7 +384,8 @@ export class HostImpl implements ListenerHost {
     const received = closing.waiters + this.closedWaiters > 0
     const level = closeLevel({ outcome, lost: report.totals.cut + report.totals.handlersLeftBehind, received })
     // the listeners have named what they cut
-    const summary = format({ ...merge(report), cut: [], handlersLeftBehind: [] })
+    const named = { ...merge(report), cut: [], handlersLeftBehind: [] }
+    const summary = Foreign.call(closing, "report", () => format(named), `${this.name}: ${outcome}`)
     this.runFork(logLine(Effect.logWithLevel(level)(summary), {
       event: "close",
       host: this.name,

@@ -47,6 +47,12 @@ export interface HostCloseOptions {
   readonly reason: string
 }
 
+/** The reports of a member that are reports: those of others keep no host from adding up its own. */
+const usable = (reports: ReadonlyArray<DrainReport>): ReadonlyArray<DrainReport> => {
+  totals(reports)
+  return reports
+}
+
 /** How long listeners may take beyond the deadline to be released, in milliseconds. */
 const slack = 2000
 
@@ -274,7 +280,9 @@ export class HostClose {
       this.begin(member, time)
     } else {
       const failed = (cause: Cause.Cause<unknown>) => Effect.as(this.logFailure(`closing "${member.name}"`, cause), [])
-      this.context.runFork(Effect.map(Effect.catchCause(this.shutdown(member, time), failed), ended))
+      this.context.runFork(
+        Effect.map(Effect.catchCause(Effect.map(this.shutdown(member, time), usable), failed), ended)
+      )
     }
   }
 

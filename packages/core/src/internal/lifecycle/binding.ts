@@ -196,4 +196,8 @@ export class Binding<B extends Bound> {
   }
 }
 
-const addressOf = ({ address }: Bound): BoundAddress => ({ address, shown: NetAddress.formatSocketAddress(address) })
+const addressOf = ({ address }: Bound): BoundAddress => ({
+  address,
+  // a path that is no string is shown by none of the texts that it is part of
+  shown: `${NetAddress.formatSocketAddress(address)}`
+})

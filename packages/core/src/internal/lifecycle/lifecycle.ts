@@ -290,7 +290,7 @@ export class Lifecycle<M extends Manager, B extends Bound> extends Machine imple
     const exit = closeExit(close, report)
     // before the waiters are woken: they may end the process
     countClose(this.options, close, report, exit)
-    const { annotations, level, message } = closeLine(report, lifetime.receives(close))
+    const { annotations, level, message } = closeLine(close, report, lifetime.receives(close))
     this.log(level, "close", message, annotations)
     this.running = undefined
     this.binding = undefined

@@ -6,9 +6,10 @@ import * as Result from "effect/Result"
 import type * as Stream from "effect/Stream"
 import { InvalidOperation, ListenerFaulted } from "../../ListenerError.ts"
 import { type Action, type Event, type ListenerState, type Operation, transition } from "../../ListenerState.ts"
-import { logLine } from "../telemetry/logLine.ts"
+import { logLine, logsThrown } from "../telemetry/logLine.ts"
 import { Broadcast } from "../util/broadcast.ts"
 import { Signal } from "../util/condition.ts"
+import type { ForeignOwner } from "../util/foreign.ts"
 import type { BoundAddress } from "./manager.ts"
 
 type Fork = <A, E>(effect: Effect.Effect<A, E>, options?: Effect.RunOptions) => Fiber.Fiber<A, E>
@@ -31,6 +32,7 @@ export class Machine {
     this.name = name
     this.runFork = runFork
     this.taking = taking
+    this.threw = logsThrown(name, runFork).threw
   }
 
   readonly state: Effect.Effect<ListenerState> = Effect.sync(() => this.current)
@@ -96,7 +98,5 @@ export class Machine {
   }
 
   /** What foreign code threw where it could do no harm. */
-  readonly threw = (what: string, defect: unknown): void => {
-    this.log("Error", "foreignCode", `${what} of listener "${this.name}" threw: ${String(defect)}`, {})
-  }
+  readonly threw: ForeignOwner["threw"]
 }

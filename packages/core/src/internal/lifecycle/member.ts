@@ -4,8 +4,10 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
-import { CurrentRegistry, type Member } from "../../ListenerRegistry.ts"
+import { CurrentRegistry, type ListenerRegistry, type Member } from "../../ListenerRegistry.ts"
 import { millis } from "../options/time.ts"
+import { logsThrown } from "../telemetry/logLine.ts"
+import { call } from "../util/foreign.ts"
 import type { Lifecycle } from "./lifecycle.ts"
 import type { Bound, Manager } from "./manager.ts"
 
@@ -17,10 +19,18 @@ export const makeMember = <L extends Lifecycle<Manager, Bound> & Exclude<Member[
     const context = Context.omit(Scope.Scope)(yield* Effect.context<never>())
     const listener = construct(context, yield* Clock.Clock)
     const registry = yield* CurrentRegistry
-    if (Option.isSome(registry)) listener.deregister = registry.value.add(memberOf(listener, context))
+    if (Option.isSome(registry)) listener.deregister = joined(registry.value, memberOf(listener, context))
     yield* Effect.addFinalizer(() => listener.finish)
     return listener
   })
+
+/** Joins a registry. The result takes the member out again, and ends as it should whatever the registry throws. */
+export const joined = (registry: ListenerRegistry, member: Member): () => void => {
+  const { context = Context.empty(), name } = member
+  const leave = registry.add(member)
+  const owner = logsThrown(name, Effect.runForkWith(context))
+  return () => call(owner, "leaving the registry", leave, undefined)
+}
 
 /** How a main program and a host see a listener. */
 const memberOf = (

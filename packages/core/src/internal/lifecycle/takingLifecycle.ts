@@ -14,7 +14,8 @@ import type { AcceptQueue, Consumer } from "../accept/acceptQueue.ts"
 import type { Limits } from "../accept/limits.ts"
 import type { LifetimeOptions, Managed } from "../connection/lifetimeManager.ts"
 import type { Counts } from "../telemetry/counts.ts"
-import { logLine } from "../telemetry/logLine.ts"
+import { logLine, logsThrown } from "../telemetry/logLine.ts"
+import { call } from "../util/foreign.ts"
 import { Lifecycle } from "./lifecycle.ts"
 import type { Bound, Kind, Manager } from "./manager.ts"
 import type { AdmissionKind } from "./resolveOptions.ts"
@@ -44,14 +45,16 @@ export const takingKind = <O extends LifetimeOptions, M extends Manager & { read
 
 /** What the accept loop tells the manager of what arrives. */
 export const acceptContext = <T>(
-  manager: Pick<Manager, "name" | "retrying" | "signal" | "sweeping"> & { readonly counts: Counts },
+  manager: Pick<Manager, "name" | "retrying" | "runFork" | "signal" | "sweeping"> & { readonly counts: Counts },
   taking: Kind<Manager, Bound>["taking"],
   arrive: (arrived: T) => void
 ): AcceptContext<T> => ({
   arrive,
   onError: (error) => {
     const code = error.code ?? "unknown"
-    manager.counts.acceptError(code)
+    const owner = logsThrown(manager.name, manager.runFork)
+    // a code that is new makes a metric in the program's registry
+    call(owner, "metrics", () => manager.counts.acceptError(code), undefined)
     return logLine(
       Effect.logWarning(`${taking} failed on listener "${manager.name}"`, error.message),
       { event: "acceptFailed", listener: manager.name, class: error.class, code }

@@ -95,11 +95,13 @@ export class Introductions {
     return all
   }
 
-  private remove(connection: ConnectionImpl): void {
+  /** Takes one out, and answers whether it was in. */
+  remove(connection: ConnectionImpl): boolean {
+    if (!this.underWay.delete(connection)) return false
     const { fiber } = connection
-    this.underWay.delete(connection)
     connection.fiber = undefined
     fiber?.interruptUnsafe()
+    return true
   }
 
   /** A health check that connects and leaves is no failure: it ends as a socket does. */

@@ -9,7 +9,7 @@ import { type EndReason, formatConnection } from "../../../DrainReport.ts"
 import { SecurityFailure } from "../../../ListenerError.ts"
 import type { LingerOptions } from "../../../Transport.ts"
 import type { LimitedLog } from "../../telemetry/limitedLog.ts"
-import { call } from "../../util/foreign.ts"
+import { call, read } from "../../util/foreign.ts"
 import type { HandshakeContext } from "../arriving/handshake.ts"
 import type { ConnectionImpl } from "../connection.ts"
 import { type Ending, endingOf, reasonOf } from "./ending.ts"
@@ -66,7 +66,8 @@ export const finishOrLeave = (
 ): Effect.Effect<void> | undefined => {
   const ending = endingOf(exit)
   const { fast } = connection
-  if (fast?.goodbyeDetached === undefined || connection.step !== "Serving" || ending === "failed") {
+  const detaches = fast !== undefined && read(connection, fast, "goodbyeDetached", undefined) !== undefined
+  if (!detaches || connection.step !== "Serving" || ending === "failed") {
     return finish(context, connection, exit)
   }
   connection.transition("released")

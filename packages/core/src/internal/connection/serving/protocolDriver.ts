@@ -60,12 +60,17 @@ type OnClosed = (connection: ConnectionImpl, ending: Ending) => void
 const begin = (connection: ConnectionImpl, attach: Attach, onClosed: OnClosed): ProtocolDriver | undefined => {
   connection.mode = "exchange"
   const events = new DriverEvents(connection, onClosed)
-  const driver = call(connection, "attach", () => attach(connection, events), undefined)
+  const driver = call(connection, "attach", () => driverOf(attach(connection, events)), undefined)
   connection.driver = driver
   if (driver !== undefined && connection.rung !== "Untold") {
     call(connection, "drainNotified", () => driver.drainNotified(), undefined)
   }
   return driver
+}
+
+const driverOf = (driver: ProtocolDriver): ProtocolDriver => {
+  if (typeof driver === "object") return driver
+  throw new TypeError("attach has given no driver")
 }
 
 /** One object a connection: idle ones are many. */

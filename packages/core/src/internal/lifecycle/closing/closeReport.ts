@@ -84,6 +84,7 @@ export const closeLevel = (
 
 /** The log line of a close. */
 export const closeLine = (
+  close: ListenerClose,
   report: DrainReport,
   received: boolean
 ): { readonly level: LogLevel.Severity; readonly message: string; readonly annotations: Record<string, unknown> } => ({
@@ -92,6 +93,6 @@ export const closeLine = (
     lost: report.connections.cut + report.handlersLeftBehind.length,
     received
   }),
-  message: format(report),
+  message: Foreign.call(close, "report", () => format(report), `${report.listener}: ${report.outcome}`),
   annotations: { outcome: report.outcome, cut: report.connections.cut }
 })
