@@ -213,7 +213,7 @@ export type DatagramCounts = typeof DatagramCounts.Type
 export type DropReason = keyof DatagramCounts["dropped"]
 
 /**
- * Schema of how a close ended.
+ * Schema of how a close ended, from the best to the worst.
  *
  * @stability experimental
  * @category schemas

@@ -2,8 +2,9 @@
  * The decisions of a host about its listeners: how much each gets of the one
  * deadline, how their reports add up, and where the close of several stands.
  */
+import * as Record from "effect/Record"
 import type { DrainStage } from "../../Drain.ts"
-import type { ConnectionCounts, DrainReport, Outcome } from "../../DrainReport.ts"
+import { ConnectionCounts, type DrainReport, Outcome } from "../../DrainReport.ts"
 import type { HostReport, HostTotals } from "../../ListenerHost.ts"
 
 /** Milliseconds a drain may take, and what its interrupted handlers have after that. */
@@ -41,38 +42,26 @@ export const budget = (options: {
   return { total, ...share(total - admin, options.abortGrace) }
 }
 
-const gravity: Record<Outcome, number> = { Drained: 0, DeadlineExceeded: 1, Aborted: 2 }
-
 /** How several closes ended, taken together. */
 export const worst = (outcomes: Iterable<Outcome>): Outcome => {
   let worst: Outcome = "Drained"
-  for (const outcome of outcomes) if (gravity[outcome] > gravity[worst]) worst = outcome
+  for (const outcome of outcomes) if (gravity(outcome) > gravity(worst)) worst = outcome
   return worst
 }
 
+const gravity = (outcome: Outcome): number => Outcome.literals.indexOf(outcome)
+
 export const totals = (reports: ReadonlyArray<DrainReport>): HostTotals => {
-  const ends = (count: (counts: ConnectionCounts) => number) => sum(reports, (report) => count(report.connections))
+  const sum = (count: (report: DrainReport) => number): number =>
+    reports.reduce((total, report) => total + count(report), 0)
   return {
-    swept: sum(reports, (report) => report.swept),
-    refused: sum(reports, (report) => report.refused),
-    connections: {
-      total: ends((counts) => counts.total),
-      drained: ends((counts) => counts.drained),
-      idle: ends((counts) => counts.idle),
-      endedByPeer: ends((counts) => counts.endedByPeer),
-      failed: ends((counts) => counts.failed),
-      cut: ends((counts) => counts.cut),
-      closer: ends((counts) => counts.closer),
-      detached: ends((counts) => counts.detached),
-      neverAccepted: ends((counts) => counts.neverAccepted)
-    },
-    cut: sum(reports, (report) => report.cut.length),
-    handlersLeftBehind: sum(reports, (report) => report.handlersLeftBehind.length)
+    swept: sum(({ swept }) => swept),
+    refused: sum(({ refused }) => refused),
+    connections: Record.map(ConnectionCounts.fields, (_, reason) => sum(({ connections }) => connections[reason])),
+    cut: sum(({ cut }) => cut.length),
+    handlersLeftBehind: sum(({ handlersLeftBehind }) => handlersLeftBehind.length)
   }
 }
-
-const sum = <A>(items: ReadonlyArray<A>, count: (item: A) => number): number =>
-  items.reduce((total, item) => total + count(item), 0)
 
 /** A host's report as one of a listener: what its errors carry. */
 export const merge = (report: HostReport): DrainReport => ({

@@ -1,9 +1,9 @@
 /** How the reports of several processes add up. Pure. */
-import type { ConnectionCounts, DrainReport, Outcome } from "@effect-listener/core/DrainReport"
+import { ConnectionCounts, type DrainReport, Outcome } from "@effect-listener/core/DrainReport"
 import type { HostTotals } from "@effect-listener/core/ListenerHost"
+import * as Record from "effect/Record"
 import type { WorkerReport, WorkersReport } from "../../NodeWorkers.ts"
 import type { Report } from "../inherit/protocol.ts"
-import { noConnections } from "./schemas.ts"
 
 /** The reports of listeners that a report holds: one of a host holds several. */
 export const listenersOf = (report: Report): ReadonlyArray<DrainReport> =>
@@ -12,24 +12,19 @@ export const listenersOf = (report: Report): ReadonlyArray<DrainReport> =>
 export const totalsOf = (reports: ReadonlyArray<DrainReport>): HostTotals => {
   const sum = (count: (report: DrainReport) => number): number =>
     reports.reduce((total, report) => total + count(report), 0)
-  const connections: Record<string, number> = { ...noConnections }
-  for (const report of reports) {
-    for (const [reason, count] of Object.entries(report.connections)) connections[reason]! += count
-  }
   return {
     swept: sum(({ swept }) => swept),
     refused: sum(({ refused }) => refused),
-    // the keys are those of `noConnections`
-    connections: connections as ConnectionCounts,
+    connections: Record.map(ConnectionCounts.fields, (_, reason) => sum(({ connections }) => connections[reason])),
     cut: sum(({ cut }) => cut.length),
     handlersLeftBehind: sum(({ handlersLeftBehind }) => handlersLeftBehind.length)
   }
 }
 
-const gravity: Record<Outcome, number> = { Drained: 0, DeadlineExceeded: 1, Aborted: 2 }
-
 export const worst = (outcomes: ReadonlyArray<Outcome>): Outcome =>
-  outcomes.reduce((one, other) => gravity[other] > gravity[one] ? other : one, "Drained")
+  outcomes.reduce((one, other) => gravity(other) > gravity(one) ? other : one, "Drained")
+
+const gravity = (outcome: Outcome): number => Outcome.literals.indexOf(outcome)
 
 export const workersReport = (closed: {
   readonly reason: string

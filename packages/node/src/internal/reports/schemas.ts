@@ -1,5 +1,5 @@
 /** What a supervisor says of its workers, as plain data. */
-import { type ConnectionCounts, DrainReport, Outcome } from "@effect-listener/core/DrainReport"
+import { DrainReport, Outcome } from "@effect-listener/core/DrainReport"
 import { HostTotals } from "@effect-listener/core/ListenerHost"
 import * as Schema from "effect/Schema"
 
@@ -206,16 +206,3 @@ export const WorkersReport = Schema.Struct({
  * @since 0.1.0
  */
 export type WorkersReport = typeof WorkersReport.Type
-
-/** All zero: what sums begin with. */
-export const noConnections: ConnectionCounts = {
-  total: 0,
-  drained: 0,
-  idle: 0,
-  endedByPeer: 0,
-  failed: 0,
-  cut: 0,
-  closer: 0,
-  detached: 0,
-  neverAccepted: 0
-}
