@@ -17,8 +17,6 @@ import { until } from "../../packages/node/test/support/listening.ts"
 import { Api, Calls } from "../support/applicationApi.ts"
 import * as Example from "./support/httpExample.ts"
 
-const fork = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkScoped(effect, { startImmediately: true })
-
 const start = Example.start({}, "application.ts")
 
 /** The client `HttpApi` makes of the schemas. */
@@ -63,10 +61,10 @@ describe("examples/application.ts", () => {
       assert.strictEqual(yield* calls.work({ id: 1, millis: 0 }), 1)
 
       const events = yield* listening(server.port)
-      const report = yield* fork(api.reports.make({ params: { name: "late" }, query: { millis: 1500 } }))
-      const call = yield* fork(calls.work({ id: 2, millis: 1500 }))
+      const report = yield* Example.fork(api.reports.make({ params: { name: "late" }, query: { millis: 1500 } }))
+      const call = yield* Example.fork(calls.work({ id: 2, millis: 1500 }))
       const arrived: Array<number> = []
-      const stream = yield* fork(
+      const stream = yield* Example.fork(
         Stream.runForEach(calls.count({ to: 15, millis: 100 }), (number) => Effect.sync(() => arrived.push(number)))
       )
       // the first two are in flight when the answer to one asked after them is there

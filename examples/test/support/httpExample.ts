@@ -90,3 +90,6 @@ export const start = (
         })
     }
   })
+
+/** Runs beside the test, to its end, in a fiber that has already started. */
+export const fork = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkScoped(effect, { startImmediately: true })

@@ -5,14 +5,9 @@ import * as Result from "effect/Result"
 import * as Fs from "node:fs"
 import * as Http2Client from "../../../packages/node/test/support/http2Client.ts"
 import * as HttpPeer from "../../../packages/node/test/support/httpPeer.ts"
-import { until } from "../../../packages/node/test/support/listening.ts"
+import { many, until } from "../../../packages/node/test/support/listening.ts"
 import * as WebSocketClient from "../../../packages/node/test/support/webSocketClient.ts"
 import * as Example from "./httpExample.ts"
-
-const times = <A, E, R>(count: number, effect: Effect.Effect<A, E, R>) =>
-  Effect.all(Array.from({ length: count }, () => effect), { concurrency: "unbounded" })
-
-const fork = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkScoped(effect, { startImmediately: true })
 
 /** Longer than a client of these tests takes, on a machine that has other work as well. */
 const longDeadline = { DRAIN_DEADLINE_MS: "60000" }
@@ -43,7 +38,7 @@ export const httpServerSuite = (scheme: "http" | "https") =>
     it.live("200 requests in flight are answered, each with Connection: close", () =>
       Effect.gen(function*() {
         const server = yield* start(longDeadline)
-        const peers = yield* times(200, connect(server))
+        const peers = yield* many(200, connect(server))
         yield* Effect.forEach(peers, (peer) => peer.send(HttpPeer.get("/slow?ms=3000")), { discard: true })
         yield* used(server)
         yield* server.sigterm
@@ -62,14 +57,14 @@ export const httpServerSuite = (scheme: "http" | "https") =>
     it.live("1,000 idle connections, and 50 that never said a byte, end before a request in flight", () =>
       Effect.gen(function*() {
         const server = yield* start()
-        const idle = yield* times(1000, used(server))
+        const idle = yield* many(1000, used(server))
         // over TLS: not even the beginning of a handshake
-        const silent = yield* times(50, HttpPeer.connect(server.port))
+        const silent = yield* many(50, HttpPeer.connect(server.port))
         const busy = yield* connect(server)
         yield* busy.send(HttpPeer.get("/slow?ms=4000"))
         yield* used(server)
         yield* server.sigterm
-        const answer = yield* fork(busy.response)
+        const answer = yield* Example.fork(busy.response)
         for (const peer of [...idle, ...silent]) assert.strictEqual((yield* peer.rest).partial, false)
         assert.isUndefined(answer.pollUnsafe(), "the request in flight was answered first")
         assert.strictEqual((yield* Fiber.join(answer)).status, 200)
@@ -99,7 +94,7 @@ export const httpServerSuite = (scheme: "http" | "https") =>
       Effect.gen(function*() {
         const server = yield* start()
         const client = yield* Http2Client.connect(server.port, { tls })
-        const answer = yield* fork(client.request({ ":path": `/bytes?n=${64 * MiB}` }, { pause: 500 }))
+        const answer = yield* Example.fork(client.request({ ":path": `/bytes?n=${64 * MiB}` }, { pause: 500 }))
         // the session brings it later: the other has been read
         yield* client.get("/")
         yield* server.sigterm
@@ -138,10 +133,10 @@ export const httpServerSuite = (scheme: "http" | "https") =>
         const run = Effect.gen(function*() {
           const peer = yield* connect(server)
           yield* peer.send(post("/reject", 8 * MiB))
-          yield* fork(upload(peer, 64, Buffer.alloc(MiB / 8), 5))
+          yield* Example.fork(upload(peer, 64, Buffer.alloc(MiB / 8), 5))
           return yield* peer.response
         })
-        for (const { body, status } of yield* times(50, run)) {
+        for (const { body, status } of yield* many(50, run)) {
           assert.deepStrictEqual([status, body], [413, "too large"])
         }
       }))
@@ -163,7 +158,7 @@ export const httpServerSuite = (scheme: "http" | "https") =>
           yield* peer.resume
           return yield* peer.response
         })
-        const responses = yield* fork(times(50, run))
+        const responses = yield* Example.fork(many(50, run))
         yield* Effect.sleep(1000)
         yield* server.sigterm
         for (const { body, status } of yield* Fiber.join(responses)) {
@@ -176,14 +171,14 @@ export const httpServerSuite = (scheme: "http" | "https") =>
       Effect.gen(function*() {
         // time enough to shake hands
         const server = yield* start({ ...longDeadline, IDLE_GRACE_MS: "2000" })
-        const old = yield* times(100, used(server))
+        const old = yield* many(100, used(server))
         yield* (yield* connect(server)).send(HttpPeer.get("/block?ms=1500"))
         yield* blocked(server)
         yield* Effect.forEach(old, (peer) => peer.sendAll(HttpPeer.get("/")), { discard: true })
         // over TLS the handshake comes afterwards
         let connected = 0
         const connecting = HttpPeer.connect(server.port, { tls, onTcpConnect: () => connected++ })
-        const fresh = yield* fork(times(100, Effect.flatMap(connecting, (peer) => peer.get("/"))))
+        const fresh = yield* Example.fork(many(100, Effect.flatMap(connecting, (peer) => peer.get("/"))))
         yield* until("all are with the kernel", () => connected === 100)
         yield* server.sigterm
         for (const peer of old) assert.strictEqual((yield* peer.response).body, "ok")
@@ -198,7 +193,7 @@ export const httpServerSuite = (scheme: "http" | "https") =>
         const server = yield* start({ IDLE_GRACE_MS: "2000" })
         const holder = yield* connect(server)
         yield* holder.send(HttpPeer.get("/slow?ms=3500"))
-        const old = yield* times(50, used(server))
+        const old = yield* many(50, used(server))
         // the close begins, and their grace with it; then the loop is held beyond its end
         const block = yield* used(server)
         yield* server.sigterm
@@ -215,8 +210,10 @@ export const httpServerSuite = (scheme: "http" | "https") =>
         const block = yield* connect(server)
         yield* block.send(HttpPeer.get("/block?ms=1000"))
         yield* blocked(server)
-        const clients = yield* times(20, Http2Client.open(server.port, { tls }))
-        const answers = yield* fork(Effect.all(clients.map((client) => client.get("/")), { concurrency: "unbounded" }))
+        const clients = yield* many(20, Http2Client.open(server.port, { tls }))
+        const answers = yield* Example.fork(
+          Effect.all(clients.map((client) => client.get("/")), { concurrency: "unbounded" })
+        )
         const withKernel = ({ session }: Http2Client.Client): boolean => session.socket?.connecting === false
         yield* until("all are with the kernel", () => clients.every(withKernel))
         yield* server.sigterm
@@ -229,9 +226,9 @@ export const httpServerSuite = (scheme: "http" | "https") =>
       Effect.gen(function*() {
         const server = yield* start()
         const busy = yield* Http2Client.connect(server.port, { tls })
-        const idle = yield* times(100, Http2Client.connect(server.port, { tls }))
+        const idle = yield* many(100, Http2Client.connect(server.port, { tls }))
         yield* Effect.forEach(idle, (client) => client.get("/"), { concurrency: "unbounded" })
-        const answers = yield* fork(times(50, busy.get("/slow?ms=4000")))
+        const answers = yield* Example.fork(many(50, busy.get("/slow?ms=4000")))
         // the session brings it later: the others have been read
         yield* busy.get("/")
         yield* server.sigterm
@@ -248,14 +245,14 @@ export const httpServerSuite = (scheme: "http" | "https") =>
       Effect.gen(function*() {
         const server = yield* start()
         const busy = yield* Http2Client.connect(server.port, { tls })
-        const held = yield* fork(busy.get("/slow?ms=1000"))
+        const held = yield* Example.fork(busy.get("/slow?ms=1000"))
         // the session brings it later: the other has been read
         yield* busy.get("/")
         yield* server.sigterm
         const later: Array<Fiber.Fiber<Result.Result<Http2Client.Answer, Error>>> = []
         // from before the GOAWAY has come to after it
         while (server.sinceSigterm() < 300) {
-          later.push(yield* fork(Effect.result(busy.get("/stream?chunks=3&ms=30"))))
+          later.push(yield* Example.fork(Effect.result(busy.get("/stream?chunks=3&ms=30"))))
           yield* Effect.sleep(1)
         }
         assert.strictEqual((yield* Fiber.join(held)).body, "done")
@@ -276,7 +273,7 @@ export const httpServerSuite = (scheme: "http" | "https") =>
       Effect.gen(function*() {
         const server = yield* start()
         const url = `${tls ? "wss" : "ws"}://127.0.0.1:${server.port}/ws`
-        const clients = yield* times(20, WebSocketClient.connect(url))
+        const clients = yield* many(20, WebSocketClient.connect(url))
         for (const client of clients) {
           yield* client.send("hello")
           assert.strictEqual(yield* client.message, "hello")
@@ -290,7 +287,7 @@ export const httpServerSuite = (scheme: "http" | "https") =>
     it.live("WebSockets that never answer hold it no longer than the bound, and an upgrade meanwhile gets 503", () =>
       Effect.gen(function*() {
         const server = yield* start(longGrace)
-        const silent = yield* times(5, connect(server))
+        const silent = yield* many(5, connect(server))
         for (const peer of silent) {
           yield* peer.send(WebSocketClient.upgrade("/ws"))
           assert.strictEqual((yield* peer.head).status, 101)
@@ -399,7 +396,7 @@ export const httpServerSuite = (scheme: "http" | "https") =>
         const before = open()
         for (let round = 0; round < 10; round++) {
           yield* Effect.scoped(Effect.gen(function*() {
-            const peers = yield* times(200, used(server))
+            const peers = yield* many(200, used(server))
             for (const peer of peers.slice(100)) yield* peer.reset
             // the scope ends the others
           }))

@@ -1,14 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { Waiters } from "../src/internal/util/waiters.ts"
+import { start } from "./support/listening.ts"
 
 const make = Effect.sync(() => {
   const found: Array<Fiber.Fiber<unknown, unknown>> = []
   const waiters = new Waiters({ runFork: Effect.runFork, found: (fiber) => found.push(fiber) })
   return { found, waiters }
 })
-
-const start = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkChild(effect, { startImmediately: true })
 
 const turns = Effect.forEach([1, 2, 3], () => Effect.yieldNow, { discard: true })
 

@@ -10,8 +10,9 @@ import * as Latch from "effect/Latch"
 import * as Queue from "effect/Queue"
 import * as Socket from "effect/socket/Socket"
 import * as HeldScheduler from "./support/heldScheduler.ts"
-import { connect, type Kind, kinds, listen, start, turn, until, untilStage } from "./support/listening.ts"
+import { connect, type Kind, kinds, listen, start, until, untilStage } from "./support/listening.ts"
 import { ask } from "./support/netClient.ts"
+import { turns } from "./support/resources.ts"
 
 /** Faults that never come, of connections that are watched for them. */
 const harmless = Faults.plan(
@@ -152,7 +153,7 @@ describe.each(ways)("runForEach, $way", ({ kind }) => {
 
   const failing = [
     { how: "fails", handle: Effect.fail("no such row"), failure: "no such row" },
-    { how: "fails later", handle: Effect.andThen(turn, Effect.fail("no such row")), failure: "no such row" },
+    { how: "fails later", handle: Effect.andThen(turns(1), Effect.fail("no such row")), failure: "no such row" },
     { how: "dies", handle: Effect.die("a bug"), failure: "Die" },
     { how: "throws", handle: undefined, failure: "Die" },
     { how: "is interrupted", handle: Effect.interrupt, failure: "Interrupt" }
@@ -172,7 +173,10 @@ describe.each(ways)("runForEach, $way", ({ kind }) => {
   it.live("ends with a chunk what was forked to handle it", () =>
     Effect.gen(function*() {
       const seen: Array<string> = []
-      const forked = Effect.ensuring(Effect.never, Effect.andThen(turn, Effect.sync(() => void seen.push("released"))))
+      const forked = Effect.ensuring(
+        Effect.never,
+        Effect.andThen(turns(1), Effect.sync(() => void seen.push("released")))
+      )
       const { listener } = yield* serve(kind, (line, write) =>
         Effect.gen(function*() {
           seen.push(line.trim())
@@ -219,7 +223,7 @@ describe.each(ways)("runForEach, $way", ({ kind }) => {
       const seen: Array<string> = []
       const handle = Effect.onInterrupt(
         Effect.andThen(Deferred.succeed(begun, undefined), Effect.never),
-        () => Effect.andThen(turn, Effect.sync(() => void seen.push("released")))
+        () => Effect.andThen(turns(1), Effect.sync(() => void seen.push("released")))
       )
       const serving = Listener.serve(listener, (connection) =>
         Effect.gen(function*() {
@@ -270,7 +274,7 @@ describe.each(ways)("runForEach, $way", ({ kind }) => {
       assert.include(outcomes, "not taken")
     }))
 
-  it.live.each([{ when: "at once", before: Effect.void }, { when: "later", before: turn }])(
+  it.live.each([{ when: "at once", before: Effect.void }, { when: "later", before: turns(1) }])(
     "may close its listener while it handles a chunk, $when",
     ({ before }) =>
       Effect.gen(function*() {

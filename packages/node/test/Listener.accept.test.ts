@@ -3,18 +3,9 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as ClientsDuringBlock from "./support/clientsDuringBlock.ts"
-import {
-  connect,
-  descriptors,
-  kinds,
-  listen,
-  start,
-  tagOf,
-  target,
-  turn,
-  untilDescriptors
-} from "./support/listening.ts"
+import { connect, descriptors, kinds, listen, start, tagOf, target, untilDescriptors } from "./support/listening.ts"
 import * as NetClient from "./support/netClient.ts"
+import { turns } from "./support/resources.ts"
 
 describe.each(kinds)("accept, $name", (kind) => {
   it.live("close on a quiet port: three pending accepts fail OperationAborted, before any connection is drained", () =>
@@ -93,7 +84,7 @@ describe.each(kinds)("accept, $name", (kind) => {
         for (let i = 0; i < clients; i++) {
           const accepting = yield* start(hold)
           const connecting = yield* start(connect(listener))
-          for (let turns = i % 5; turns > 0; turns--) yield* turn
+          yield* turns(i % 5)
           yield* Fiber.interrupt(accepting)
           endings.push((yield* Fiber.join(connecting)).ending)
         }

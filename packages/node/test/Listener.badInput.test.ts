@@ -16,8 +16,9 @@ import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import { makeHolder, makeHolderWith } from "./support/handlers.ts"
-import { connect, kinds, listen, many, quiet, start, tagOf, turn, unix, untilStage } from "./support/listening.ts"
+import { connect, kinds, listen, many, quiet, start, tagOf, unix, untilStage } from "./support/listening.ts"
 import * as NetClient from "./support/netClient.ts"
+import { turns } from "./support/resources.ts"
 
 /** Fails the test when anything is thrown where no Effect could have it. */
 const nothingUncaught: Effect.Effect<void, never, Scope.Scope> = Effect.asVoid(Effect.acquireRelease(
@@ -30,7 +31,7 @@ const nothingUncaught: Effect.Effect<void, never, Scope.Scope> = Effect.asVoid(E
   }),
   ({ collect, uncaught }) =>
     Effect.gen(function*() {
-      for (let i = 0; i < 3; i++) yield* turn
+      yield* turns(3)
       process.off("uncaughtExceptionMonitor", collect)
       process.off("unhandledRejection", collect)
       assert.deepStrictEqual(uncaught, [])
@@ -217,7 +218,7 @@ describe.each(kinds)("a peer, $name", (kind) => {
       yield* untilStage(listener, "Draining")
       for (const client of bad) reset(client)
       for (const client of bad) yield* client.ending
-      for (let i = 0; i < 5; i++) yield* turn
+      yield* turns(5)
       yield* release
       const report = yield* Fiber.join(closing)
       const { drained, endedByPeer, total } = report.connections

@@ -15,13 +15,13 @@ import {
   start,
   target,
   timed,
-  turn,
   until,
   untilDescriptors,
   untilStage
 } from "./support/listening.ts"
 import * as NetClient from "./support/netClient.ts"
 import * as Process from "./support/process.ts"
+import { turns } from "./support/resources.ts"
 
 const main = new URL("./programs/main.ts", import.meta.url)
 
@@ -140,7 +140,7 @@ describe.each(kinds)("close, $name", (kind) => {
       yield* held(1)
       const closing = yield* start(listener.close())
       yield* untilStage(listener, "Draining")
-      for (let i = 0; i < 5; i++) yield* turn
+      yield* turns(5)
       yield* release
       assert.deepStrictEqual(yield* client.rest, { lines: ["released hold", "second", "third"], ending: "FIN" })
       assert.strictEqual((yield* Fiber.join(closing)).connections.drained, 1)
@@ -155,7 +155,7 @@ describe.each(kinds)("close, $name", (kind) => {
       assert.strictEqual(yield* client.line, "whole")
       const closing = yield* start(listener.close())
       yield* untilStage(listener, "Draining")
-      for (let i = 0; i < 5; i++) yield* turn
+      yield* turns(5)
       yield* client.send("lf\n")
       assert.deepStrictEqual(yield* client.rest, { lines: ["half"], ending: "FIN" })
       assert.strictEqual((yield* Fiber.join(closing)).connections.drained, 1)
@@ -170,7 +170,7 @@ describe.each(kinds)("close, $name", (kind) => {
       assert.strictEqual(yield* client.line, "one")
       const closing = yield* start(listener.close())
       yield* untilStage(listener, "Draining")
-      for (let i = 0; i < 5; i++) yield* turn
+      yield* turns(5)
       yield* client.send("two\n")
       assert.deepStrictEqual(yield* client.rest, { lines: ["two"], ending: "FIN" })
       assert.strictEqual((yield* Fiber.join(closing)).outcome, "Drained")
@@ -186,7 +186,7 @@ describe.each(kinds)("close, $name", (kind) => {
       assert.strictEqual(yield* client.line, "one")
       const closing = yield* start(listener.close())
       yield* untilStage(listener, "Draining")
-      for (let i = 0; i < 5; i++) yield* turn
+      yield* turns(5)
       yield* client.send("hold\n")
       yield* held(1)
       yield* client.send("second\n")

@@ -9,18 +9,9 @@ import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import * as Scope from "effect/Scope"
 import { echo } from "./support/handlers.ts"
-import {
-  connect,
-  descriptors,
-  kinds,
-  listen,
-  start,
-  timed,
-  turn,
-  untilDescriptors,
-  untilStage
-} from "./support/listening.ts"
+import { connect, descriptors, kinds, listen, start, timed, untilDescriptors, untilStage } from "./support/listening.ts"
 import { ask } from "./support/netClient.ts"
+import { turns } from "./support/resources.ts"
 
 describe.each(kinds)("a connection taken by accept, $name", (kind) => {
   it.live("is told draining, and awaited until its scope ends", () =>
@@ -39,7 +30,7 @@ describe.each(kinds)("a connection taken by accept, $name", (kind) => {
       })))
       const closing = yield* start(listener.close())
       yield* Deferred.await(told)
-      for (let i = 0; i < 5; i++) yield* turn
+      yield* turns(5)
       assert.strictEqual(yield* listener.state, "Closing")
       yield* go.open
       const report = yield* Fiber.join(closing)

@@ -18,11 +18,11 @@ import {
   tagOf,
   target,
   timed,
-  turn,
   untilDescriptors,
   untilStage
 } from "./support/listening.ts"
 import * as NetClient from "./support/netClient.ts"
+import { turns } from "./support/resources.ts"
 
 /** What a late machine may add to a stated bound, in milliseconds. */
 const late = 2000
@@ -235,7 +235,7 @@ describe.each(kinds)("the owner scope, $name", (kind) => {
       yield* held(1)
       const closing = yield* start(Scope.close(owner, Exit.void))
       yield* untilStage(listener, "Draining")
-      for (let i = 0; i < 5; i++) yield* turn
+      yield* turns(5)
       yield* release
       assert.deepStrictEqual(yield* client.rest, { lines: ["released hold"], ending: "FIN" })
       yield* Fiber.join(closing)

@@ -10,17 +10,8 @@ import type * as Scope from "effect/Scope"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
 import * as Path from "node:path"
-import {
-  connect,
-  descriptors,
-  folder,
-  kinds,
-  quiet,
-  start,
-  targetOf,
-  turn,
-  untilDescriptors
-} from "./support/listening.ts"
+import { connect, descriptors, folder, kinds, quiet, start, targetOf, untilDescriptors } from "./support/listening.ts"
+import { turns } from "./support/resources.ts"
 
 /** A bare Node server on an address. */
 const occupy = (options: Net.ListenOptions): Effect.Effect<Net.Server, Error, Scope.Scope> =>
@@ -101,7 +92,7 @@ describe.each(kinds)("open, $name", (kind) => {
       const before = descriptors()
       let bound = 0
       // Somewhere in these ticks and turns lies each moment of an open.
-      for (const step of [tick, turn]) {
+      for (const step of [tick, turns(1)]) {
         for (let steps = 0; steps < 12; steps++) {
           const opening = yield* start(listener.open)
           for (let i = 0; i < steps; i++) yield* step

@@ -12,7 +12,6 @@ import * as HttpRouter from "effect/http/HttpRouter"
 import { HttpServer } from "effect/http/HttpServer"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
-import * as NetAddress from "effect/net/NetAddress"
 import * as References from "effect/References"
 import * as Scope from "effect/Scope"
 import * as Fs from "node:fs"
@@ -24,7 +23,7 @@ import { selfSigned } from "./support/certificates.ts"
 import * as Http2Client from "./support/http2Client.ts"
 import { behaviour } from "./support/httpApplication.ts"
 import * as HttpPeer from "./support/httpPeer.ts"
-import { folder, quiet } from "./support/listening.ts"
+import { folder, portOf, quiet } from "./support/listening.ts"
 import * as Process from "./support/process.ts"
 import * as WebSocketClient from "./support/webSocketClient.ts"
 
@@ -196,13 +195,8 @@ const served = (server: Server, directory: string) =>
   Effect.gen(function*() {
     const app = HttpRouter.serve(behaviour(directory), { disableLogger: true, disableListenLog: true })
     const services = yield* Layer.build(Layer.provideMerge(app, server))
-    return portOf(services)
+    return portOf(Context.get(services, HttpServer).address)
   })
-
-const portOf = (services: Context.Context<HttpServer>): number => {
-  const { address } = Context.get(services, HttpServer)
-  return NetAddress.isInetAddress(address) ? address.port : 0
-}
 
 const files = Effect.tap(
   folder(),
@@ -309,7 +303,7 @@ describe("differs from NodeHttpServer.layer, because it is meant to", () => {
           const app = HttpRouter.serve(route, { disableLogger: true, disableListenLog: true })
           const scope = yield* Scope.make()
           const services = yield* Scope.provide(Layer.build(Layer.provideMerge(app, server)), scope)
-          const port = portOf(services)
+          const port = portOf(Context.get(services, HttpServer).address)
           const peer = yield* HttpPeer.connect(port)
           yield* peer.send(HttpPeer.get("/"))
           yield* Deferred.await(begun)
@@ -352,7 +346,10 @@ describe("takes its place with only the import changed", () => {
           disableListenLog: true
         })
         const services = yield* Layer.build(Layer.provideMerge(app, server))
-        assert.strictEqual((yield* (yield* HttpPeer.connect(portOf(services))).get("/")).body, "hello")
+        assert.strictEqual(
+          (yield* (yield* HttpPeer.connect(portOf(Context.get(services, HttpServer).address))).get("/")).body,
+          "hello"
+        )
       }).pipe(
         Effect.provide(ConfigProvider.layer(ConfigProvider.fromUnknown({ HTTP_PORT: "0", HTTP_HOST: "127.0.0.1" }))),
         quiet

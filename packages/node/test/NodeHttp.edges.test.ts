@@ -16,7 +16,6 @@ import { ServeError } from "effect/http/HttpServerError"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
-import * as NetAddress from "effect/net/NetAddress"
 import type * as Socket from "effect/socket/Socket"
 import * as SocketServer from "effect/socket/SocketServer"
 import * as Stream from "effect/Stream"
@@ -31,7 +30,7 @@ import * as WebSocketFrames from "./support/hostile/webSocket.ts"
 import * as Http2Client from "./support/http2Client.ts"
 import * as HttpPeer from "./support/httpPeer.ts"
 import * as HttpServing from "./support/httpServing.ts"
-import { quiet, start, until } from "./support/listening.ts"
+import { portOf, quiet, start, until } from "./support/listening.ts"
 import * as WebSocketClient from "./support/webSocketClient.ts"
 
 const pair = selfSigned()
@@ -344,12 +343,12 @@ describe("HTTP/2", () => {
 describe("a server of one's own", () => {
   const app = HttpRouter.serve(HttpRouter.add("GET", "/", ok), { disableLogger: true, disableListenLog: true })
   const address = { host: "127.0.0.1", port: 0 }
-  const portOf = (services: Context.Context<HttpServer>) => {
-    const { address } = Context.get(services, HttpServer)
-    return NetAddress.isInetAddress(address) ? address.port : 0
-  }
+  /** The port of one. */
   const life = (server: () => Http.Server | Http2.Http2Server) =>
-    Layer.build(Layer.provideMerge(app, NodeHttp.layer(server, address)))
+    Effect.map(
+      Layer.build(Layer.provideMerge(app, NodeHttp.layer(server, address))),
+      (services) => portOf(Context.get(services, HttpServer).address)
+    )
 
   it.live("has as many lives as it is given, and is left as it was", () =>
     Effect.gen(function*() {
@@ -359,7 +358,7 @@ describe("a server of one's own", () => {
       const before = [listeners(), hostRequired()]
       for (let i = 0; i < 3; i++) {
         yield* Effect.scoped(Effect.gen(function*() {
-          const peer = yield* HttpPeer.connect(portOf(yield* life(() => server)))
+          const peer = yield* HttpPeer.connect(yield* life(() => server))
           assert.strictEqual((yield* peer.get("/")).body, "ok")
         }))
         assert.deepStrictEqual([listeners(), hostRequired()], before)
@@ -396,7 +395,7 @@ describe("a server of one's own", () => {
         assert.strictEqual(data?.remoteAddress, "127.0.0.1")
       })
       server.maxConnections = 1
-      const port = portOf(yield* life(() => server))
+      const port = yield* life(() => server)
       const first = yield* HttpPeer.connect(port)
       assert.strictEqual((yield* first.get("/")).body, "ok")
       const second = yield* HttpPeer.connect(port)
@@ -412,11 +411,11 @@ describe("a server of one's own", () => {
       const server = Http.createServer()
       server.on("clientError", (_error, socket) =>
         socket.end("HTTP/1.1 418 Short and stout\r\nConnection: close\r\n\r\n"))
-      const peer = yield* HttpPeer.connect(portOf(
+      const peer = yield* HttpPeer.connect(
         yield* life(() =>
           server
         )
-      ))
+      )
       yield* peer.send("nonsense\r\n\r\n")
       yield* peer.ending
       assert.strictEqual((yield* peer.response).status, 418)

@@ -10,7 +10,7 @@ import * as Net from "node:net"
 import * as Path from "node:path"
 import * as Tls from "node:tls"
 import { selfSigned } from "./support/certificates.ts"
-import { folder, quiet } from "./support/listening.ts"
+import { folder, portOf, quiet } from "./support/listening.ts"
 import { connect, type Peer } from "./support/peer.ts"
 import { headerV1, headerV2, tlv } from "./support/proxyHeaders.ts"
 
@@ -202,8 +202,6 @@ describe("NodeProxyProtocol before other protocols", () => {
       }),
       (socket) => Effect.sync(() => socket.destroy())
     )
-
-  const portOf = (address: NetAddress.SocketAddress) => NetAddress.isInetAddress(address) ? address.port : -1
 
   it.live("TLS: the header comes in the clear, before the handshake", () =>
     quiet(Effect.gen(function*() {

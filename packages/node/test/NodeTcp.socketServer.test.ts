@@ -6,15 +6,11 @@ import { Deferred, Effect, Fiber, Layer, Option, Schema } from "effect"
 import { Rpc, RpcClient, RpcGroup, RpcSerialization, RpcServer } from "effect/rpc"
 import { SocketServer } from "effect/socket"
 import * as Net from "node:net"
+import { openPort } from "./support/listening.ts"
 
 class Calls extends RpcGroup.make(
   Rpc.make("hold", { payload: { text: Schema.String }, success: Schema.String })
 ) {}
-
-const portOf = Effect.map(
-  Listener.Listener.use((listener) => listener.address),
-  (address) => address._tag === "UnixPathAddress" ? 0 : address.port
-)
 
 /** An RPC server whose one call is held until it is released, and a client of it. */
 const rpc = Effect.fnUntraced(function*(deadline: `${number} ${"seconds" | "millis"}`) {
@@ -39,7 +35,7 @@ const rpc = Effect.fnUntraced(function*(deadline: `${number} ${"seconds" | "mill
   )
   const context = yield* Layer.build(server)
   const listener = yield* Effect.provideContext(Effect.service(Listener.Listener), context)
-  const port = yield* Effect.provideContext(portOf, context)
+  const port = yield* Effect.provideContext(Listener.Listener.use(openPort), context)
   const protocol = RpcClient.layerProtocolSocket().pipe(
     Layer.provide(NodeSocket.layerNet({ port, host: "127.0.0.1" })),
     Layer.provide(RpcSerialization.layerNdjson)
@@ -82,7 +78,7 @@ describe("NodeTcp.layerSocketServer", () => {
       const seen = yield* Deferred.make<number | undefined>()
       const context = yield* Layer.build(NodeTcp.layerSocketServer({ port: 0, host: "127.0.0.1" }))
       const server = yield* Effect.provideContext(Effect.service(SocketServer.SocketServer), context)
-      const port = yield* Effect.provideContext(portOf, context)
+      const port = yield* Effect.provideContext(Listener.Listener.use(openPort), context)
       yield* Effect.forkScoped(server.run(() =>
         Effect.flatMap(Effect.serviceOption(NodeSocket.NetSocket), (socket) =>
           Deferred.succeed(seen, Option.getOrUndefined(socket)?.remotePort))
@@ -107,7 +103,7 @@ describe("NodeTcp.layerSocketServer", () => {
   it.live("a port in use fails the layer with the address", () =>
     Effect.gen(function*() {
       const context = yield* Layer.build(NodeTcp.layerSocketServer({ port: 0, host: "127.0.0.1" }))
-      const port = yield* Effect.provideContext(portOf, context)
+      const port = yield* Effect.provideContext(Listener.Listener.use(openPort), context)
       const again = NodeTcp.layerSocketServer({ port, host: "127.0.0.1" })
       const error = yield* Effect.flip(Layer.build(Layer.fresh(again)))
       assert(error.reason.cause instanceof ListenerError.AddressInUse)

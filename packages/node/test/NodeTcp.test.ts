@@ -4,6 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { NetAddress } from "effect/net"
 import * as Fs from "node:fs"
+import { portOf } from "./support/listening.ts"
 import { connect } from "./support/peer.ts"
 import * as Program from "./support/process.ts"
 import { medianAnswer } from "./support/smallWrites.ts"
@@ -11,8 +12,6 @@ import { medianAnswer } from "./support/smallWrites.ts"
 const bind = (options: NodeTcp.TransportOptions) => NodeTcp.transport(options).bind
 
 const format = ({ address }: BoundTransport): string => NetAddress.formatSocketAddress(address)
-const portOf = (bound: BoundTransport): number => NetAddress.isInetAddress(bound.address) ? bound.address.port : -1
-
 /** Binds in a process of its own. */
 const bindElsewhere = (options: NodeTcp.TransportOptions, environment: Parameters<typeof Program.start>[1]) =>
   Effect.flatMap(
@@ -33,9 +32,9 @@ describe("NodeTcp.transport", () => {
   it.live("serves IPv4 and IPv6 without a host, and names IPv4 clients as such", () =>
     Effect.gen(function*() {
       const bound = yield* bind({ port: 0 })
-      assert.strictEqual(format(bound), `[::]:${portOf(bound)}`)
+      assert.strictEqual(format(bound), `[::]:${portOf(bound.address)}`)
       for (const host of ["127.0.0.1", "::1"]) {
-        const peer = yield* connect({ host, port: portOf(bound) })
+        const peer = yield* connect({ host, port: portOf(bound.address) })
         const connection = yield* bound.accept
         yield* connection.destroy
         assert.deepStrictEqual(
@@ -48,11 +47,11 @@ describe("NodeTcp.transport", () => {
   it.live("binds what it is told", () =>
     Effect.gen(function*() {
       const four = yield* bind({ port: 0, host: "127.0.0.1" })
-      assert.strictEqual(format(four), `127.0.0.1:${portOf(four)}`)
+      assert.strictEqual(format(four), `127.0.0.1:${portOf(four.address)}`)
       const any = yield* bind({ port: 0, host: "0.0.0.0" })
-      assert.strictEqual(format(any), `0.0.0.0:${portOf(any)}`)
+      assert.strictEqual(format(any), `0.0.0.0:${portOf(any.address)}`)
       const six = yield* bind({ port: 0, host: "::1" })
-      assert.strictEqual(format(six), `[::1]:${portOf(six)}`)
+      assert.strictEqual(format(six), `[::1]:${portOf(six.address)}`)
       const named = yield* bind({ port: 0, host: "localhost" })
       assert.match(format(named), /^(127\.0\.0\.1|\[::1\]):\d+$/)
       for (const bound of [four, any, six, named]) {
@@ -66,16 +65,16 @@ describe("NodeTcp.transport", () => {
   it.live("with ipv6Only, refuses IPv4 clients and leaves them the port", () =>
     Effect.gen(function*() {
       const six = yield* bind({ port: 0, ipv6Only: true })
-      const refused = yield* Effect.flip(connect({ host: "127.0.0.1", port: portOf(six) }))
+      const refused = yield* Effect.flip(connect({ host: "127.0.0.1", port: portOf(six.address) }))
       assert.include(refused.message, "ECONNREFUSED")
-      const four = yield* bind({ port: portOf(six), host: "0.0.0.0" })
-      assert.strictEqual(format(four), `0.0.0.0:${portOf(six)}`)
+      const four = yield* bind({ port: portOf(six.address), host: "0.0.0.0" })
+      assert.strictEqual(format(four), `0.0.0.0:${portOf(six.address)}`)
     }))
 
   it.live("with reusePort, shares its port", () =>
     Effect.gen(function*() {
       const one = yield* bind({ port: 0, host: "127.0.0.1", reusePort: true })
-      const two = yield* bind({ port: portOf(one), host: "127.0.0.1", reusePort: true })
+      const two = yield* bind({ port: portOf(one.address), host: "127.0.0.1", reusePort: true })
       assert.strictEqual(format(one), format(two))
     }))
 
@@ -129,10 +128,10 @@ describe("NodeTcp.transport", () => {
   it.live("fails with AddressInUse where a process listens, naming the address", () =>
     Effect.gen(function*() {
       const bound = yield* bind({ port: 0, host: "127.0.0.1" })
-      const error = yield* Effect.flip(bind({ port: portOf(bound), host: "127.0.0.1" }))
+      const error = yield* Effect.flip(bind({ port: portOf(bound.address), host: "127.0.0.1" }))
       assert.deepInclude(error, { _tag: "AddressInUse", address: format(bound) })
-      const onAll = yield* Effect.flip(bind({ port: portOf(bound) }))
-      assert.deepInclude(onAll, { _tag: "AddressInUse", address: `[::]:${portOf(bound)}` })
+      const onAll = yield* Effect.flip(bind({ port: portOf(bound.address) }))
+      assert.deepInclude(onAll, { _tag: "AddressInUse", address: `[::]:${portOf(bound.address)}` })
       yield* connect(bound.address)
       yield* Effect.flatMap(bound.accept, (connection) => connection.destroy)
     }))

@@ -15,9 +15,9 @@ import * as Dgram from "node:dgram"
 import * as Channel from "node:diagnostics_channel"
 import * as Os from "node:os"
 import { stopReceiving } from "../src/internal/datagrams/receiving.ts"
-import { quiet, start, until } from "./support/listening.ts"
+import { openPort, quiet, start, until } from "./support/listening.ts"
 import { turns } from "./support/resources.ts"
-import { client, portOf } from "./support/udpClient.ts"
+import { client } from "./support/udpClient.ts"
 
 const host = "127.0.0.1"
 
@@ -53,7 +53,7 @@ describe("a bind", () => {
   it.live("fails by name where it cannot be had", () =>
     Effect.gen(function*() {
       const first = yield* listen()
-      const port = yield* portOf(first)
+      const port = yield* openPort(first)
       const bad = (options: Partial<NodeUdp.TransportOptions>) =>
         Effect.map(Effect.flip(listen(options)), (error) =>
           `${error._tag} ${"parameter" in error ? error.parameter : ""}`)
@@ -76,7 +76,7 @@ describe("a bind", () => {
   it.live("fails by name for groups that cannot be joined, and lets go of the port", () =>
     Effect.gen(function*() {
       const first = yield* listen()
-      const port = yield* portOf(first)
+      const port = yield* openPort(first)
       yield* first.close()
       const bad = (membership: NodeUdp.Membership) =>
         Effect.map(
@@ -103,7 +103,7 @@ describe("a bind", () => {
         remotes.push(NetAddress.formatSocketAddress(datagram.remote).replace(/:\d+$/, ""))
         return reply("answer")
       })
-      const port = yield* portOf(listener)
+      const port = yield* openPort(listener)
       const four = yield* client("udp4")
       yield* four.send("x", port)
       yield* four.answered(1)
@@ -135,7 +135,7 @@ describe("a bind", () => {
     Effect.gen(function*() {
       const multicast = [{ group: "239.255.77.77", interface: host }]
       const first = yield* DatagramListener.listen(NodeUdp.transport({ port: 0, reuseAddress: true, multicast }))
-      const port = yield* portOf(first)
+      const port = yield* openPort(first)
       const second = yield* DatagramListener.listen(NodeUdp.transport({ port, reuseAddress: true, multicast }))
       yield* serve(first, (_, reply) => reply("first"))
       yield* serve(second, (_, reply) => reply("second"))
@@ -157,7 +157,7 @@ describe("a close", () => {
           const sender = yield* client()
           const listener = yield* listen()
           yield* serve(listener)
-          yield* sender.burst(201, yield* portOf(listener))
+          yield* sender.burst(201, yield* openPort(listener))
           const report = yield* listener.close()
           lost.ours.push(201 - (report.datagrams?.answered ?? 0))
           yield* sender.answered(201)
@@ -182,7 +182,7 @@ describe("a close", () => {
       const made = yield* madeSockets
       const listener = yield* listen()
       const [socket] = made.sockets
-      const port = yield* portOf(listener)
+      const port = yield* openPort(listener)
       let closed = false
       socket!.on("close", () => {
         closed = true
@@ -218,7 +218,7 @@ describe("a close", () => {
       Object.defineProperty(handle, "recvStop", { value: undefined, configurable: true })
       const gate = yield* Deferred.make<void>()
       yield* serve(listener, (datagram, reply) => Effect.andThen(Deferred.await(gate), reply(datagram.payload)))
-      const port = yield* portOf(listener)
+      const port = yield* openPort(listener)
       const sender = yield* client()
       yield* sender.burst(3, port)
       const closing = yield* start(listener.close())
@@ -236,7 +236,7 @@ describe("a close", () => {
     Effect.gen(function*() {
       const listener = yield* listen()
       yield* serve(listener)
-      const port = yield* portOf(listener)
+      const port = yield* openPort(listener)
       const sender = yield* client()
       let storm = true
       // each turn brings more than the sweep waits for to be quiet
@@ -277,7 +277,7 @@ describe("errors", () => {
             })
             : reply(datagram.payload)
       )
-      const port = yield* portOf(listener)
+      const port = yield* openPort(listener)
       const sender = yield* client()
       yield* sender.send("x", port)
       yield* sender.send("still there", port)
@@ -296,7 +296,7 @@ describe("errors", () => {
           Effect.andThen(reply(datagram.payload)),
           Effect.ensuring(Effect.sync(() => answered++))
         ))
-      const port = yield* portOf(listener)
+      const port = yield* openPort(listener)
       for (let i = 0; i < 20; i++) yield* Effect.scoped(Effect.flatMap(client(), (gone) => gone.send("x", port)))
       yield* Deferred.succeed(allGone, undefined)
       yield* until("all have been answered", () => answered === 20)
@@ -317,7 +317,7 @@ describe("errors", () => {
         yield* turns(1)
       }
       const sender = yield* client()
-      yield* sender.send("x", yield* portOf(listener))
+      yield* sender.send("x", yield* openPort(listener))
       yield* sender.answered(1)
       assert.strictEqual(yield* listener.state, "Open")
     }).pipe(quiet))
@@ -328,7 +328,7 @@ describe("errors", () => {
       const listener = yield* listen()
       const served = yield* serve(listener, () => Effect.never)
       const sender = yield* client()
-      yield* sender.send("x", yield* portOf(listener))
+      yield* sender.send("x", yield* openPort(listener))
       yield* Effect.repeat(Effect.andThen(turns(1), listener.exchanges), { until: (all) => all.length === 1 })
       made.sockets[0]!.close()
       const error = yield* Effect.flip(Fiber.join(served))
@@ -362,7 +362,7 @@ describe("with TCP on one port number", () => {
     Effect.gen(function*() {
       const tcp = yield* Listener.make(NodeTcp.transport({ host, port: 0 }), { name: "tcp" })
       yield* tcp.open
-      const port = yield* portOf(tcp)
+      const port = yield* openPort(tcp)
       yield* tcp.close()
       const again = yield* Listener.make(NodeTcp.transport({ host, port }), { name: "tcp" })
       const udp = yield* DatagramListener.make(NodeUdp.transport({ host, port }), { name: "udp" })

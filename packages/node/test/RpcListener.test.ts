@@ -6,11 +6,9 @@ import { NetAddress } from "effect/net"
 import { RpcSerialization, RpcServer } from "effect/rpc"
 import { SocketServer } from "effect/socket"
 import * as Net from "node:net"
-import { quiet } from "./support/listening.ts"
+import { quiet, start } from "./support/listening.ts"
 import { Calls, type Client, client, effectClient, encodings, repeated, serve, type Server } from "./support/rpc.ts"
 import { hammer } from "./support/rpcCallingThread.ts"
-
-const start = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkChild(effect, { startImmediately: true })
 
 const fast = Schedule.spaced("20 millis")
 

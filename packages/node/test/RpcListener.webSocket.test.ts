@@ -6,10 +6,8 @@ import { Context, Effect, Fiber, Layer } from "effect"
 import { HttpRouter } from "effect/http"
 import { RpcClient, RpcSerialization, RpcServer } from "effect/rpc"
 import { Socket } from "effect/socket"
-import { quiet } from "./support/listening.ts"
+import { quiet, start } from "./support/listening.ts"
 import { Calls, repeated } from "./support/rpc.ts"
-
-const start = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkChild(effect, { startImmediately: true })
 
 /** Calls on the route `/rpc` of an HTTP server. */
 const serve = (name: string) =>

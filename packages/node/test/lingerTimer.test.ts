@@ -4,8 +4,9 @@ import { Duration, Effect } from "effect"
 import { LingeringClose } from "../src/internal/socket/goodbye/lingeringClose.ts"
 import { LingerTimer } from "../src/internal/socket/goodbye/lingerTimer.ts"
 import { netSocketOf } from "../src/internal/socket/nodeSocket.ts"
+import { until } from "./support/listening.ts"
 import { connect } from "./support/peer.ts"
-import { eventually, timers, turns } from "./support/resources.ts"
+import { timers, turns } from "./support/resources.ts"
 
 type Bounds = Partial<Record<"idle" | "total" | "bytes", number>>
 
@@ -46,7 +47,7 @@ const pair = Effect.gen(function*() {
 /** How many timers there are when those of earlier tests are over, which outlast their sockets by 100 ms: due before this. */
 const quietTimers = Effect.andThen(Effect.sleep("150 millis"), Effect.andThen(turns(1), Effect.sync(timers)))
 
-const closed = (socket: { readonly closed: boolean }) => eventually("closed", () => socket.closed)
+const closed = (socket: { readonly closed: boolean }) => until("closed", () => socket.closed)
 
 describe("LingerTimer", () => {
   it.live("destroys a socket whose peer is silent, and not before", () =>
@@ -76,7 +77,7 @@ describe("LingerTimer", () => {
       const { lingers, peer, socket } = yield* pair
       lingers({ bytes: 1000 })
       socket.end()
-      yield* eventually("the FIN is out", () => socket.writableFinished)
+      yield* until("the FIN is out", () => socket.writableFinished)
       const before = performance.now()
       const sending = setInterval(() => peer.socket.write(Buffer.alloc(200)), 20)
       yield* Effect.addFinalizer(() => Effect.sync(() => clearInterval(sending)))
@@ -111,7 +112,7 @@ describe("LingerTimer", () => {
       socket.end()
       other.socket.end()
       yield* peer.end
-      // without a timer, unlike `eventually`
+      // without a timer, unlike `until`
       while (times.closed === Infinity) yield* turns(1)
       assert.strictEqual(timers(), before + 1)
       lingerTimer.close()

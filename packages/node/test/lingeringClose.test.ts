@@ -3,8 +3,9 @@ import * as NodeTcp from "@effect-listener/node/NodeTcp"
 import { assert, describe, it, vi } from "@effect/vitest"
 import { Duration, Effect, Fiber } from "effect"
 import { netSocketOf } from "../src/internal/socket/nodeSocket.ts"
+import { until } from "./support/listening.ts"
 import { connect, type Peer } from "./support/peer.ts"
-import { eventually, timers, turns } from "./support/resources.ts"
+import { timers, turns } from "./support/resources.ts"
 
 const linger = (options: Partial<Record<"idle" | "total" | "bytes", number>> = {}): LingerOptions => ({
   idle: Duration.millis(options.idle ?? 10_000),
@@ -182,7 +183,7 @@ describe("LingeringClose", () => {
       const goodbye = yield* Effect.forkChild(connection.goodbye(linger({ bytes: 1 << 20 })), {
         startImmediately: true
       })
-      yield* eventually("1 MiB was discarded", () => (connection.fast?.bytesIn() ?? 0) >= 1 << 20)
+      yield* until("1 MiB was discarded", () => (connection.fast?.bytesIn() ?? 0) >= 1 << 20)
       yield* turns(100)
       assert.isAtMost(connection.fast?.bytesIn() ?? 0, 2 << 20)
       assert.isUndefined(goodbye.pollUnsafe())
@@ -197,7 +198,7 @@ describe("LingeringClose", () => {
       yield* peer.send("hello")
       yield* pull
       yield* peer.send(Buffer.alloc(5000))
-      yield* eventually("it is there", () => connection.fast?.bytesIn() === 5005)
+      yield* until("it is there", () => connection.fast?.bytesIn() === 5005)
       const took = yield* millis(connection.goodbye(linger({ bytes: 1000, idle: 10_000, total: 20_000 })))
       assert.isBelow(took, 5000)
       assert.strictEqual(yield* peer.ending, "FIN")
@@ -237,7 +238,7 @@ describe("LingeringClose", () => {
       yield* Effect.forkChild(writer.write(Buffer.alloc(16 << 20)), { startImmediately: true })
       const goodbye = yield* Effect.forkChild(two.connection.goodbye(bounds), { startImmediately: true })
       yield* two.peer.end
-      yield* eventually("the end is here", () => netSocketOf(two.connection)?.readableEnded === true)
+      yield* until("the end is here", () => netSocketOf(two.connection)?.readableEnded === true)
       yield* two.peer.resume
       yield* Fiber.join(goodbye)
       assert.strictEqual((yield* two.peer.rest).data.length, 16 << 20)

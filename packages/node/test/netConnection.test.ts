@@ -14,8 +14,9 @@ import {
 } from "../src/internal/socket/receiving.ts"
 import * as ClientsDuringBlock from "./support/clientsDuringBlock.ts"
 import * as HeldScheduler from "./support/heldScheduler.ts"
+import { portOf, until } from "./support/listening.ts"
 import { connect, type Peer } from "./support/peer.ts"
-import { eventually, sockets, turns } from "./support/resources.ts"
+import { sockets, turns } from "./support/resources.ts"
 
 const listen = (options: Partial<NodeTcp.TransportOptions> = {}) =>
   NodeTcp.transport({ port: 0, host: "127.0.0.1", ...options }).bind
@@ -172,7 +173,7 @@ describe("NetConnection", () => {
             const received = (connection.fast?.bytesIn() ?? 0) + 1
             const arrival = Effect.andThen(
               peer.send("x"),
-              eventually("it is here", () => connection.fast?.bytesIn() === received)
+              until("it is here", () => connection.fast?.bytesIn() === received)
             )
             if (arrives === "before" && connection.fast?.bytesIn() !== 0) yield* arrival
             const fiber = yield* Effect.forkChild(held.run(take), { startImmediately: true })
@@ -207,7 +208,7 @@ describe("NetConnection", () => {
           const second = yield* Effect.forkChild(pull, { startImmediately: true })
           const received = (connection.fast?.bytesIn() ?? 0) + 1
           yield* peer.send("x")
-          yield* eventually("it is here", () => connection.fast?.bytesIn() === received)
+          yield* until("it is here", () => connection.fast?.bytesIn() === received)
           held.step(operations)
           first.interruptUnsafe()
           held.release()
@@ -231,7 +232,7 @@ describe("NetConnection", () => {
         yield* peer.send("one")
         yield* Fiber.join(waiting)
         yield* peer.send("two")
-        yield* eventually("two is buffered", () => connection.fast?.bytesIn() === 6)
+        yield* until("two is buffered", () => connection.fast?.bytesIn() === 6)
         yield* pulled
         yield* Fiber.interrupt(yield* Effect.forkChild(pull, { startImmediately: true }))
         const failed = yield* Effect.forkChild(failureOf(pull), { startImmediately: true })
@@ -267,7 +268,7 @@ describe("NetConnection", () => {
           },
           end: (error) => told.push(nameOf(error))
         })
-        const untilTold = (last: number | string) => eventually(`told ${last}`, () => told.at(-1) === last)
+        const untilTold = (last: number | string) => until(`told ${last}`, () => told.at(-1) === last)
         return { connection, given, peer, reader, scope, told, untilTold } as const
       }
     )
@@ -276,9 +277,9 @@ describe("NetConnection", () => {
       Effect.gen(function*() {
         const { peer, told, untilTold } = yield* receiving(() => true)
         yield* peer.send("one")
-        yield* eventually("one is given", () => told.includes("one"))
+        yield* until("one is given", () => told.includes("one"))
         yield* peer.send("two")
-        yield* eventually("two is given", () => told.includes("two"))
+        yield* until("two is given", () => told.includes("two"))
         yield* peer.end
         yield* untilTold("1000")
         assert.deepStrictEqual(told, [1, 0, "one", 1, 0, "two", 1, 0, "1000"])
@@ -290,7 +291,7 @@ describe("NetConnection", () => {
         yield* peer.send("one")
         yield* untilTold("one")
         yield* peer.send("two")
-        yield* eventually("two is here", () => connection.fast?.bytesIn() === 6)
+        yield* until("two is here", () => connection.fast?.bytesIn() === 6)
         assert.deepStrictEqual(told, [1, 0, "one"])
         given.next()
         assert.deepStrictEqual(told, [1, 0, "one", 1, 0, "two"])
@@ -327,7 +328,7 @@ describe("NetConnection", () => {
             return waits
           })
           yield* peer.send("one")
-          yield* eventually("one is given", () => told.includes("one"))
+          yield* until("one is given", () => told.includes("one"))
           if (!waits) given.next()
           yield* untilTold("1001 draining")
           assert.deepStrictEqual(told, [1, 0, "one", "1001 draining"])
@@ -358,7 +359,7 @@ describe("NetConnection", () => {
       yield* peer.send("one")
       assert.strictEqual(textOf(yield* pull), "one")
       yield* peer.send("two")
-      yield* eventually("two is buffered", () => connection.fast?.bytesIn() === 6)
+      yield* until("two is buffered", () => connection.fast?.bytesIn() === 6)
       return { connection, pull } as const
     })
 
@@ -410,7 +411,7 @@ describe("NetConnection", () => {
     const judge = (when: "before" | "after") =>
       Effect.gen(function*() {
         const bound = yield* listen()
-        const target: Net.NetConnectOpts = { host: "127.0.0.1", port: portOf(bound) }
+        const target: Net.NetConnectOpts = { host: "127.0.0.1", port: portOf(bound.address) }
         const crowd = yield* ClientsDuringBlock.make(target, { clients: 100, request: "hello" })
         crowd.arriveWhileBlocked()
         yield* bound.stop
@@ -658,7 +659,7 @@ describe("NetConnection", () => {
 
     it.live("leaves no handle behind, also in the moment of the FIN", () =>
       Effect.gen(function*() {
-        yield* eventually("no sockets of other tests", () => sockets() === 0)
+        yield* until("no sockets of other tests", () => sockets() === 0)
         for (const after of [0, 1, 2, 3]) {
           yield* Effect.scoped(Effect.gen(function*() {
             const { connection, peer } = yield* pair()
@@ -667,7 +668,7 @@ describe("NetConnection", () => {
             yield* connection.destroy
             yield* peer.ending
           }))
-          yield* eventually(`no sockets, destroyed ${after} turns after the end`, () => sockets() === 0)
+          yield* until(`no sockets, destroyed ${after} turns after the end`, () => sockets() === 0)
         }
       }))
 
@@ -703,8 +704,6 @@ describe("NetConnection", () => {
       }
     }))
 })
-
-const portOf = (bound: BoundTransport): number => "port" in bound.address ? bound.address.port : -1
 
 /** Sends, and does not let the event loop turn before the kernel of this machine has delivered it. */
 const blockingSend = (peer: Peer, text: string): void => {

@@ -14,15 +14,14 @@ import { tcpBinding } from "../src/internal/listen/tcp.ts"
 import { netSocketOf } from "../src/internal/socket/nodeSocket.ts"
 import * as ClientsDuringBlock from "./support/clientsDuringBlock.ts"
 import * as HeldScheduler from "./support/heldScheduler.ts"
+import { portOf, until } from "./support/listening.ts"
 import { connect, type Peer } from "./support/peer.ts"
-import { eventually, sockets, turns } from "./support/resources.ts"
+import { sockets, turns } from "./support/resources.ts"
 
 const linger = { idle: Duration.millis(500), total: Duration.seconds(5), bytes: 1 << 20 }
 
 const listen = (options: Partial<NodeTcp.TransportOptions> = {}) =>
   NodeTcp.transport({ port: 0, host: "127.0.0.1", ...options }).bind
-
-const portOf = (bound: BoundTransport): number => NetAddress.isInetAddress(bound.address) ? bound.address.port : -1
 
 /** Accepts; the connection is destroyed when the scope closes. */
 const accept = (bound: BoundTransport) =>
@@ -35,7 +34,7 @@ const remotePort = (connection: TransportConnection): number =>
 
 /** 100 clients that connect from another thread and send "hello". */
 const crowdOf100 = (bound: BoundTransport) =>
-  ClientsDuringBlock.make({ port: portOf(bound), host: "127.0.0.1" }, { clients: 100, request: "hello" })
+  ClientsDuringBlock.make({ port: portOf(bound.address), host: "127.0.0.1" }, { clients: 100, request: "hello" })
 
 const allServed = Array.from({ length: 100 }, () => ({ text: "got hello", ending: "FIN" }))
 
@@ -60,7 +59,7 @@ const rush = Effect.acquireRelease(
 const together = (bound: BoundTransport, count: number) =>
   Effect.acquireRelease(
     Effect.sync(() =>
-      Array.from({ length: count }, () => Net.connect(portOf(bound), "127.0.0.1").on("error", () => {}))
+      Array.from({ length: count }, () => Net.connect(portOf(bound.address), "127.0.0.1").on("error", () => {}))
     ),
     (clients) => Effect.sync(() => clients.forEach((client) => client.destroy()))
   )
@@ -86,7 +85,7 @@ describe("NetListener", () => {
         const bound = yield* listen()
         const peer = yield* connect(bound.address)
         const connection = yield* accept(bound)
-        assert.deepStrictEqual(NetAddress.formatSocketAddress(connection.local), `127.0.0.1:${portOf(bound)}`)
+        assert.deepStrictEqual(NetAddress.formatSocketAddress(connection.local), `127.0.0.1:${portOf(bound.address)}`)
         assert.strictEqual(connection.protocol, "tcp")
         yield* connection.destroy
         assert.strictEqual(NetAddress.formatSocketAddress(connection.remote), `127.0.0.1:${localPort(peer)}`)
@@ -210,7 +209,7 @@ describe("NetListener", () => {
           const peers = yield* Effect.forEach(Array.from({ length: 100 }), () => connect(bound.address), {
             concurrency: 10
           })
-          yield* eventually("all accepted", () => accepted.length >= 100 && interrupted.length > 100)
+          yield* until("all accepted", () => accepted.length >= 100 && interrupted.length > 100)
           done = true
           yield* Fiber.join(running)
           const inOrder = (ports: Array<number>) => ports.sort((one, other) => one - other)
@@ -399,7 +398,7 @@ describe("NetListener", () => {
     it.live("ends although clients never stop coming, having taken what was there at the beginning", () =>
       Effect.gen(function*() {
         const bound = yield* listen({ backlog: 16 })
-        const port = portOf(bound)
+        const port = portOf(bound.address)
         let open = true
         const again = () => {
           const socket = Net.connect(port, "127.0.0.1")
@@ -438,7 +437,7 @@ describe("NetListener", () => {
   describe("bind", () => {
     it.live("interrupted between listen and `listening`, leaves the port free", () =>
       Effect.gen(function*() {
-        const port = yield* Effect.scoped(Effect.map(listen(), portOf))
+        const port = yield* Effect.scoped(Effect.map(listen(), ({ address }) => portOf(address)))
         // without a host to look up, listen(2) is called at once
         const { bind } = NodeTcp.transport({ port })
         for (let i = 0; i < 20; i++) {
@@ -454,21 +453,21 @@ describe("NetListener", () => {
 
     it.live("interrupted while it resolves a name, never listens", () =>
       Effect.gen(function*() {
-        const port = yield* Effect.scoped(Effect.map(listen(), portOf))
+        const port = yield* Effect.scoped(Effect.map(listen(), ({ address }) => portOf(address)))
         const binding = yield* Effect.forkChild(Effect.scoped(listen({ port, host: "localhost" })), {
           startImmediately: true
         })
         const resolves = (): boolean => process.getActiveResourcesInfo().includes("GetAddrInfoReqWrap")
         assert.isTrue(resolves())
         yield* Fiber.interrupt(binding)
-        yield* eventually("the name is resolved", () => !resolves())
+        yield* until("the name is resolved", () => !resolves())
         yield* turns(3)
         assert.isFalse(isTaken(port))
       }))
 
     it.live("leaves the port free at once when its scope closes, whatever is still connected", () =>
       Effect.gen(function*() {
-        const port = yield* Effect.scoped(Effect.map(listen(), portOf))
+        const port = yield* Effect.scoped(Effect.map(listen(), ({ address }) => portOf(address)))
         for (let i = 0; i < 10; i++) {
           const scope = yield* Scope.make()
           const bound = yield* Scope.provide(listen({ port }), scope)
@@ -485,7 +484,7 @@ describe("NetListener", () => {
 
     it.live("ends with a FIN what was not accepted when its scope closes, and nothing is left", () =>
       Effect.gen(function*() {
-        yield* eventually("no sockets of other tests", () => sockets() === 0)
+        yield* until("no sockets of other tests", () => sockets() === 0)
         const scope = yield* Scope.make()
         const bound = yield* Scope.provide(listen(), scope)
         const peers = yield* Effect.forEach(Array.from({ length: 5 }), () => connect(bound.address))
@@ -504,7 +503,7 @@ describe("NetListener", () => {
 
     it.live("leaves nothing behind when all connections have ended", () =>
       Effect.gen(function*() {
-        yield* eventually("no sockets of other tests", () => sockets() === 0)
+        yield* until("no sockets of other tests", () => sockets() === 0)
         yield* Effect.scoped(Effect.gen(function*() {
           const bound = yield* listen()
           for (let i = 0; i < 10; i++) {
@@ -526,7 +525,7 @@ describe("NetListener", () => {
         const transport = NodeTcp.transport({ port: 0, host: "127.0.0.1" })
         const one = yield* transport.bind
         const two = yield* transport.bind
-        assert.notStrictEqual(portOf(one), portOf(two))
+        assert.notStrictEqual(portOf(one.address), portOf(two.address))
       }))
   })
 })
@@ -573,7 +572,11 @@ describe.runIf(process.platform === "linux")(
           })
           const all = yield* Effect.forEach(
             Array.from({ length: 4 }),
-            () => ClientsDuringBlock.make({ port: portOf(bound), host: "127.0.0.1" }, { clients: 1, request: "hello" })
+            () =>
+              ClientsDuringBlock.make({ port: portOf(bound.address), host: "127.0.0.1" }, {
+                clients: 1,
+                request: "hello"
+              })
           )
           let accepted = 0
           const serve = Effect.flatMap(bound.accept, (connection) => {

@@ -15,9 +15,10 @@ import * as Fs from "node:fs"
 import * as Net from "node:net"
 import { queryObjects } from "node:v8"
 import { answerLines } from "../support/handlers.ts"
-import { connect, kinds, quiet, start, turn, untilStage } from "../support/listening.ts"
+import { connect, kinds, openPort, quiet, start, untilStage } from "../support/listening.ts"
 import * as NetClient from "../support/netClient.ts"
-import { client, portOf } from "../support/udpClient.ts"
+import { turns } from "../support/resources.ts"
+import { client } from "../support/udpClient.ts"
 
 const [how = "", count = ""] = process.argv.slice(2)
 
@@ -49,7 +50,7 @@ const datagramCycle = Effect.gen(function*() {
   const serving = yield* start(
     DatagramListener.serve(listener, (datagram, reply) => Effect.andThen(Effect.sleep(1), reply(datagram.payload)))
   )
-  const port = yield* portOf(listener)
+  const port = yield* openPort(listener)
   const sender = yield* client()
   yield* sender.send("first", port)
   yield* sender.answered(1)
@@ -68,7 +69,7 @@ const kindOf = (i: number) => kinds[i % kinds.length]!
 const measure = Effect.withFiber((fiber) =>
   Effect.gen(function*() {
     // what has just been closed is gone with the next turns
-    for (let i = 0; i < 10; i++) yield* turn
+    yield* turns(10)
     const resources: Record<string, number> = {}
     for (const type of process.getActiveResourcesInfo()) resources[type] = (resources[type] ?? 0) + 1
     const listeners: Record<string, number> = {}

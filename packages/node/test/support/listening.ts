@@ -89,6 +89,15 @@ export function freePort(): Effect.Effect<number> {
 export const targetOf = (address: NetAddress.SocketAddress): Net.NetConnectOpts =>
   address._tag === "UnixPathAddress" ? { path: address.path } : { host: "127.0.0.1", port: address.port }
 
+/** The port of a socket; -1 where it has none. */
+export const portOf = (address: NetAddress.SocketAddress): number =>
+  address._tag === "UnixPathAddress" ? -1 : address.port
+
+/** The port of a listener that is open. */
+export const openPort = (
+  listener: { readonly address: Effect.Effect<NetAddress.SocketAddress, unknown> }
+): Effect.Effect<number> => Effect.orDie(Effect.map(listener.address, portOf))
+
 export const target = (listener: Listener.Listener): Effect.Effect<Net.NetConnectOpts, InvalidOperation> =>
   Effect.map(listener.address, targetOf)
 
@@ -128,14 +137,13 @@ const isSocket = (descriptor: number): boolean => {
 
 /** Waits, where nothing can be awaited, until a condition holds; a defect when it does not within ten seconds. */
 export const until = (what: string, condition: () => boolean): Effect.Effect<void> =>
-  Effect.whileLoop({
-    while: () => !condition(),
-    body: () => Effect.sleep("5 millis"),
-    step: () => {}
-  }).pipe(Effect.timeoutOrElse({
-    duration: "10 seconds",
-    orElse: () => Effect.die(new Error(`not within ten seconds: ${what}`))
-  }))
+  Effect.gen(function*() {
+    const end = performance.now() + 10_000
+    while (!condition()) {
+      if (performance.now() > end) return yield* Effect.die(new Error(`not within ten seconds: ${what}`))
+      yield* Effect.sleep("5 millis")
+    }
+  })
 
 /** Waits until this process has as many descriptors of sockets as before. */
 export const untilDescriptors = (before: number): Effect.Effect<void> =>
@@ -149,8 +157,3 @@ export const timed = <A, E, R>(
   effect: Effect.Effect<A, E, R>
 ): Effect.Effect<readonly [value: A, millis: number], E, R> =>
   Effect.map(Effect.timed(effect), ([duration, value]) => [value, Duration.toMillis(duration)] as const)
-
-/** One turn of the event loop. */
-export const turn: Effect.Effect<void> = Effect.callback((resume) => {
-  setImmediate(() => resume(Effect.void))
-})

@@ -14,13 +14,3 @@ export const turns = (count: number): Effect.Effect<void> =>
       left === 0 ? resume(Effect.void) : setImmediate(() => turn(left - 1))
     turn(count)
   })
-
-/** Waits until `look` says so, for at most 5 s; for states that nothing announces. */
-export const eventually = (what: string, look: () => boolean): Effect.Effect<void> =>
-  Effect.gen(function*() {
-    const end = performance.now() + 5000
-    while (!look()) {
-      if (performance.now() > end) return yield* Effect.die(new Error(`still not: ${what}`))
-      yield* Effect.sleep(5)
-    }
-  })

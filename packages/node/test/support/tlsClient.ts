@@ -5,6 +5,7 @@ import type * as Scope from "effect/Scope"
 import * as Net from "node:net"
 import { Duplex } from "node:stream"
 import * as Tls from "node:tls"
+import { portOf } from "./listening.ts"
 import { makePeer, type Peer } from "./peer.ts"
 
 export interface TlsPeer extends Peer {
@@ -15,8 +16,6 @@ export interface TlsPeerOptions extends Tls.ConnectionOptions {
   /** Reads nothing before `resume`. */
   readonly paused?: boolean | undefined
 }
-
-export const portOf = (address: SocketAddress): number => address._tag === "UnixPathAddress" ? -1 : address.port
 
 /** Connects and shakes hands; fails with what Node says when that fails. The scope destroys the socket. */
 export const connectTls = (

@@ -1,6 +1,5 @@
 /** A client of datagrams on `node:dgram`, with nothing of this library in it. */
 import * as Effect from "effect/Effect"
-import * as NetAddress from "effect/net/NetAddress"
 import type * as Scope from "effect/Scope"
 import * as Dgram from "node:dgram"
 
@@ -58,9 +57,3 @@ export const client = (type: Dgram.SocketType = "udp4"): Effect.Effect<UdpClient
         socket.close(() => resume(Effect.void))
       })
   )
-
-export const portOf = (listener: { readonly address: Effect.Effect<NetAddress.SocketAddress, unknown> }) =>
-  Effect.orDie(Effect.map(listener.address, (address) => {
-    if (!NetAddress.isInetAddress(address)) throw new Error("no port")
-    return address.port
-  }))
