@@ -210,6 +210,17 @@ export interface ProtocolDriver {
 }
 
 /**
+ * What ended a connection: `normal` where its handler, its protocol or the drain
+ * did, `byPeer` where its peer did, `failed` where it was broken off in the
+ * middle of something.
+ *
+ * @stability experimental
+ * @category protocols
+ * @since 0.1.0
+ */
+export type Ending = "normal" | "byPeer" | "failed"
+
+/**
  * What a protocol driver tells its listener.
  *
  * **Details**
@@ -238,7 +249,7 @@ export interface ProtocolDriver {
  */
 export interface ProtocolEvents {
   readonly recheck: () => void
-  readonly closed: (reason: "normal" | "byPeer" | "failed") => void
+  readonly closed: (ending: Ending) => void
   readonly refused: () => void
   readonly exchangeBegan: (label: string | undefined) => Tracer.Span | undefined
   readonly exchangeEnded: (millis: number, span: Tracer.Span | undefined) => void

@@ -20,7 +20,7 @@ import type * as Scope from "effect/Scope"
 import * as SocketServer from "effect/socket/SocketServer"
 import type * as Stream from "effect/Stream"
 import type { AdmissionOptions } from "./Admission.ts"
-import type { Connection, ProtocolDriver, ProtocolEvents } from "./Connection.ts"
+import type { Connection, Ending, ProtocolDriver, ProtocolEvents } from "./Connection.ts"
 import type { CloseOptions, DrainProgress, DryRun } from "./Drain.ts"
 import type { ConnectionInfo, DrainReport } from "./DrainReport.ts"
 import { implementationOf } from "./internal/connection/connection.ts"
@@ -337,8 +337,7 @@ export const serveDriver = (
 export const drive = (
   connection: Connection,
   attach: (connection: Connection, events: ProtocolEvents) => ProtocolDriver
-): Effect.Effect<"normal" | "byPeer" | "failed"> =>
-  Effect.suspend(() => internalDriver.drive(implementationOf(connection), attach))
+): Effect.Effect<Ending> => Effect.suspend(() => internalDriver.drive(implementationOf(connection), attach))
 
 /**
  * Closes a listener whose report is not received, such as in a finalizer: for

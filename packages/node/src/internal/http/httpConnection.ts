@@ -3,7 +3,7 @@
  * to end, ended. What is spoken on it is its protocol's business, and may
  * change: a handshake becomes HTTP/1, which becomes a WebSocket.
  */
-import type { Connection, ProtocolDriver, ProtocolEvents } from "@effect-listener/core/Connection"
+import type { Connection, Ending, ProtocolDriver, ProtocolEvents } from "@effect-listener/core/Connection"
 import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
 import type { LingerOptions } from "@effect-listener/core/Transport"
 import * as Effect from "effect/Effect"
@@ -15,7 +15,7 @@ import type * as Http2 from "node:http2"
 import type * as Net from "node:net"
 import { endOurSide, LingeringClose } from "../socket/goodbye/lingeringClose.ts"
 import type { LingerTimer } from "../socket/goodbye/lingerTimer.ts"
-import type { Ending, InFlight, Protocol } from "./protocol.ts"
+import type { InFlight, Protocol } from "./protocol.ts"
 import type { Unanswered } from "./protocols/http1Pipeline.ts"
 
 const noFibers: ReadonlyArray<never> = []

@@ -2,6 +2,7 @@
  * What is spoken on a connection of an HTTP server: a handshake, HTTP/1, HTTP/2,
  * a WebSocket, a tunnel.
  */
+import type { Ending } from "@effect-listener/core/Connection"
 import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
 import type * as Tracer from "effect/Tracer"
 
@@ -18,9 +19,6 @@ export interface Begun {
   readonly since: number
   readonly span: Tracer.Span | undefined
 }
-
-/** Why a socket is gone: we ended it, the peer did, or we broke off in the middle of something. */
-export type Ending = "normal" | "byPeer" | "failed"
 
 /** What is spoken on a connection. Times are milliseconds of `performance.now()`. */
 export interface Protocol {

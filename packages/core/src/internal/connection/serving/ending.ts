@@ -5,11 +5,9 @@
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 import * as Socket from "effect/socket/Socket"
+import type { Ending } from "../../../Connection.ts"
 import type { EndReason } from "../../../DrainReport.ts"
 import type { ConnectionImpl } from "../connection.ts"
-
-/** What ended a connection: `normal` when its handler or the drain did. */
-export type Ending = "normal" | "byPeer" | "failed"
 
 /**
  * How a handler, or the scope an accepted connection lives in, ended. Sockets

@@ -5,6 +5,7 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type { Ending } from "../../../Connection.ts"
 import { type EndReason, formatConnection } from "../../../DrainReport.ts"
 import { SecurityFailure } from "../../../ListenerError.ts"
 import type { LingerOptions } from "../../../Transport.ts"
@@ -12,7 +13,7 @@ import type { LimitedLog } from "../../telemetry/limitedLog.ts"
 import { call, read } from "../../util/foreign.ts"
 import type { HandshakeContext } from "../arriving/handshake.ts"
 import type { ConnectionImpl } from "../connection.ts"
-import { type Ending, endingOf, reasonOf } from "./ending.ts"
+import { endingOf, reasonOf } from "./ending.ts"
 
 /** What the end of a connection needs of its manager. */
 export interface FinishContext extends HandshakeContext {

@@ -1,6 +1,6 @@
 import * as Effect from "effect/Effect"
 import type * as Tracer from "effect/Tracer"
-import type { Connection, ProtocolDriver, ProtocolEvents } from "../../../Connection.ts"
+import type { Connection, Ending, ProtocolDriver, ProtocolEvents } from "../../../Connection.ts"
 import type { LingerOptions } from "../../../Transport.ts"
 import type { Consumer } from "../../accept/acceptQueue.ts"
 import { call } from "../../util/foreign.ts"
@@ -9,7 +9,7 @@ import { refuseWith } from "../arriving/refusal.ts"
 import type { ConnectionImpl } from "../connection.ts"
 import type { ConnectionManager } from "../connectionManager.ts"
 import { endExchangeSpan, startExchangeSpan } from "../spans.ts"
-import { type Ending, reasonOfProtocol } from "./ending.ts"
+import { reasonOfProtocol } from "./ending.ts"
 
 /** How a protocol begins to drive a connection. */
 export type Attach = (connection: Connection, events: ProtocolEvents) => ProtocolDriver

@@ -2,13 +2,14 @@
  * HTTP/1 on one connection. Outside a drain a request costs no listener: the
  * connection remembers its newest response, and is busy while that is open.
  */
+import type { Ending } from "@effect-listener/core/Connection"
 import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
 import type * as Http from "node:http"
 import type * as Net from "node:net"
 import { afterReading } from "../../platform/eventLoop.ts"
 import { isLast } from "../../platform/privateNode.ts"
 import type { HttpConnection } from "../httpConnection.ts"
-import type { Ending, InFlight, Protocol } from "../protocol.ts"
+import type { InFlight, Protocol } from "../protocol.ts"
 import { answerTo, isBadInput, onBadInput } from "./badInput.ts"
 import {
   abandonResponse,

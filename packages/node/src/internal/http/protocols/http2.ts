@@ -4,12 +4,13 @@
  * long it is idle, nor how long a head or a body takes to arrive, nor how long
  * an answer waits for its client: this does.
  */
+import type { Ending } from "@effect-listener/core/Connection"
 import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
 import * as Http2 from "node:http2"
 import type * as Net from "node:net"
 import { afterReading, afterWholeReading } from "../../platform/eventLoop.ts"
 import { type HttpConnection, httpConnectionOf } from "../httpConnection.ts"
-import type { Begun, Ending, InFlight, Protocol } from "../protocol.ts"
+import type { Begun, InFlight, Protocol } from "../protocol.ts"
 import { FrameBudget } from "./frameBudget.ts"
 import { label } from "./http1.ts"
 import { largestChunk } from "./http2Response.ts"

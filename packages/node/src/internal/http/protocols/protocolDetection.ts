@@ -2,11 +2,12 @@
  * A connection before it is known what will be spoken on it: a TLS handshake,
  * or the first bytes in the clear.
  */
+import type { Ending } from "@effect-listener/core/Connection"
 import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
 import { afterReading } from "../../platform/eventLoop.ts"
 import { readBuffered } from "../../socket/readBuffered.ts"
 import type { HttpConnection } from "../httpConnection.ts"
-import type { Ending, InFlight, Protocol } from "../protocol.ts"
+import type { InFlight, Protocol } from "../protocol.ts"
 
 /** What every connection speaks until it is known what it does, which for most is at once. */
 export const unspoken: Protocol = {

@@ -3,10 +3,11 @@
  * listens itself. What is said in it is not known here, so it is in flight to
  * its end.
  */
+import type { Ending } from "@effect-listener/core/Connection"
 import type * as Http from "node:http"
 import type * as Net from "node:net"
 import type { HttpConnection } from "../httpConnection.ts"
-import type { Begun, Ending, InFlight, Protocol } from "../protocol.ts"
+import type { Begun, InFlight, Protocol } from "../protocol.ts"
 import { label } from "./http1.ts"
 
 export class Tunnel implements Protocol {

@@ -3,6 +3,7 @@
  * upgraded it to. In flight is what the handler works on, from the pull that
  * gave it something to its next.
  */
+import type { Ending } from "@effect-listener/core/Connection"
 import type { ConnectionPhase } from "@effect-listener/core/DrainReport"
 import type { ServeOptions } from "@effect-listener/core/Listener"
 import type * as NodeWS from "@effect/platform-node/NodeWS"
@@ -13,7 +14,7 @@ import type * as Http from "node:http"
 import type * as Net from "node:net"
 import { afterReading } from "../../platform/eventLoop.ts"
 import type { HttpConnection } from "../httpConnection.ts"
-import type { Begun, Ending, InFlight, Protocol } from "../protocol.ts"
+import type { Begun, InFlight, Protocol } from "../protocol.ts"
 import { backpressuredWriter } from "../websockets/backpressuredWriter.ts"
 import { label } from "./http1.ts"
 
