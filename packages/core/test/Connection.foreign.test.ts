@@ -137,8 +137,10 @@ describe("a protocol that throws", () => {
     "fibers",
     "protocol",
     "bytesPending",
-    "phase"
+    "phase",
+    "breakOff"
   ] as const
+  const getterOf = "the getter of "
 
   const driver = (
     connection: Connection.Connection,
@@ -161,10 +163,14 @@ describe("a protocol that throws", () => {
       bytesPending: () => 0,
       phase: () => undefined
     }
-    return broken === undefined ? usual : { ...usual, [broken]: thrown }
+    return broken === undefined
+      ? usual
+      : broken.startsWith(getterOf)
+      ? Object.defineProperty(usual, broken.slice(getterOf.length), { get: thrown })
+      : { ...usual, [broken]: thrown }
   }
 
-  for (const member of ["attach", ...members]) {
+  for (const member of ["attach", ...members, ...members.map((member) => `${getterOf}${member}`)]) {
     it.effect(`in ${member}: the close ends in a report, and the others end as they would`, () =>
       Effect.gen(function*() {
         const { clients, report } = yield* closeWith(
@@ -195,6 +201,16 @@ describe("a protocol that answers with", () => {
     "a fiber that is none": { fibers: () => [undefined] },
     "a protocol without a name": { protocol: () => Object.create(null) },
     "no number of bytes": { bytesPending: () => "many" },
+    "no breakOff, but an error": {
+      get breakOff() {
+        return thrown()
+      }
+    },
+    "no phase, but an error": {
+      get phase() {
+        return thrown()
+      }
+    },
     "a phase that is none": { phase: () => Object.create(null) }
   }
 
@@ -215,7 +231,9 @@ describe("a protocol that answers with", () => {
                 running: () => false,
                 fibers: () => []
               }
-              return connection.id === 2 ? { ...usual, ...changed } : usual
+              return connection.id === 2
+                ? Object.defineProperties(usual, Object.getOwnPropertyDescriptors(changed))
+                : usual
             })
         )
         assert.strictEqual(sum(report.connections), 0)

@@ -159,6 +159,26 @@ describe("a transport that", () => {
       }))
   }
 
+  const throws = {
+    get: () => {
+      throw broken
+    }
+  }
+  const accepts: Readonly<Record<string, PropertyDescriptorMap>> = {
+    "throws in its accept": { accept: throws },
+    "has an accept that is no effect": { accept: { value: undefined } },
+    "throws in what it has for speed": { fast: throws }
+  }
+  for (const [what, members] of Object.entries(accepts)) {
+    it.effect(`${what} faults the listener, and a close ends in a report`, () =>
+      Effect.gen(function*() {
+        const bound = Object.defineProperties({ ...silent }, members)
+        const listener = yield* Listener.listen({ name: "foreign", bind: Effect.succeed(bound) }, { drain: quick })
+        assert.strictEqual(yield* tagOf(Effect.scoped(listener.accept)), "ListenerFaulted")
+        assert.strictEqual((yield* listener.close()).outcome, "Drained")
+      }))
+  }
+
   it.effect("throws when it is asked to leave its accept queue sweeps it", () =>
     Effect.gen(function*() {
       const bound: Transport.BoundTransport = Object.defineProperty({ ...silent }, "leave", {

@@ -399,7 +399,7 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
   /** The fibers that serve it: its handler's, or the one that accepted it. */
   servingFibers(): ReadonlyArray<Fiber.Fiber<unknown, unknown>> {
     const { chunks, driver, fiber } = this
-    const fibers = driver?.fibers === undefined
+    const fibers = driver === undefined || Foreign.read(this, driver, "fibers", undefined) === undefined
       ? []
       : Foreign.call(this, "fibers", () => Array.from(driver.fibers?.() ?? []), [])
     const handling = chunks?.running === undefined ? fibers : [chunks.running, ...fibers]

@@ -42,7 +42,7 @@ export const phaseOf = (connection: ConnectionImpl): ConnectionPhase => {
     case "Ended":
       return connection.bytesPending > 0 ? "Flushing" : "Lingering"
     case "Serving": {
-      const phase = driver?.phase === undefined
+      const phase = driver === undefined || Foreign.read(connection, driver, "phase", undefined) === undefined
         ? undefined
         : Foreign.call(connection, "phase", () => phaseIn(driver.phase?.()), undefined)
       return phase ?? (connection.idle ? "Idle" : "Active")

@@ -2,7 +2,7 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type { ConnectionInfo, EndReason } from "../../../DrainReport.ts"
 import type { Signal } from "../../util/condition.ts"
-import { call } from "../../util/foreign.ts"
+import { call, read } from "../../util/foreign.ts"
 import type { ConnectionImpl } from "../connection.ts"
 import type { Connections } from "../connections.ts"
 
@@ -86,7 +86,7 @@ export class Cutting {
   destroy(connection: ConnectionImpl): void {
     const { driver } = connection
     this.destroying++
-    const brokenOff = driver?.breakOff !== undefined &&
+    const brokenOff = driver !== undefined && read(connection, driver, "breakOff", undefined) !== undefined &&
       call(connection, "breakOff", () => driver.breakOff?.() === true, false)
     this.context.runFork(brokenOff ? Effect.void : connection.destroy).addObserver(() => {
       this.destroying--
