@@ -30,8 +30,6 @@ export type Sent = (error: DatagramSocket.DatagramSocketError | undefined, excha
 type Posted = "posted" | "notPosted" | DatagramSocket.DatagramSocketError
 
 const utf8 = new TextEncoder()
-const bytesOf = (payload: Uint8Array | string): Uint8Array =>
-  typeof payload === "string" ? utf8.encode(payload) : payload
 
 /** What its transport could not give. */
 const noPayload = new Uint8Array(0)
@@ -209,3 +207,6 @@ export class ReplyEffect extends Effectable.Class<void, DatagramSocket.DatagramS
     })
   }
 }
+
+const bytesOf = (payload: Uint8Array | string): Uint8Array =>
+  typeof payload === "string" ? utf8.encode(payload) : payload

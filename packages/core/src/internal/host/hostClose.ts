@@ -47,12 +47,6 @@ export interface HostCloseOptions {
   readonly reason: string
 }
 
-/** The reports of a member that are reports: those of others keep no host from adding up its own. */
-const usable = (reports: ReadonlyArray<DrainReport>): ReadonlyArray<DrainReport> => {
-  totals(reports)
-  return reports
-}
-
 /** How long listeners may take beyond the deadline to be released, in milliseconds. */
 const slack = 2000
 
@@ -378,6 +372,12 @@ export class HostClose {
       })
     ))
   }
+}
+
+/** The reports of a member that are reports: those of others keep no host from adding up its own. */
+const usable = (reports: ReadonlyArray<DrainReport>): ReadonlyArray<DrainReport> => {
+  totals(reports)
+  return reports
 }
 
 const isListener = (member: HostedListener | Member): member is HostedListener => member instanceof Lifecycle
