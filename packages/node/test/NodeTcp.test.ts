@@ -12,6 +12,7 @@ import { medianAnswer } from "./support/smallWrites.ts"
 const bind = (options: NodeTcp.TransportOptions) => NodeTcp.transport(options).bind
 
 const format = ({ address }: BoundTransport): string => NetAddress.formatSocketAddress(address)
+
 /** Binds in a process of its own. */
 const bindElsewhere = (options: NodeTcp.TransportOptions, environment: Parameters<typeof Program.start>[1]) =>
   Effect.flatMap(
@@ -121,8 +122,12 @@ describe("NodeTcp.transport", () => {
 
   it.live("takes every good option", () =>
     Effect.gen(function*() {
-      yield* bind({ port: 0, noDelay: false, keepAlive: true, halfOpen: false, backlog: 1 })
-      yield* bind({ port: 0, keepAlive: "30 seconds", backlog: 2 ** 31 - 1 })
+      const several = { noDelay: false, keepAlive: true, halfOpen: false, backlog: 1 } as const
+      for (const options of [several, { keepAlive: "30 seconds", backlog: 2 ** 31 - 1 } as const]) {
+        const bound = yield* bind({ port: 0, ...options })
+        const peer = yield* connect({ host: "127.0.0.1", port: portOf(bound.address) })
+        assert.strictEqual(portOf((yield* bound.accept).remote), peer.socket.localPort)
+      }
     }))
 
   it.live("fails with AddressInUse where a process listens, naming the address", () =>

@@ -1233,7 +1233,7 @@ describe("MemoryTransport", () => {
     it.effect("is nothing by default", () =>
       Effect.gen(function*() {
         const { connection } = yield* pair()
-        yield* connection.ready
+        assert.deepStrictEqual(yield* Effect.exit(connection.ready), Exit.void)
       }))
 
     it.effect("is the handshake of the options", () =>
