@@ -7,6 +7,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Latch from "effect/Latch"
 import * as Logger from "effect/Logger"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
@@ -69,16 +70,20 @@ const makeHeld = Effect.sync(() => {
   }
 })
 
-const echo = Effect.fnUntraced(function*(socket: Socket.Socket) {
-  const pull = yield* Socket.readerString(socket)
-  const { write } = yield* socket.writer
-  while (true) {
-    for (const message of yield* pull) {
-      if (message === "slow") yield* Effect.sleep(100)
-      yield* write(message)
+/** Echoes, and holds `held` until it is released. */
+const echoWith = (released: Effect.Effect<unknown>) =>
+  Effect.fnUntraced(function*(socket: Socket.Socket) {
+    const pull = yield* Socket.readerString(socket)
+    const { write } = yield* socket.writer
+    while (true) {
+      for (const message of yield* pull) {
+        if (message === "held") yield* released
+        yield* write(message)
+      }
     }
-  }
-})
+  })
+
+const echo = echoWith(Effect.void)
 
 describe("exchanges in the metrics", () => {
   it.live("HTTP/1: each request from its head to its answer's last byte", () =>
@@ -178,18 +183,26 @@ describe("exchanges in the metrics", () => {
 
   it.live("WebSockets: the request, then what is worked on from one pull to the next", () =>
     metered(Effect.gen(function*() {
-      const serving = yield* HttpServing.routes(NodeWebSocket.route("/ws", echo))
+      const gate = yield* Latch.make()
+      const serving = yield* HttpServing.routes(NodeWebSocket.route("/ws", echoWith(gate.await)))
       const client = yield* WebSocketClient.connect(`ws://127.0.0.1:${serving.port}/ws`)
       assert.deepStrictEqual(yield* counts, { begun: 1, open: 0, timed: 1 })
-      yield* client.send("slow")
+      yield* client.send("held")
       yield* until("it is being handled", () => Effect.runSync(serving.listener.dryRun).active === 1)
+      const handled = watch()
       assert.deepStrictEqual(yield* counts, { begun: 2, open: 1, timed: 1 })
+      yield* Effect.sleep("100 millis")
+      const slow = handled()
+      yield* gate.open
       yield* client.message
       yield* untilTimed(2)
-      assert.isAtLeast((yield* exchanges).max, 99)
-      yield* client.send("slow")
+      assert.isAtLeast((yield* exchanges).max, slow - 1)
+      yield* gate.close
+      yield* client.send("held")
       yield* until("it is being handled", () => Effect.runSync(serving.listener.dryRun).active === 1)
       client.socket.terminate()
+      yield* until("it has gone", () => client.socket.readyState === WebSocket.CLOSED)
+      yield* gate.open
       yield* untilTimed(3)
       assert.deepStrictEqual(yield* counts, { begun: 3, open: 0, timed: 3 })
     })))
