@@ -370,7 +370,7 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
     const { driver } = this
     return driver === undefined
       ? this.lastActive
-      : Foreign.call(this, "lastActive", () => driver.lastActive(), -Infinity)
+      : Foreign.call(this, "lastActive", () => Number(driver.lastActive()), -Infinity)
   }
 
   /** When the grace of a connection ends that is idle now, where one that was active then has so much of it. */
@@ -433,7 +433,10 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
 }
 
 /** An exchange as its driver has it, in types that a report can take. */
-const plain = ({ label, since }: ReturnType<ProtocolDriver["exchanges"]>[number]) => ({ label: String(label), since })
+const plain = ({ label, since }: ReturnType<ProtocolDriver["exchanges"]>[number]) => ({
+  label: String(label),
+  since: Number(since)
+})
 
 /** What a transport offers for speed. That of another connection came along in a copy, and is left alone. */
 const ownFast = ({ transport }: ConnectionImpl): FastConnection | undefined =>

@@ -64,7 +64,7 @@ const phaseSince = (connection: ConnectionImpl, phase: ConnectionPhase): number 
       return connection.since
     default: {
       const { driver, lastActive } = connection
-      const active = driver === undefined ? 0 : Foreign.call(connection, "lastActive", () => driver.lastActive(), 0)
+      const active = driver === undefined ? 0 : Foreign.number(connection, "lastActive", () => driver.lastActive())
       return Math.max(lastActive, active)
     }
   }
