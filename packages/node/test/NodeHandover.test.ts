@@ -85,6 +85,19 @@ describe("a successor that does not take over", { tags: ["bound-sockets"] }, () 
       assert.deepStrictEqual(Relentless.lost(yield* clients.stop), Relentless.none)
     }), slow)
 
+  it.live.each(["never", "dies"])(
+    "is not started while a member cannot say what it has, and the next is asked: %s",
+    (member) =>
+      Effect.gen(function*() {
+        const service = yield* Handover.start("http", { env: { MEMBER: member } })
+        for (const count of [1, 2]) {
+          yield* service.signal(service.first, "SIGUSR2")
+          assert.strictEqual(yield* service.failed(count), "Refused")
+        }
+      }),
+    slow
+  )
+
   it.live("is not started where there is no such program", () =>
     Effect.gen(function*() {
       const service = yield* Handover.start("http")

@@ -7,6 +7,7 @@
 import * as Listener from "@effect-listener/core/Listener"
 import type { ListenError } from "@effect-listener/core/ListenerError"
 import * as ListenerMetrics from "@effect-listener/core/ListenerMetrics"
+import * as ListenerRegistry from "@effect-listener/core/ListenerRegistry"
 import * as RpcListener from "@effect-listener/core/RpcListener"
 import type { Transport } from "@effect-listener/core/Transport"
 import * as NodeHandover from "@effect-listener/node/NodeHandover"
@@ -23,8 +24,10 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as NetAddress from "effect/net/NetAddress"
 import * as PrometheusMetrics from "effect/observability/PrometheusMetrics"
+import * as Option from "effect/Option"
 import * as RpcSerialization from "effect/rpc/RpcSerialization"
 import * as RpcServer from "effect/rpc/RpcServer"
+import * as Stream from "effect/Stream"
 import * as Fs from "node:fs"
 import { total } from "../../src/internal/inspector/workerMetrics.ts"
 import { Calls } from "../support/rpc.ts"
@@ -135,6 +138,24 @@ const next = Effect.sync(() => {
   return sick === true ? { ...options, verify: Effect.fail("it is sick") } : options
 })
 
-NodeMain.runMain(Effect.provideService(program(), Logger.LogToStderr, true), {
+/** `MEMBER`: what a member of the registry does that is asked for its listeners. */
+const members: Record<string, Effect.Effect<never>> = {
+  never: Effect.never,
+  dies: Effect.die(new Error("it is broken"))
+}
+
+const join = Effect.flatMap(ListenerRegistry.CurrentRegistry, (registry) =>
+  Effect.sync(() => {
+    const listeners = members[env["MEMBER"] ?? ""]
+    if (listeners === undefined) return
+    Option.getOrThrow(registry).add({
+      name: "strange",
+      shutdown: () => Effect.succeed([]),
+      progress: Stream.empty,
+      listeners
+    })
+  }))
+
+NodeMain.runMain(Effect.provideService(Effect.andThen(join, program()), Logger.LogToStderr, true), {
   handover: { next, handedOver: (report) => print({ event: "handed-over", report }) }
 })

@@ -111,6 +111,12 @@ const breaks = Effect.flatMap(ListenerRegistry.CurrentRegistry, (registry) =>
       progress: Stream.empty,
       listeners: Effect.sync(dies)
     })
+    Option.getOrThrow(registry).add({
+      name: "silent",
+      shutdown: () => Effect.succeed([]),
+      progress: Stream.empty,
+      listeners: Effect.never
+    })
   }))
 
 NodeMain.runMain(Effect.provideService(Effect.andThen(breaks, programs[kind]), Logger.LogToStderr, true))

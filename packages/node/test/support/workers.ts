@@ -18,7 +18,7 @@ export const lines: ReadonlySet<Kind> = new Set(["tcp", "tls", "unix"])
 
 /**
  * What the next worker does before it serves: it loads until it is told that it has, hangs, ends, or has a metric
- * that throws and a member of its registry that dies when it is asked for its listeners.
+ * that throws and members of its registry that die, or do not answer, when they are asked for their listeners.
  */
 export type Behaviour = "serve" | "load" | "hang" | "exit" | "broken"
 

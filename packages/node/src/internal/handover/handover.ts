@@ -4,7 +4,7 @@
  */
 import type { DrainReport } from "@effect-listener/core/DrainReport"
 import * as DurationOption from "@effect-listener/core/DurationOption"
-import type { ListenerRegistry } from "@effect-listener/core/ListenerRegistry"
+import type { ListenerRegistry, Member } from "@effect-listener/core/ListenerRegistry"
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -15,6 +15,7 @@ import type { Entry } from "../display/display.ts"
 import { cannotHold } from "../inherit/boundSocket.ts"
 import type { BoundTo, Message } from "../inherit/protocol.ts"
 import type { Shareable, Sharing } from "../inherit/sharing.ts"
+import { whyNotAtOnce } from "../platform/causeText.ts"
 import { formatHostPort } from "../platform/hostPort.ts"
 import { commandOf } from "./command.ts"
 import { type Action, decide, type Event, type Fault, initial, type State, unfit } from "./handoverState.ts"
@@ -101,7 +102,7 @@ export class Handover {
       }
       const command = commandOf(upgrade, process)
       if (typeof command === "string") return yield* failure({ reason: "Refused", detail: command })
-      const missing = yield* withoutSocket(registry, sharing)
+      const missing = withoutSocket(registry, sharing)
       if (missing !== undefined) return yield* failure({ reason: "Refused", detail: missing })
       const { sockets } = sharing
       const generation = (yield* this.program.generation) + 1
@@ -130,21 +131,33 @@ export class Handover {
 }
 
 /** All listeners go, or none. */
-const withoutSocket = (registry: ListenerRegistry, sharing: Sharing): Effect.Effect<string | undefined> =>
-  Effect.gen(function*() {
-    const left = new Map<string, number>()
-    for (const { listener } of sharing.sockets) left.set(listener, (left.get(listener) ?? 0) + 1)
-    for (const member of registry.members()) {
-      for (const { listener, name } of yield* member.listeners ?? Effect.succeed([])) {
-        if ((yield* listener.state) !== "Open") continue
-        const count = left.get(name) ?? 0
-        if (count === 0) {
-          return `listener "${name}" cannot be handed over: its transport has no socket that can be passed on`
-        }
-        left.set(name, count - 1)
-      }
+const withoutSocket = (registry: ListenerRegistry, sharing: Sharing): string | undefined => {
+  const left = new Map<string, number>()
+  for (const { listener } of sharing.sockets) left.set(listener, (left.get(listener) ?? 0) + 1)
+  for (const member of registry.members()) {
+    // anything may be a member
+    const open = Effect.runSyncExit(Effect.suspend(() => openIn(member)))
+    if (Exit.isFailure(open)) {
+      return `member "${member.name}" cannot say which listeners it has: ${whyNotAtOnce(open.cause)}`
     }
-    return undefined
+    for (const name of open.value) {
+      const count = left.get(name) ?? 0
+      if (count === 0) {
+        return `listener "${name}" cannot be handed over: its transport has no socket that can be passed on`
+      }
+      left.set(name, count - 1)
+    }
+  }
+  return undefined
+}
+
+const openIn = (member: Member): Effect.Effect<ReadonlyArray<string>> =>
+  Effect.gen(function*() {
+    const names: Array<string> = []
+    for (const { listener, name } of yield* member.listeners ?? Effect.succeed([])) {
+      if ((yield* listener.state) === "Open") names.push(name)
+    }
+    return names
   })
 
 interface AttemptOptions {

@@ -104,7 +104,7 @@ const limit = 500
 const listenersOf = (registry: WatchedRegistry): Effect.Effect<unknown> =>
   Effect.gen(function*() {
     const all = yield* Effect.forEach(registry.members(), ({ listeners, name }) =>
-      listeners === undefined ? Effect.undefined : orUndefined(`listeners in ${name}`, listeners))
+      listeners === undefined ? Effect.undefined : orUndefined(`listeners in ${name}`, atOnce(listeners)))
     const seen = yield* Effect.forEach(
       all.flatMap((listeners) =>
         listeners ?? []
@@ -113,3 +113,6 @@ const listenersOf = (registry: WatchedRegistry): Effect.Effect<unknown> =>
     )
     return seen.filter((listener) => listener !== undefined)
   })
+
+/** Anything may be a member: one that waits would keep the others from being told of. */
+const atOnce = <A>(said: Effect.Effect<A>): Effect.Effect<A> => Effect.suspend(() => Effect.runSyncExit(said))

@@ -4,10 +4,9 @@
  */
 import { type DrainReport, formatConnection } from "@effect-listener/core/DrainReport"
 import type { Member } from "@effect-listener/core/ListenerRegistry"
-import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import { causeText } from "../../platform/causeText.ts"
+import { whyNotAtOnce } from "../../platform/causeText.ts"
 import type { WatchedRegistry } from "./closeMembers.ts"
 
 export interface Loss {
@@ -56,13 +55,8 @@ export const inFlightLines = (registry: WatchedRegistry): ReadonlyArray<string> 
     })
   for (const member of registry.members()) {
     const exit = Effect.runSyncExit(Effect.suspend(() => add(member)))
-    if (Exit.isFailure(exit)) lines.push(`${member.name}: cannot say what is in flight: ${whyOf(exit.cause)}`)
+    if (Exit.isFailure(exit)) lines.push(`${member.name}: cannot say what is in flight: ${whyNotAtOnce(exit.cause)}`)
   }
   if (more > 0) lines.push(`and ${more} more`)
   return lines
-}
-
-const whyOf = (cause: Cause.Cause<unknown>): string => {
-  const error = Cause.squash(cause)
-  return Cause.isAsyncFiberError(error) ? "it does not answer at once" : causeText(error)
 }
