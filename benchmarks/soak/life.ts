@@ -303,8 +303,9 @@ const badClients: ReadonlyArray<Bad> = [
   (target) => BadClients.preconnect(target),
   (target, protocol) => BadClients.halfHead(target, requestOf(protocol, 10)),
   (target) => BadClients.halfClientHello(target),
-  (target, protocol) => BadClients.slowReader(target, { ...requestOf(protocol, 4 << 20), bytesPerSecond: 100_000 }),
-  (target, protocol) => BadClients.slowWriter(target, requestOf(protocol, 10)),
+  (target, protocol) =>
+    Effect.orDie(BadClients.slowReader(target, { ...requestOf(protocol, 4 << 20), bytesPerSecond: 100_000 })),
+  (target, protocol) => Effect.orDie(BadClients.slowWriter(target, requestOf(protocol, 10))),
   (target, protocol) => BadClients.vanished(target, requestOf(protocol, 16 << 20)),
   (target, protocol) => BadClients.finThenWait(target, requestOf(protocol, 1000)),
   (target, protocol) => BadClients.pipeliner(target, { ...requestOf(protocol, 1000), count: 20 }),

@@ -13,9 +13,13 @@
  * @stability experimental
  * @since 0.1.0
  */
+import * as DurationOption from "@effect-listener/core/DurationOption"
+import { InvalidArgument } from "@effect-listener/core/ListenerError"
 import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Formatter from "effect/Formatter"
+import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import type * as Tls from "node:tls"
 import { begin, type Ended, type NodeClient } from "./internal/clients/nodeClient.ts"
@@ -253,7 +257,8 @@ export const halfClientHello = (target: Target): Effect.Effect<Client, never, Sc
  * **Details**
  *
  * `bytesPerSecond`: default 1,024. Between reads everything waits in the
- * kernels, and then in the server.
+ * kernels, and then in the server. Fails with `InvalidArgument` where it is not
+ * more than 0.
  *
  * @stability experimental
  * @category clients
@@ -262,8 +267,15 @@ export const halfClientHello = (target: Target): Effect.Effect<Client, never, Sc
 export const slowReader = (
   target: Target,
   options?: RequestOptions & { readonly bytesPerSecond?: number | undefined }
-): Effect.Effect<Client, never, Scope.Scope> => {
-  const portion = Math.max(1, Math.floor((options?.bytesPerSecond ?? 1024) / 10))
+): Effect.Effect<Client, InvalidArgument, Scope.Scope> => {
+  const { bytesPerSecond = 1024 } = options ?? {}
+  if (!(bytesPerSecond > 0 && bytesPerSecond < Infinity)) {
+    return invalid("slowReader", {
+      parameter: "bytesPerSecond",
+      detail: `expected a number of more than 0, got ${Formatter.format(bytesPerSecond)}`
+    })
+  }
+  const portion = Math.max(1, Math.floor(bytesPerSecond / 10))
   return bad(target, (client) =>
     Effect.andThen(
       client.write(options?.request ?? get),
@@ -271,13 +283,17 @@ export const slowReader = (
     ))
 }
 
+const invalid = (operation: string, bad: DurationOption.BadOption): Effect.Effect<never, InvalidArgument> =>
+  Effect.fail(new InvalidArgument({ operation, listener: "bad client", trail: [], ...bad }))
+
 /**
  * Sends a request one byte at a time, for ever slowly: a slow loris.
  *
  * **Details**
  *
  * `interval`: between two bytes, default 100 ms. It is done when the first byte
- * is sent; it goes on until the request is, and then reads.
+ * is sent; it goes on until the request is, and then reads. Fails with
+ * `InvalidArgument` where `interval` cannot be used.
  *
  * @stability experimental
  * @category clients
@@ -286,12 +302,14 @@ export const slowReader = (
 export const slowWriter = (
   target: Target,
   options?: RequestOptions & { readonly interval?: Duration.Input | undefined }
-): Effect.Effect<Client, never, Scope.Scope> => {
+): Effect.Effect<Client, InvalidArgument, Scope.Scope> => {
+  const interval = DurationOption.millis("interval", options?.interval ?? 100)
+  if (Result.isFailure(interval)) return invalid("slowWriter", interval.failure)
   const [first, ...rest] = new TextEncoder().encode(options?.request ?? get)
   const slowly = (client: NodeClient) =>
     Effect.forEach(
       rest,
-      (byte) => Effect.andThen(Effect.sleep(options?.interval ?? 100), client.write(Uint8Array.of(byte))),
+      (byte) => Effect.andThen(Effect.sleep(interval.success), client.write(Uint8Array.of(byte))),
       { discard: true }
     )
   return bad(target, (client) =>

@@ -186,6 +186,16 @@ describe("BadClients", () => {
       assert.isAbove(Array.from(sockets)[0]?.writableLength ?? 0, 1 << 20)
     }))
 
+  it.live("a rate that cannot be used is InvalidArgument", () =>
+    Effect.gen(function*() {
+      const target = { port: 1 }
+      const bad = [
+        ...[NaN, 0, -1, Infinity].map((bytesPerSecond) => BadClients.slowReader(target, { bytesPerSecond })),
+        ...[NaN, -1, Infinity, { seconds: NaN }].map((interval) => BadClients.slowWriter(target, { interval }))
+      ]
+      for (const client of bad) assert.strictEqual((yield* Effect.flip(client))._tag, "InvalidArgument")
+    }))
+
   it.live("slowWriter sends a byte at a time, and learns of the end", () =>
     Effect.gen(function*() {
       const { clients, port } = yield* server((socket, seen) =>
