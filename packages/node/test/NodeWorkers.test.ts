@@ -31,6 +31,17 @@ describe("a replacement", { tags: ["bound-sockets"] }, () => {
       assert.strictEqual(closed.processes, 2)
     }))
 
+  it.live("an option that dies when it is told is logged, and changes nothing", () =>
+    Effect.gen(function*() {
+      const supervisor = yield* Workers.start("tcp", { workers: 1, hooks: "die" })
+      const failed = (option: string) =>
+        supervisor.program.stderr((line) => line.includes(`the option ${option} failed`) ? true : undefined)
+      for (let i = 0; i < 2; i++) yield* supervisor.replace()
+      yield* failed("onReplaced")
+      assert.strictEqual((yield* supervisor.end()).processes, 3)
+      yield* failed("onClosed")
+    }))
+
   it.live("what fails half-way leaves what was replaced, says so, and the next one ends it", () =>
     Effect.gen(function*() {
       const supervisor = yield* Workers.start("tcp")

@@ -5,12 +5,16 @@ import * as NetAddress from "effect/net/NetAddress"
 import * as Stream from "effect/Stream"
 import * as Fs from "node:fs"
 
-const { BEHAVIOUR_FILE = "", DRAIN_MS = "10000", READY_MS = "180000", UNIX_PATH, WORKERS = "2" } = process.env
+const { BEHAVIOUR_FILE = "", DRAIN_MS = "10000", HOOKS, READY_MS = "180000", UNIX_PATH, WORKERS = "2" } = process.env
 
 const print = (event: object): Effect.Effect<void> => Effect.sync(() => console.log(JSON.stringify(event)))
 
 const portOf = (address: NetAddress.SocketAddress | undefined): number | undefined =>
   address !== undefined && NetAddress.isInetAddress(address) ? address.port : undefined
+
+/** And dies after it, where the environment says so. */
+const told = (event: object): Effect.Effect<void> =>
+  HOOKS === "die" ? Effect.andThen(print(event), Effect.die(new Error("the hook is broken"))) : print(event)
 
 NodeWorkers.runMain({
   program: new URL("worker.ts", import.meta.url),
@@ -36,6 +40,6 @@ NodeWorkers.runMain({
       yield* Effect.forkDetach(tell, { startImmediately: true })
       yield* print({ event: "open", port: portOf(service), admin: portOf(admin) })
     }),
-  onReplaced: (report) => print({ event: "replaced", report }),
-  onClosed: (report) => print({ event: "closed", report })
+  onReplaced: (report) => told({ event: "replaced", report }),
+  onClosed: (report) => told({ event: "closed", report })
 })

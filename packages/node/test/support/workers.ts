@@ -62,6 +62,8 @@ export const start = (
     readonly behaviour?: Behaviour | undefined
     readonly readyMillis?: number | undefined
     readonly drainMillis?: number | undefined
+    /** What the options `onReplaced` and `onClosed` do when they have told it. */
+    readonly hooks?: "die" | undefined
   } = {}
 ): Effect.Effect<Supervisor, Error, Scope.Scope> =>
   Effect.gen(function*() {
@@ -85,6 +87,7 @@ export const start = (
         WORKERS: String(options.workers ?? 2),
         READY_MS: String(options.readyMillis ?? 180_000),
         DRAIN_MS: String(options.drainMillis ?? 10_000),
+        HOOKS: options.hooks ?? "",
         ...files
       }
     })

@@ -33,7 +33,10 @@ export const runWorkers = <E>(
     const { admin, onClosed, onOpen, onReplaced } = resolved
     if (onClosed !== undefined) {
       // detached: the program is interrupted as soon as the workers are closed
-      yield* Effect.forkDetach(Effect.flatMap(workers.closed, onClosed), { startImmediately: true })
+      yield* Effect.forkDetach(
+        Effect.flatMap(workers.closed, (report) => ofOption("onClosed", () => onClosed(report))),
+        { startImmediately: true }
+      )
     }
     const addresses = admin === undefined
       ? workers.addresses
@@ -69,7 +72,10 @@ const hearReplaceSignals: Effect.Effect<
         Effect.catchTag("WorkerFailed", (error) =>
           // without a report nothing was begun: the workers close, and their report says so
           Effect.as(Effect.logError(error.message), Option.fromNullishOr(error.report))),
-        Effect.flatMap(Option.match({ onNone: () => Effect.void, onSome: onReplaced }))
+        Effect.flatMap(Option.match({
+          onNone: () => Effect.void,
+          onSome: (report) => ofOption("onReplaced", () => onReplaced(report))
+        }))
       )
       const run = Effect.runForkWith(yield* Effect.context<never>())
       let running = false
@@ -84,6 +90,10 @@ const hearReplaceSignals: Effect.Effect<
       return yield* Effect.never
     })
 })
+
+/** It is the user's, and nothing waits for what it ends with. */
+const ofOption = (name: string, effect: () => Effect.Effect<void>): Effect.Effect<void> =>
+  Effect.catchCause(Effect.suspend(effect), (cause) => Effect.logError(`the option ${name} failed`, cause))
 
 /** Outside the registry of the program: it answers until the workers have ended, and closes with the scope. */
 const serveAdmin = (
