@@ -5,6 +5,7 @@ import {
   initial,
   isIdle,
   isRefused,
+  stateOf,
   type Step,
   type Transition,
   transition
@@ -138,7 +139,7 @@ describe("the state of a connection", () => {
     stepEvents.forEach((event, i) => {
       it(`${step}, ${event}: ${steps[step][i]}, however far the drain has come`, () => {
         for (const rung of keys(rungs)) {
-          const { action, next } = transition({ step, rung }, event)
+          const { action, next } = transition(stateOf(step, rung), event)
           assert.deepStrictEqual([said(step, next.step, action), next.rung], [steps[step][i], rung])
         }
       })
@@ -149,7 +150,7 @@ describe("the state of a connection", () => {
     drainEvents.forEach((event, i) => {
       it(`${rung}, ${event}: ${rungs[rung][i]}, unless it has ended or is detached`, () => {
         for (const step of keys(steps)) {
-          const { action, next } = transition({ step, rung }, event)
+          const { action, next } = transition(stateOf(step, rung), event)
           const expected = step === "Ended" || step === "Detached" ? "-" : rungs[rung][i]
           assert.deepStrictEqual([said(rung, next.rung, action), next.step], [expected, step])
         }
@@ -224,7 +225,7 @@ describe("the state of a connection", () => {
 
   it("from any rung that has begun, times that come and idle looks lead to a goodbye", () => {
     for (const first of keys(rungs).filter(drainHasBegun)) {
-      let state: ConnectionState = { step: "Serving", rung: first }
+      let state = stateOf("Serving", first)
       let goodbye = first === "Goodbye"
       for (const event of ["graceOver", "turnOver", "idle", "turnEmptied", "idle"] as const) {
         const { action, next } = transition(state, event)

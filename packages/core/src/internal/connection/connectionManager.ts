@@ -8,7 +8,7 @@ import type { RefusalReason } from "../options/admission.ts"
 import { lingerFor, type ResolvedDrain } from "../options/drain.ts"
 import type { ResolvedTimeouts } from "../options/timeouts.ts"
 import { LimitedLog } from "../telemetry/limitedLog.ts"
-import { read } from "../util/foreign.ts"
+import { call } from "../util/foreign.ts"
 import type { LinkedList } from "../util/linkedList.ts"
 import { Arrivals } from "./arriving/arrivals.ts"
 import { Handshakes } from "./arriving/handshake.ts"
@@ -133,7 +133,7 @@ export class ConnectionManager extends LifetimeManager<ConnectionImpl>
   arrive(transport: TransportConnection): void {
     this.noteArrival()
     const connection = new ConnectionImpl(++this.ids, transport, this, this.lastArrival)
-    const introduced = read(connection, transport, "introduced", undefined)
+    const introduced = call(connection, "introduced", introducedOf, undefined)
     if (introduced === undefined) return this.queue.arrive(connection)
     this.introductions.begin(connection, introduced, Math.max(1, this.limits.resolved.maxQueued))
   }
@@ -433,3 +433,5 @@ export class ConnectionManager extends LifetimeManager<ConnectionImpl>
     if (this.connections.tally !== undefined) this.connections.tally.refused++
   }
 }
+
+const introducedOf = ({ transport }: ConnectionImpl): TransportConnection["introduced"] => transport.introduced

@@ -159,6 +159,8 @@ const steps: Record<Step, Record<StepEvent, StepCell>> = {
 export interface ConnectionState {
   readonly step: Step
   readonly rung: Rung
+  /** What events mean in it, as far as it was asked for: each connection asks several times. */
+  readonly known: Map<ConnectionEvent, Transition>
 }
 
 export type ConnectionEvent = StepEvent | DrainEvent
@@ -170,14 +172,14 @@ export interface Transition {
 }
 
 const onEachRung = (step: Step): Record<Rung, ConnectionState> => ({
-  Untold: { step, rung: "Untold" },
-  Notified: { step, rung: "Notified" },
-  Begun: { step, rung: "Begun" },
-  Grace: { step, rung: "Grace" },
-  Turn: { step, rung: "Turn" },
-  CaughtUp: { step, rung: "CaughtUp" },
-  CaughtUpGrace: { step, rung: "CaughtUpGrace" },
-  Goodbye: { step, rung: "Goodbye" }
+  Untold: { step, rung: "Untold", known: new Map() },
+  Notified: { step, rung: "Notified", known: new Map() },
+  Begun: { step, rung: "Begun", known: new Map() },
+  Grace: { step, rung: "Grace", known: new Map() },
+  Turn: { step, rung: "Turn", known: new Map() },
+  CaughtUp: { step, rung: "CaughtUp", known: new Map() },
+  CaughtUpGrace: { step, rung: "CaughtUpGrace", known: new Map() },
+  Goodbye: { step, rung: "Goodbye", known: new Map() }
 })
 
 /** One object each, because idle connections are many. */
@@ -192,22 +194,34 @@ const states: Record<Step, Record<Rung, ConnectionState>> = {
   Ended: onEachRung("Ended")
 }
 
-export const initial: ConnectionState = states.Queued.Untold
+export const stateOf = (step: Step, rung: Rung): ConnectionState => states[step][rung]
 
-/** What an event means in a state. Of what is another scope's or has ended, no drain wants anything. */
+export const initial = stateOf("Queued", "Untold")
+
+/** What an event means in a state. */
 export const transition = (state: ConnectionState, event: ConnectionEvent): Transition => {
+  const known = state.known.get(event)
+  if (known !== undefined) return known
+  const decided = decide(state, event)
+  state.known.set(event, decided)
+  return decided
+}
+
+/** Of what is another scope's or has ended, no drain wants anything. */
+const decide = (state: ConnectionState, event: ConnectionEvent): Transition => {
   const { rung, step } = state
   if (!isDrainEvent(event)) {
     const { action, next } = steps[step][event]
-    return { next: states[next][rung], action }
+    return { next: stateOf(next, rung), action }
   }
   if (step === "Detached" || step === "Ended") return { next: state, action: "None" }
   const { action, next } = climb(rung, event)
-  return { next: states[step][next], action }
+  return { next: stateOf(step, next), action }
 }
 
 /** Admission did not let it in, or nothing took it. */
-export const isRefused = ({ step }: ConnectionState): boolean => step === "Refusing" || step === "RefusedGoodbye"
+export const isRefused = ({ step }: Pick<ConnectionState, "step">): boolean =>
+  step === "Refusing" || step === "RefusedGoodbye"
 
 /** Whether a phase begins whose age is in reports. */
 export const beginsPhase = (before: ConnectionState, { rung, step }: ConnectionState): boolean =>

@@ -7,7 +7,7 @@ import type { ConnectionImpl } from "./connection.ts"
 
 /** The socket that a handler is given: its connection sees every pull and every write. */
 export const watchedSocket = (connection: ConnectionImpl): Socket.Socket => {
-  const socket = Foreign.read(connection, connection.transport, "socket", undefined)
+  const socket = Foreign.call(connection, "socket", socketOf, undefined)
   if (socket === undefined) return Socket.make({ reader: unusable, writer: unusableWriter })
   if (Foreign.call(connection, "watchPulls", tellsOfPulls, true)) return socket
   const counting = connection.fast === undefined
@@ -25,6 +25,8 @@ export const watchedSocket = (connection: ConnectionImpl): Socket.Socket => {
     )
   })
 }
+
+const socketOf = ({ transport }: ConnectionImpl): Socket.Socket => transport.socket
 
 /** What is done on a connection whose transport has thrown; the log has what it threw. */
 const unusable = Effect.suspend(() =>

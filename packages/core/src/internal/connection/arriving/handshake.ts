@@ -7,7 +7,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type * as Socket from "effect/socket/Socket"
 import type { TransportConnection } from "../../../Transport.ts"
-import { effectOf, read } from "../../util/foreign.ts"
+import { call, effectOf } from "../../util/foreign.ts"
 import { type Linked, LinkedList } from "../../util/linkedList.ts"
 import { closeError } from "../../util/socketErrors.ts"
 import type { Timers } from "../../util/timers.ts"
@@ -33,9 +33,11 @@ export const isDone = (effect: Effect.Effect<unknown, unknown>): boolean =>
 /** Whether a connection can be used as it comes. */
 export const isReady = (connection: ConnectionImpl): boolean => {
   if (connection.handshakeDone) return true
-  const ready = read(connection, connection.transport, "ready", undefined)
+  const ready = call(connection, "ready", readyOf, undefined)
   return ready !== undefined && isDone(ready)
 }
+
+const readyOf = ({ transport }: ConnectionImpl): TransportConnection["ready"] => transport.ready
 
 /** `shakeHands` in the fiber that waits for it; interrupted, it ends the handshake and waits until that has ended. */
 export const handshake = (context: HandshakeContext, connection: ConnectionImpl): TransportConnection["ready"] =>

@@ -10,7 +10,7 @@ import { type EndReason, formatConnection } from "../../../DrainReport.ts"
 import { SecurityFailure } from "../../../ListenerError.ts"
 import type { LingerOptions } from "../../../Transport.ts"
 import type { LimitedLog } from "../../telemetry/limitedLog.ts"
-import { call, read } from "../../util/foreign.ts"
+import { call } from "../../util/foreign.ts"
 import type { HandshakeContext } from "../arriving/handshake.ts"
 import type { ConnectionImpl } from "../connection.ts"
 import { endingOf, reasonOf } from "./ending.ts"
@@ -67,8 +67,7 @@ export const finishOrLeave = (
 ): Effect.Effect<void> | undefined => {
   const ending = endingOf(exit)
   const { fast } = connection
-  const detaches = fast !== undefined && read(connection, fast, "goodbyeDetached", undefined) !== undefined
-  if (!detaches || connection.step !== "Serving" || ending === "failed") {
+  if (!call(connection, "goodbyeDetached", detaches, false) || connection.step !== "Serving" || ending === "failed") {
     return finish(context, connection, exit)
   }
   connection.transition("released")
@@ -77,9 +76,11 @@ export const finishOrLeave = (
   connection.handled = false
   const linger = lingerAfter(context, connection, exit, ending)
   const done = () => context.end(connection, reasonOf(connection, ending))
-  call(connection, "goodbyeDetached", () => fast.goodbyeDetached?.(linger, done), undefined)
+  call(connection, "goodbyeDetached", () => fast?.goodbyeDetached?.(linger, done), undefined)
   return undefined
 }
+
+const detaches = ({ fast }: ConnectionImpl): boolean => fast?.goodbyeDetached !== undefined
 
 const lingerAfter = (
   context: FinishContext,

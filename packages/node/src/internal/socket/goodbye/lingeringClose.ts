@@ -73,8 +73,8 @@ export class LingeringClose implements Lingering {
   // a double from the beginning: V8 gives a field that turns from a small integer into one another shape
   private endsAt = Infinity
   private silentSince = Infinity
-  /** Less than there can be, so that it begins with something heard. */
-  private heard = -1
+  /** The count of the wire when it was last looked at. */
+  private heard: number
 
   /** `wire`: where what comes is counted, when the socket is one on top of another. */
   constructor(
@@ -89,7 +89,8 @@ export class LingeringClose implements Lingering {
     this.wire = wire
     this.done = done
     this.bounds = linger === "none" ? undefined : timer.boundsOf(linger)
-    this.limit = this.bounds === undefined ? Infinity : wire.bytesRead - socket.readableLength + this.bounds.bytes
+    this.heard = wire.bytesRead
+    this.limit = this.bounds === undefined ? Infinity : this.heard - socket.readableLength + this.bounds.bytes
   }
 
   // --- ways in ---------------------------------------------------------------------------------------------------
@@ -131,8 +132,9 @@ export class LingeringClose implements Lingering {
   /** The FIN is out. */
   finished(): void {
     if (this.stopped || this.lingers) return
-    if (this.bounds === undefined || this.socket.readableEnded || this.full) this.socket.destroy()
-    else this.linger()
+    if (this.bounds === undefined || this.socket.readableEnded || this.full) return void this.socket.destroy()
+    this.heard = this.wire.bytesRead
+    this.linger()
   }
 
   /** Something came. Before the FIN is out, too much of it is left where it is, which holds the peer back. */
@@ -169,7 +171,7 @@ export class LingeringClose implements Lingering {
   private beginLingering(now: number): void {
     this.lingers = true
     this.endsAt = now + (this.bounds?.total ?? 0)
-    this.listen(now)
+    this.silentSince = now
   }
 
   private listen(now: number): void {
@@ -188,8 +190,8 @@ export class LingeringClose implements Lingering {
 
   look(now: number): number {
     const { idle } = this.bounds ?? noBounds
-    if (this.lingers) this.listen(now)
-    else if (this.socket.writableFinished) this.beginLingering(now)
+    this.listen(now)
+    if (!this.lingers && this.socket.writableFinished) this.beginLingering(now)
     const over = now >= this.endsAt || now - this.silentSince >= idle || this.heard >= this.limit
     if (!this.lingers || !over) return this.due(now)
     this.socket.destroy()
