@@ -4,7 +4,7 @@ import { restartedInTurn } from "./support/rpcLoad.ts"
 import { run } from "./support/rpcRestarts.ts"
 
 // at length in `RpcListener.load.long.test.ts`, and with Effect's own server: node packages/node/test/programs/rpcRestarts.ts
-restartedInTurn(4, 1000)
+restartedInTurn(4)
 
 describe("RpcListener over processes", () => {
   it.live(
@@ -14,7 +14,7 @@ describe("RpcListener over processes", () => {
         const figures = yield* run({ server: "listener", client: "effect" }, {
           restarts: 2,
           inFlight: 100,
-          between: 200
+          between: 250
         })
         assert.deepStrictEqual(figures, {
           restarts: 2,

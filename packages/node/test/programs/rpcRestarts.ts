@@ -26,7 +26,7 @@ const columns: ReadonlyArray<readonly [string, (figures: Figures) => number | st
 const program = Effect.gen(function*() {
   console.log(`two servers restarted in turn, 100 calls of 20 to 80 ms in flight all the time\n`)
   for (const [name, sides] of cases) {
-    const figures = yield* Effect.scoped(run(sides, { restarts, inFlight: 100, between: 300 }))
+    const figures = yield* Effect.scoped(run(sides, { restarts, inFlight: 100, between: 500 }))
     console.log(name)
     for (const [label, value] of columns) console.log(`  ${label.padEnd(24)}${String(value(figures)).padStart(10)}`)
   }

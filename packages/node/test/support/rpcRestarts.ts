@@ -14,7 +14,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { folder } from "./listening.ts"
+import { folder, until } from "./listening.ts"
 import * as Process from "./process.ts"
 
 export class Counted extends RpcGroup.make(
@@ -85,7 +85,12 @@ const clients: Record<Sides["client"], (ports: readonly [number, number]) => Eff
 /** Restarts the servers in turn while so many calls are in flight all the time. */
 export const run = Effect.fnUntraced(function*(
   sides: Sides,
-  options: { readonly restarts: number; readonly inFlight: number; readonly between: number }
+  options: {
+    readonly restarts: number
+    readonly inFlight: number
+    /** How many calls are answered between two restarts. */
+    readonly between: number
+  }
 ) {
   const ledger = Path.join(yield* folder(), "executed")
   Fs.writeFileSync(ledger, "")
@@ -114,15 +119,20 @@ export const run = Effect.fnUntraced(function*(
     { concurrency: "unbounded", discard: true }
   ))
 
+  const answers = Effect.suspend(() => {
+    const enough = answered.size + options.between
+    return until(`${options.between} more calls are answered`, () => answered.size >= enough)
+  })
+
   const exits: Array<number | undefined> = []
   for (let restart = 0; restart < options.restarts; restart++) {
-    yield* Effect.sleep(options.between)
+    yield* answers
     const { port, program } = servers[restart % 2]!
     yield* program.signal("SIGTERM")
     exits.push((yield* program.exit).code)
     servers[restart % 2] = yield* server(sides.server, port, ledger)
   }
-  yield* Effect.sleep(options.between)
+  yield* answers
   stopping = true
   yield* Fiber.join(calling)
   for (const { program } of servers) {
