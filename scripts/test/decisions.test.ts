@@ -9,7 +9,7 @@ const read = (file: string): string => Fs.readFileSync(Path.join(root, file), "u
 /** Where decisions are referred to by their numbers. */
 const referring = [
   "*.md",
-  "docs/{*,decisions/*,errors/*}.md",
+  "docs/**/*.md",
   "packages/*/src/**/*.ts",
   "packages/*/test/**/*.ts",
   "packages/*/*.md",
