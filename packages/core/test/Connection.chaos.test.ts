@@ -1,31 +1,21 @@
 /** Connections and drivers that throw, and answer with nonsense, wherever they can: a close ends in a report all the same. */
-import { type Connection, Listener, Transport } from "@effect-listener/core"
+import { Listener, Transport } from "@effect-listener/core"
 import { MemoryTransport } from "@effect-listener/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { chaotic, seeded } from "./support/chaos.ts"
+import { idleDriver } from "./support/drivers.ts"
 import { echo } from "./support/handlers.ts"
 import { start } from "./support/listening.ts"
 import { scrape } from "./support/metrics.ts"
 
 const drain = { deadline: "2 seconds", abortGrace: "500 millis", linger: { idle: 0 } } as const
 
-const driver = (connection: Connection.Connection, events: Connection.ProtocolEvents): Connection.ProtocolDriver => ({
-  busy: () => false,
+const driver: typeof idleDriver = (connection, events) => ({
+  ...idleDriver(connection, events),
   exchanges: () => [{ label: "x", since: 0 }],
-  lastActive: () => 0,
-  drainNotified: () => {},
-  goodbye: () => {
-    const ended = Effect.sync(() => events.closed("normal"))
-    Effect.runFork(Effect.onExit(connection.transport.goodbye("none"), () => ended))
-  },
-  cut: () => {},
-  running: () => false,
-  fibers: () => [],
-  protocol: () => "test",
-  bytesPending: () => 0,
-  phase: () => undefined
+  lastActive: () => 0
 })
 
 type Serve = (

@@ -6,6 +6,7 @@ import { Cause, Effect, Exit, Fiber, Schema, Scope } from "effect"
 import { NetAddress } from "effect/net"
 import { Socket } from "effect/socket"
 import { TestClock } from "effect/testing"
+import { idleDriver } from "./support/drivers.ts"
 import { echo } from "./support/handlers.ts"
 import { listen, start } from "./support/listening.ts"
 import { keptLog } from "./support/logs.ts"
@@ -147,22 +148,7 @@ describe("a protocol that throws", () => {
     events: Connection.ProtocolEvents,
     broken: string | undefined
   ): Connection.ProtocolDriver => {
-    const run = Effect.runForkWith(Effect.runSync(Effect.context<never>()))
-    const usual: Connection.ProtocolDriver = {
-      busy: () => false,
-      exchanges: () => [],
-      lastActive: () => -Infinity,
-      drainNotified: () => {},
-      goodbye: () => {
-        run(Effect.tap(connection.transport.goodbye("none"), () => Effect.sync(() => events.closed("normal"))))
-      },
-      cut: () => {},
-      running: () => false,
-      fibers: () => [],
-      protocol: () => "test",
-      bytesPending: () => 0,
-      phase: () => undefined
-    }
+    const usual = idleDriver(connection, events)
     return broken === undefined
       ? usual
       : broken.startsWith(getterOf)

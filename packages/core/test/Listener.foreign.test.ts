@@ -17,6 +17,15 @@ type Bind = Transport.Transport["bind"]
 const bound = (bind: Bind, change: (bound: Transport.BoundTransport) => Partial<Transport.BoundTransport>): Bind =>
   Effect.map(bind, (bound) => ({ address: bound.address, accept: bound.accept, stop: bound.stop, ...change(bound) }))
 
+/** What has been thrown has not faulted it: it is open a second later, and takes the next client. */
+const acceptsOn = Effect.fnUntraced(function*(listener: Listener.Listener, memory: MemoryTransport.MemoryTransport) {
+  yield* TestClock.adjust("1 second")
+  assert.strictEqual(yield* listener.state, "Open")
+  yield* memory.connect
+  yield* Effect.scoped(listener.accept)
+  yield* listener.abort
+})
+
 /** Listens, and no client comes. */
 const silent: Transport.BoundTransport = {
   address: NetAddress.unixPathAddress("silent"),
@@ -281,11 +290,7 @@ describe("a logger that throws", () => {
     Effect.gen(function*() {
       const memory = yield* MemoryTransport.make()
       const listener = yield* Listener.listen(failingOnce(memory), { drain: patient }).pipe(throwingLog)
-      yield* TestClock.adjust("1 second")
-      assert.strictEqual(yield* listener.state, "Open")
-      yield* memory.connect
-      yield* Effect.scoped(listener.accept)
-      yield* listener.abort
+      yield* acceptsOn(listener, memory)
     }))
 })
 
@@ -335,11 +340,7 @@ describe("a registry that throws", () => {
           throw broken
         }
       })
-      yield* TestClock.adjust("1 second")
-      assert.strictEqual(yield* listener.state, "Open")
-      yield* memory.connect
-      yield* Effect.scoped(listener.accept)
-      yield* listener.abort
+      yield* acceptsOn(listener, memory)
     }))
 })
 

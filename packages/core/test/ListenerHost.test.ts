@@ -835,6 +835,12 @@ describe("the owner of a host", () => {
       assert.deepStrictEqual((yield* Fiber.join(shutting)).map((report) => report.duration), [2000])
     }))
 
+  const unclosing = (what: string): ListenerRegistry.Member => ({
+    name: "foreign",
+    progress: Stream.never,
+    shutdown: () => what === "dies" ? Effect.die("broken") : Effect.never
+  })
+
   it.effect.each(["dies", "never ends"])(
     "a member whose shutdown %s does not keep the host from closing",
     (what) =>
@@ -844,11 +850,7 @@ describe("the owner of a host", () => {
         const context = yield* Layer.build(layer)
         const registry = Option.getOrThrow(Context.get(context, ListenerRegistry.CurrentRegistry))
         yield* Effect.provide(Listener.make(yield* MemoryTransport.make(), { name: "two" }), context)
-        registry.add({
-          name: "foreign",
-          progress: Stream.never,
-          shutdown: () => what === "dies" ? Effect.die("broken") : Effect.never
-        })
+        registry.add(unclosing(what))
         const closing = yield* start(Context.get(context, ListenerHost.ListenerHost).close())
         yield* TestClock.adjust("10 seconds")
         assert.deepStrictEqual((yield* Fiber.join(closing)).listeners.map((report) => report.listener), ["two"])
@@ -864,11 +866,7 @@ describe("the owner of a host", () => {
         const layer = ListenerHost.layer({ drain: { ...quick, deadline: "1 second" } })
         const context = yield* Layer.buildWithScope(layer, owner).pipe(throwingLog)
         const registry = Option.getOrThrow(Context.get(context, ListenerRegistry.CurrentRegistry))
-        registry.add({
-          name: "foreign",
-          progress: Stream.never,
-          shutdown: () => what === "dies" ? Effect.die("broken") : Effect.never
-        })
+        registry.add(unclosing(what))
         const closing = yield* start(Context.get(context, ListenerHost.ListenerHost).close())
         yield* TestClock.adjust("10 seconds")
         assert.isDefined(closing.pollUnsafe())
