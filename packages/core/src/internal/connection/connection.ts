@@ -245,6 +245,11 @@ export class ConnectionImpl implements Connection, PullWatcher, Linked<Connectio
     return Foreign.read(this, this.transport, "settled", Effect.void)
   }
 
+  /** Its goodbye needs no fiber. */
+  get detachesGoodbye(): boolean {
+    return Foreign.call(this, "goodbyeDetached", hasDetachedGoodbye, false)
+  }
+
   endReading(error: Socket.SocketError): boolean {
     return Foreign.call(this, "endReading", () => this.transport.endReading(error), true)
   }
@@ -441,3 +446,5 @@ const plain = ({ label, since }: ReturnType<ProtocolDriver["exchanges"]>[number]
 /** What a transport offers for speed. That of another connection came along in a copy, and is left alone. */
 const ownFast = ({ transport }: ConnectionImpl): FastConnection | undefined =>
   transport.fast?.owner === transport ? transport.fast : undefined
+
+const hasDetachedGoodbye = ({ fast }: ConnectionImpl): boolean => fast?.goodbyeDetached !== undefined

@@ -2,7 +2,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Socket from "effect/socket/Socket"
 import * as Foreign from "../util/foreign.ts"
-import { closeError } from "../util/socketErrors.ts"
+import { closeError, openError } from "../util/socketErrors.ts"
 import type { ConnectionImpl } from "./connection.ts"
 
 /** The socket that a handler is given: its connection sees every pull and every write. */
@@ -29,13 +29,7 @@ export const watchedSocket = (connection: ConnectionImpl): Socket.Socket => {
 const socketOf = ({ transport }: ConnectionImpl): Socket.Socket => transport.socket
 
 /** What is done on a connection whose transport has thrown; the log has what it threw. */
-const unusable = Effect.suspend(() =>
-  Effect.fail(
-    new Socket.SocketError({
-      reason: new Socket.SocketOpenError({ kind: "Unknown", cause: new Error("its transport has thrown") })
-    })
-  )
-)
+const unusable = Effect.suspend(() => Effect.fail(openError(new Error("its transport has thrown"))))
 
 const unusableWriter: Socket.Socket["writer"] = Effect.succeed({ write: () => unusable, writeAll: () => unusable })
 

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type { LingerOptions } from "../../../Transport.ts"
 import type { LimitedLog } from "../../telemetry/limitedLog.ts"
-import { call, effectOf, read } from "../../util/foreign.ts"
+import { call, effectOf } from "../../util/foreign.ts"
 import type { LinkedList } from "../../util/linkedList.ts"
 import type { Timers } from "../../util/timers.ts"
 import type { ConnectionImpl } from "../connection.ts"
@@ -55,8 +55,8 @@ const end = (context: RefusalContext, connection: ConnectionImpl, linger: Linger
   const { fast } = connection
   const ended = () => context.refusedEnded(connection)
   if (connection.transition("released") !== "Goodbye") return
-  if (fast !== undefined && read(connection, fast, "goodbyeDetached", undefined) !== undefined) {
-    return call(connection, "goodbyeDetached", () => fast.goodbyeDetached?.(linger, ended), undefined)
+  if (connection.detachesGoodbye) {
+    return call(connection, "goodbyeDetached", () => fast?.goodbyeDetached?.(linger, ended), undefined)
   }
   context.runFork(Effect.onExit(connection.goodbye(linger), () => Effect.sync(ended)))
 }

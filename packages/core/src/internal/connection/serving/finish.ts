@@ -67,7 +67,7 @@ export const finishOrLeave = (
 ): Effect.Effect<void> | undefined => {
   const ending = endingOf(exit)
   const { fast } = connection
-  if (!call(connection, "goodbyeDetached", detaches, false) || connection.step !== "Serving" || ending === "failed") {
+  if (!connection.detachesGoodbye || connection.step !== "Serving" || ending === "failed") {
     return finish(context, connection, exit)
   }
   connection.transition("released")
@@ -79,8 +79,6 @@ export const finishOrLeave = (
   call(connection, "goodbyeDetached", () => fast?.goodbyeDetached?.(linger, done), undefined)
   return undefined
 }
-
-const detaches = ({ fast }: ConnectionImpl): boolean => fast?.goodbyeDetached !== undefined
 
 const lingerAfter = (
   context: FinishContext,
